@@ -1,0 +1,59 @@
+"""Errors for people: what happened, in which field or file, and what to do next."""
+
+from __future__ import annotations
+
+
+class TbError(Exception):
+    """The root of every error that tb_widgets raises on purpose.
+
+    Parameters
+    ----------
+    message
+        One or two plain sentences: what happened and in which field or file.
+    hint
+        What to do next; shown after the message.
+    """
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str = "") -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message} {self.hint}".strip()
+
+
+class SpecError(TbError):
+    """A run spec that can't be used. ``problems`` holds every (field, reason) pair, not only the first."""
+
+    exit_code = 2
+
+    def __init__(self, problems: list[tuple[str, str]], *, hint: str = "") -> None:
+        self.problems = problems
+        super().__init__(" ".join(f"{field}: {reason}" if field else reason for field, reason in problems), hint=hint)
+
+
+class ModelError(TbError):
+    """A model that can't be found, loaded, or used for the task."""
+
+
+class DataError(TbError):
+    """A text or tokenizer that can't be read or does not fit the model."""
+
+
+class RunError(TbError):
+    """A run directory that is missing, unreadable, busy, or not writable."""
+
+
+class CheckpointError(RunError):
+    """A checkpoint that is missing or fails its own hashes."""
+
+
+class TrainingError(TbError):
+    """Training that can't go on, for example because the loss is no longer a number."""
+
+
+class ServiceError(TbError):
+    """A worker that can't be started, reached or controlled."""

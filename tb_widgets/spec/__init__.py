@@ -1,0 +1,33 @@
+"""A run, described by one validated object."""
+
+from tb_widgets.spec.fields import FieldCard
+from tb_widgets.spec.presets import PRESETS, Preset, preset
+from tb_widgets.spec.run_spec import SCHEMA_VERSION, RunSpec, read_value
+from tb_widgets.spec.sections import (
+    CheckpointSpec,
+    DataSpec,
+    EvaluationSpec,
+    HardwareSpec,
+    ModelSpec,
+    TokenizerSpec,
+    TrackingSpec,
+    TrainingSpec,
+)
+
+__all__ = [
+    "PRESETS",
+    "SCHEMA_VERSION",
+    "CheckpointSpec",
+    "DataSpec",
+    "EvaluationSpec",
+    "FieldCard",
+    "HardwareSpec",
+    "ModelSpec",
+    "Preset",
+    "RunSpec",
+    "TokenizerSpec",
+    "TrackingSpec",
+    "TrainingSpec",
+    "preset",
+    "read_value",
+]

@@ -1,0 +1,137 @@
+"""How a spec field is declared: once, with everything that the form, the command line and the reference need."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import NoneType, UnionType
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.fields import FieldInfo
+
+Level = Literal["basic", "advanced"]
+
+
+class Section(BaseModel):
+    """One section of a run spec: frozen, and closed to names that it does not know."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+
+
+def setting(
+    default: Any,
+    *,
+    title: str,
+    help: str,
+    unit: str = "",
+    group: str = "",
+    level: Level = "advanced",
+    factory: Any = None,
+    **bounds: Any,
+) -> Any:
+    """Declare one field of a section.
+
+    Parameters
+    ----------
+    default
+        Value of an empty spec.
+    title, help
+        Label and one line of help, as the form shows them.
+    unit
+        What the number counts, for example ``"steps"``.
+    group
+        Heading in the form.
+    level
+        ``"basic"`` fields are always shown; ``"advanced"`` ones on request.
+    factory
+        Builds a mutable default.
+    **bounds
+        Passed to pydantic: ``ge``, ``gt``, ``le``, ``lt``, ``pattern``, ``max_length``.
+    """
+    extra = {"unit": unit, "group": group, "level": level}
+    if factory is not None:
+        return Field(default_factory=factory, title=title, description=help, json_schema_extra=extra, **bounds)
+    return Field(default, title=title, description=help, json_schema_extra=extra, **bounds)
+
+
+@dataclass(frozen=True)
+class FieldCard:
+    """What a form, a command line or a reference page needs to know about one field.
+
+    ``kind`` is one of ``bool``, ``int``, ``float``, ``str``, ``choice``, ``list``, ``mapping``.
+    """
+
+    path: str
+    section: str
+    name: str
+    title: str
+    help: str
+    unit: str
+    group: str
+    level: Level
+    kind: str
+    optional: bool
+    choices: tuple[str, ...]
+    words: tuple[str, ...]
+    minimum: float | None
+    maximum: float | None
+    exclusive_minimum: bool
+    default: Any
+
+
+def _flatten(annotation: Any) -> list[Any]:
+    if get_origin(annotation) in (Union, UnionType):
+        return [part for member in get_args(annotation) for part in _flatten(member)]
+    return [annotation]
+
+
+def _card(section: str, name: str, info: FieldInfo) -> FieldCard:
+    rules = list(info.metadata)
+    parts = []
+    for part in _flatten(info.annotation):
+        if get_origin(part) is Annotated:
+            part, field = get_args(part)  # noqa: PLW2901
+            rules += field.metadata
+        parts.append(part)
+    optional = NoneType in parts
+    parts = [part for part in parts if part is not NoneType]
+    literals = tuple(str(value) for part in parts if get_origin(part) is Literal for value in get_args(part))
+    plain = [get_origin(part) or part for part in parts if get_origin(part) is not Literal]
+    names = {bool: "bool", int: "int", float: "float", str: "str", list: "list", dict: "mapping"}
+    # "auto" or a number is a number that also takes a word.
+    kind = names[plain[0]] if plain else "choice"
+    bounds: dict[str, float] = {}
+    for rule in rules:
+        for key in ("ge", "gt", "le", "lt"):
+            if getattr(rule, key, None) is not None:
+                bounds[key] = getattr(rule, key)
+    extra: dict[str, Any] = info.json_schema_extra if isinstance(info.json_schema_extra, dict) else {}
+    return FieldCard(
+        path=f"{section}.{name}" if section else name,
+        section=section,
+        name=name,
+        title=info.title or name,
+        help=info.description or "",
+        unit=str(extra.get("unit", "")),
+        group=str(extra.get("group", "")),
+        level="basic" if extra.get("level") == "basic" else "advanced",
+        kind=kind,
+        optional=optional,
+        choices=literals if kind == "choice" else (),
+        words=() if kind == "choice" else literals,
+        minimum=bounds.get("ge", bounds.get("gt")),
+        maximum=bounds.get("le", bounds.get("lt")),
+        exclusive_minimum="gt" in bounds,
+        default=info.get_default(call_default_factory=True),
+    )
+
+
+def cards(model: type[BaseModel], section: str = "") -> Iterator[FieldCard]:
+    """Yield a card for every leaf field of a spec model, in the order of declaration."""
+    for name, info in model.model_fields.items():
+        annotation = info.annotation
+        if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+            yield from cards(annotation, f"{section}.{name}" if section else name)
+        else:
+            yield _card(section, name, info)

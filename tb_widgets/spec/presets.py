@@ -1,0 +1,88 @@
+"""Named starting points. A preset is a spec; everything in it can still be changed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from tb_widgets.errors import SpecError
+from tb_widgets.spec.run_spec import RunSpec
+
+
+@dataclass(frozen=True)
+class Preset:
+    """A starting point: its name, what it is good for, and the fields that differ from the default spec."""
+
+    name: str
+    title: str
+    help: str
+    values: dict[str, Any]
+
+    def spec(self) -> RunSpec:
+        """Return the spec of this preset."""
+        return RunSpec().with_values(self.values)
+
+
+PRESETS = {
+    preset.name: preset
+    for preset in (
+        Preset(
+            "quick",
+            "Quick look",
+            "About a minute on two CPU cores: enough to see words form.",
+            {
+                "model.preset": "tiny",
+                "data.context_length": 64,
+                "tokenizer.vocab_size": 1024,
+                "training.steps": 600,
+                "training.batch_size": 16,
+                "training.learning_rate": 3e-3,
+                "evaluation.every": 100,
+                "evaluation.batches": 10,
+                "checkpoints.every": 200,
+            },
+        ),
+        Preset("small", "Small", "Several minutes on two CPU cores: short phrases that hold together.", {}),
+        Preset(
+            "standard",
+            "Standard",
+            "A GPU, or an hour on a CPU: sentences in the style of your text.",
+            {
+                "model.preset": "medium",
+                "data.context_length": 256,
+                "tokenizer.vocab_size": 4096,
+                "training.steps": 5000,
+                "training.learning_rate": 6e-4,
+                "evaluation.every": 250,
+                "checkpoints.every": 500,
+            },
+        ),
+        Preset(
+            "shakespeare-char",
+            "Shakespeare by characters",
+            "The sizes of nanoGPT's CPU recipe, for any small text: 4 layers, 4 heads, width 128, context 64.",
+            {
+                "model.preset": "shakespeare-char",
+                "data.context_length": 64,
+                "tokenizer.kind": "char",
+                "training.steps": 2000,
+                "training.batch_size": 12,
+                "evaluation.every": 250,
+                "checkpoints.every": 500,
+            },
+        ),
+    )
+}
+
+
+def preset(name: str) -> RunSpec:
+    """Return the spec of a preset.
+
+    Raises
+    ------
+    SpecError
+        If there is no preset of that name.
+    """
+    if name not in PRESETS:
+        raise SpecError([("preset", f"there is no preset {name!r}. There are: {', '.join(PRESETS)}.")])
+    return PRESETS[name].spec()

@@ -1,0 +1,314 @@
+"""The run spec: everything that decides what a run does, in one validated object."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError, model_validator
+from pydantic_core import ErrorDetails, PydanticCustomError
+
+from tb_widgets.errors import SpecError
+from tb_widgets.spec.fields import FieldCard, Section, cards, setting
+from tb_widgets.spec.sections import (
+    CheckpointSpec,
+    DataSpec,
+    EvaluationSpec,
+    HardwareSpec,
+    ModelSpec,
+    TokenizerSpec,
+    TrackingSpec,
+    TrainingSpec,
+)
+
+SCHEMA_VERSION = 1
+
+
+class RunSpec(Section):
+    """A run, described. An empty spec is valid: every field has a default.
+
+    Examples
+    --------
+    >>> spec = RunSpec.from_mapping({"training": {"steps": 20}})
+    >>> spec.training.steps, spec.data.source
+    (20, 'python-docs')
+    """
+
+    schema_version: int = setting(
+        SCHEMA_VERSION, title="Schema", help="Version of this file's layout.", group="Run", alias="schema", ge=1
+    )
+    name: str | None = setting(
+        None,
+        title="Name",
+        help="Letters, digits, dots and dashes; the run's folder adds the time. Empty takes the model's name.",
+        group="Run",
+        level="basic",
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
+        max_length=60,
+    )
+    model: ModelSpec = ModelSpec()
+    data: DataSpec = DataSpec()
+    tokenizer: TokenizerSpec = TokenizerSpec()
+    training: TrainingSpec = TrainingSpec()
+    evaluation: EvaluationSpec = EvaluationSpec()
+    checkpoints: CheckpointSpec = CheckpointSpec()
+    hardware: HardwareSpec = HardwareSpec()
+    tracking: TrackingSpec = TrackingSpec()
+
+    @model_validator(mode="after")
+    def _cross_checks(self) -> RunSpec:
+        found = self._contradictions()
+        if found:
+            raise PydanticCustomError("contradiction", "fields contradict each other", {"found": found})
+        return self
+
+    def _contradictions(self) -> list[tuple[str, str]]:
+        found = []
+        micro = self.training.micro_batch_size
+        if micro is not None and micro > self.training.batch_size:
+            found.append(
+                (
+                    "training.micro_batch_size",
+                    f"{micro} is larger than the batch of {self.training.batch_size} sequences.",
+                )
+            )
+        better = {"val/accuracy": "max"}.get(self.checkpoints.monitor, "min")
+        if self.checkpoints.mode != better:
+            found.append(
+                ("checkpoints.mode", f"for {self.checkpoints.monitor} better is {better}, not {self.checkpoints.mode}.")
+            )
+        if self.hardware.processes > 1:
+            found.append(("hardware.processes", "this version trains in one process; set it to 1."))
+        if self.tracking.wandb != "off":
+            found.append(("tracking.wandb", "this version does not report to Weights & Biases; set it to off."))
+        return found
+
+    @classmethod
+    def from_mapping(cls, mapping: Mapping[str, Any]) -> RunSpec:
+        """Validate nested dictionaries.
+
+        Raises
+        ------
+        SpecError
+            With every problem at once, each naming its field.
+        """
+        version = mapping.get("schema", SCHEMA_VERSION) if isinstance(mapping, Mapping) else None
+        if isinstance(version, int) and version > SCHEMA_VERSION:
+            raise SpecError(
+                [
+                    (
+                        "schema",
+                        f"this spec has version {version}; this tb_widgets reads versions up to {SCHEMA_VERSION}.",
+                    )
+                ],
+                hint="Update tb_widgets (pip install -U tb-widgets), or use the version that wrote the file.",
+            )
+        try:
+            return cls.model_validate(mapping)
+        except ValidationError as error:
+            raise SpecError([problem for detail in error.errors() for problem in _explain(cls, detail)]) from None
+
+    @classmethod
+    def from_yaml(cls, text: str) -> RunSpec:
+        """Read YAML (or JSON, which is YAML). An empty text gives the default spec.
+
+        Raises
+        ------
+        SpecError
+            For YAML that can't be parsed (line and column) and for every invalid field.
+        """
+        try:
+            mapping = yaml.safe_load(text)
+        except yaml.MarkedYAMLError as error:
+            mark = error.problem_mark
+            place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+            raise SpecError([("", f"The spec is not valid YAML{place}: {error.problem or error.context}.")]) from None
+        except yaml.YAMLError as error:
+            raise SpecError([("", f"The spec is not valid YAML: {error}.")]) from None
+        if mapping is None:
+            mapping = {}
+        if not isinstance(mapping, dict):
+            raise SpecError([("", f"The spec must be a mapping of sections, not {_kind(mapping)}.")])
+        return cls.from_mapping(mapping)
+
+    @classmethod
+    def load(cls, path: str | Path) -> RunSpec:
+        """Read a spec from a YAML or JSON file."""
+        path = Path(path)
+        try:
+            text = path.read_text(encoding="utf-8")
+        except OSError as error:
+            raise SpecError([("", f"The spec {path} can't be read: {error.strerror or error}.")]) from None
+        except UnicodeDecodeError:
+            raise SpecError([("", f"The spec {path} is not UTF-8 text.")]) from None
+        return cls.from_yaml(text)
+
+    def with_values(self, values: Mapping[str, Any]) -> RunSpec:
+        """Return a copy in which dotted fields are replaced, for example ``{"training.steps": 50}``.
+
+        Raises
+        ------
+        SpecError
+            If a field is unknown or a value is refused.
+        """
+        tree = self.to_mapping()
+        for path, value in values.items():
+            node = tree
+            *parents, leaf = path.split(".")
+            for parent in parents:
+                child = node.setdefault(parent, {})
+                if not isinstance(child, dict):
+                    raise SpecError([(path, f"{parent} is a value, not a section.")])
+                node = child
+            node[leaf] = value
+        return type(self).from_mapping(tree)
+
+    def with_settings(self, settings: list[str]) -> RunSpec:
+        """Apply ``section.field=value`` strings; values are read as YAML, so ``1e-3``, ``true`` and ``[a, b]`` work."""
+        values: dict[str, Any] = {}
+        for item in settings:
+            path, sign, text = item.partition("=")
+            if not sign or not path.strip():
+                raise SpecError([(item, "write a setting as section.field=value, for example training.steps=500.")])
+            values[path.strip()] = read_value(text)
+        return self.with_values(values)
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return nested plain dictionaries, the form that YAML and JSON hold."""
+        return self.model_dump(mode="json", by_alias=True)
+
+    def to_yaml(self) -> str:
+        """Return the whole spec as YAML, sections in the order of declaration."""
+        return yaml.safe_dump(self.to_mapping(), sort_keys=False, allow_unicode=True)
+
+    def to_json(self) -> str:
+        """Return the whole spec as indented JSON."""
+        return json.dumps(self.to_mapping(), indent=2, ensure_ascii=False)
+
+    def differences(self, other: RunSpec) -> dict[str, tuple[Any, Any]]:
+        """Return the fields that differ, as ``{path: (mine, theirs)}``."""
+        mine, theirs = dict(_leaves(self.to_mapping())), dict(_leaves(other.to_mapping()))
+        return {
+            path: (mine.get(path), theirs.get(path)) for path in mine | theirs if mine.get(path) != theirs.get(path)
+        }
+
+    @classmethod
+    def field_cards(cls) -> list[FieldCard]:
+        """Return one card for every field, in the order of declaration."""
+        return list(cards(cls))
+
+
+def read_value(text: str) -> Any:
+    """Read a value that a person typed: YAML, with ``3e-4`` as the number that everybody means."""
+    try:
+        value = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return text
+    if isinstance(value, str):
+        try:
+            return float(value)  # YAML 1.1 reads 3e-4 as a string, for want of a dot
+        except ValueError:
+            return value
+    return value
+
+
+def _leaves(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
+    found: list[tuple[str, Any]] = []
+    for key, value in tree.items():
+        path = f"{prefix}{key}"
+        if isinstance(value, dict) and path in RunSpec.model_fields:
+            found += _leaves(value, f"{path}.")
+        else:
+            found.append((path, value))
+    return found
+
+
+def _kind(value: Any) -> str:
+    names = {
+        "str": "a text",
+        "int": "a number",
+        "float": "a number",
+        "list": "a list",
+        "bool": "a yes/no value",
+        "dict": "a mapping",
+    }
+    return "nothing" if value is None else names.get(type(value).__name__, type(value).__name__)
+
+
+def _known_names(model: Any, location: tuple[int | str, ...]) -> tuple[list[str], str]:
+    section = ""
+    for part in location[:-1]:
+        info = model.model_fields.get(str(part))
+        if info is None or not isinstance(info.annotation, type):
+            return [], section
+        model, section = info.annotation, str(part)
+    return [info.alias or name for name, info in model.model_fields.items()], section
+
+
+BOUNDS = {
+    "greater_than_equal": ("ge", "at least"),
+    "greater_than": ("gt", "more than"),
+    "less_than_equal": ("le", "at most"),
+    "less_than": ("lt", "less than"),
+}
+SENTENCES = {
+    "int_parsing": "must be a whole number",
+    "int_type": "must be a whole number",
+    "int_from_float": "must be a whole number",
+    "float_parsing": "must be a number",
+    "float_type": "must be a number",
+    "finite_number": "must be a finite number",
+    "bool_parsing": "must be true or false",
+    "bool_type": "must be true or false",
+    "string_type": "must be a text",
+    "list_type": "must be a list",
+    "dict_type": "must be a mapping",
+    "model_type": "must be a section of fields",
+}
+
+
+def _explain(model: type[RunSpec], detail: ErrorDetails) -> list[tuple[str, str]]:
+    """Turn one pydantic error into (field, sentence) pairs."""
+    kind, value, context = detail["type"], detail.get("input"), detail.get("ctx", {})
+    if kind == "contradiction":
+        return list(context["found"])
+    # A union's members name themselves in the location; people know only the field.
+    location = tuple(
+        p for p in detail["loc"] if str(p).split("[")[0] not in ("literal", "int", "float", "str", "constrained-int")
+    )
+    field = ".".join(str(part) for part in location)
+    if kind == "extra_forbidden":
+        return [(field, _unknown_field(model, location))]
+    shown = repr(value) if not isinstance(value, str) or len(value) < 60 else repr(value[:57] + "...")
+    if kind in BOUNDS:
+        key, words = BOUNDS[kind]
+        reason = f"must be {words} {context[key]}, not {shown}."
+    elif kind == "literal_error":
+        expected = str(context["expected"]).replace("'", "")
+        near = difflib.get_close_matches(str(value), expected.replace(" or ", ", ").split(", "), n=1)
+        reason = f"must be {expected}, not {shown}." + (f" Did you mean {near[0]}?" if near else "")
+    elif kind in SENTENCES:
+        reason = f"{SENTENCES[kind]}, not {_kind(value) if kind.endswith('_type') else shown}."
+    elif kind in ("too_long", "string_too_long"):
+        reason = f"is too long: at most {context['max_length']} {'entries' if kind == 'too_long' else 'characters'}."
+    elif kind == "string_pattern_mismatch":
+        card = next((card for card in model.field_cards() if card.path == field), None)
+        reason = f"{shown} does not fit. {card.help if card else ''}".strip()
+    else:
+        reason = f"{detail['msg']} (got {shown})."
+    return [(field, reason)]
+
+
+def _unknown_field(model: type[RunSpec], location: tuple[int | str, ...]) -> str:
+    names, section = _known_names(model, location)
+    near = difflib.get_close_matches(str(location[-1]), names, n=1, cutoff=0.5)
+    if near:
+        return f"there is no such field. Did you mean {f'{section}.' if section else ''}{near[0]}?"
+    elsewhere = [card.path for card in model.field_cards() if card.name == str(location[-1])]
+    if elsewhere:
+        return f"there is no such field here. Did you mean {elsewhere[0]}?"
+    return f"there is no such field. Known here: {', '.join(names)}."

@@ -1,0 +1,353 @@
+"""The sections of a run spec. Each field is declared here and nowhere else."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from tb_widgets.spec.fields import Section, setting
+
+
+class ModelSpec(Section):
+    """Which model is trained."""
+
+    source: str = setting(
+        "zoo:gpt",
+        title="Model",
+        help="A model of ours (zoo:gpt), or the path of a model.py or of the folder that holds it.",
+        group="Model",
+        level="basic",
+    )
+    preset: Literal["tiny", "small", "medium", "shakespeare-char"] = setting(
+        "small",
+        title="Size",
+        help="Sizes of a zoo model; a model.py of your own has its sizes written in.",
+        group="Model",
+        level="basic",
+    )
+    config: dict[str, Any] = setting(
+        None,
+        factory=dict,
+        title="Overrides",
+        help="Single sizes that differ from the preset, for example {n_layer: 6, dropout: 0.1}.",
+        group="Model",
+    )
+
+
+class DataSpec(Section):
+    """Which text the model learns."""
+
+    source: str = setting(
+        "python-docs",
+        title="Text",
+        help="python-docs (Python's own reference, no download), python-source, or the path of a text file.",
+        group="Data",
+        level="basic",
+    )
+    context_length: int = setting(
+        128,
+        title="Context length",
+        help="How far back the model looks. Longer needs more memory and time.",
+        unit="tokens",
+        group="Data",
+        level="basic",
+        ge=2,
+        le=131072,
+    )
+    validation_fraction: float = setting(
+        0.1,
+        title="Held back for validation",
+        help="Share of the text that the model is tested on and never trained on. Typical 0.05 to 0.2.",
+        unit="of the text",
+        group="Data",
+        gt=0.0,
+        le=0.5,
+    )
+
+
+class TokenizerSpec(Section):
+    """How text becomes numbers."""
+
+    kind: Literal["byte", "char", "bpe"] = setting(
+        "bpe",
+        title="Tokenizer",
+        help="bpe learns frequent pieces of your text; char and byte need no learning.",
+        group="Data",
+        level="basic",
+    )
+    vocab_size: int = setting(
+        2048,
+        title="Vocabulary",
+        help="Number of pieces that bpe learns. Small texts want small vocabularies: 512 to 4,096.",
+        unit="tokens",
+        group="Data",
+        level="basic",
+        ge=32,
+        le=131072,
+    )
+
+
+class TrainingSpec(Section):
+    """How the model is optimised."""
+
+    steps: int = setting(
+        1000,
+        title="Steps",
+        help="Optimiser updates. The curve says when more stop helping.",
+        unit="steps",
+        group="Training",
+        level="basic",
+        ge=1,
+        le=100_000_000,
+    )
+    batch_size: int = setting(
+        32,
+        title="Batch",
+        help="Sequences per update. Larger is steadier and slower per step.",
+        unit="sequences",
+        group="Training",
+        level="basic",
+        ge=1,
+        le=65536,
+    )
+    micro_batch_size: int | None = setting(
+        None,
+        title="Micro-batch",
+        help="Sequences per pass; smaller saves memory and gives the same result. Empty means the whole batch.",
+        unit="sequences",
+        group="Training",
+        ge=1,
+        le=65536,
+    )
+    learning_rate: float = setting(
+        1e-3,
+        title="Learning rate",
+        help="Peak, after warm-up. Typical 0.0003 to 0.003 for models this small.",
+        unit="per step",
+        group="Training",
+        level="basic",
+        gt=0.0,
+        le=10.0,
+    )
+    optimizer: Literal["adamw"] = setting(
+        "adamw", title="Optimiser", help="AdamW, fused where this machine has it.", group="Optimiser"
+    )
+    schedule: Literal["cosine", "linear", "constant"] = setting(
+        "cosine", title="Schedule", help="How the learning rate falls after warm-up.", group="Optimiser"
+    )
+    warmup: float = setting(
+        0.05,
+        title="Warm-up",
+        help="Share of the steps in which the learning rate rises from zero. Typical 0.01 to 0.1.",
+        unit="of the steps",
+        group="Optimiser",
+        ge=0.0,
+        lt=1.0,
+    )
+    min_lr_fraction: float = setting(
+        0.1,
+        title="Final learning rate",
+        help="Where the schedule ends, as a share of the peak. Typical 0 to 0.1.",
+        unit="of the peak",
+        group="Optimiser",
+        ge=0.0,
+        le=1.0,
+    )
+    weight_decay: float = setting(
+        0.1,
+        title="Weight decay",
+        help="Pulls weight matrices towards zero. Typical 0.01 to 0.1.",
+        unit="per unit of learning rate",
+        group="Optimiser",
+        ge=0.0,
+        le=10.0,
+    )
+    beta1: float = setting(
+        0.9, title="Beta 1", help="Memory of the gradient's mean.", group="Optimiser", ge=0.0, lt=1.0
+    )
+    beta2: float = setting(
+        0.99,
+        title="Beta 2",
+        help="Memory of the gradient's size. Typical 0.95 to 0.999.",
+        group="Optimiser",
+        ge=0.0,
+        lt=1.0,
+    )
+    eps: float = setting(
+        1e-8,
+        title="Epsilon",
+        help="Keeps the division safe where gradients are tiny.",
+        group="Optimiser",
+        gt=0.0,
+        le=1e-2,
+    )
+    clip: float | None = setting(
+        1.0,
+        title="Gradient clipping",
+        help="Longest gradient that is let through. Empty switches it off.",
+        unit="norm",
+        group="Optimiser",
+        gt=0.0,
+        le=1e6,
+    )
+    precision: Literal["auto", "fp32", "bf16", "fp16"] = setting(
+        "auto",
+        title="Precision",
+        help="auto: bf16 on a GPU that has it, fp16 on older GPUs, fp32 on a CPU.",
+        group="Reproducibility and precision",
+    )
+    seed: int = setting(
+        42,
+        title="Seed",
+        help="The same seed gives the same run.",
+        group="Reproducibility and precision",
+        ge=0,
+        le=2**32 - 1,
+    )
+    deterministic: bool = setting(
+        False,
+        title="Deterministic",
+        help="Only algorithms that repeat bit for bit on a GPU too; slower there, free on a CPU.",
+        group="Reproducibility and precision",
+    )
+    log_every: int | None = setting(
+        None,
+        title="Journal line every",
+        help="Steps that one line of the journal averages. Empty keeps a run under about 10,000 lines.",
+        unit="steps",
+        group="Reproducibility and precision",
+        ge=1,
+        le=1_000_000,
+    )
+
+
+class EvaluationSpec(Section):
+    """How the model is tested while it trains."""
+
+    every: int = setting(
+        100,
+        title="Evaluate every",
+        help="Steps between two tests on held-back text.",
+        unit="steps",
+        group="Evaluation",
+        level="basic",
+        ge=1,
+    )
+    batches: int = setting(
+        20,
+        title="Validation batches",
+        help="How much held-back text one test reads; always the same text.",
+        unit="batches",
+        group="Evaluation",
+        ge=1,
+        le=100_000,
+    )
+    prompts: list[str] = setting(
+        None,
+        factory=list,
+        title="Sample prompts",
+        help="The model continues these at each evaluation. Empty means the beginning of the held-back text.",
+        group="Evaluation",
+        max_length=8,
+    )
+    sample_length: int = setting(
+        48,
+        title="Sample length",
+        help="Length of each sample; 0 writes none.",
+        unit="tokens",
+        group="Evaluation",
+        ge=0,
+        le=4096,
+    )
+
+
+class CheckpointSpec(Section):
+    """What is kept on disk."""
+
+    every: int = setting(
+        200,
+        title="Checkpoint every",
+        help="Steps between two checkpoints. A stopped run goes on from the newest.",
+        unit="steps",
+        group="Checkpoints",
+        level="basic",
+        ge=1,
+    )
+    keep_last: int = setting(
+        2,
+        title="Keep newest",
+        help="How many of the newest checkpoints stay.",
+        unit="checkpoints",
+        group="Checkpoints",
+        ge=1,
+        le=1000,
+    )
+    keep_best: int = setting(
+        3,
+        title="Keep best",
+        help="How many of the best checkpoints stay.",
+        unit="checkpoints",
+        group="Checkpoints",
+        ge=0,
+        le=1000,
+    )
+    monitor: Literal["val/loss", "val/perplexity", "val/accuracy"] = setting(
+        "val/loss", title="Best by", help="The figure that decides which checkpoint is best.", group="Checkpoints"
+    )
+    mode: Literal["min", "max"] = setting(
+        "min", title="Better is", help="min where smaller is better (loss), max for accuracy.", group="Checkpoints"
+    )
+    mirror: str | None = setting(
+        None,
+        title="Second folder",
+        help="Each verified checkpoint is copied there as well, for example a mounted Drive. Empty means none.",
+        group="Checkpoints",
+    )
+
+
+class HardwareSpec(Section):
+    """Where the model is trained."""
+
+    device: str = setting(
+        "auto",
+        title="Device",
+        help="auto takes a GPU where there is one; else cpu, cuda, cuda:1 or mps.",
+        group="Hardware",
+        pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$",
+    )
+    processes: int = setting(
+        1,
+        title="Processes",
+        help="One per device. This version trains in one process.",
+        group="Hardware",
+        ge=1,
+        le=1024,
+    )
+    threads: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = setting(
+        "auto",
+        title="CPU threads",
+        help="auto chooses by the size of the model; small models are fastest on one.",
+        unit="threads",
+        group="Hardware",
+    )
+    backend: Literal["process", "kernel"] = setting(
+        "process",
+        title="Train in",
+        help="process survives a closed notebook; kernel trains a live nn.Module of this notebook.",
+        group="Hardware",
+    )
+
+
+class TrackingSpec(Section):
+    """Labels, and where else the run is reported."""
+
+    wandb: Literal["off", "offline", "online"] = setting(
+        "off", title="Weights & Biases", help="This version writes to the run folder only.", group="Tracking"
+    )
+    project: str | None = setting(
+        None, title="Project", help="A name to find related runs by.", group="Tracking", max_length=128
+    )
+    tags: list[str] = setting(
+        None, factory=list, title="Tags", help="Words to find this run by.", group="Tracking", max_length=32
+    )
