@@ -49,7 +49,7 @@ def setting(
     **bounds
         Passed to pydantic: ``ge``, ``gt``, ``le``, ``lt``, ``pattern``, ``max_length``.
     """
-    extra = {"unit": unit, "group": group, "level": level}
+    extra: dict[str, Any] = {"unit": unit, "group": group, "level": level}
     if factory is not None:
         return Field(default_factory=factory, title=title, description=help, json_schema_extra=extra, **bounds)
     return Field(default, title=title, description=help, json_schema_extra=extra, **bounds)

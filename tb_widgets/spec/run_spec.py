@@ -110,7 +110,12 @@ class RunSpec(Section):
         try:
             return cls.model_validate(mapping)
         except ValidationError as error:
-            raise SpecError([problem for detail in error.errors() for problem in _explain(cls, detail)]) from None
+            found: dict[str, str] = {}
+            for detail in error.errors():
+                for field, reason in _explain(cls, detail):
+                    # A field that takes a number or a word fails once for each: one sentence for both.
+                    found[field] = f"{found[field][:-1]}; or {reason}" if field in found else reason
+            raise SpecError(list(found.items())) from None
 
     @classmethod
     def from_yaml(cls, text: str) -> RunSpec:

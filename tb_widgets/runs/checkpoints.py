@@ -1,0 +1,208 @@
+"""Checkpoints on disk: whole and verified, or not there at all."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tb_widgets.errors import CheckpointError
+from tb_widgets.runs.durable import explain_os_error, replace_json, sync_file, sync_folder
+
+MANIFEST = "MANIFEST.json"
+META = "meta.json"
+PINNED = "PINNED"
+
+
+@dataclass(frozen=True)
+class CheckpointInfo:
+    """A checkpoint as its folder tells. ``metrics`` are the validation figures at its step, where there are any."""
+
+    path: Path
+    step: int
+    time: float
+    size: int
+    metrics: dict[str, float]
+    pinned: bool = False
+    best: bool = False
+
+
+def checkpoint_name(step: int) -> str:
+    """Return the folder name of a step's checkpoint, which sorts by step."""
+    return f"step-{step:08d}"
+
+
+def write_checkpoint(
+    folder: Path, step: int, parts: Mapping[str, Callable[[Path], None]], meta: Mapping[str, Any]
+) -> CheckpointInfo:
+    """Write a checkpoint so that it appears at once and whole.
+
+    Parameters
+    ----------
+    folder
+        The run's ``checkpoints/`` folder.
+    step
+        Optimiser steps done.
+    parts
+        File name to a function that writes that file.
+    meta
+        Written to ``meta.json``; ``metrics`` inside decides which checkpoint is best.
+
+    Raises
+    ------
+    RunError
+        If the disk is full or can't be written; nothing is left behind.
+    CheckpointError
+        If what was written does not read back with the same hashes.
+    """
+    final = folder / checkpoint_name(step)
+    temporary = folder / f".{final.name}.{os.getpid()}.tmp"
+    try:
+        folder.mkdir(exist_ok=True)
+        shutil.rmtree(temporary, ignore_errors=True)
+        temporary.mkdir()
+        for name, write in parts.items():
+            write(temporary / name)
+        (temporary / META).write_text(
+            json.dumps({"step": step, "time": round(time.time(), 3), **meta}), encoding="utf-8"
+        )
+        hashes = {}
+        for file in sorted(temporary.iterdir()):
+            sync_file(file)
+            hashes[file.name] = {"sha256": _sha256(file), "bytes": file.stat().st_size}
+        replace_json(temporary / MANIFEST, {"step": step, "files": hashes})
+        sync_file(temporary / MANIFEST)
+        sync_folder(temporary)
+        if final.exists():
+            if (final / PINNED).exists():
+                (temporary / PINNED).touch()
+            shutil.rmtree(final)
+        temporary.rename(final)
+        sync_folder(folder)
+    except OSError as error:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise explain_os_error(error, final) from error
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    return read_checkpoint(final)
+
+
+def read_checkpoint(path: Path) -> CheckpointInfo:
+    """Read what a checkpoint says of itself, without checking its hashes.
+
+    Raises
+    ------
+    CheckpointError
+        If there is no whole checkpoint at that path.
+    """
+    try:
+        meta = json.loads((path / META).read_bytes())
+        manifest = json.loads((path / MANIFEST).read_bytes())
+        size = sum(entry["bytes"] for entry in manifest["files"].values())
+        metrics = {key: value for key, value in meta.get("metrics", {}).items() if value is not None}
+        return CheckpointInfo(path, meta["step"], meta["time"], size, metrics, (path / PINNED).exists())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(
+            f"The checkpoint {path} is missing or not whole ({error}).", hint="Choose another one."
+        ) from error
+
+
+def list_checkpoints(folder: Path, *, monitor: str = "val/loss", mode: str = "min") -> list[CheckpointInfo]:
+    """Return the whole checkpoints of a run, oldest first, with the best one marked."""
+    found = []
+    for path in sorted(folder.glob("step-*")) if folder.is_dir() else []:
+        try:
+            found.append(read_checkpoint(path))
+        except CheckpointError:
+            continue  # a folder without its manifest is not a checkpoint: it is never offered
+    ranked = _ranked(found, monitor, mode)
+    return [replace(info, best=True) if ranked and info.path == ranked[0].path else info for info in found]
+
+
+def verify(path: Path) -> None:
+    """Compare every file of a checkpoint with its manifest.
+
+    Raises
+    ------
+    CheckpointError
+        Naming the first file that is missing or differs.
+    """
+    read_checkpoint(path)
+    for name, entry in json.loads((path / MANIFEST).read_bytes())["files"].items():
+        file = path / name
+        try:
+            if file.stat().st_size == entry["bytes"] and _sha256(file) == entry["sha256"]:
+                continue
+        except OSError as error:
+            raise CheckpointError(
+                f"{file} can't be read: {error.strerror}.", hint="Use an earlier checkpoint."
+            ) from error
+        raise CheckpointError(f"{file} is damaged: it differs from its manifest.", hint="Use an earlier checkpoint.")
+
+
+def newest_verified(folder: Path) -> tuple[CheckpointInfo | None, list[str]]:
+    """Return the newest checkpoint whose hashes hold, and a sentence for each newer one that was passed over."""
+    passed_over = []
+    for info in reversed(list_checkpoints(folder)):
+        try:
+            verify(info.path)
+        except CheckpointError as error:
+            passed_over.append(error.message)
+            continue
+        return info, passed_over
+    return None, passed_over
+
+
+def retain(folder: Path, *, keep_last: int, keep_best: int, monitor: str, mode: str) -> list[Path]:
+    """Delete the checkpoints that no rule keeps: the newest, the best and the pinned ones stay.
+
+    Returns
+    -------
+    list of Path
+        What was deleted. Call this only after the newest checkpoint has been verified.
+    """
+    found = list_checkpoints(folder)
+    keep = {info.path for info in found[-keep_last:]}
+    keep |= {info.path for info in _ranked(found, monitor, mode)[:keep_best]}
+    keep |= {info.path for info in found if info.pinned}
+    deleted = [info.path for info in found if info.path not in keep]
+    for path in deleted:
+        shutil.rmtree(path)
+    return deleted
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Delete what a killed writer left half-built; call only while holding the run's lock."""
+    for path in folder.glob(".step-*.tmp") if folder.is_dir() else []:
+        shutil.rmtree(path)
+
+
+def pin(path: Path, pinned: bool = True) -> None:
+    """Keep a checkpoint for ever, or let the rules decide again."""
+    read_checkpoint(path)
+    if pinned:
+        (path / PINNED).touch()
+    else:
+        (path / PINNED).unlink(missing_ok=True)
+
+
+def _ranked(found: list[CheckpointInfo], monitor: str, mode: str) -> list[CheckpointInfo]:
+    sign = 1.0 if mode == "min" else -1.0
+    return sorted((info for info in found if monitor in info.metrics), key=lambda info: sign * info.metrics[monitor])
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        if hasattr(hashlib, "file_digest"):
+            return hashlib.file_digest(file, "sha256").hexdigest()
+        digest = hashlib.sha256()  # Python 3.10
+        while block := file.read(1 << 20):
+            digest.update(block)
+        return digest.hexdigest()

@@ -1,0 +1,41 @@
+"""Small files by which anybody steers a run: the service writes them, the worker obeys between steps."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from tb_widgets.runs.durable import explain_os_error
+
+Command = Literal["pause", "stop", "save-now"]
+
+
+class Control:
+    """The ``control/`` folder of a run. A command stands as long as its file is there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def request(self, command: Command) -> None:
+        """Ask for something; asking twice is the same as asking once."""
+        try:
+            self.folder.mkdir(exist_ok=True)
+            (self.folder / command).touch()
+        except OSError as error:
+            raise explain_os_error(error, self.folder) from error
+
+    def withdraw(self, command: Command) -> None:
+        """Take a command back; the worker does so itself once it has obeyed."""
+        try:
+            (self.folder / command).unlink(missing_ok=True)
+        except OSError as error:
+            raise explain_os_error(error, self.folder) from error
+
+    def is_requested(self, command: Command) -> bool:
+        """Whether a command stands."""
+        return (self.folder / command).exists()
+
+    def clear(self) -> None:
+        """Take back every command, as before a run is resumed."""
+        for command in ("pause", "stop", "save-now"):
+            self.withdraw(command)

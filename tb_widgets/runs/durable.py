@@ -1,0 +1,63 @@
+"""Writing files so that a reader, a crash or a full disk never meets half of one."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from tb_widgets.errors import RunError
+
+
+def explain_os_error(error: OSError, path: Path) -> RunError:
+    """Turn an operating-system error on a path into a sentence with a way out."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return RunError(
+            f"The disk that holds {path} is full.",
+            hint="Free some space, then press Resume; nothing that was saved is lost.",
+        )
+    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
+        return RunError(
+            f"{path} can't be written: {error.strerror}.",
+            hint="Choose a runs folder that you may write to (--runs-dir, or TB_RUNS_DIR).",
+        )
+    return RunError(f"{path}: {error.strerror or error}.")
+
+
+def replace_text(path: Path, text: str) -> None:
+    """Replace a file atomically: readers see the old text or the new one, never a part.
+
+    Raises
+    ------
+    RunError
+        If the disk is full or the folder can't be written; no temporary file is left behind.
+    """
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(path)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise explain_os_error(error, path) from error
+
+
+def replace_json(path: Path, value: Any) -> None:
+    """Replace a file atomically with one line of JSON."""
+    replace_text(path, json.dumps(value, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def sync_file(path: Path) -> None:
+    """Ask the operating system to put a file's content on the disk."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_folder(path: Path) -> None:
+    """Ask the operating system to put a folder's list of names on the disk, where folders can be synced."""
+    if os.name == "posix":
+        sync_file(path)

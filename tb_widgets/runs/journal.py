@@ -1,0 +1,231 @@
+"""The journal: append-only JSON lines, written by one thread and followed by any number of readers."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from tb_widgets.errors import RunError
+from tb_widgets.runs.durable import explain_os_error, replace_text
+from tb_widgets.runs.status import Status, write_status
+
+Record = dict[str, Any]
+
+
+class JournalWriter:
+    """Writes metrics, events and the status of one run from a thread of its own.
+
+    The training loop only puts small records into a bounded queue. When the disk is slower than the loop for so
+    long that the queue is full, ``metrics`` waits: no line is ever dropped. An error of the disk is raised in the
+    loop, at the next call.
+
+    Parameters
+    ----------
+    metrics_file, events_file, status_file
+        Where to write.
+    status
+        The first status; ``update`` replaces fields of it.
+    interval
+        Seconds between two writes, which is also the heartbeat's period.
+    """
+
+    def __init__(
+        self, metrics_file: Path, events_file: Path, status_file: Path, status: Status, *, interval: float = 0.25
+    ) -> None:
+        self._files = {"metrics": metrics_file, "events": events_file}
+        self._status_file = status_file
+        self._status = status
+        self._interval = interval
+        self._queue: queue.Queue[tuple[str, Record]] = queue.Queue(maxsize=20_000)
+        self._lock = threading.Lock()
+        self._wake = threading.Event()
+        self._closing = False
+        self._error: RunError | None = None
+        self._next_event = last_event_number(events_file) + 1
+        self._write()
+        self._raise_error()
+        self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
+        self._thread.start()
+
+    @property
+    def status(self) -> Status:
+        """The newest status, written or about to be."""
+        return self._status
+
+    def metrics(self, record: Record) -> None:
+        """Append one line to the metrics. Values are plain numbers; ``None`` stands for not-a-number."""
+        self._put("metrics", record)
+
+    def event(self, kind: str, **details: Any) -> None:
+        """Append one numbered line to the events and write it at once."""
+        with self._lock:
+            number, self._next_event = self._next_event, self._next_event + 1
+        self._put("events", {"n": number, "time": round(time.time(), 3), "kind": kind, **details})
+        self._wake.set()
+
+    def update(self, *, now: bool = False, **changes: Any) -> None:
+        """Change fields of the status; with ``now`` they are written at once instead of at the next beat."""
+        with self._lock:
+            self._status = replace(self._status, **changes)
+        if now:
+            self._wake.set()
+
+    def close(self) -> None:
+        """Write what is left and end the thread.
+
+        Raises
+        ------
+        RunError
+            If something could not be written.
+        """
+        self._closing = True
+        self._wake.set()
+        self._thread.join()
+        self._raise_error()
+
+    def _put(self, kind: str, record: Record) -> None:
+        while True:
+            self._raise_error()
+            try:
+                self._queue.put((kind, record), timeout=1.0)
+            except queue.Full:
+                continue
+            return
+
+    def _raise_error(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _run(self) -> None:
+        while True:
+            closing = self._closing
+            self._write()
+            if closing or self._error is not None:
+                break
+            self._wake.wait(self._interval)
+            self._wake.clear()
+
+    def _write(self) -> None:
+        lines: dict[str, list[str]] = {"metrics": [], "events": []}
+        with contextlib.suppress(queue.Empty):
+            while True:
+                kind, record = self._queue.get_nowait()
+                lines[kind].append(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
+        try:
+            for kind, texts in lines.items():
+                if texts:
+                    append_text(self._files[kind], "".join(texts))
+            with self._lock:
+                status = replace(self._status, heartbeat=round(time.time(), 3))
+            write_status(self._status_file, status)
+        except RunError as error:
+            self._error = error
+
+
+def append_text(path: Path, text: str) -> None:
+    """Append whole lines in one write, or nothing: a part that fitted on a full disk is taken back.
+
+    Raises
+    ------
+    RunError
+        If the file can't be written.
+    """
+    size: int | None = None
+    try:
+        # Unbuffered: a failed write must not be tried again when the file is closed.
+        with path.open("ab", buffering=0) as file:
+            size = file.tell()
+            data = memoryview(text.encode())
+            while data:
+                data = data[file.write(data) :]
+    except OSError as error:
+        if size is not None:
+            os.truncate(path, size)
+        raise explain_os_error(error, path) from error
+
+
+def last_event_number(path: Path) -> int:
+    """Return the number of the newest event in a file, 0 when there is none."""
+    return max((record.get("n", 0) for record in read_records(path)), default=0)
+
+
+def parse_lines(data: bytes) -> list[Record]:
+    """Parse complete JSON lines; a damaged line (a torn write after a power loss) is left out, the rest is kept."""
+    lines = [line for line in data.split(b"\n") if line.strip()]
+    try:
+        # One call for all lines is several times faster than one for each.
+        found = json.loads(b"[" + b",".join(lines) + b"]")
+    except ValueError:
+        found = []
+        for line in lines:
+            with contextlib.suppress(ValueError):
+                found.append(json.loads(line))
+    return [record for record in found if isinstance(record, dict)]
+
+
+def read_records(path: Path) -> list[Record]:
+    """Return every complete record of a journal file; a missing file has none."""
+    return Follower(path).read().records
+
+
+@dataclass(frozen=True)
+class News:
+    """What a follower found: new records, and whether the file was replaced, so that they start from its beginning."""
+
+    records: list[Record]
+    restarted: bool
+
+
+class Follower:
+    """Reads a growing journal file from where it last stopped.
+
+    A resumed run replaces its metrics by a shorter file (see :func:`rewind`); the follower notices and starts over.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._offset = 0
+        self._file_id: int | None = None
+
+    def read(self, limit: int = 64 * 1024 * 1024) -> News:
+        """Return the records that were completed since the last call, from at most ``limit`` bytes."""
+        try:
+            with self.path.open("rb") as file:
+                found = os.fstat(file.fileno())
+                restarted = self._file_id is not None and (
+                    found.st_ino != self._file_id or found.st_size < self._offset
+                )
+                self._file_id = found.st_ino
+                if restarted:
+                    self._offset = 0
+                if found.st_size == self._offset:
+                    return News([], restarted)
+                file.seek(self._offset)
+                data = file.read(limit)
+        except FileNotFoundError:
+            restarted = self._offset > 0
+            self._offset, self._file_id = 0, None
+            return News([], restarted)
+        complete = data.rfind(b"\n") + 1
+        self._offset += complete
+        return News(parse_lines(data[:complete]), restarted)
+
+
+def rewind(path: Path, step: int) -> None:
+    """Drop the metrics after a step, so that a run resumed there writes each step once. The old file is replaced."""
+    if not path.exists():
+        return
+    _rewrite(path, lambda record: record.get("step", 0) <= step)
+
+
+def _rewrite(path: Path, keep: Callable[[Record], bool]) -> None:
+    kept = [json.dumps(record, ensure_ascii=False) + "\n" for record in read_records(path) if keep(record)]
+    replace_text(path, "".join(kept))
