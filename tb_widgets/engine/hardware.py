@@ -1,0 +1,88 @@
+"""Which device, how many threads, which number format."""
+
+from __future__ import annotations
+
+import os
+from contextlib import AbstractContextManager, nullcontext
+
+import torch
+
+from tb_widgets.errors import TrainingError
+from tb_widgets.spec import HardwareSpec
+
+
+def choose_device(name: str) -> torch.device:
+    """Return the device of a spec: ``auto`` takes a GPU where there is one.
+
+    Raises
+    ------
+    TrainingError
+        If the device that was asked for is not there.
+    """
+    if name == "auto":
+        if torch.cuda.is_available():
+            return torch.device("cuda")
+        return torch.device("mps" if torch.backends.mps.is_available() else "cpu")
+    device = torch.device(name)
+    there = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not there[device.type]:
+        raise TrainingError(
+            f"hardware.device is {name}, but PyTorch sees no such device on this machine.",
+            hint="Set it to auto or cpu; in Colab choose Runtime, Change runtime type, GPU.",
+        )
+    return device
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def choose_threads(hardware: HardwareSpec, *, parameters: int, tokens_per_pass: int) -> int:
+    """Return the number of intra-op threads on a CPU.
+
+    ``auto`` depends on the spec and the machine only, never on a stopwatch, so that the same run repeats bit for bit:
+    below about 2e9 multiplications a pass, handing work to a second thread costs more than it gains.
+    """
+    if hardware.threads != "auto":
+        return int(hardware.threads)
+    return 1 if parameters * tokens_per_pass < 2e9 else usable_cores()
+
+
+def choose_precision(name: str, device: torch.device) -> torch.dtype:
+    """Return the number format of the forward pass; ``auto`` takes half precision on GPUs only.
+
+    Raises
+    ------
+    TrainingError
+        If the device can't compute in the format that was asked for.
+    """
+    if name == "auto":
+        if device.type != "cuda":
+            return torch.float32
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
+    if dtype == torch.float16 and device.type != "cuda":
+        raise TrainingError(
+            f"training.precision is fp16, which needs an NVIDIA GPU; this run uses {device.type}.",
+            hint="Set it to auto, bf16 or fp32.",
+        )
+    return dtype
+
+
+def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[object]:
+    """Return the context in which the forward pass runs."""
+    if dtype == torch.float32:
+        return nullcontext()
+    return torch.autocast(device.type, dtype=dtype)
+
+
+def describe_device(device: torch.device) -> str:
+    """Return a device's name for people, for example ``CPU`` or ``Tesla T4``."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()

@@ -1,0 +1,59 @@
+"""Letting a model write."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+
+def sample_tokens(
+    logits_of: Callable[[Tensor], Tensor],
+    prompt: list[int],
+    *,
+    context_length: int,
+    length: int,
+    vocab_size: int,
+    temperature: float = 0.8,
+    top_k: int | None = 40,
+    seed: int = 0,
+    device: torch.device | None = None,
+) -> Iterator[int]:
+    """Yield ``length`` new tokens, one at a time.
+
+    Uses a random generator of its own, so that sampling during training does not change the training.
+
+    Parameters
+    ----------
+    logits_of
+        (1, T) token ids to (1, T, V) scores; call this inside ``torch.inference_mode`` with the model in
+        evaluation mode.
+    prompt
+        At least one token.
+    context_length
+        Only the last so many tokens are shown to the model.
+    vocab_size
+        Tokens from here on are never chosen: a model's embedding may be larger than the tokenizer.
+    temperature
+        0 always takes the likeliest token; 1 follows the model's probabilities.
+    top_k
+        Choose among the k likeliest tokens; None among all.
+    """
+    device = device or torch.device("cpu")
+    generator = torch.Generator(device).manual_seed(seed)
+    tokens = list(prompt)
+    for _ in range(length):
+        window = torch.tensor([tokens[-context_length:]], device=device)
+        scores = logits_of(window)[0, -1, :vocab_size].float()
+        if temperature <= 0:
+            token = int(scores.argmax())
+        else:
+            scores = scores / temperature
+            if top_k is not None and top_k < scores.numel():
+                best, places = scores.topk(top_k)
+                token = int(places[torch.multinomial(best.softmax(-1), 1, generator=generator)])
+            else:
+                token = int(torch.multinomial(scores.softmax(-1), 1, generator=generator))
+        tokens.append(token)
+        yield token

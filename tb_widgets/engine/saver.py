@@ -1,0 +1,119 @@
+"""Writing checkpoints while training goes on."""
+
+from __future__ import annotations
+
+import queue
+import shutil
+import threading
+from pathlib import Path
+
+from tb_widgets.engine.state import Snapshot
+from tb_widgets.errors import RunError, TbError
+from tb_widgets.runs import CheckpointInfo, RunDirectory
+from tb_widgets.runs.checkpoints import MANIFEST, list_checkpoints, retain, verify, write_checkpoint
+from tb_widgets.runs.durable import explain_os_error
+from tb_widgets.runs.journal import JournalWriter
+from tb_widgets.spec import CheckpointSpec
+
+
+class CheckpointSaver:
+    """Writes, verifies, mirrors and prunes checkpoints in a thread of its own, one at a time.
+
+    The loop hands over a copy of its state and goes on. A second checkpoint waits for the first; an error is raised
+    in the loop at the next call.
+    """
+
+    def __init__(self, run: RunDirectory, rules: CheckpointSpec, journal: JournalWriter) -> None:
+        self._run = run
+        self._rules = rules
+        self._journal = journal
+        self._queue: queue.Queue[tuple[int, Snapshot] | None] = queue.Queue(maxsize=1)
+        self._error: TbError | None = None
+        self._thread = threading.Thread(target=self._work, name="checkpoints", daemon=True)
+        self._thread.start()
+
+    def save(self, step: int, snapshot: Snapshot) -> None:
+        """Hand over a checkpoint.
+
+        Raises
+        ------
+        RunError
+            If an earlier checkpoint could not be written.
+        """
+        self._raise_error()
+        self._queue.put((step, snapshot))
+
+    def close(self) -> None:
+        """Wait until everything is on the disk.
+
+        Raises
+        ------
+        RunError
+            If a checkpoint could not be written.
+        """
+        self._queue.put(None)
+        self._thread.join()
+        self._raise_error()
+
+    def _raise_error(self) -> None:
+        if self._error is not None:
+            raise self._error
+
+    def _work(self) -> None:
+        while (job := self._queue.get()) is not None:
+            if self._error is None:
+                try:
+                    self._write(*job)
+                except TbError as error:
+                    self._error = error
+                except OSError as error:
+                    self._error = explain_os_error(error, self._run.checkpoints_folder)
+
+    def _write(self, step: int, snapshot: Snapshot) -> None:
+        rules, folder = self._rules, self._run.checkpoints_folder
+        written = write_checkpoint(folder, step, snapshot.parts(), snapshot.meta)
+        verify(written.path)
+        retain(folder, keep_last=rules.keep_last, keep_best=rules.keep_best, monitor=rules.monitor, mode=rules.mode)
+        best = next(
+            (info for info in list_checkpoints(folder, monitor=rules.monitor, mode=rules.mode) if info.best), None
+        )
+        if best is not None:
+            self._journal.update(
+                best={"step": best.step, "monitor": rules.monitor, "value": best.metrics[rules.monitor]}
+            )
+        self._journal.event(
+            "checkpoint",
+            step=step,
+            bytes=written.size,
+            best=best is not None and best.step == step,
+            metrics=written.metrics,
+        )
+        if rules.mirror is not None:
+            self._mirror(Path(rules.mirror).expanduser() / self._run.id, written)
+
+    def _mirror(self, target: Path, written: CheckpointInfo) -> None:
+        """Copy a verified checkpoint to the second folder; a mirror that fails is reported, and training goes on."""
+        try:
+            (target / "checkpoints").mkdir(parents=True, exist_ok=True)
+            for folder in (self._run.model_folder, self._run.tokenizer_folder):
+                if folder.is_dir():
+                    shutil.copytree(folder, target / folder.name, dirs_exist_ok=True)
+            shutil.copyfile(self._run.spec_file, target / self._run.spec_file.name)
+            copy = target / "checkpoints" / written.path.name
+            # The manifest goes last: a copy without it is not a checkpoint.
+            shutil.copytree(written.path, copy, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MANIFEST))
+            shutil.copyfile(written.path / MANIFEST, copy / MANIFEST)
+            verify(copy)
+            rules = self._rules
+            retain(
+                target / "checkpoints",
+                keep_last=rules.keep_last,
+                keep_best=rules.keep_best,
+                monitor=rules.monitor,
+                mode=rules.mode,
+            )
+        except (OSError, shutil.Error, RunError) as error:
+            self._journal.event(
+                "warning",
+                message=f"The copy of step {written.step} to {target} failed ({error}). The checkpoint itself is safe.",
+            )

@@ -1,0 +1,226 @@
+"""One training session: from a run directory to a finished, stopped or failed run."""
+
+from __future__ import annotations
+
+import os
+import random
+import time
+import traceback
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from filelock import Timeout
+from torch import nn
+
+from tb_widgets.data.prepared import PreparedData, prepare
+from tb_widgets.engine.environment import snapshot_environment
+from tb_widgets.engine.hardware import choose_device, choose_precision, choose_threads, describe_device
+from tb_widgets.engine.saver import CheckpointSaver
+from tb_widgets.engine.trainer import Trainer
+from tb_widgets.errors import RunError, TbError
+from tb_widgets.models.load import LoadedModel, build, check_fits, from_module, read_source, resolve, write_source
+from tb_widgets.runs import RunDirectory, State
+from tb_widgets.runs.checkpoints import newest_verified, remove_leftovers
+from tb_widgets.runs.durable import replace_json
+from tb_widgets.runs.journal import JournalWriter, rewind
+from tb_widgets.runs.process import ProcessIdentity
+from tb_widgets.runs.status import read_status
+
+
+def default_cache_dir() -> Path:
+    """Return where prepared token files are kept: ``TB_CACHE_DIR``, or the user's cache folder."""
+    if folder := os.environ.get("TB_CACHE_DIR"):
+        return Path(folder).expanduser()
+    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "tb_widgets"
+
+
+def train_run(run: RunDirectory, *, module: nn.Module | None = None) -> State:
+    """Train a run to its end, from its newest checkpoint if it has one, and return the state it ended in.
+
+    Every error ends up in the run directory: a sentence in ``status.json`` and ``events.jsonl``, and the traceback
+    on standard error, which the worker sends to ``log.txt``.
+
+    Parameters
+    ----------
+    run
+        A run made by :func:`tb_widgets.runs.create_run`.
+    module
+        A live model to train in this process; otherwise the model is built from the run's own source.
+
+    Raises
+    ------
+    RunError
+        If another process trains this run, or its directory can't be written at all.
+    """
+    lock = run.lock()
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise RunError(
+            f"{run.id} is already being trained by another process.", hint="Open it to watch it; both see the same."
+        ) from None
+    try:
+        return _train_locked(run, module)
+    finally:
+        lock.release()
+
+
+def _train_locked(run: RunDirectory, module: nn.Module | None) -> State:
+    process = ProcessIdentity.current()
+    status = read_status(run.status_file)
+    journal = JournalWriter(
+        run.metrics_file,
+        run.events_file,
+        run.status_file,
+        _fresh(
+            status,
+            state="preparing",
+            phase="Starting",
+            pid=process.pid,
+            process_started=process.started,
+            host=process.host,
+        ),
+    )
+    end: dict[str, Any]
+    try:
+        end = {"state": _prepare_and_train(run, journal, module)}
+    except TbError as error:
+        traceback.print_exc()
+        end = {"state": "failed", "message": error.message, "hint": error.hint}
+    except (MemoryError, torch.OutOfMemoryError) as error:
+        traceback.print_exc()
+        reason = next(iter(str(error).splitlines()), "out of memory")
+        end = {
+            "state": "failed",
+            "message": f"The model and its batch do not fit into memory ({reason}).",
+            "hint": "Set a micro-batch (Advanced), a smaller batch, or a shorter context.",
+        }
+    except Exception as error:  # noqa: BLE001 - the run must say how it ended, whatever the model's code did
+        traceback.print_exc()
+        reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        end = {"state": "failed", "message": reason, "hint": "The traceback is in the run's log."}
+    state: State = end["state"]
+    journal.update(phase="", progress=None, eta=None, tokens_per_second=None, **end)
+    details = {key: end[key] for key in ("message", "hint") if key in end}
+    journal.event({"done": "finished"}.get(state, state), step=journal.status.step, **details)
+    journal.close()
+    return state
+
+
+def _prepare_and_train(run: RunDirectory, journal: JournalWriter, module: nn.Module | None) -> State:
+    spec = run.spec
+    remove_leftovers(run.checkpoints_folder)
+    checkpoint, passed_over = newest_verified(run.checkpoints_folder)
+    for sentence in passed_over:
+        journal.event("warning", message=f"{sentence} It was passed over.")
+    journal.event(
+        "started" if checkpoint is None else "resumed", pid=os.getpid(), step=checkpoint.step if checkpoint else 0
+    )
+
+    device = choose_device(spec.hardware.device)
+    dtype = choose_precision(spec.training.precision, device)
+    data = _prepare_data(run, journal)
+    if run.control.is_requested("stop"):
+        run.control.withdraw("stop")
+        return "stopped"
+    journal.update(phase="Building the model", progress=None, now=True)
+    _seed_everything(spec.training.seed, deterministic=spec.training.deterministic)
+    model, origin = _build_model(run, data, module)
+    threads = _use_threads(run, model, device)
+    replace_json(
+        run.environment_file,
+        snapshot_environment(spec, device=device, data_fingerprint=data.fingerprint, model_origin=origin),
+    )
+    saver = CheckpointSaver(run, spec.checkpoints, journal)
+    try:
+        trainer = Trainer(spec, model, data, run=run, journal=journal, saver=saver, device=device, dtype=dtype)
+        rewind_to = 0
+        if checkpoint is not None:
+            trainer.resume_from(checkpoint.path)
+            rewind_to = checkpoint.step
+        # What was written after the checkpoint is computed again, to the same values; no step stands there twice.
+        rewind(run.metrics_file, rewind_to)
+        rewind(run.samples_file, rewind_to)
+        journal.update(
+            state="running",
+            phase="Training",
+            step=trainer.step,
+            total=spec.training.steps,
+            parameters=model.parameters,
+            device=describe_device(device),
+            threads=threads,
+            best=_best(run),
+            now=True,
+        )
+        journal.event(
+            "phase", phase="training", step=trainer.step, parameters=model.parameters, statistics=data.statistics
+        )
+        outcome = trainer.run_to_end()
+        journal.update(phase="Saving", now=True)
+    finally:
+        saver.close()
+    return outcome
+
+
+def _prepare_data(run: RunDirectory, journal: JournalWriter) -> PreparedData:
+    last = [0.0]
+
+    def report(phase: str, progress: float) -> None:
+        if time.perf_counter() - last[0] > 0.2 or progress >= 1.0:
+            last[0] = time.perf_counter()
+            journal.update(phase=phase, progress=round(progress, 3))
+
+    frozen = run.tokenizer_folder if run.tokenizer_folder.is_dir() else None
+    data = prepare(
+        run.spec.data, run.spec.tokenizer, cache_dir=default_cache_dir(), frozen_tokenizer=frozen, on_progress=report
+    )
+    if frozen is None:
+        data.tokenizer.save(run.tokenizer_folder)
+    if note := getattr(data.tokenizer, "note", ""):
+        journal.event("warning", message=note)
+    return data
+
+
+def _build_model(run: RunDirectory, data: PreparedData, module: nn.Module | None) -> tuple[LoadedModel, dict[str, Any]]:
+    context_length, vocab_size = run.spec.data.context_length, data.tokenizer.vocab_size
+    if module is not None:
+        model, origin = from_module(module), {"source": f"live {type(module).__qualname__}"}
+    else:
+        if not run.model_folder.is_dir():
+            write_source(
+                resolve(run.spec.model, vocab_size=vocab_size, context_length=context_length), run.model_folder
+            )
+        source = read_source(run.model_folder)
+        model, origin = build(source), source.origin
+    check_fits(model, vocab_size=vocab_size, context_length=context_length)
+    return model, origin
+
+
+def _use_threads(run: RunDirectory, model: LoadedModel, device: torch.device) -> int:
+    """Set the number of intra-op threads; a resumed run takes the number it began with, since sums depend on it."""
+    before = read_status(run.status_file).threads
+    training = run.spec.training
+    rows = min(training.batch_size, training.micro_batch_size or training.batch_size)
+    threads = before or choose_threads(
+        run.spec.hardware, parameters=model.parameters, tokens_per_pass=rows * run.spec.data.context_length
+    )
+    if device.type == "cpu":
+        torch.set_num_threads(threads)
+    return threads
+
+
+def _seed_everything(seed: int, *, deterministic: bool) -> None:
+    random.seed(seed)
+    np.random.seed(seed % 2**32)
+    torch.manual_seed(seed)
+    if deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+    torch.use_deterministic_algorithms(deterministic)
+
+
+def _best(run: RunDirectory) -> dict[str, Any] | None:
+    monitor = run.spec.checkpoints.monitor
+    best = next((info for info in run.checkpoints() if info.best), None)
+    return {"step": best.step, "monitor": monitor, "value": best.metrics[monitor]} if best else None

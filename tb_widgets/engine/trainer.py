@@ -1,0 +1,344 @@
+"""The loop. Read it top to bottom: :meth:`Trainer.run_to_end` is the whole of training."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from tb_widgets.data.batches import TrainBatches, validation_batches
+from tb_widgets.data.prepared import PreparedData
+from tb_widgets.engine.evaluation import evaluate
+from tb_widgets.engine.hardware import autocast
+from tb_widgets.engine.objective import causal_lm_loss
+from tb_widgets.engine.optimiser import build_optimiser
+from tb_widgets.engine.sampling import sample_tokens
+from tb_widgets.engine.saver import CheckpointSaver
+from tb_widgets.engine.schedule import learning_rate
+from tb_widgets.engine.state import restore, take_snapshot
+from tb_widgets.errors import CheckpointError, TrainingError
+from tb_widgets.models.load import LoadedModel
+from tb_widgets.runs import RunDirectory
+from tb_widgets.runs.journal import JournalWriter, append_text
+from tb_widgets.spec import RunSpec
+
+REPORT_EVERY = 0.3  # seconds between two reads of the losses that wait on the device
+LISTEN_EVERY = 0.05  # seconds between two looks at the control folder
+SAMPLING_SHARE = 0.02  # of the training time, at most, goes into text samples
+
+Outcome = Literal["done", "stopped"]
+
+
+@dataclass
+class _Clock:
+    """Training time: it stands still while the run is paused. All in seconds."""
+
+    before: float = 0.0
+    since: float = field(default_factory=time.perf_counter)
+    paused: float = 0.0
+
+    def elapsed(self) -> float:
+        return self.before + self.here()
+
+    def here(self) -> float:
+        return time.perf_counter() - self.since - self.paused
+
+
+class Trainer:
+    """Trains one model on one text, and writes what happens into a run directory.
+
+    Parameters
+    ----------
+    spec
+        What to do.
+    model, data
+        Ready to use; the model is moved to ``device``.
+    run, journal, saver
+        Where the run is written, and by whom.
+    device, dtype
+        Where and in which number format the forward pass runs.
+    """
+
+    def __init__(
+        self,
+        spec: RunSpec,
+        model: LoadedModel,
+        data: PreparedData,
+        *,
+        run: RunDirectory,
+        journal: JournalWriter,
+        saver: CheckpointSaver,
+        device: torch.device,
+        dtype: torch.dtype,
+    ) -> None:
+        self.spec, self.model, self.data = spec, model, data
+        self.run, self.journal, self.saver = run, journal, saver
+        self.device, self.dtype = device, dtype
+        self.module = model.module.to(device)
+        self.optimiser = build_optimiser(self.module, spec.training, device)
+        self.scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
+        self.parameters = [p for p in self.module.parameters() if p.requires_grad]
+        training, context = spec.training, spec.data.context_length
+        self.batches = TrainBatches(
+            data.train,
+            context_length=context,
+            batch_size=training.batch_size,
+            seed=training.seed,
+            fingerprint=data.fingerprint,
+        )
+        self.validation = list(
+            validation_batches(
+                data.validation, context_length=context, batch_size=training.batch_size, batches=spec.evaluation.batches
+            )
+        )
+        self.log_every = training.log_every or max(1, math.ceil(training.steps / 10_000))
+        self.step = 0
+        self.clock = _Clock()
+        self._window_loss = torch.zeros((), device=device)
+        self._pending: list[tuple[int, float, float, Tensor, Tensor]] = []
+        self._validated: tuple[int, dict[str, float]] | None = None
+        self._reported_at, self._reported_step, self._idle = 0.0, 0, 0.0
+        self._listened_at = 0.0
+        self._sampling_seconds = 0.0
+        self._saved_step = 0
+        best = next((info for info in run.checkpoints() if info.best), None)
+        sign = 1 if spec.checkpoints.mode == "min" else -1
+        self._best = sign * best.metrics[spec.checkpoints.monitor] if best else math.inf
+
+    def run_to_end(self) -> Outcome:
+        """Train from the current step to the last, obeying the control folder between steps.
+
+        Raises
+        ------
+        TrainingError
+            If the loss is no longer a number.
+        RunError
+            If the run directory can't be written.
+        """
+        training, every = self.spec.training, self.spec.evaluation.every
+        self.clock.since = self._reported_at = time.perf_counter()
+        self._first_step = self._reported_step = self._saved_step = self.step
+        self.module.train()
+        while self.step < training.steps:
+            if self._listen() == "stop":
+                self._report()
+                self._save()
+                return "stopped"
+            self._train_one_step()
+            is_last = self.step == training.steps
+            evaluates = is_last or self.step % every == 0
+            is_best = evaluates and self._evaluate(sample_anyway=is_last)
+            if is_best or is_last or self.step % self.spec.checkpoints.every == 0:
+                self._save()
+            if time.perf_counter() - self._reported_at > REPORT_EVERY:
+                self._report()
+        self._report()
+        return "done"
+
+    def resume_from(self, checkpoint: Path) -> None:
+        """Put everything back to where a checkpoint was taken.
+
+        Raises
+        ------
+        CheckpointError
+            If the checkpoint does not fit the model, or the text is no longer the one that it was trained on.
+        """
+        meta, carried = restore(checkpoint, self.module, self.optimiser, self.scaler)
+        if meta["data"]["fingerprint"] != self.data.fingerprint:
+            raise CheckpointError(
+                f"The text {self.spec.data.source} is no longer the one that this run was trained on.",
+                hint="Put the old text back, or start a new run on the new one.",
+            )
+        self.step = meta["step"]
+        self._window_loss = carried["window_loss"].to(self.device)
+        self.clock.before = meta["elapsed"]
+
+    def _train_one_step(self) -> None:
+        training = self.spec.training
+        lr = learning_rate(training, self.step + 1)
+        for group in self.optimiser.param_groups:
+            group["lr"] = lr
+        batch = self.batches.batch(self.step).to(self.device, non_blocking=True)
+        for micro in batch.split(training.micro_batch_size or training.batch_size):
+            with autocast(self.device, self.dtype):
+                logits = self.model.logits(micro[:, :-1])
+            # Each part counts by its share, so the sum is the mean over the whole batch, also with a shorter last part.
+            loss = causal_lm_loss(logits, micro[:, 1:]) * (micro.shape[0] / batch.shape[0])
+            self.scaler.scale(loss).backward()
+            self._window_loss += loss.detach()
+        self.scaler.unscale_(self.optimiser)
+        norm = torch.nn.utils.clip_grad_norm_(self.parameters, training.clip if training.clip is not None else math.inf)
+        self.scaler.step(self.optimiser)
+        self.scaler.update()
+        self.optimiser.zero_grad(set_to_none=True)
+        self.step += 1
+        if self.step % self.log_every == 0 or self.step == training.steps:
+            count = (self.step - 1) % self.log_every + 1
+            self._pending.append((self.step, time.time(), lr, self._window_loss / count, norm))
+            self._window_loss = torch.zeros((), device=self.device)
+
+    def _report(self) -> None:
+        """Read the waiting losses from the device at once, write them down, and say how fast it goes."""
+        now = time.perf_counter()
+        seconds = now - self._reported_at - self._idle
+        tokens = (self.step - self._reported_step) * self.spec.training.batch_size * self.spec.data.context_length
+        speed = tokens / seconds if tokens and seconds > 0 else None
+        if self._pending:
+            values = torch.stack([torch.stack((loss, norm.float())) for *_, loss, norm in self._pending]).tolist()
+            for (step, at, lr, *_), (loss, norm) in zip(self._pending, values, strict=True):
+                record: dict[str, Any] = {"step": step, "time": round(at, 3), "train/loss": _number(loss), "lr": lr}
+                record |= {"grad_norm": _number(norm), "tokens_per_second": round(speed, 1) if speed else None}
+                if self._validated and self._validated[0] == step:
+                    record |= {key: _number(value) for key, value in self._validated[1].items()}
+                self.journal.metrics(record)
+                if not math.isfinite(loss):
+                    self._fail_for_nan(step)
+            self._pending.clear()
+            self.journal.update(
+                metrics={k: v for k, v in record.items() if "/" in k or k == "lr"} | self._last_validation()
+            )
+        done = self.step - self._first_step
+        here = self.clock.here()
+        self.journal.update(
+            step=self.step,
+            elapsed=round(self.clock.elapsed(), 2),
+            eta=round((self.spec.training.steps - self.step) * here / done, 1) if done else None,
+            **({"tokens_per_second": round(speed, 1)} if speed else {}),
+        )
+        self._reported_at, self._reported_step, self._idle = now, self.step, 0.0
+
+    def _last_validation(self) -> dict[str, float]:
+        return self._validated[1] if self._validated else {}
+
+    def _fail_for_nan(self, step: int) -> None:
+        raise TrainingError(
+            f"The loss is not a number any more at step {step:,}.",
+            hint="Lower the learning rate or turn gradient clipping on; the checkpoints before it are good.",
+        )
+
+    def _evaluate(self, *, sample_anyway: bool) -> bool:
+        """Test on held-back text; return whether this is the best model so far."""
+        started = time.perf_counter()
+        figures = evaluate(self.module, self.model.logits, self.validation, device=self.device, dtype=self.dtype)
+        self._validated = (self.step, figures)
+        self._idle += time.perf_counter() - started
+        # With several steps to a journal line, the validation may fall between two lines and gets one of its own.
+        if not self._pending or self._pending[-1][0] != self.step:
+            self._report()
+            self.journal.metrics(
+                {"step": self.step, "time": round(time.time(), 3), **{k: _number(v) for k, v in figures.items()}}
+            )
+        else:
+            self._report()
+        if self.spec.evaluation.sample_length and (
+            sample_anyway or self._sampling_seconds <= SAMPLING_SHARE * self.clock.here()
+        ):
+            self._write_samples()
+        rules = self.spec.checkpoints
+        value = figures[rules.monitor] * (1 if rules.mode == "min" else -1)
+        is_best = value < self._best
+        self._best = min(value, self._best)
+        return is_best
+
+    def _write_samples(self) -> None:
+        started = time.perf_counter()
+        tokenizer, context = self.data.tokenizer, self.spec.data.context_length
+        self.module.eval()
+        with torch.inference_mode():
+            for prompt, tokens in self._prompts():
+                new = sample_tokens(
+                    self.model.logits,
+                    tokens,
+                    context_length=context,
+                    length=self.spec.evaluation.sample_length,
+                    vocab_size=tokenizer.vocab_size,
+                    seed=self.spec.training.seed,
+                    device=self.device,
+                )
+                text = tokenizer.decode(list(new))
+                line = {"step": self.step, "time": round(time.time(), 3), "prompt": prompt, "text": text}
+                append_text(self.run.samples_file, json.dumps(line, ensure_ascii=False) + "\n")
+        self.module.train()
+        self._sampling_seconds += time.perf_counter() - started
+        self._idle += time.perf_counter() - started
+
+    def _prompts(self) -> list[tuple[str, list[int]]]:
+        tokenizer = self.data.tokenizer
+        if self.spec.evaluation.prompts:
+            pairs = [(prompt, [int(t) for t in tokenizer.encode(prompt)]) for prompt in self.spec.evaluation.prompts]
+            return [(prompt, tokens) for prompt, tokens in pairs if tokens]
+        tokens = [int(token) for token in self.data.validation[:8]]
+        return [(tokenizer.decode(tokens), tokens)]
+
+    def _save(self) -> None:
+        if self.step == self._saved_step:
+            return
+        # Losses are read before the state is kept, so that no checkpoint holds weights that are not numbers.
+        self._report()
+        started = time.perf_counter()
+        metrics = self._validated[1] if self._validated and self._validated[0] == self.step else {}
+        snapshot = take_snapshot(
+            self.module,
+            self.optimiser,
+            self.scaler,
+            carried={"window_loss": self._window_loss},
+            meta={
+                "metrics": {key: _number(value) for key, value in metrics.items()},
+                "elapsed": round(self.clock.elapsed(), 2),
+                "data": {
+                    "fingerprint": self.data.fingerprint,
+                    "seed": self.spec.training.seed,
+                    "next_batch": self.step,
+                },
+            },
+        )
+        self.saver.save(self.step, snapshot)
+        self._saved_step = self.step
+        self._idle += time.perf_counter() - started
+
+    def _listen(self) -> Literal["stop"] | None:
+        now = time.perf_counter()
+        if now - self._listened_at < LISTEN_EVERY:
+            return None
+        self._listened_at = now
+        control = self.run.control
+        if control.is_requested("save-now"):
+            self._save()
+            control.withdraw("save-now")
+        if control.is_requested("pause") and not control.is_requested("stop"):
+            self._pause()
+        if control.is_requested("stop"):
+            control.withdraw("stop")
+            self.journal.update(state="stopping", now=True)
+            return "stop"
+        return None
+
+    def _pause(self) -> None:
+        """Wait without computing until the pause is withdrawn, or a stop is requested; the state stays in memory."""
+        control = self.run.control
+        self._report()
+        began = time.perf_counter()
+        self.journal.update(state="paused", eta=None, tokens_per_second=None, now=True)
+        self.journal.event("paused", step=self.step)
+        while control.is_requested("pause") and not control.is_requested("stop"):
+            time.sleep(LISTEN_EVERY)
+            if control.is_requested("save-now"):
+                self._save()
+                control.withdraw("save-now")
+        control.withdraw("pause")
+        waited = time.perf_counter() - began
+        self.clock.paused += waited
+        self._idle += waited
+        self.journal.update(state="running", now=True)
+        self.journal.event("resumed", step=self.step, paused_seconds=round(waited, 1))
+
+
+def _number(value: float) -> float | None:
+    """Return a value that JSON can hold: what is not a number becomes null."""
+    return value if math.isfinite(value) else None

@@ -1,0 +1,58 @@
+"""The worker: a process of its own that reads ``run.yaml``, trains, and writes the run directory.
+
+Started as ``python -m tb_widgets.service.worker``, it imports what training needs and then waits for one line on
+standard input that names a run. Such a waiting worker makes a click on Start act at once. A worker that has a run no
+longer listens to whoever started it: it obeys the run's control folder, and outlives notebooks and pages.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import os
+import signal
+import sys
+from types import FrameType
+
+from tb_widgets.errors import TbError
+from tb_widgets.runs import RunDirectory
+
+
+def main() -> int:
+    """Wait for a run on standard input, train it, and return the process's exit code."""
+    from tb_widgets.engine.session import train_run  # the slow import, paid while nobody waits
+
+    print("ready", flush=True)
+    line = sys.stdin.readline()
+    if not line.strip():
+        return 0  # whoever started this worker is gone and never needed it
+    run = RunDirectory(json.loads(line)["run"])
+    _print_to(run)
+
+    def finish_and_leave(_signal: int, _frame: FrameType | None) -> None:
+        run.control.request("stop")
+
+    signal.signal(signal.SIGTERM, finish_and_leave)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    faulthandler.enable()
+    try:
+        return {"done": 0, "stopped": 0}.get(train_run(run), 1)
+    except TbError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
+        return error.exit_code
+
+
+def _print_to(run: RunDirectory) -> None:
+    """Send everything that is printed from now on, also by C code, to the run's log, and stop listening."""
+    log = os.open(run.log_file, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    os.close(log)
+    os.close(nothing)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
