@@ -1,0 +1,98 @@
+"""What a form shows about a model before anything is loaded: no torch, and no code of the user's is run."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Any
+
+from tb_widgets.models import written
+from tb_widgets.models.source import CODE, ModelSource, code_tree, resolve
+from tb_widgets.models.zoo import sizes
+from tb_widgets.spec import ModelSpec
+
+
+@dataclass(frozen=True)
+class ModelSummary:
+    """A model in a few words. A field is ``None`` where only building the model would tell.
+
+    Attributes
+    ----------
+    title
+        Name to show.
+    parameters
+        Number of weights, tied ones counted once.
+    vocab_size, context_limit
+        Largest vocabulary and longest context, in tokens. ``unlimited_context`` tells a missing limit from an
+        unknown one.
+    """
+
+    title: str
+    parameters: int | None
+    vocab_size: int | None
+    context_limit: int | None
+    unlimited_context: bool = False
+
+
+def describe(spec: ModelSpec, *, vocab_size: int, context_length: int) -> ModelSummary:
+    """Summarise the model that a spec names, as it would be built for these sizes (in tokens).
+
+    Raises
+    ------
+    ModelError
+        If the model's files are missing or unreadable, or an override does not fit.
+    """
+    source = resolve(spec, vocab_size=vocab_size, context_length=context_length)
+    if spec.source.startswith("zoo:"):
+        return _describe_zoo(spec, source.config)
+    return _describe_files(source)
+
+
+def _describe_zoo(spec: ModelSpec, config: dict[str, Any]) -> ModelSummary:
+    learned = config["positions"] == "learned"
+    return ModelSummary(
+        title=f"{sizes.TITLES[spec.source.partition(':')[2]]}, {spec.preset}",
+        parameters=sizes.gpt_parameters(config),
+        vocab_size=config["vocab_size"],
+        context_limit=config["context_length"] if learned else None,
+        unlimited_context=not learned,
+    )
+
+
+def _describe_files(source: ModelSource) -> ModelSummary:
+    tree, config = code_tree(source), source.config
+    # What is written in the code decides; the config counts where the constructor takes its sizes from it.
+    defaults = written.parameter_defaults(tree)
+    given = {name: value for name, value in defaults.items() if value is not None} | {
+        name: value for name in defaults if (value := written.size(name, written.sizes_in(config))) is not None
+    }
+    vocabulary = written.size("vocab_size", given)
+    context = written.size("max_seq_len", given)
+    for attribute, rows in written.embeddings(tree):
+        if "pos" in attribute.lower():
+            context = rows
+        else:
+            vocabulary = rows
+    fallback = written.sizes_in(config)
+    return ModelSummary(
+        title=_title(source, config),
+        parameters=None,
+        vocab_size=_whole(vocabulary if vocabulary is not None else written.size("vocab_size", fallback)),
+        context_limit=_whole(context if context is not None else written.size("max_seq_len", fallback)),
+    )
+
+
+def _title(source: ModelSource, config: dict[str, Any]) -> str:
+    name = config.get("model_name")
+    if isinstance(name, str) and name.strip():
+        return name.strip()
+    found = re.search(r"Generated model:[ \t]*(\S.*)", source.files[CODE])
+    if found:
+        return found.group(1).strip()
+    tree = code_tree(source)
+    chosen = written.choose_class(list(written.module_classes(tree)), tree)
+    return chosen[0] if len(chosen) == 1 else "Model of your own"
+
+
+def _whole(value: Any) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -1,0 +1,119 @@
+"""Build a model from its frozen files, and find out what it can take.
+
+Importing this file imports no torch: a form resolves and describes models in a kernel that stays light.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tb_widgets.errors import ModelError
+from tb_widgets.models.construct import construct
+from tb_widgets.models.describe import ModelSummary, describe
+from tb_widgets.models.probe import first_tensor, probe
+from tb_widgets.models.source import ModelSource, read_source, resolve, write_source
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+__all__ = [
+    "LoadedModel",
+    "ModelSource",
+    "ModelSummary",
+    "build",
+    "check_fits",
+    "describe",
+    "read_source",
+    "resolve",
+    "write_source",
+]
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model that has been built and has answered once.
+
+    Attributes
+    ----------
+    module
+        The model.
+    vocab_size
+        Number of token ids that it can read and score.
+    context_limit
+        Longest input in tokens: rows of a learned position table, ``None`` where there is no such limit.
+    parameters
+        Number of weights, tied ones counted once.
+    input_name
+        Set where the token ids go into an argument that is not the first one.
+    """
+
+    module: nn.Module
+    vocab_size: int
+    context_limit: int | None
+    parameters: int
+    input_name: str | None = None
+
+    def logits(self, input_ids: Tensor) -> Tensor:
+        """Score the next token at every position.
+
+        Parameters
+        ----------
+        input_ids
+            Token ids, ``(B, T)``, int64.
+
+        Returns
+        -------
+        Tensor
+            Unnormalised scores, ``(B, T, vocabulary)``.
+
+        Raises
+        ------
+        ModelError
+            If the model's output holds no tensor.
+        """
+        output = self.module(input_ids) if self.input_name is None else self.module(**{self.input_name: input_ids})
+        return first_tensor(output)
+
+
+def build(source: ModelSource) -> LoadedModel:
+    """Execute a model's code, build it, and try it on a few tokens.
+
+    Weights are drawn from torch's global generator: seed it first.
+
+    Raises
+    ------
+    ModelError
+        If the code fails, holds no model or several, the constructor needs arguments, or the forward pass fails or
+        returns something else than ``(B, T, vocabulary)``.
+    """
+    module = construct(source)
+    findings = probe(module, source)
+    return LoadedModel(
+        module=module,
+        vocab_size=findings.vocab_size,
+        context_limit=findings.context_limit,
+        parameters=sum(parameter.numel() for parameter in module.parameters()),
+        input_name=findings.input_name,
+    )
+
+
+def check_fits(model: LoadedModel, *, vocab_size: int, context_length: int) -> None:
+    """Check that a model can read a tokenizer's ids and a context of this many tokens.
+
+    Raises
+    ------
+    ModelError
+        If it can't; the message names the two numbers and the field to change.
+    """
+    if model.vocab_size < vocab_size:
+        raise ModelError(
+            f"The tokenizer has {vocab_size:,} tokens and the model knows {model.vocab_size:,}.",
+            hint=f"Set tokenizer.vocab_size to at most {model.vocab_size}, or enlarge the model's vocabulary.",
+        )
+    if model.context_limit is not None and model.context_limit < context_length:
+        raise ModelError(
+            f"data.context_length is {context_length:,} tokens and the model's position table ends at "
+            f"{model.context_limit:,}.",
+            hint=f"Set data.context_length to at most {model.context_limit}, or enlarge the table in the model.",
+        )

@@ -1,0 +1,213 @@
+"""What a model is made of: the text of its two files, and where they came from. None of their code runs here."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import json
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tb_widgets.errors import ModelError
+from tb_widgets.models import written
+from tb_widgets.models.zoo import sizes
+from tb_widgets.spec import ModelSpec
+
+CODE, CONFIG, ORIGIN = "model.py", "config.json", "origin.json"
+_ZOO = Path(__file__).parent / "zoo"
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A model that was asked for, found, and not executed yet.
+
+    Attributes
+    ----------
+    origin
+        ``source`` as the user typed it, ``preset`` for a zoo model, and the ``sha256`` of each file.
+    files
+        Exactly ``model.py`` and ``config.json``: their text, as a run freezes it.
+    """
+
+    origin: dict[str, Any]
+    files: dict[str, str]
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The content of config.json.
+
+        Raises
+        ------
+        ModelError
+            If it is not a JSON object.
+        """
+        return _parse_config(self.files[CONFIG], CONFIG)
+
+
+def resolve(spec: ModelSpec, *, vocab_size: int | None, context_length: int) -> ModelSource:
+    """Find the model that a spec names, and read its files.
+
+    Parameters
+    ----------
+    spec
+        ``zoo:gpt``, or the path of a model.py or of the folder that holds it.
+    vocab_size, context_length
+        Sizes in tokens that the text asks for. A zoo model takes them; a model of the user's own has its own.
+
+    Raises
+    ------
+    ModelError
+        If the path or one of the two files is missing, unreadable, not JSON or not Python, or an override in
+        ``model.config`` has a name that the model does not know.
+    """
+    kind, _, name = spec.source.partition(":")
+    if kind == "zoo":
+        return _from_zoo(name, spec, vocab_size=vocab_size, context_length=context_length)
+    if kind in ("gist", "hub"):
+        raise ModelError(
+            f"model.source: {spec.source} is not on this machine, and this version reads local models only.",
+            hint="Save model.py and config.json in a folder and give its path.",
+        )
+    return _from_path(spec)
+
+
+def read_source(folder: Path) -> ModelSource:
+    """Read a model back from a run's own model folder.
+
+    Raises
+    ------
+    ModelError
+        If a file is missing or unreadable, or differs from the checksum that was frozen with it.
+    """
+    files = {name: _read(folder / name) for name in (CODE, CONFIG)}
+    origin = _parse_config(_read(folder / ORIGIN), str(folder / ORIGIN))
+    for name, text in files.items():
+        if origin.get("sha256", {}).get(name) != _sha256(text):
+            raise ModelError(
+                f"{folder / name} is not the file that this run started with: its checksum differs.",
+                hint="Put the original back, or start a new run with the changed model.",
+            )
+    return ModelSource(origin=origin, files=files)
+
+
+def write_source(source: ModelSource, folder: Path) -> None:
+    """Freeze a model's files and their origin into ``folder``, which is created.
+
+    Raises
+    ------
+    ModelError
+        If the folder can't be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for name, text in source.files.items():
+            # newline="" keeps the bytes that were hashed, on Windows too.
+            with (folder / name).open("w", encoding="utf-8", newline="") as file:
+                file.write(text)
+        (folder / ORIGIN).write_text(json.dumps(source.origin, indent=2) + "\n", encoding="utf-8")
+    except OSError as error:
+        free = shutil.disk_usage(folder).free if folder.exists() else None
+        hint = (
+            "The disk is full: make room." if free is not None and free < 1_000_000 else "Choose another runs folder."
+        )
+        raise ModelError(f"The model can't be written to {folder}: {error.strerror}.", hint=hint) from error
+
+
+def _from_zoo(name: str, spec: ModelSpec, *, vocab_size: int | None, context_length: int) -> ModelSource:
+    if name not in sizes.TITLES:
+        raise ModelError(
+            f"model.source: there is no zoo model {name!r}.",
+            hint=f"There is {', '.join('zoo:' + known for known in sizes.TITLES)}.",
+        )
+    config = sizes.gpt_config(spec.preset, spec.config, vocab_size=vocab_size, context_length=context_length)
+    code = (_ZOO / f"{name}.py").read_text(encoding="utf-8")
+    files = {CODE: code, CONFIG: json.dumps(config, indent=2) + "\n"}
+    return _frozen({"source": spec.source, "preset": spec.preset}, files)
+
+
+def _from_path(spec: ModelSpec) -> ModelSource:
+    path = Path(spec.source).expanduser()
+    if not path.exists():
+        raise ModelError(
+            f"model.source: there is no file or folder {spec.source!r} (looked in {Path.cwd()}).",
+            hint="Give the path of a model.py, of the folder that holds it, or zoo:gpt.",
+        )
+    code_path = path / CODE if path.is_dir() else path
+    if not code_path.exists():
+        present = sorted(entry.name for entry in path.iterdir())[:8]
+        raise ModelError(
+            f"The folder {path} has no {CODE}.",
+            hint=f"It holds {', '.join(present)}; names are case-sensitive." if present else "It is empty.",
+        )
+    config_path = code_path.parent / CONFIG
+    if not config_path.exists():
+        raise ModelError(
+            f"There is no {CONFIG} beside {code_path}.",
+            hint="Put it there; {} is enough where the sizes are written in the code.",
+        )
+    code, config_text = _read(code_path), _read(config_path)
+    tree = written.parse(code, str(code_path))
+    config = _parse_config(config_text, str(config_path))
+    if spec.config:
+        known = set(config) | written.parameter_names(tree)
+        for name in spec.config:
+            if name not in known:
+                raise ModelError(
+                    f"model.config.{name}: neither {config_path} nor the model's constructor knows this name.",
+                    hint=f"They know {', '.join(sorted(known))}." if known else "Its sizes are written in the code.",
+                )
+        config_text = json.dumps({**config, **spec.config}, indent=2) + "\n"
+    origin: dict[str, Any] = {"source": spec.source, "path": str(code_path.resolve())}
+    if spec.config:
+        origin["overrides"] = spec.config
+    return _frozen(origin, {CODE: code, CONFIG: config_text})
+
+
+def _frozen(origin: dict[str, Any], files: dict[str, str]) -> ModelSource:
+    return ModelSource({**origin, "sha256": {name: _sha256(text) for name, text in files.items()}}, files)
+
+
+def _sha256(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+
+
+def _read(path: Path) -> str:
+    if not path.exists():
+        raise ModelError(f"There is no {path}.", hint="The run folder is incomplete; copy it again from its origin.")
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except OSError as error:
+        raise ModelError(f"{path} can't be read: {error.strerror}.", hint="Check its permissions.") from error
+    except UnicodeDecodeError as error:
+        raise ModelError(
+            f"{path} is not UTF-8 text (byte {error.start}).", hint="Save it again with the encoding UTF-8."
+        ) from error
+    if not text.strip():
+        raise ModelError(f"{path} is empty.", hint="Export the model again, or copy the whole file.")
+    return text
+
+
+def _parse_config(text: str, name: str) -> dict[str, Any]:
+    try:
+        config = json.loads(text)
+    except json.JSONDecodeError as error:
+        raise ModelError(
+            f"{name} is not valid JSON: line {error.lineno}, column {error.colno}: {error.msg}.",
+            hint="Mend that place, or export the model again.",
+        ) from error
+    if not isinstance(config, dict):
+        raise ModelError(f"{name} must hold a JSON object {{...}}, not {type(config).__name__}.")
+    return config
+
+
+def code_tree(source: ModelSource) -> ast.Module:
+    """Return the syntax tree of the model's code.
+
+    Raises
+    ------
+    ModelError
+        If it is not Python.
+    """
+    return written.parse(source.files[CODE], CODE)

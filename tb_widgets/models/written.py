@@ -1,0 +1,147 @@
+"""What a model.py says about itself, read from its syntax tree without running it."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from typing import Any
+
+from tb_widgets.errors import ModelError
+
+# The names that exported models carry, and the factory that settles every doubt.
+DOCUMENTED_CLASSES = ("CustomTransformer", "Model")
+FACTORY = "build_model"
+
+# Names for the same size, as exports, config files and hand-written models spell it.
+SPELLINGS = (
+    ("vocab_size", "n_vocab", "num_embeddings"),
+    ("d_model", "n_embd", "hidden_size", "embed_dim", "dim"),
+    ("nhead", "n_head", "n_heads", "num_heads", "num_attention_heads"),
+    ("num_layers", "n_layer", "n_layers", "num_hidden_layers", "depth"),
+    ("max_seq_len", "seq_length", "context_length", "block_size", "max_position_embeddings", "max_len", "n_positions"),
+)
+
+
+def parse(code: str, name: str) -> ast.Module:
+    """Parse a model's code.
+
+    Raises
+    ------
+    ModelError
+        If it is not Python; the message shows the line.
+    """
+    try:
+        return ast.parse(code)
+    except SyntaxError as error:
+        line = (error.text or "").strip()
+        shown = f": {line}" if line else ""
+        raise ModelError(
+            f"{name} is not valid Python: line {error.lineno}: {error.msg}{shown}",
+            hint="Mend that line, or export the model again.",
+        ) from error
+    except ValueError as error:  # null bytes, before Python 3.12
+        raise ModelError(f"{name} is not Python text: {error}.", hint="Export the model again.") from error
+
+
+def module_classes(tree: ast.Module) -> dict[str, ast.ClassDef]:
+    """Return the classes at module level that look like models: they have a base class, as an nn.Module must."""
+    return {node.name: node for node in tree.body if isinstance(node, ast.ClassDef) and node.bases}
+
+
+def outermost(names: list[str], tree: ast.Module) -> list[str]:
+    """Return those of the classes ``names`` that no other class mentions, neither as a part nor as a base."""
+    classes = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef)}
+    mentioned = {
+        inner.id
+        for name, node in classes.items()
+        for inner in ast.walk(node)
+        if isinstance(inner, ast.Name) and inner.id != name
+    }
+    return [name for name in names if name not in mentioned]
+
+
+def choose_class(names: list[str], tree: ast.Module) -> list[str]:
+    """Narrow the classes of a model.py to the model itself: one name, or several when the file leaves it open.
+
+    The documented names come first, then the class that no other one contains.
+    """
+    documented = [name for name in names if name in DOCUMENTED_CLASSES]
+    candidates = documented or names
+    return candidates if len(candidates) == 1 else outermost(candidates, tree) or candidates
+
+
+def has_factory(tree: ast.Module) -> bool:
+    """Tell whether the file defines ``build_model`` at module level."""
+    return any(isinstance(node, ast.FunctionDef) and node.name == FACTORY for node in tree.body)
+
+
+def parameter_defaults(tree: ast.Module) -> dict[str, Any]:
+    """Return the names, and literal defaults where there are some, of what builds the model; ``None`` without one."""
+    function = _builder(tree)
+    if function is None:
+        return {}
+    arguments = function.args
+    positional = arguments.posonlyargs + arguments.args
+    defaults: dict[str, Any] = {argument.arg: None for argument in positional + arguments.kwonlyargs}
+    pairs = list(zip(reversed(positional), reversed(arguments.defaults), strict=False))
+    pairs += [(a, d) for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if d is not None]
+    for argument, default in pairs:
+        if isinstance(default, ast.Constant):
+            defaults[argument.arg] = default.value
+    defaults.pop("self", None)
+    return defaults
+
+
+def parameter_names(tree: ast.Module) -> set[str]:
+    """Return the argument names of what builds the model."""
+    return set(parameter_defaults(tree))
+
+
+def _builder(tree: ast.Module) -> ast.FunctionDef | None:
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef) and node.name == FACTORY:
+            return node
+    classes = module_classes(tree)
+    chosen = choose_class(list(classes), tree)
+    if len(chosen) != 1:
+        return None
+    for node in classes[chosen[0]].body:
+        if isinstance(node, ast.FunctionDef) and node.name == "__init__":
+            return node
+    return None
+
+
+def embeddings(tree: ast.Module) -> Iterator[tuple[str, int]]:
+    """Yield (attribute, rows) for every ``self.attribute = nn.Embedding(rows, ...)`` with a literal size."""
+    for node in ast.walk(tree):
+        if not (isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)):
+            continue
+        call, target = node.value, node.targets[0]
+        name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+        rows = call.args[0] if call.args else None
+        literal = isinstance(rows, ast.Constant) and isinstance(rows.value, int)
+        if name == "Embedding" and isinstance(target, ast.Attribute) and literal:
+            assert isinstance(rows, ast.Constant)  # noqa: S101  (for the type checker)
+            assert isinstance(rows.value, int)  # noqa: S101
+            yield target.attr, rows.value
+
+
+def sizes_in(config: dict[str, Any]) -> dict[str, Any]:
+    """Return the sizes in a config.json of either documented shape: flat, or a graph with parameters on its nodes."""
+    found = dict(config)
+    nodes = config.get("nodes")
+    for node in nodes if isinstance(nodes, list) else []:
+        parameters = node.get("params") if isinstance(node, dict) else None
+        for name, value in (parameters or {}).items() if isinstance(parameters, dict) else ():
+            found.setdefault(name, value)
+    return found
+
+
+def size(name: str, found: dict[str, Any]) -> Any:
+    """Return the value of a size under its own name, or under another spelling of it; ``None`` if it is not there."""
+    if name in found:
+        return found[name]
+    for spellings in SPELLINGS:
+        if name in spellings:
+            return next((found[other] for other in spellings if other in found), None)
+    return None

@@ -1,0 +1,148 @@
+"""A decoder-only transformer that is quick to train on a CPU.
+
+Pre-norm blocks, rotary or learned positions, one fused projection for queries, keys and values, causal attention by
+``scaled_dot_product_attention``, GELU MLP, output layer tied to the token embedding. This file needs torch only.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+
+
+@dataclass(frozen=True)
+class GPTConfig:
+    """Sizes. ``positions`` is ``"rope"`` (any length) or ``"learned"`` (at most ``context_length`` tokens)."""
+
+    vocab_size: int
+    context_length: int
+    n_layer: int = 4
+    n_head: int = 4
+    n_embd: int = 128
+    positions: str = "rope"
+    mlp_ratio: int = 4
+    bias: bool = False
+    dropout: float = 0.0
+    tie_weights: bool = True
+
+
+class Attention(nn.Module):
+    """Causal self-attention with all heads in one matrix product."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.n_head = config.n_head
+        self.dropout = config.dropout
+        self.qkv = nn.Linear(config.n_embd, 3 * config.n_embd, bias=config.bias)
+        self.proj = nn.Linear(config.n_embd, config.n_embd, bias=config.bias)
+
+    def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor] | None) -> Tensor:
+        """Map ``(B, T, C)`` to ``(B, T, C)``."""
+        batch, length, width = x.shape
+        qkv = self.qkv(x).view(batch, length, 3, self.n_head, width // self.n_head)
+        qk, v = qkv[:, :, :2], qkv[:, :, 2]
+        if rotation is not None:
+            qk = rotate(qk, *rotation)
+        q, k = qk.unbind(2)
+        y = F.scaled_dot_product_attention(
+            q.transpose(1, 2),
+            k.transpose(1, 2),
+            v.transpose(1, 2),
+            is_causal=True,
+            dropout_p=self.dropout if self.training else 0.0,
+        )
+        out: Tensor = self.proj(y.transpose(1, 2).reshape(batch, length, width))
+        return out
+
+
+class Block(nn.Module):
+    """Attention, then an MLP, each on a normalised copy of the residual stream."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        hidden = config.mlp_ratio * config.n_embd
+        self.norm_1 = nn.LayerNorm(config.n_embd, bias=config.bias)
+        self.attention = Attention(config)
+        self.norm_2 = nn.LayerNorm(config.n_embd, bias=config.bias)
+        self.up = nn.Linear(config.n_embd, hidden, bias=config.bias)
+        self.down = nn.Linear(hidden, config.n_embd, bias=config.bias)
+        self.dropout = nn.Dropout(config.dropout) if config.dropout else nn.Identity()
+
+    def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor] | None) -> Tensor:
+        """Map ``(B, T, C)`` to ``(B, T, C)``."""
+        x = x + self.dropout(self.attention(self.norm_1(x), rotation))
+        return x + self.dropout(self.down(F.gelu(self.up(self.norm_2(x)))))
+
+
+class GPT(nn.Module):
+    """A causal language model: token ids ``(B, T)`` in, logits ``(B, T, vocab_size)`` out."""
+
+    def __init__(self, config: GPTConfig) -> None:
+        super().__init__()
+        self.config = config
+        self.tokens = nn.Embedding(config.vocab_size, config.n_embd)
+        self.positions = nn.Embedding(config.context_length, config.n_embd) if config.positions == "learned" else None
+        self.dropout = nn.Dropout(config.dropout) if config.dropout else nn.Identity()
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layer))
+        self.norm = nn.LayerNorm(config.n_embd, bias=config.bias)
+        self.output = nn.Linear(config.n_embd, config.vocab_size, bias=False)
+        if config.tie_weights:
+            self.output.weight = self.tokens.weight
+        # Not saved: a table of the angles follows from the sizes.
+        cos, sin = rotation_table(config.context_length, config.n_embd // config.n_head)
+        self.register_buffer("cos", cos, persistent=False)
+        self.register_buffer("sin", sin, persistent=False)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        """Draw fresh weights from torch's global generator."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear | nn.Embedding):
+                nn.init.normal_(module.weight, std=0.02)
+            if isinstance(module, nn.Linear) and module.bias is not None:
+                nn.init.zeros_(module.bias)
+        for block in self.blocks:
+            for layer in (block.attention.proj, block.down):
+                nn.init.normal_(layer.weight, std=0.02 / math.sqrt(2 * self.config.n_layer))
+
+    def forward(self, input_ids: Tensor) -> Tensor:
+        """Map token ids ``(B, T)`` to logits ``(B, T, vocab_size)``."""
+        length = input_ids.shape[1]
+        x = self.tokens(input_ids)
+        rotation = None
+        if self.positions is not None:
+            x = x + self.positions.weight[:length]
+        else:
+            if length > self.cos.shape[0]:
+                cos, sin = rotation_table(length, self.config.n_embd // self.config.n_head)
+                self.cos, self.sin = cos.to(x.device), sin.to(x.device)
+            rotation = (self.cos[:length], self.sin[:length])
+        x = self.dropout(x)
+        for block in self.blocks:
+            x = block(x, rotation)
+        logits: Tensor = self.output(self.norm(x))
+        return logits
+
+
+def rotation_table(length: int, width: int) -> tuple[Tensor, Tensor]:
+    """Return cosines and sines, each ``(length, 1, 1, width / 2)``: rotary positions (arXiv 2104.09864)."""
+    frequency = 10000.0 ** (-torch.arange(0, width, 2, dtype=torch.float32) / width)
+    angle = torch.outer(torch.arange(length, dtype=torch.float32), frequency)
+    return angle.cos()[:, None, None], angle.sin()[:, None, None]
+
+
+def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+    """Turn pairs of features of ``(B, T, 2, heads, width)`` by the angle of their position."""
+    left, right = x.chunk(2, dim=-1)
+    return torch.cat((left * cos - right * sin, left * sin + right * cos), dim=-1).type_as(x)
+
+
+def build_model(config: dict[str, Any]) -> GPT:
+    """Build the model from the content of config.json; names that are not sizes of it are ignored."""
+    known = {field.name for field in fields(GPTConfig)}
+    return GPT(GPTConfig(**{name: value for name, value in config.items() if name in known}))
