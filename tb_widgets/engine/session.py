@@ -69,20 +69,19 @@ def train_run(run: RunDirectory, *, module: nn.Module | None = None) -> State:
 
 def _train_locked(run: RunDirectory, module: nn.Module | None) -> State:
     process = ProcessIdentity.current()
-    status = read_status(run.status_file)
-    journal = JournalWriter(
-        run.metrics_file,
-        run.events_file,
-        run.status_file,
-        _fresh(
-            status,
-            state="preparing",
-            phase="Starting",
-            pid=process.pid,
-            process_started=process.started,
-            host=process.host,
-        ),
+    status = replace(
+        read_status(run.status_file),
+        state="preparing",
+        phase="Starting",
+        message="",
+        hint="",
+        eta=None,
+        tokens_per_second=None,
+        pid=process.pid,
+        process_started=process.started,
+        host=process.host,
     )
+    journal = JournalWriter(run.metrics_file, run.events_file, run.status_file, status)
     end: dict[str, Any]
     try:
         end = {"state": _prepare_and_train(run, journal, module)}

@@ -1,4 +1,4 @@
-"""Starting helper processes that outlive us, or wait for us without costing anything."""
+"""Starting processes that wait for us without costing anything, and then need us no more."""
 
 from __future__ import annotations
 
@@ -6,76 +6,100 @@ import json
 import subprocess
 import sys
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 from tb_widgets.errors import ServiceError
 from tb_widgets.service.environment import worker_environment
 
 
-class WaitingProcess:
-    """A module run as a process that has done its imports and waits for a line on standard input.
+def spawn(module: str, log: Path) -> subprocess.Popen[str]:
+    """Run a module as a process of its own session, with pipes in and out and an environment without secrets.
 
     Parameters
     ----------
     module
-        Run as ``python -m module``; it prints ``ready`` once its imports are done.
+        Run as ``python -m module``.
     log
-        File for whatever goes wrong before the process has work of its own.
-    """
+        File for what it writes on standard error.
 
-    def __init__(self, module: str, log: Path) -> None:
+    Raises
+    ------
+    ServiceError
+        If the system can't start another process.
+    """
+    try:
         log.parent.mkdir(parents=True, exist_ok=True)
-        self._log = log
         with log.open("ab") as errors:
-            try:
-                self.process = subprocess.Popen(
-                    [sys.executable, "-u", "-m", module],
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=errors,
-                    env=worker_environment(),
-                    start_new_session=True,
-                    text=True,
-                )
-            except OSError as error:
-                raise ServiceError(
-                    f"A training process can't be started: {error.strerror or error}.",
-                    hint="Close other programs to free memory, then try again.",
-                ) from error
+            return subprocess.Popen(
+                [sys.executable, "-u", "-m", module],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=errors,
+                env=worker_environment(),
+                start_new_session=True,
+                text=True,
+                encoding="utf-8",
+            )
+    except OSError as error:
+        raise ServiceError(
+            f"A worker process can't be started: {error.strerror or error}.",
+            hint="Free some memory or disk space, then try again.",
+        ) from error
+
+
+def last_words(log: Path, lines: int = 3) -> str:
+    """Return the end of what a process wrote on standard error."""
+    return " ".join(log.read_text(errors="replace").splitlines()[-lines:]) if log.exists() else ""
+
+
+class WaitingWorker:
+    """A training worker that has done its imports and waits to be told which run to train."""
+
+    def __init__(self, log: Path) -> None:
+        self._log = log
+        self._process = spawn("tb_widgets.service.worker", log)
 
     @property
     def is_alive(self) -> bool:
         """Whether the process still waits."""
-        return self.process.poll() is None
+        return self._process.poll() is None
 
-    def hand_over(self, message: dict[str, str]) -> None:
-        """Give the process its work. It is not waited for.
+    def train(self, run: Path, on_exit: Callable[[int, str], None]) -> None:
+        """Tell the process its run. From here on it needs us no more.
+
+        Parameters
+        ----------
+        run
+            Path of the run directory.
+        on_exit
+            Called from a thread of ours with the exit code and the last lines of its standard error.
 
         Raises
         ------
         ServiceError
-            If the process has died; its last words are in the message.
+            If the process has died while it waited; its last words are in the message.
         """
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
         try:
-            self.process.stdin.write(json.dumps(message) + "\n")
-            self.process.stdin.close()
+            if self._process.stdin is not None:
+                self._process.stdin.write(json.dumps({"run": str(run)}) + "\n")
+                self._process.stdin.close()
         except OSError as error:
-            raise ServiceError(f"The training process ended before it began. {self.last_words()}") from error
-        self.process.stdout.close()
-        # Somebody must collect the exit code, or the finished process stays in the table as a zombie.
-        threading.Thread(target=self.process.wait, name="reap-worker", daemon=True).start()
-
-    def last_words(self) -> str:
-        """Return the end of what the process wrote on standard error."""
-        lines = self._log.read_text(errors="replace").splitlines() if self._log.exists() else []
-        return " ".join(lines[-3:])
+            raise ServiceError(f"The training process ended before it began. {last_words(self._log)}") from error
+        self._reap(on_exit)
 
     def discard(self) -> None:
-        """End a process that was never needed: it leaves by itself when its standard input closes."""
-        if self.process.stdin is not None and not self.process.stdin.closed:
-            self.process.stdin.close()
-        if self.process.stdout is not None:
-            self.process.stdout.close()
-        threading.Thread(target=self.process.wait, name="reap-worker", daemon=True).start()
+        """Send a process away that was not needed: it leaves when its standard input closes."""
+        if self._process.stdin is not None and not self._process.stdin.closed:
+            self._process.stdin.close()
+        self._reap(lambda _code, _words: None)
+
+    def _reap(self, on_exit: Callable[[int, str], None]) -> None:
+        # Somebody must collect the exit code, or the finished process stays in the table as a zombie.
+        def wait() -> None:
+            code = self._process.wait()
+            if self._process.stdout is not None:
+                self._process.stdout.close()
+            on_exit(code, last_words(self._log))
+
+        threading.Thread(target=wait, name="reap-worker", daemon=True).start()

@@ -1,0 +1,279 @@
+"""The training service: starts workers and steers runs, for the dashboard, scripts and the terminal alike."""
+
+from __future__ import annotations
+
+import os
+import signal
+import tempfile
+import threading
+import time
+import traceback
+from collections import deque
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tb_widgets.errors import RunError, ServiceError, TbError
+from tb_widgets.runs import RunDirectory, RunEntry, create_run, default_runs_dir, list_runs, open_run
+from tb_widgets.runs.process import ProcessIdentity
+from tb_widgets.runs.status import read_status, write_status
+from tb_widgets.service.processes import WaitingWorker
+from tb_widgets.spec import RunSpec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+LOOK_EVERY = 0.2  # seconds between two looks at a run that somebody waits for
+
+
+class TrainingService:
+    """Starts and steers the runs of one folder.
+
+    Nothing that matters lives in this object: any number of services, in any number of processes, may look after the
+    same folder, and a new one finds everything that an old one started.
+
+    Parameters
+    ----------
+    runs_dir
+        Where runs live; ``TB_RUNS_DIR`` or ``./runs`` by default. Made when the first run is started.
+
+    Examples
+    --------
+    >>> service = TrainingService("runs")  # doctest: +SKIP
+    >>> run = service.start(RunSpec())  # doctest: +SKIP
+    >>> service.pause(run)  # doctest: +SKIP
+    """
+
+    def __init__(self, runs_dir: str | Path | None = None) -> None:
+        self.runs_dir = Path(runs_dir).expanduser().absolute() if runs_dir is not None else default_runs_dir()
+        self._lock = threading.RLock()
+        self._waiting: WaitingWorker | None = None
+        self._queue: deque[RunDirectory] = deque()
+        self._queue_thread: threading.Thread | None = None
+        self._current: RunDirectory | None = None
+        self._worker_log = Path(tempfile.gettempdir()) / f"tb_widgets-worker-{os.getpid()}.log"
+
+    # ---- starting ------------------------------------------------------------------------------------------------
+
+    def warm(self) -> None:
+        """Start a worker that waits, so that the next start acts at once. Asking again does nothing."""
+        with self._lock:
+            if self._waiting is None or not self._waiting.is_alive:
+                self._waiting = WaitingWorker(self._worker_log)
+
+    def close(self) -> None:
+        """Send the waiting worker away. Runs go on."""
+        with self._lock:
+            if self._waiting is not None:
+                self._waiting.discard()
+                self._waiting = None
+
+    def start(self, spec: RunSpec, *, module: nn.Module | None = None, queue: bool = False) -> RunDirectory:
+        """Start a run and return its directory at once.
+
+        Parameters
+        ----------
+        spec
+            What to train.
+        module
+            A live model of this process; it is then trained in a thread of this process.
+        queue
+            Wait until the run that this service started before has ended.
+
+        Raises
+        ------
+        RunError
+            If the runs folder can't be written.
+        ServiceError
+            If no worker process can be started.
+        """
+        run = create_run(self.runs_dir, spec)
+        with self._lock:
+            busy = self._current is not None and self._current.status().is_active
+            if queue and module is None and (busy or self._queue):
+                self._queue.append(run)
+                self._start_queue_thread()
+            else:
+                self._launch(run, module)
+        return run
+
+    def resume(self, run: RunDirectory) -> None:
+        """Go on with a run that is paused, or with one that ended before its last step, from its newest checkpoint.
+
+        Raises
+        ------
+        RunError
+            If the run is at work already, or has done all its steps.
+        """
+        status = run.status()
+        if status.state == "paused":
+            run.control.withdraw("pause")
+            return
+        if status.state == "done":
+            raise RunError(
+                f"{run.id} has done all its {status.total:,} steps.", hint="Start a new run to train for longer."
+            )
+        if status.is_active or run.is_locked():
+            raise RunError(f"{run.id} is already {status.state}.", hint="Open it to watch it.")
+        _ = run.spec  # a damaged or newer run.yaml is told now, not in a log
+        with self._lock:
+            run.control.clear()
+            me = ProcessIdentity.current()
+            queued = replace(read_status(run.status_file), state="queued", message="", hint="", phase="")
+            identity = {"pid": me.pid, "process_started": me.started, "host": me.host, "heartbeat": time.time()}
+            write_status(run.status_file, replace(queued, **identity))
+            self._launch(run, None)
+
+    def _launch(self, run: RunDirectory, module: nn.Module | None) -> None:
+        if module is not None or run.spec.hardware.backend == "kernel":
+            threading.Thread(target=_train_here, args=(run, module), name=f"train-{run.id}", daemon=True).start()
+            self._current = run
+            return
+        self.warm()
+        worker, self._waiting = self._waiting, None
+        assert worker is not None
+        try:
+            worker.train(run.path, lambda code, words: _tell_if_silent(run, code, words))
+        except ServiceError:
+            # The waiting worker was killed, by the system or by somebody: one that is fresh can do the work.
+            worker = WaitingWorker(self._worker_log)
+            worker.train(run.path, lambda code, words: _tell_if_silent(run, code, words))
+        self._current = run
+
+    # ---- steering ------------------------------------------------------------------------------------------------
+
+    def pause(self, run: RunDirectory) -> None:
+        """Let a run wait after its current step: it keeps its state in memory and computes nothing."""
+        self._require_active(run, "paused")
+        run.control.request("pause")
+
+    def stop(self, run: RunDirectory) -> None:
+        """Let a run finish its step, save a checkpoint, and leave. A run that waits in the queue leaves it."""
+        with self._lock:
+            if run.path in [queued.path for queued in self._queue]:
+                self._queue = deque(queued for queued in self._queue if queued.path != run.path)
+                write_status(run.status_file, replace(read_status(run.status_file), state="stopped"))
+                return
+        self._require_active(run, "stopped")
+        run.control.request("stop")
+
+    def save_now(self, run: RunDirectory) -> None:
+        """Let a run save a checkpoint after its current step."""
+        self._require_active(run, "saved")
+        run.control.request("save-now")
+
+    def kill(self, run: RunDirectory) -> None:
+        """End a run's process at once; what it did after its newest checkpoint is lost.
+
+        Raises
+        ------
+        RunError
+            If no process of this machine trains the run, or it is this very process.
+        """
+        status = run.status()
+        process = status.process
+        if status.state == "queued" or not status.is_active or process is None or not process.is_here:
+            raise RunError(f"{run.id} has no process on this machine that could be ended.")
+        if process.pid == os.getpid():
+            raise RunError(f"{run.id} is trained inside this very process.", hint="Stop it instead.")
+        os.kill(process.pid, signal.SIGKILL)
+        deadline = time.monotonic() + 10
+        while process.is_alive() and time.monotonic() < deadline:
+            time.sleep(0.02)
+        message = f"Ended by hand at step {status.step:,}."
+        final = replace(
+            read_status(run.status_file),
+            state="stopped",
+            message=message,
+            hint="Press Resume to go on from the newest checkpoint.",
+            eta=None,
+            tokens_per_second=None,
+        )
+        write_status(run.status_file, final)
+
+    def _require_active(self, run: RunDirectory, done: str) -> None:
+        status = run.status()
+        if not status.is_active:
+            raise RunError(f"{run.id} can't be {done}: it is {status.state}.")
+
+    # ---- looking -------------------------------------------------------------------------------------------------
+
+    def list(self) -> list[RunEntry]:
+        """Return every run of the folder, newest first."""
+        return list_runs(self.runs_dir)
+
+    def attach(self, name: str | Path) -> RunDirectory:
+        """Return a run by id or path, whoever started it."""
+        return open_run(name, self.runs_dir)
+
+    def active(self) -> list[RunDirectory]:
+        """Return the runs that are at work or waiting, newest first."""
+        return [entry.run for entry in self.list() if entry.status.is_active]
+
+    def wait(self, run: RunDirectory, timeout: float | None = None) -> str:
+        """Wait until a run has ended and return its state.
+
+        Parameters
+        ----------
+        timeout
+            Seconds; None waits for ever.
+
+        Raises
+        ------
+        TimeoutError
+            If the run has not ended in time.
+        """
+        deadline = None if timeout is None else time.monotonic() + timeout
+        while (status := run.status()).is_active:
+            if deadline is not None and time.monotonic() > deadline:
+                raise TimeoutError(f"{run.id} is still {status.state} after {timeout} seconds.")
+            time.sleep(LOOK_EVERY)
+        return status.state
+
+    # ---- queue ---------------------------------------------------------------------------------------------------
+
+    @property
+    def queue(self) -> list[RunDirectory]:
+        """The runs that wait in this service's queue, next first."""
+        with self._lock:
+            return [*self._queue]
+
+    def _start_queue_thread(self) -> None:
+        if self._queue_thread is None or not self._queue_thread.is_alive():
+            self._queue_thread = threading.Thread(target=self._work_off_queue, name="queue", daemon=True)
+            self._queue_thread.start()
+
+    def _work_off_queue(self) -> None:
+        while True:
+            with self._lock:
+                if not self._queue:
+                    self._queue_thread = None
+                    return
+                if self._current is None or not self._current.status().is_active:
+                    run = self._queue.popleft()
+                    try:
+                        self._launch(run, None)
+                    except TbError as error:
+                        _fail(run, error.message, error.hint)
+            time.sleep(LOOK_EVERY)
+
+
+def _train_here(run: RunDirectory, module: nn.Module | None) -> None:
+    from tb_widgets.engine.session import train_run
+
+    try:
+        train_run(run, module=module)
+    except TbError as error:
+        traceback.print_exc()
+        _fail(run, error.message, error.hint)
+
+
+def _tell_if_silent(run: RunDirectory, code: int, words: str) -> None:
+    """Write down why a worker left before it wrote anything itself."""
+    if code != 0 and read_status(run.status_file).state == "queued":
+        _fail(run, f"The training process ended before it began (exit code {code}). {words}".strip(), "")
+
+
+def _fail(run: RunDirectory, message: str, hint: str) -> None:
+    changes: dict[str, Any] = {"state": "failed", "message": message, "hint": hint}
+    write_status(run.status_file, replace(read_status(run.status_file), **changes))
