@@ -1,1 +1,1 @@
-""""""
+"""From a text to batches of tokens."""

@@ -1,0 +1,186 @@
+"""Batches without state: which tokens a step sees follows from the seed, the step and the text, and nothing else."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.lib.stride_tricks import as_strided
+from numpy.typing import NDArray
+from torch import Tensor
+
+from tb_widgets.errors import DataError
+
+_Words = NDArray[np.uint64]
+_GOLDEN = 0x9E3779B97F4A7C15
+_MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+_ROUND_CONSTANTS = [np.uint64(number * _GOLDEN % 2**64) for number in range(6)]
+# Windows whose place is computed at once: the cost of a step is then that of the gather.
+_WINDOWS_AT_ONCE = 4096
+
+
+class TrainBatches:
+    """Training windows of a token stream, each once per pass, in an order that a step number determines.
+
+    Pass ``e`` cuts the stream into windows of ``context_length + 1`` tokens (neighbours share one token: the target of
+    one is the input of the next), beginning at an offset below ``context_length`` that is new in each pass. A keyed
+    permutation of ``0 .. windows - 1`` orders them: a Feistel network over the next power of four, walked along its
+    cycles until the value is in range (Black and Rogaway, "Ciphers with arbitrary finite domains", 2002). All of it is
+    whole-number arithmetic on 64 bits, so every machine and version computes the same order, and any step can be asked
+    for first: a resumed run needs no data position.
+
+    Parameters
+    ----------
+    tokens
+        Token ids, ``(tokens,)``, any integer type; may be memory-mapped.
+    context_length
+        Tokens that the model sees.
+    batch_size
+        Windows per step, over all ranks.
+    seed, fingerprint
+        Key of the order; ``fingerprint`` names the token stream.
+
+    Raises
+    ------
+    DataError
+        If the stream is shorter than one window.
+    """
+
+    def __init__(
+        self, tokens: NDArray[Any], *, context_length: int, batch_size: int, seed: int, fingerprint: str
+    ) -> None:
+        if len(tokens) < context_length + 1:
+            raise DataError(
+                f"The training text has {len(tokens):,} tokens, and one window needs {context_length + 1:,}.",
+                hint="Choose a shorter data.context_length or a longer text.",
+            )
+        # A plain view: the memmap class would add its own cost to every gather.
+        stream = np.ascontiguousarray(tokens).view(np.ndarray)
+        self._context_length = context_length
+        self._batch_size = batch_size
+        # All windows of the stream as rows of one array, without a copy.
+        self._rows = as_strided(
+            stream,
+            shape=(len(stream) - context_length, context_length + 1),
+            strides=(stream.itemsize, stream.itemsize),
+            writeable=False,
+        )
+        # With two windows or more, one is given up so that every offset leaves the same number.
+        whole = (len(stream) - 1) // context_length
+        self.windows = max(1, whole - 1)
+        self._offsets = min(context_length, len(stream) - self.windows * context_length)
+        digest = hashlib.sha256(f"{seed}/{fingerprint}".encode()).digest()
+        self._key = np.uint64(int.from_bytes(digest[:8], "little"))
+        self._half = np.uint64(max(1, ((self.windows - 1).bit_length() + 1) // 2))
+        self._steps_at_once = max(1, _WINDOWS_AT_ONCE // batch_size)
+        self._block = -1
+        self._starts: NDArray[np.int64] = np.zeros((0, batch_size), dtype=np.int64)
+
+    @property
+    def epoch_steps(self) -> float:
+        """Steps per pass over the text."""
+        return self.windows / self._batch_size
+
+    def batch(self, step: int, *, rank: int = 0, ranks: int = 1) -> Tensor:
+        """Return the windows of a step.
+
+        Parameters
+        ----------
+        step
+            Counted from 0.
+        rank, ranks
+            Which of how many equal slices of the step's batch; the slices in order are the whole batch.
+
+        Returns
+        -------
+        Tensor
+            Token ids, ``(batch_size / ranks, context_length + 1)``, int64.
+
+        Raises
+        ------
+        DataError
+            If the batch can't be shared evenly among the ranks.
+        """
+        block, row = divmod(step, self._steps_at_once)
+        if block != self._block:
+            self._starts, self._block = self._window_starts(block), block
+        starts = self._starts[row]
+        if ranks > 1:
+            share, rest = divmod(self._batch_size, ranks)
+            if rest:
+                raise DataError(
+                    f"training.batch_size is {self._batch_size}, which {ranks} processes can't share evenly.",
+                    hint=f"Choose a multiple of {ranks}.",
+                )
+            starts = starts[rank * share : (rank + 1) * share]
+        return torch.from_numpy(self._rows[starts].astype(np.int64))
+
+    def _window_starts(self, block: int) -> NDArray[np.int64]:
+        """Return the first token of each window in a block of steps, ``(steps, batch_size)``."""
+        first = block * self._steps_at_once * self._batch_size
+        order = np.arange(first, first + self._steps_at_once * self._batch_size, dtype=np.uint64)
+        epoch, place = np.divmod(order, np.uint64(self.windows))
+        key = _mix(self._key + epoch)
+        window = self._permuted(place, key)
+        offset = _mix(~key) % np.uint64(self._offsets)
+        starts = window * np.uint64(self._context_length) + offset
+        return starts.astype(np.int64).reshape(self._steps_at_once, self._batch_size)
+
+    def _permuted(self, place: _Words, key: _Words) -> _Words:
+        value = self._feistel(place, key)
+        outside = np.flatnonzero(value >= self.windows)
+        while outside.size:
+            value[outside] = self._feistel(value[outside], key[outside])
+            outside = outside[value[outside] >= self.windows]
+        return value
+
+    def _feistel(self, value: _Words, key: _Words) -> _Words:
+        mask = (np.uint64(1) << self._half) - np.uint64(1)
+        left, right = value >> self._half, value & mask
+        for constant in _ROUND_CONSTANTS:
+            left, right = right, left ^ (_mix(right ^ (key + constant)) & mask)
+        return (left << self._half) | right
+
+
+def _mix(words: _Words) -> _Words:
+    """Scramble 64-bit words: the output function of SplitMix64 (Steele, Lea and Flood, 2014)."""
+    words = words + np.uint64(_GOLDEN)
+    words = (words ^ (words >> np.uint64(30))) * _MIX_1
+    words = (words ^ (words >> np.uint64(27))) * _MIX_2
+    return words ^ (words >> np.uint64(31))
+
+
+def validation_batches(tokens: NDArray[Any], *, context_length: int, batch_size: int, batches: int) -> list[Tensor]:
+    """Return windows spread evenly over the held-back text: always the same ones, none overlapping in its targets.
+
+    Parameters
+    ----------
+    tokens
+        Token ids, ``(tokens,)``.
+    context_length
+        Tokens that the model sees.
+    batch_size, batches
+        Windows per batch and number of batches; a short text gives fewer, and perhaps a smaller last batch.
+
+    Returns
+    -------
+    list of Tensor
+        Each ``(at most batch_size, context_length + 1)``, int64.
+
+    Raises
+    ------
+    DataError
+        If the text is shorter than one window.
+    """
+    available = (len(tokens) - 1) // context_length
+    if available < 1:
+        raise DataError(
+            f"The held-back text has {len(tokens):,} tokens, and one window needs {context_length + 1:,}.",
+            hint="Choose a shorter data.context_length, a longer text, or a larger data.validation_fraction.",
+        )
+    wanted = min(available, batch_size * batches)
+    starts = np.arange(wanted, dtype=np.int64) * available // wanted * context_length
+    windows = np.asarray(tokens)[starts[:, None] + np.arange(context_length + 1)].astype(np.int64)
+    return [torch.from_numpy(windows[first : first + batch_size]) for first in range(0, wanted, batch_size)]

@@ -1,0 +1,96 @@
+"""Folders that are built once and then only read: complete or absent, never half-built."""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock
+
+from tb_widgets.errors import DataError
+
+_META = "entry.json"
+_FORMAT = 1
+
+
+def entry_key(**parts: Any) -> str:
+    """Return a name for what is built from ``parts``; equal parts give equal names."""
+    canonical = json.dumps({"format": _FORMAT, **parts}, sort_keys=True)
+    return hashlib.sha256(canonical.encode("utf-8")).hexdigest()[:32]
+
+
+def find(cache_dir: Path, key: str) -> Path | None:
+    """Return the folder of an entry, ``None`` if it is absent or damaged."""
+    folder = cache_dir / key
+    try:
+        sizes = json.loads((folder / _META).read_text(encoding="utf-8"))
+        whole = all((folder / name).stat().st_size == size for name, size in sizes.items())
+    except (OSError, ValueError, AttributeError):
+        return None
+    return folder if whole else None
+
+
+def find_or_build(cache_dir: Path, key: str, build: Callable[[Path], None]) -> Path:
+    """Return the folder of an entry, and build it first if it is absent or damaged.
+
+    ``build`` fills an empty temporary folder, which is then renamed. A lock lets one process build while others wait
+    for the result; the operating system releases it when its holder dies.
+
+    Raises
+    ------
+    DataError
+        If the cache folder can't be written, or the disk is full.
+    """
+    found = find(cache_dir, key)
+    if found is not None:
+        return found
+    try:
+        cache_dir.mkdir(parents=True, exist_ok=True)
+        with FileLock(cache_dir / f"{key}.lock"):
+            found = find(cache_dir, key)
+            return found if found is not None else _build(cache_dir, key, build)
+    except OSError as error:
+        raise _explained(error, cache_dir) from error
+
+
+def _build(cache_dir: Path, key: str, build: Callable[[Path], None]) -> Path:
+    folder = cache_dir / key
+    temporary = Path(tempfile.mkdtemp(prefix=f"{key}.", suffix=".building", dir=cache_dir))
+    try:
+        build(temporary)
+        sizes = {path.name: path.stat().st_size for path in sorted(temporary.iterdir())}
+        (temporary / _META).write_text(json.dumps(sizes), encoding="utf-8")
+        for path in temporary.iterdir():
+            _flush(path)
+        if folder.exists():
+            shutil.rmtree(folder)  # damaged, or it would have been found
+        temporary.replace(folder)
+    finally:
+        if temporary.exists():
+            shutil.rmtree(temporary)
+    return folder
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file is on disk: a rename must not outlive the content it promises."""
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())
+
+
+def _explained(error: OSError, cache_dir: Path) -> DataError:
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return DataError(
+            f"The disk that holds the token cache {cache_dir} is full.",
+            hint="Make room, or set TB_CACHE_DIR to a folder on another disk.",
+        )
+    return DataError(
+        f"The token cache {cache_dir} can't be written: {error.strerror or error}.",
+        hint="Set TB_CACHE_DIR to a folder that you may write to.",
+    )
