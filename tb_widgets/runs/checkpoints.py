@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import hashlib
 import json
+import math
 import os
 import shutil
 import time
@@ -59,10 +62,11 @@ def write_checkpoint(
     RunError
         If the disk is full or can't be written; nothing is left behind.
     CheckpointError
-        If what was written does not read back with the same hashes.
+        If what was written can't be read back.
     """
     final = folder / checkpoint_name(step)
     temporary = folder / f".{final.name}.{os.getpid()}.tmp"
+    old = folder / f".{final.name}.old.tmp"
     try:
         folder.mkdir(exist_ok=True)
         shutil.rmtree(temporary, ignore_errors=True)
@@ -82,14 +86,20 @@ def write_checkpoint(
         if final.exists():
             if (final / PINNED).exists():
                 (temporary / PINNED).touch()
-            shutil.rmtree(final)
+            shutil.rmtree(old, ignore_errors=True)
+            final.rename(old)
+        # Killed between the two renames, remove_leftovers gives one of the two its name back.
         temporary.rename(final)
         sync_folder(folder)
-    except OSError as error:
+        shutil.rmtree(old, ignore_errors=True)
+    except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        raise explain_os_error(error, final) from error
-    except BaseException:
-        shutil.rmtree(temporary, ignore_errors=True)
+        if old.exists() and not final.exists():
+            old.rename(final)
+        if isinstance(error, OSError):
+            raise explain_os_error(error, final) from error
+        if f"os error {errno.ENOSPC}" in str(error):  # safetensors reports a full disk with an exception of its own
+            raise explain_os_error(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), final) from error
         raise
     return read_checkpoint(final)
 
@@ -106,7 +116,7 @@ def read_checkpoint(path: Path) -> CheckpointInfo:
         meta = json.loads((path / META).read_bytes())
         manifest = json.loads((path / MANIFEST).read_bytes())
         size = sum(entry["bytes"] for entry in manifest["files"].values())
-        metrics = {key: value for key, value in meta.get("metrics", {}).items() if value is not None}
+        metrics = {key: value for key, value in meta.get("metrics", {}).items() if _is_figure(value)}
         return CheckpointInfo(path, meta["step"], meta["time"], size, metrics, (path / PINNED).exists())
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
@@ -117,11 +127,12 @@ def read_checkpoint(path: Path) -> CheckpointInfo:
 def list_checkpoints(folder: Path, *, monitor: str = "val/loss", mode: str = "min") -> list[CheckpointInfo]:
     """Return the whole checkpoints of a run, oldest first, with the best one marked."""
     found = []
-    for path in sorted(folder.glob("step-*")) if folder.is_dir() else []:
+    for path in folder.glob("step-*") if folder.is_dir() else []:
         try:
             found.append(read_checkpoint(path))
         except CheckpointError:
             continue  # a folder without its manifest is not a checkpoint: it is never offered
+    found.sort(key=lambda info: info.step)
     ranked = _ranked(found, monitor, mode)
     return [replace(info, best=True) if ranked and info.path == ranked[0].path else info for info in found]
 
@@ -134,11 +145,18 @@ def verify(path: Path) -> None:
     CheckpointError
         Naming the first file that is missing or differs.
     """
-    read_checkpoint(path)
-    for name, entry in json.loads((path / MANIFEST).read_bytes())["files"].items():
+    info = read_checkpoint(path)
+    try:
+        manifest = json.loads((path / MANIFEST).read_bytes())
+        hashes = {name: (entry["bytes"], entry["sha256"]) for name, entry in manifest["files"].items()}
+        if META not in hashes or checkpoint_name(manifest["step"]) != checkpoint_name(info.step):
+            raise ValueError("it belongs to another checkpoint")  # noqa: TRY301
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise CheckpointError(f"{path / MANIFEST} is damaged ({error}).", hint="Use an earlier checkpoint.") from error
+    for name, expected in hashes.items():
         file = path / name
         try:
-            if file.stat().st_size == entry["bytes"] and _sha256(file) == entry["sha256"]:
+            if (file.stat().st_size, _sha256(file)) == expected:
                 continue
         except OSError as error:
             raise CheckpointError(
@@ -169,33 +187,60 @@ def retain(folder: Path, *, keep_last: int, keep_best: int, monitor: str, mode: 
         What was deleted. Call this only after the newest checkpoint has been verified.
     """
     found = list_checkpoints(folder)
-    keep = {info.path for info in found[-keep_last:]}
+    keep = {info.path for info in found[max(0, len(found) - keep_last) :]}
     keep |= {info.path for info in _ranked(found, monitor, mode)[:keep_best]}
     keep |= {info.path for info in found if info.pinned}
-    deleted = [info.path for info in found if info.path not in keep]
-    for path in deleted:
-        shutil.rmtree(path)
-    return deleted
+    return [info.path for info in found if info.path not in keep and _delete(info.path)]
+
+
+def _delete(path: Path) -> bool:
+    """Delete a checkpoint, its manifest first: killed half-way, what is left is no checkpoint any more."""
+    try:
+        (path / MANIFEST).unlink(missing_ok=True)
+    except OSError:
+        return False  # somebody reads it at this moment (Windows); the next retention takes it
+    shutil.rmtree(path, ignore_errors=True)
+    return True
 
 
 def remove_leftovers(folder: Path) -> None:
-    """Delete what a killed writer left half-built; call only while holding the run's lock."""
-    for path in folder.glob(".step-*.tmp") if folder.is_dir() else []:
-        shutil.rmtree(path)
+    """Delete what a killed writer left half-built or half-deleted; call only while holding the run's lock.
+
+    A whole checkpoint that only lacks its name, for its writer was killed before the last rename, gets it.
+    """
+    # The number of a process sorts before "old": a new checkpoint is preferred to the one that it replaces.
+    for path in sorted(folder.glob(".step-*.tmp")) if folder.is_dir() else []:
+        final = folder / path.name.removeprefix(".").partition(".")[0]
+        if not final.exists():
+            with contextlib.suppress(CheckpointError):
+                verify(path)
+                path.rename(final)
+                continue
+        shutil.rmtree(path, ignore_errors=True)
+    for path in folder.glob("step-*") if folder.is_dir() else []:
+        if path.is_dir() and not (path / MANIFEST).exists():
+            shutil.rmtree(path, ignore_errors=True)
 
 
 def pin(path: Path, pinned: bool = True) -> None:
     """Keep a checkpoint for ever, or let the rules decide again."""
     read_checkpoint(path)
-    if pinned:
-        (path / PINNED).touch()
-    else:
-        (path / PINNED).unlink(missing_ok=True)
+    try:
+        if pinned:
+            (path / PINNED).touch()
+        else:
+            (path / PINNED).unlink(missing_ok=True)
+    except OSError as error:
+        raise explain_os_error(error, path) from error
 
 
 def _ranked(found: list[CheckpointInfo], monitor: str, mode: str) -> list[CheckpointInfo]:
     sign = 1.0 if mode == "min" else -1.0
     return sorted((info for info in found if monitor in info.metrics), key=lambda info: sign * info.metrics[monitor])
+
+
+def _is_figure(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _sha256(path: Path) -> str:

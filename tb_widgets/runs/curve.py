@@ -11,14 +11,14 @@ Point = tuple[float, float]
 
 
 class DrawnLine:
-    """A line of at most ``2 * buckets`` points that keeps the smallest and the largest value of every stretch.
+    """A line of at most ``2 * buckets + 1`` points that keeps the smallest and the largest value of every stretch.
 
     Points are added at the end, in constant time. When all buckets are full, neighbours are merged, so that each
     then covers twice as many points: peaks survive at every length.
     """
 
     def __init__(self, buckets: int = 200) -> None:
-        self._limit = buckets
+        self._limit = max(2, buckets - buckets % 2)  # full buckets are merged in pairs
         self.clear()
 
     def clear(self) -> None:
@@ -98,6 +98,8 @@ class Curve:
         """Draw the smoothed line anew with another smoothing, 0 to below 1."""
         if smoothing == self._smoothing:
             return
+        if not 0 <= smoothing < 1:
+            raise ValueError(f"smoothing must be at least 0 and below 1, not {smoothing}")
         self._smoothing, self._average, self._weight = smoothing, 0.0, 0.0
         self.smooth_line.clear()
         for step, value in zip(self.steps, self.values, strict=True):

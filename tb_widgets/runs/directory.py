@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
+import shutil
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -96,10 +97,14 @@ class RunDirectory:
     def is_locked(self) -> bool:
         """Whether a worker holds this run's lock at this moment."""
         lock = self.lock()
+        if not Path(lock.lock_file).exists():
+            return False  # no worker has ever been here; a look leaves no file behind
         try:
             lock.acquire(timeout=0)
         except Timeout:
             return True
+        except OSError:
+            return False  # a folder that only may be read has no worker either
         lock.release()
         return False
 
@@ -114,6 +119,7 @@ def create_run(runs_dir: str | Path, spec: RunSpec) -> RunDirectory:
     """
     runs_dir = Path(runs_dir).expanduser().absolute()
     label = spec.name or default_name(spec)
+    text = spec.to_yaml()
     try:
         runs_dir.mkdir(parents=True, exist_ok=True)
         while True:
@@ -124,29 +130,32 @@ def create_run(runs_dir: str | Path, spec: RunSpec) -> RunDirectory:
             except FileExistsError:
                 continue
             break
-        run = RunDirectory(path)
-        for folder in ("control", "samples", "checkpoints"):
-            (path / folder).mkdir()
     except OSError as error:
         raise explain_os_error(error, runs_dir) from error
+    run = RunDirectory(path)
     owner = ProcessIdentity.current()
     now = round(time.time(), 3)
-    replace_text(run.spec_file, spec.to_yaml())
-    write_status(
-        run.status_file,
-        Status(
-            state="queued",
-            total=spec.training.steps,
-            pid=owner.pid,
-            process_started=owner.started,
-            host=owner.host,
-            created=now,
-            heartbeat=now,
-            name=label,
-            model=model_title(spec),
-            data=spec.data.source,
-        ),
+    status = Status(
+        state="queued",
+        total=spec.training.steps,
+        pid=owner.pid,
+        process_started=owner.started,
+        host=owner.host,
+        created=now,
+        heartbeat=now,
+        name=label,
+        model=model_title(spec),
+        data=spec.data.source,
     )
+    try:
+        for folder in (run.control.folder, run.samples_file.parent, run.checkpoints_folder):
+            folder.mkdir()
+        write_status(run.status_file, status)
+        # The spec goes last: a folder without it is no run yet, and nobody lists it.
+        replace_text(run.spec_file, text, sync=True)
+    except (OSError, RunError) as error:
+        shutil.rmtree(path, ignore_errors=True)
+        raise error if isinstance(error, RunError) else explain_os_error(error, runs_dir) from error
     return run
 
 
@@ -161,7 +170,7 @@ def model_title(spec: RunSpec) -> str:
 def default_name(spec: RunSpec) -> str:
     """Return a run's name made from its model, for example ``tiny-gpt``."""
     words = model_title(spec).split()
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(reversed(words))).strip("-.") or "run"
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(reversed(words))).strip("-.")[:60] or "run"
 
 
 def open_run(path: str | Path, runs_dir: str | Path | None = None) -> RunDirectory:
@@ -172,18 +181,19 @@ def open_run(path: str | Path, runs_dir: str | Path | None = None) -> RunDirecto
     RunError
         If there is no such run, or several match.
     """
-    given = Path(path)
-    if (given / "run.yaml").is_file():
+    given = Path(path).expanduser()
+    if _is_run(given):
         return RunDirectory(given)
-    folder = Path(runs_dir) if runs_dir is not None else default_runs_dir()
+    folder = Path(runs_dir).expanduser() if runs_dir is not None else default_runs_dir()
     name = str(path)
     if name == "latest":
         newest = next(iter(list_runs(folder)), None)
         if newest is None:
             raise RunError(f"There are no runs in {folder} yet.", hint="Start one with: tb-widgets train")
         return newest.run
-    found = [run for run in iter_runs(folder) if run.id == name] or [
-        run for run in iter_runs(folder) if run.id.startswith(name) or run.id.endswith(name)
+    runs = list(iter_runs(folder)) if name else []
+    found = [run for run in runs if run.id == name] or [
+        run for run in runs if run.id.startswith(name) or run.id.endswith(name)
     ]
     if len(found) == 1:
         return found[0]
@@ -196,14 +206,21 @@ def open_run(path: str | Path, runs_dir: str | Path | None = None) -> RunDirecto
 def iter_runs(runs_dir: str | Path) -> Iterator[RunDirectory]:
     """Yield the runs of a folder in no particular order; a missing folder has none."""
     try:
-        entries = list(os.scandir(runs_dir))
+        entries = list(os.scandir(Path(runs_dir).expanduser()))
     except FileNotFoundError:
         return
     except OSError as error:
-        raise explain_os_error(error, Path(runs_dir)) from error
+        raise explain_os_error(error, Path(runs_dir), reading=True) from error
     for entry in entries:
-        if entry.is_dir() and not entry.name.startswith(".") and Path(entry.path, "run.yaml").is_file():
+        if not entry.name.startswith(".") and _is_run(Path(entry.path)):
             yield RunDirectory(entry.path)
+
+
+def _is_run(folder: Path) -> bool:
+    try:
+        return (folder / "run.yaml").is_file()
+    except OSError:  # a folder of somebody else's, or a name that is too long
+        return False
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from tb_widgets.runs.durable import explain_os_error, replace_text
 from tb_widgets.runs.status import Status, write_status
 
 Record = dict[str, Any]
+TAIL = 256  # bytes by which a follower knows its file again: a line or two, and each line holds the time
 
 
 class JournalWriter:
@@ -46,6 +47,9 @@ class JournalWriter:
         self._interval = interval
         self._queue: queue.Queue[tuple[str, Record]] = queue.Queue(maxsize=20_000)
         self._lock = threading.Lock()
+        # Numbered and queued under a lock of their own: events stand in the file in the order of their numbers, and
+        # a producer that waits for room in the queue does not hold up the thread that makes it.
+        self._events_lock = threading.Lock()
         self._wake = threading.Event()
         self._closing = False
         self._error: RunError | None = None
@@ -66,15 +70,20 @@ class JournalWriter:
 
     def event(self, kind: str, **details: Any) -> None:
         """Append one numbered line to the events and write it at once."""
-        with self._lock:
-            number, self._next_event = self._next_event, self._next_event + 1
-        self._put("events", {"n": number, "time": round(time.time(), 3), "kind": kind, **details})
+        with self._events_lock:
+            record = {"n": self._next_event, "time": round(time.time(), 3), "kind": kind, **details}
+            self._put("events", record)
+            self._next_event += 1
         self._wake.set()
 
     def update(self, *, now: bool = False, **changes: Any) -> None:
         """Change fields of the status; with ``now`` they are written at once instead of at the next beat."""
         with self._lock:
             self._status = replace(self._status, **changes)
+        if self._error is not None:
+            # The thread has ended, and why is what the status has to say, if it can still be written.
+            with contextlib.suppress(RunError, TypeError, ValueError):
+                write_status(self._status_file, self._status)
         if now:
             self._wake.set()
 
@@ -94,6 +103,8 @@ class JournalWriter:
     def _put(self, kind: str, record: Record) -> None:
         while True:
             self._raise_error()
+            if self._closing:
+                raise RunError(f"The journal {self._files[kind]} is closed; nothing more can be written to it.")
             try:
                 self._queue.put((kind, record), timeout=1.0)
             except queue.Full:
@@ -118,20 +129,27 @@ class JournalWriter:
         with contextlib.suppress(queue.Empty):
             while True:
                 kind, record = self._queue.get_nowait()
-                lines[kind].append(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
+                try:
+                    lines[kind].append(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
+                except (TypeError, ValueError) as error:
+                    self._error = RunError(f"{self._files[kind]}: {record!r} is not a journal record ({error}).")
+        with self._lock:
+            status = replace(self._status, heartbeat=round(time.time(), 3))
         try:
             for kind, texts in lines.items():
                 if texts:
                     append_text(self._files[kind], "".join(texts))
-            with self._lock:
-                status = replace(self._status, heartbeat=round(time.time(), 3))
             write_status(self._status_file, status)
         except RunError as error:
             self._error = error
+        except (TypeError, ValueError) as error:
+            self._error = RunError(f"{self._status_file}: {status!r} can't be written as JSON ({error}).")
 
 
 def append_text(path: Path, text: str) -> None:
     """Append whole lines in one write, or nothing: a part that fitted on a full disk is taken back.
+
+    A torn line at the end, left by a writer that was killed, is closed first, so that it damages no line but itself.
 
     Raises
     ------
@@ -141,14 +159,16 @@ def append_text(path: Path, text: str) -> None:
     size: int | None = None
     try:
         # Unbuffered: a failed write must not be tried again when the file is closed.
-        with path.open("ab", buffering=0) as file:
-            size = file.tell()
-            data = memoryview(text.encode())
+        with path.open("ab+", buffering=0) as file:
+            size = file.seek(0, os.SEEK_END)
+            torn = size > 0 and file.seek(size - 1) >= 0 and file.read(1) != b"\n"
+            data = memoryview(("\n" + text if torn else text).encode(errors="backslashreplace"))
             while data:
                 data = data[file.write(data) :]
     except OSError as error:
         if size is not None:
-            os.truncate(path, size)
+            with contextlib.suppress(OSError):
+                os.truncate(path, size)
         raise explain_os_error(error, path) from error
 
 
@@ -163,17 +183,19 @@ def parse_lines(data: bytes) -> list[Record]:
     try:
         # One call for all lines is several times faster than one for each.
         found = json.loads(b"[" + b",".join(lines) + b"]")
-    except ValueError:
+    except (ValueError, RecursionError):
+        found = []
+    if len(found) != len(lines):  # also where two damaged lines, joined, would pass for a record
         found = []
         for line in lines:
-            with contextlib.suppress(ValueError):
+            with contextlib.suppress(ValueError, RecursionError):
                 found.append(json.loads(line))
     return [record for record in found if isinstance(record, dict)]
 
 
 def read_records(path: Path) -> list[Record]:
     """Return every complete record of a journal file; a missing file has none."""
-    return Follower(path).read().records
+    return Follower(path).read(limit=-1).records
 
 
 @dataclass(frozen=True)
@@ -188,34 +210,49 @@ class Follower:
     """Reads a growing journal file from where it last stopped.
 
     A resumed run replaces its metrics by a shorter file (see :func:`rewind`); the follower notices and starts over.
+    It compares the last bytes that it read as well, for the new file may have grown past the old one by now, or have
+    been given the old one's number.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._offset = 0
         self._file_id: int | None = None
+        self._tail = b""
 
     def read(self, limit: int = 64 * 1024 * 1024) -> News:
-        """Return the records that were completed since the last call, from at most ``limit`` bytes."""
+        """Return the records that were completed since the last call, from at most ``limit`` bytes (-1: all).
+
+        Raises
+        ------
+        RunError
+            If the file is there and can't be read.
+        """
         try:
             with self.path.open("rb") as file:
                 found = os.fstat(file.fileno())
-                restarted = self._file_id is not None and (
-                    found.st_ino != self._file_id or found.st_size < self._offset
+                file.seek(max(0, self._offset - len(self._tail)))
+                restarted = self._offset > 0 and (
+                    found.st_ino != self._file_id
+                    or found.st_size < self._offset
+                    or file.read(len(self._tail)) != self._tail
                 )
                 self._file_id = found.st_ino
                 if restarted:
-                    self._offset = 0
+                    self._offset, self._tail = 0, b""
                 if found.st_size == self._offset:
                     return News([], restarted)
                 file.seek(self._offset)
                 data = file.read(limit)
         except FileNotFoundError:
             restarted = self._offset > 0
-            self._offset, self._file_id = 0, None
+            self._offset, self._file_id, self._tail = 0, None, b""
             return News([], restarted)
+        except OSError as error:
+            raise explain_os_error(error, self.path, reading=True) from error
         complete = data.rfind(b"\n") + 1
         self._offset += complete
+        self._tail = (self._tail + data[:complete])[-TAIL:]
         return News(parse_lines(data[:complete]), restarted)
 
 
@@ -228,4 +265,4 @@ def rewind(path: Path, step: int) -> None:
 
 def _rewrite(path: Path, keep: Callable[[Record], bool]) -> None:
     kept = [json.dumps(record, ensure_ascii=False) + "\n" for record in read_records(path) if keep(record)]
-    replace_text(path, "".join(kept))
+    replace_text(path, "".join(kept), sync=True)

@@ -22,7 +22,7 @@ class ProcessIdentity:
         """Return the identity of a living process, or None when there is none of that pid."""
         try:
             return cls(pid, psutil.Process(pid).create_time(), platform.node())
-        except psutil.Error:
+        except (psutil.Error, ValueError):
             return None
 
     @classmethod
@@ -41,5 +41,5 @@ class ProcessIdentity:
             process = psutil.Process(self.pid)
             # The kernel counts start times in ticks from boot, so two readings differ by a tick at most.
             return abs(process.create_time() - self.started) < 1.0 and process.status() != psutil.STATUS_ZOMBIE
-        except psutil.Error:
+        except (psutil.Error, ValueError):  # a negative pid, from a damaged file
             return False

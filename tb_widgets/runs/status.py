@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import time
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Annotated, Any, Literal, get_args
+
+from pydantic import BeforeValidator, TypeAdapter, ValidationError
 
 from tb_widgets.runs.durable import replace_json
 from tb_widgets.runs.process import ProcessIdentity
@@ -14,6 +16,11 @@ from tb_widgets.runs.process import ProcessIdentity
 State = Literal["queued", "preparing", "running", "paused", "stopping", "done", "stopped", "failed", "interrupted"]
 ACTIVE: frozenset[str] = frozenset({"queued", "preparing", "running", "paused", "stopping"})
 SILENT_AFTER = 60.0  # seconds without a heartbeat after which a process on another machine is given up
+
+
+def _without_nothing(metrics: Any) -> Any:
+    """Leave out figures that are null, which stands for not-a-number."""
+    return {k: v for k, v in metrics.items() if v is not None} if isinstance(metrics, dict) else metrics
 
 
 @dataclass(frozen=True)
@@ -45,7 +52,7 @@ class Status:
     parameters: int | None = None
     device: str = ""
     threads: int | None = None
-    metrics: dict[str, float] | None = None
+    metrics: Annotated[dict[str, float] | None, BeforeValidator(_without_nothing)] = None
     best: dict[str, Any] | None = None
 
     @property
@@ -59,7 +66,7 @@ class Status:
         return None if self.pid is None else ProcessIdentity(self.pid, self.process_started, self.host)
 
 
-_NAMES = frozenset(field.name for field in fields(Status))
+_STATUS = TypeAdapter(Status)  # passes over the fields of a newer version
 
 
 def write_status(path: Path, status: Status) -> None:
@@ -71,14 +78,20 @@ def read_status(path: Path) -> Status:
     """Return what ``status.json`` says, without believing it; a missing or damaged file is an interrupted run."""
     try:
         found = json.loads(path.read_bytes())
-        status = Status(**{name: value for name, value in found.items() if name in _NAMES})
+        if not isinstance(found, dict):
+            raise TypeError("not a mapping")  # noqa: TRY301
+        state = found.get("state", "queued")
+        if state not in get_args(State):
+            message = f"The status file holds an unknown state {state!r}."
+            found |= {"state": "interrupted", "message": message}
+        return _STATUS.validate_python(found)
     except FileNotFoundError:
         return Status(state="interrupted", message="This run has no status file: it was cut off while it was created.")
-    except (OSError, ValueError, AttributeError, TypeError) as error:
+    except ValidationError as error:
+        wrong = ", ".join(sorted({str(detail["loc"][0]) for detail in error.errors()}))
+        return Status(state="interrupted", message=f"The status file can't be read (damaged: {wrong}).")
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         return Status(state="interrupted", message=f"The status file can't be read ({error}).")
-    if status.state not in get_args(State):
-        return replace(status, state="interrupted", message=f"The status file holds an unknown state {status.state!r}.")
-    return status
 
 
 def observe(path: Path) -> Status:
@@ -86,9 +99,10 @@ def observe(path: Path) -> Status:
     status = read_status(path)
     if not status.is_active or _is_plausible(status):
         return status
-    # The process may have finished between our look at the file and our look at the process.
+    # Between our look at the file and our look at the process, that process may have finished, and another one may
+    # have resumed the run.
     again = read_status(path)
-    if not again.is_active:
+    if not again.is_active or _is_plausible(again):
         return again
     message = (
         "It was waiting in the queue of a notebook that is gone."

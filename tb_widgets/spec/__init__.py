@@ -2,7 +2,7 @@
 
 from tb_widgets.spec.fields import FieldCard
 from tb_widgets.spec.presets import PRESETS, Preset, preset
-from tb_widgets.spec.run_spec import SCHEMA_VERSION, RunSpec, read_value
+from tb_widgets.spec.run_spec import SCHEMA_VERSION, RunSpec
 from tb_widgets.spec.sections import (
     CheckpointSpec,
     DataSpec,
@@ -13,6 +13,7 @@ from tb_widgets.spec.sections import (
     TrackingSpec,
     TrainingSpec,
 )
+from tb_widgets.spec.text import read_value
 
 __all__ = [
     "PRESETS",

@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, field_validator
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 
 Level = Literal["basic", "advanced"]
 
@@ -17,6 +18,17 @@ class Section(BaseModel):
     """One section of a run spec: frozen, and closed to names that it does not know."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, validate_default=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _is_text(cls, value: Any) -> Any:
+        for text in value if isinstance(value, list) else [value]:
+            try:
+                text.encode() if isinstance(text, str) else None
+            except UnicodeEncodeError:
+                # Half of a surrogate pair can stand in a Python string, but in no file.
+                raise PydanticCustomError("not_text", "holds a character that is not valid text") from None
+        return value
 
 
 def setting(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import difflib
 import json
+import reprlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import yaml
 from pydantic import ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
 
@@ -24,6 +24,7 @@ from tb_widgets.spec.sections import (
     TrackingSpec,
     TrainingSpec,
 )
+from tb_widgets.spec.text import parse, read_value, write
 
 SCHEMA_VERSION = 1
 
@@ -97,7 +98,7 @@ class RunSpec(Section):
             With every problem at once, each naming its field.
         """
         version = mapping.get("schema", SCHEMA_VERSION) if isinstance(mapping, Mapping) else None
-        if isinstance(version, int) and version > SCHEMA_VERSION:
+        if _is_newer(version):
             raise SpecError(
                 [
                     (
@@ -118,26 +119,19 @@ class RunSpec(Section):
             raise SpecError(list(found.items())) from None
 
     @classmethod
-    def from_yaml(cls, text: str) -> RunSpec:
-        """Read YAML (or JSON, which is YAML). An empty text gives the default spec.
+    def from_yaml(cls, text: str, *, origin: str = "The spec") -> RunSpec:
+        """Read YAML or JSON. An empty text gives the default spec. Errors call the text by its ``origin``.
 
         Raises
         ------
         SpecError
             For YAML that can't be parsed (line and column) and for every invalid field.
         """
-        try:
-            mapping = yaml.safe_load(text)
-        except yaml.MarkedYAMLError as error:
-            mark = error.problem_mark
-            place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-            raise SpecError([("", f"The spec is not valid YAML{place}: {error.problem or error.context}.")]) from None
-        except yaml.YAMLError as error:
-            raise SpecError([("", f"The spec is not valid YAML: {error}.")]) from None
+        mapping = parse(text, origin=origin)
         if mapping is None:
             mapping = {}
         if not isinstance(mapping, dict):
-            raise SpecError([("", f"The spec must be a mapping of sections, not {_kind(mapping)}.")])
+            raise SpecError([("", f"{origin} must be a mapping of sections, not {_kind(mapping)}.")])
         return cls.from_mapping(mapping)
 
     @classmethod
@@ -145,12 +139,14 @@ class RunSpec(Section):
         """Read a spec from a YAML or JSON file."""
         path = Path(path)
         try:
-            text = path.read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8-sig")  # some editors begin UTF-8 with a mark
         except OSError as error:
             raise SpecError([("", f"The spec {path} can't be read: {error.strerror or error}.")]) from None
         except UnicodeDecodeError:
             raise SpecError([("", f"The spec {path} is not UTF-8 text.")]) from None
-        return cls.from_yaml(text)
+        except ValueError as error:
+            raise SpecError([("", f"The spec {str(path)!r} can't be read: {error}.")]) from None
+        return cls.from_yaml(text, origin=f"The spec {path}")
 
     def with_values(self, values: Mapping[str, Any]) -> RunSpec:
         """Return a copy in which dotted fields are replaced, for example ``{"training.steps": 50}``.
@@ -188,7 +184,7 @@ class RunSpec(Section):
 
     def to_yaml(self) -> str:
         """Return the whole spec as YAML, sections in the order of declaration."""
-        return yaml.safe_dump(self.to_mapping(), sort_keys=False, allow_unicode=True)
+        return write(self.to_mapping())
 
     def to_json(self) -> str:
         """Return the whole spec as indented JSON."""
@@ -207,18 +203,13 @@ class RunSpec(Section):
         return list(cards(cls))
 
 
-def read_value(text: str) -> Any:
-    """Read a value that a person typed: YAML, with ``3e-4`` as the number that everybody means."""
+def _is_newer(version: Any) -> bool:
     try:
-        value = yaml.safe_load(text)
-    except yaml.YAMLError:
-        return text
-    if isinstance(value, str):
-        try:
-            return float(value)  # YAML 1.1 reads 3e-4 as a string, for want of a dot
-        except ValueError:
-            return value
-    return value
+        return float(version) > SCHEMA_VERSION
+    except OverflowError:
+        return True
+    except (TypeError, ValueError):
+        return False
 
 
 def _leaves(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
@@ -276,6 +267,16 @@ SENTENCES = {
 }
 
 
+def _shown(value: Any) -> str:
+    """Return a value as an error shows it, at a length that a sentence can bear."""
+    if isinstance(value, str):
+        return repr(value if len(value) < 60 else value[:57] + "...")
+    try:
+        return reprlib.repr(value)
+    except ValueError:
+        return "a number that is too long to show"
+
+
 def _explain(model: type[RunSpec], detail: ErrorDetails) -> list[tuple[str, str]]:
     """Turn one pydantic error into (field, sentence) pairs."""
     kind, value, context = detail["type"], detail.get("input"), detail.get("ctx", {})
@@ -283,12 +284,15 @@ def _explain(model: type[RunSpec], detail: ErrorDetails) -> list[tuple[str, str]
         return list(context["found"])
     # A union's members name themselves in the location; people know only the field.
     location = tuple(
-        p for p in detail["loc"] if str(p).split("[")[0] not in ("literal", "int", "float", "str", "constrained-int")
+        part
+        for part in detail["loc"]
+        if kind == "extra_forbidden"
+        or str(part).split("[")[0] not in ("literal", "int", "float", "str", "constrained-int")
     )
     field = ".".join(str(part) for part in location)
     if kind == "extra_forbidden":
         return [(field, _unknown_field(model, location))]
-    shown = repr(value) if not isinstance(value, str) or len(value) < 60 else repr(value[:57] + "...")
+    shown = _shown(value)
     if kind in BOUNDS:
         key, words = BOUNDS[kind]
         reason = f"must be {words} {context[key]}, not {shown}."
@@ -300,6 +304,8 @@ def _explain(model: type[RunSpec], detail: ErrorDetails) -> list[tuple[str, str]
         reason = f"{SENTENCES[kind]}, not {_kind(value) if kind.endswith('_type') else shown}."
     elif kind in ("too_long", "string_too_long"):
         reason = f"is too long: at most {context['max_length']} {'entries' if kind == 'too_long' else 'characters'}."
+    elif kind in ("not_plain", "not_text"):
+        reason = f"{detail['msg']}."
     elif kind == "string_pattern_mismatch":
         card = next((card for card in model.field_cards() if card.path == field), None)
         reason = f"{shown} does not fit. {card.help if card else ''}".strip()

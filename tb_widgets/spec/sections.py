@@ -2,11 +2,31 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator, BeforeValidator, Field
+from pydantic_core import PydanticCustomError
 
 from tb_widgets.spec.fields import Section, setting
+
+
+def _plain(value: dict[str, Any]) -> dict[str, Any]:
+    """Return what JSON and YAML give back for the value, so that a file holds exactly what the run used."""
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+        text.encode()
+    except (TypeError, ValueError, RecursionError) as error:
+        raise PydanticCustomError(
+            "not_plain", "must hold texts, finite numbers, true, false, lists and mappings only"
+        ) from error
+    plain: dict[str, Any] = json.loads(text)
+    return plain
+
+
+def _off(value: Any) -> Any:
+    """YAML reads a bare ``off`` as false."""
+    return "off" if value is False else value
 
 
 class ModelSpec(Section):
@@ -26,7 +46,7 @@ class ModelSpec(Section):
         group="Model",
         level="basic",
     )
-    config: dict[str, Any] = setting(
+    config: Annotated[dict[str, Any], AfterValidator(_plain)] = setting(
         None,
         factory=dict,
         title="Overrides",
@@ -233,6 +253,7 @@ class EvaluationSpec(Section):
         group="Evaluation",
         level="basic",
         ge=1,
+        le=1_000_000_000,
     )
     batches: int = setting(
         20,
@@ -273,6 +294,7 @@ class CheckpointSpec(Section):
         group="Checkpoints",
         level="basic",
         ge=1,
+        le=1_000_000_000,
     )
     keep_last: int = setting(
         2,
@@ -342,7 +364,7 @@ class HardwareSpec(Section):
 class TrackingSpec(Section):
     """Labels, and where else the run is reported."""
 
-    wandb: Literal["off", "offline", "online"] = setting(
+    wandb: Annotated[Literal["off", "offline", "online"], BeforeValidator(_off)] = setting(
         "off", title="Weights & Biases", help="This version writes to the run folder only.", group="Tracking"
     )
     project: str | None = setting(
