@@ -1,0 +1,150 @@
+"""Voila with our notebook, our template and nothing loose: the process that ``tb_widgets.app.server`` starts."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import threading
+from pathlib import Path
+from typing import Any
+
+from jupyter_client.kernelspec import KernelSpecManager
+from tornado.ioloop import IOLoop
+from tornado.web import HTTPError
+from traitlets.config import Config
+from voila.app import Voila
+from voila.shutdown_kernel_handler import VoilaShutdownKernelHandler
+
+from tb_widgets.app.server import ADDRESS
+
+PAGE = Path(__file__).parent
+
+# A reload leaves its kernel behind if the browser could not say goodbye. Kernels with an open page are never culled.
+CULL_AFTER_SECONDS = 300
+CULL_EVERY_SECONDS = 30
+
+WIDGET_EXTENSIONS = [
+    "@jupyter-widgets/jupyterlab-manager",  # brings the base widgets that Voila's own manager shows
+    "@voila-dashboards/widgets-manager8",
+    "@voila-dashboards/widgets-manager7",  # Voila takes the one that suits the installed ipywidgets
+    "anywidget",
+    "jupyterlab-plotly",  # FigureWidget before plotly 6
+]
+
+CONTENT_SECURITY_POLICY = "; ".join(
+    [
+        "default-src 'self'",
+        # Voila writes inline scripts, anywidget imports its modules from blob:.
+        "script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:",
+        "style-src 'self' 'unsafe-inline' blob: data:",
+        "img-src 'self' blob: data:",
+        "font-src 'self' data:",
+        "media-src 'self' blob: data:",
+        "worker-src 'self' blob:",
+        # Safari before 16 does not count websockets as 'self'.
+        "connect-src 'self' blob: data: ws://127.0.0.1:* ws://localhost:*",
+        "object-src 'none'",
+        "base-uri 'self'",
+        "form-action 'self'",
+        "frame-ancestors 'self'",
+    ]
+)
+
+
+class ThisPython(KernelSpecManager):
+    """Offers one kernel, the Python that runs us, whatever kernels the user has registered under its name."""
+
+    def _kernel_dirs_default(self) -> list[str]:
+        return []
+
+
+class Goodbye(VoilaShutdownKernelHandler):  # type: ignore[misc]  # voila has no types
+    """Ends the kernel of a page that closes or reloads.
+
+    The page says so by a beacon, which can't carry the token that Voila then misses: it answers 403 and the kernel
+    stays. The origin says as well that the request comes from our own page.
+    """
+
+    def check_xsrf_cookie(self) -> None:
+        """Refuse a request of another site."""
+        if not self.check_origin():
+            raise HTTPError(403, "Only the dashboard's own page may end its kernel.")
+
+
+class PageServer(Voila):  # type: ignore[misc]  # voila has no types
+    """Voila whose ``lab`` template is overlaid with ours."""
+
+    def setup_template_dirs(self) -> None:
+        """Look for templates in our folder first; the static files stay those of ``lab``."""
+        super().setup_template_dirs()
+        self.template_paths: list[str] = [str(PAGE / "templates"), *self.template_paths]
+
+    def init_handlers(self) -> list[Any]:
+        """Put our goodbye before Voila's."""
+        return [(r"/voila/api/shutdown/(.*)", Goodbye), *super().init_handlers()]
+
+
+def configuration(port: int, log: Path) -> Config:
+    """Return the settings of the page server."""
+    return Config(
+        {
+            "Voila": {
+                "ip": ADDRESS,
+                "port": port,
+                "port_retries": 0,  # the address has been announced, another port would be a lie
+                "open_browser": False,
+                "config_file_paths": [],  # a voila.json lying about must not loosen what follows
+                "tornado_settings": {
+                    "headers": {
+                        "Content-Security-Policy": CONTENT_SECURITY_POLICY,
+                        "X-Content-Type-Options": "nosniff",
+                    },
+                    # A foreign site whose name resolves to 127.0.0.1 must not drive the dashboard.
+                    "allow_remote_access": False,
+                    "local_hostnames": ["localhost"],
+                },
+            },
+            "VoilaConfiguration": {
+                "template": "lab",
+                "allow_template_override": "NO",
+                "allow_theme_override": "NO",
+                "strip_sources": True,
+                "show_tracebacks": False,
+                # What a user installed for JupyterLab only delays this page, and warns in its console.
+                "extension_allowlist": WIDGET_EXTENSIONS,
+                "file_allowlist": [],  # the page needs no file of its folder
+                "kernel_spec_manager_class": ThisPython,
+            },
+            "VoilaExecutor": {"cell_error_instruction": f"The log says why: {log}"},
+            "MappingKernelManager": {
+                "root_dir": str(Path.cwd()),  # kernels start here, so a path means what it means in the terminal
+                "cull_idle_timeout": CULL_AFTER_SECONDS,
+                "cull_interval": CULL_EVERY_SECONDS,
+                "cull_connected": False,
+            },
+        }
+    )
+
+
+def main() -> None:
+    """Serve until the parent goes away."""
+    parser = argparse.ArgumentParser(prog="python -m tb_widgets.app.page", description=__doc__)
+    parser.add_argument("--port", type=int, required=True)
+    parser.add_argument("--log", type=Path, required=True, help="named to the user when the page can't be built")
+    parser.add_argument("--notebook", type=Path, default=PAGE / "dashboard.ipynb")
+    options = parser.parse_args()
+
+    server = PageServer.instance(config=configuration(options.port, options.log))
+    server.initialize([str(options.notebook)])
+    loop = IOLoop.current()
+
+    def stop_with_parent() -> None:
+        sys.stdin.buffer.read()  # returns when the parent closes the pipe, or dies
+        loop.add_callback(loop.stop)
+
+    threading.Thread(target=stop_with_parent, name="stop-with-parent", daemon=True).start()
+    server.start()
+
+
+if __name__ == "__main__":
+    main()
