@@ -6,6 +6,7 @@ import os
 import random
 import time
 import traceback
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 

@@ -129,13 +129,11 @@ class TrainingService:
             threading.Thread(target=_train_here, args=(run, module), name=f"train-{run.id}", daemon=True).start()
             self._current = run
             return
-        self.warm()
-        worker, self._waiting = self._waiting, None
-        assert worker is not None
+        worker, self._waiting = self._waiting or WaitingWorker(self._worker_log), None
         try:
             worker.train(run.path, lambda code, words: _tell_if_silent(run, code, words))
         except ServiceError:
-            # The waiting worker was killed, by the system or by somebody: one that is fresh can do the work.
+            # The waiting worker was killed, by the system or by somebody: a fresh one can do the work.
             worker = WaitingWorker(self._worker_log)
             worker.train(run.path, lambda code, words: _tell_if_silent(run, code, words))
         self._current = run

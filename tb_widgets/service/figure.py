@@ -1,0 +1,125 @@
+"""Four curves in one Plotly figure: how a run went."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from tb_widgets.runs.curve import Curves
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+
+TRAIN, VALIDATION = "#3b5bdb", "#c77700"
+KEYS = ("train/loss", "val/loss", "val/perplexity", "val/accuracy", "lr")
+# Title of each plot, and the unit that its axis is in.
+PLOTS = (
+    "Loss (nats per token)",
+    "Perplexity (validation)",
+    "Accuracy (share of next tokens)",
+    "Learning rate (per step)",
+)
+
+
+def figure_parts(*, height: int = 460) -> dict[str, Any]:
+    """Return the traces, without points, and the whole layout, ready for ``Figure`` or ``FigureWidget``.
+
+    The order of the traces is that of :func:`figure_points`.
+    """
+
+    def trace(plot: int, name: str, colour: str, *, faint: bool = False, markers: bool = False) -> dict[str, Any]:
+        suffix = "" if plot == 1 else str(plot)
+        return {
+            "type": "scatter",
+            "mode": "lines+markers" if markers else "lines",
+            "name": name,
+            "x": [],
+            "y": [],
+            "xaxis": f"x{suffix}",
+            "yaxis": f"y{suffix}",
+            "line": {"color": colour, "width": 1 if faint else 2},
+            "marker": {"size": 5},
+            "opacity": 0.3 if faint else 1.0,
+            "hovertemplate": "step %{x:,}<br>%{y:.4g}<extra>" + name + "</extra>",
+        }
+
+    traces = [
+        trace(1, "train, every step", TRAIN, faint=True),
+        trace(1, "train", TRAIN),
+        trace(1, "validation", VALIDATION, markers=True),
+        trace(2, "validation", VALIDATION, markers=True),
+        trace(3, "validation", VALIDATION, markers=True),
+        trace(4, "learning rate", TRAIN),
+    ]
+    layout: dict[str, Any] = {
+        "height": height,
+        "autosize": True,
+        "showlegend": False,
+        "margin": {"l": 48, "r": 12, "t": 28, "b": 32},
+        "paper_bgcolor": "rgba(0,0,0,0)",
+        "plot_bgcolor": "rgba(0,0,0,0)",
+        "font": {"family": "system-ui, sans-serif", "size": 12, "color": "#7a7f87"},
+        "hoverlabel": {"align": "left"},
+        "uirevision": "keep",
+        "annotations": [],
+    }
+    columns, rows = ((0.0, 0.46), (0.54, 1.0)), ((0.58, 1.0), (0.0, 0.42))
+    for index, title in enumerate(PLOTS):
+        suffix = "" if index == 0 else str(index + 1)
+        row, column = rows[index // 2], columns[index % 2]
+        grid = {
+            "gridcolor": "rgba(128,128,128,0.18)",
+            "zeroline": False,
+            "linecolor": "rgba(128,128,128,0.3)",
+            "automargin": False,
+        }
+        layout[f"xaxis{suffix}"] = {
+            **grid,
+            "domain": list(column),
+            "anchor": f"y{suffix}",
+            "showgrid": False,
+            "rangemode": "tozero",
+            "tickformat": "~s",
+            "nticks": 6,
+        }
+        layout[f"yaxis{suffix}"] = {**grid, "domain": list(row), "anchor": f"x{suffix}", "nticks": 5}
+        layout["annotations"].append(
+            {
+                "text": title,
+                "x": column[0],
+                "y": row[1],
+                "xref": "paper",
+                "yref": "paper",
+                "xanchor": "left",
+                "yanchor": "bottom",
+                "showarrow": False,
+                "yshift": 6,
+            }
+        )
+    layout["yaxis3"]["tickformat"] = ".0%"
+    layout["yaxis4"]["tickformat"] = ".1e"
+    layout["yaxis4"]["rangemode"] = "tozero"
+    return {"data": traces, "layout": layout}
+
+
+def figure_points(curves: Curves) -> list[tuple[list[float], list[float]]]:
+    """Return x and y of every trace, in the order of :func:`figure_parts`."""
+    return [
+        curves["train/loss"].line.points(),
+        curves["train/loss"].smooth_line.points(),
+        *(curves[key].line.points() for key in KEYS[1:]),
+    ]
+
+
+def run_figure(records: Iterable[dict[str, Any]], *, title: str, smoothing: float = 0.6) -> Figure:
+    """Return a Plotly figure of a run's journal records."""
+    from plotly.graph_objects import Figure
+
+    curves = Curves(KEYS, smoothing)
+    curves.extend(records)
+    parts = figure_parts()
+    for trace, (x, y) in zip(parts["data"], figure_points(curves), strict=True):
+        trace["x"], trace["y"] = x, y
+    parts["layout"]["title"] = {"text": title, "font": {"size": 14}}
+    parts["layout"]["margin"]["t"] = 64
+    return Figure(parts)

@@ -1,0 +1,125 @@
+"""Letting checkpoints write without loading a model into this process.
+
+A model's code may be anybody's. It runs in a process of its own, without secrets in its environment; this side only
+sends prompts and collects text.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+import threading
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from tb_widgets.errors import ServiceError
+from tb_widgets.runs import RunDirectory
+from tb_widgets.service.processes import last_words, spawn
+
+
+@dataclass
+class Generation:
+    """One text in the making. ``text`` grows; ``state`` ends as ``done`` or ``failed`` (then ``message`` says why)."""
+
+    run: RunDirectory
+    checkpoint: Path
+    prompt: str
+    state: str = "loading"
+    text: str = ""
+    message: str = ""
+    tokens_per_second: float | None = None
+    finished: threading.Event = field(default_factory=threading.Event)
+
+    def fail(self, message: str) -> None:
+        """End without a result."""
+        if not self.finished.is_set():
+            self.state, self.message = "failed", message
+            self.finished.set()
+
+
+class GenerationService:
+    """Keeps one process that has the last used checkpoint loaded, and writes one text at a time."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._log = Path(tempfile.gettempdir()) / f"tb_widgets-generation-{os.getpid()}.log"
+        self._process: subprocess.Popen[str] | None = None
+        self._current: Generation | None = None
+
+    def generate(
+        self,
+        run: RunDirectory,
+        checkpoint: Path,
+        prompt: str,
+        *,
+        length: int = 120,
+        temperature: float = 0.8,
+        top_k: int | None = 40,
+        seed: int = 0,
+    ) -> Generation:
+        """Begin to write, and return at once; the text grows in the returned object.
+
+        Raises
+        ------
+        ServiceError
+            If the last text is not finished, or no process can be started.
+        """
+        with self._lock:
+            if self._current is not None and not self._current.finished.is_set():
+                raise ServiceError("The last text is still being written.", hint="Wait for it, or stop it.")
+            generation = Generation(run, checkpoint, prompt)
+            self._current = generation
+            if self._process is None or self._process.poll() is not None:
+                self._process = spawn("tb_widgets.service.generation_worker", self._log)
+                threading.Thread(target=self._collect, args=(self._process,), name="generation", daemon=True).start()
+            request = {
+                "run": str(run.path),
+                "checkpoint": str(checkpoint),
+                "prompt": prompt,
+                "length": length,
+                "temperature": temperature,
+                "top_k": top_k,
+                "seed": seed,
+            }
+            try:
+                self._process.stdin.write(json.dumps(request) + "\n")
+                self._process.stdin.flush()
+            except OSError as error:
+                generation.fail("The process that writes has ended.")
+                raise ServiceError("The process that writes has ended.", hint="Press Write again.") from error
+            return generation
+
+    def stop(self) -> None:
+        """Stop writing; the next text loads its checkpoint anew."""
+        with self._lock:
+            if self._current is not None:
+                self._current.state = "stopped"
+                self._current.finished.set()
+            if self._process is not None:
+                self._process.kill()
+
+    def close(self) -> None:
+        """End the process."""
+        self.stop()
+
+    def _collect(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdout is not None  # noqa: S101 - spawned with a pipe
+        for line in process.stdout:
+            answer = json.loads(line)
+            generation = self._current
+            if generation is None or generation.finished.is_set():
+                continue
+            if "piece" in answer:
+                generation.state = "writing"
+                generation.text += answer["piece"]
+            elif "error" in answer:
+                generation.fail(answer["error"])
+            elif answer.get("done"):
+                generation.tokens_per_second = answer["tokens_per_second"]
+                generation.state = "done"
+                generation.finished.set()
+        code = process.wait()
+        if self._process is process and self._current is not None:
+            self._current.fail(f"The process that writes ended (exit code {code}). {last_words(self._log)}".strip())

@@ -1,0 +1,56 @@
+"""The process that writes text: reads requests from standard input, answers with JSON lines, leaves when it closes."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+import traceback
+from pathlib import Path
+from typing import Any, TextIO
+
+from tb_widgets.errors import TbError
+from tb_widgets.runs import RunDirectory
+
+
+def main() -> int:
+    """Serve until standard input closes."""
+    import torch
+
+    from tb_widgets.engine.writer import Writer, open_writer
+
+    # Whatever the model's code prints goes to the log: the answers have the pipe to themselves.
+    answers = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
+    os.dup2(2, 1)
+    torch.set_num_threads(1)  # one token at a time is too little work to share, and training needs the other cores
+    writers: dict[Path, Writer] = {}
+    for line in sys.stdin:
+        request = json.loads(line)
+        try:
+            checkpoint = Path(request["checkpoint"])
+            if checkpoint not in writers:
+                writers = {checkpoint: open_writer(RunDirectory(request["run"]), checkpoint)}
+            _answer(writers[checkpoint], request, answers)
+        except TbError as error:
+            _send(answers, error=str(error))
+        except Exception as error:  # noqa: BLE001 - the model's own code may raise anything; the page must hear of it
+            traceback.print_exc()
+            _send(answers, error=f"The model failed while writing: {type(error).__name__}: {error}")
+    return 0
+
+
+def _answer(writer: Any, request: dict[str, Any], answers: TextIO) -> None:
+    started = time.perf_counter()
+    options = {name: request[name] for name in ("length", "temperature", "top_k", "seed")}
+    for piece in writer.write(request["prompt"], **options):
+        _send(answers, piece=piece)
+    _send(answers, done=True, tokens_per_second=round(request["length"] / (time.perf_counter() - started), 1))
+
+
+def _send(answers: TextIO, **answer: Any) -> None:
+    answers.write(json.dumps(answer) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,344 @@
+"""Runs as scripts see them: train, look, steer, plot, generate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tb_widgets.errors import RunError, SpecError
+from tb_widgets.runs import CheckpointInfo, RunDirectory, State, Status, default_runs_dir, open_run
+from tb_widgets.runs import list_runs as list_entries
+from tb_widgets.runs.checkpoints import pin
+from tb_widgets.runs.journal import Record, read_records
+from tb_widgets.service.service import TrainingService
+from tb_widgets.spec import RunSpec
+from tb_widgets.spec import preset as preset_spec
+
+if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A saved state of a run, which can write text.
+
+    ``info`` holds its step, size in bytes, validation figures, and whether it is the best or pinned.
+    """
+
+    run: RunDirectory
+    info: CheckpointInfo
+
+    @property
+    def step(self) -> int:
+        """Optimiser steps done."""
+        return self.info.step
+
+    @property
+    def path(self) -> Path:
+        """The checkpoint's folder."""
+        return self.info.path
+
+    @property
+    def metrics(self) -> dict[str, float]:
+        """Validation figures at this step, empty where none were taken."""
+        return self.info.metrics
+
+    def generate(
+        self,
+        prompt: str = "",
+        *,
+        length: int = 200,
+        temperature: float = 0.8,
+        top_k: int | None = 40,
+        seed: int = 0,
+        module: nn.Module | None = None,
+    ) -> str:
+        """Return the prompt continued by this checkpoint's model, which is built in this process.
+
+        Parameters
+        ----------
+        prompt
+            Where to begin; empty begins with the held-back text's first token.
+        length
+            New tokens.
+        temperature
+            0 always takes the likeliest token, 1 follows the model's probabilities.
+        top_k
+            Choose among the k likeliest tokens; None among all.
+        module
+            Needed for a run that trained a live ``nn.Module``: one of the same shape; its weights are replaced.
+
+        Raises
+        ------
+        CheckpointError
+            If the weights do not fit the model.
+        """
+        from tb_widgets.engine.writer import open_writer
+
+        writer = open_writer(self.run, self.path, module=module)
+        return prompt + "".join(writer.write(prompt, length=length, temperature=temperature, top_k=top_k, seed=seed))
+
+    def pin(self, pinned: bool = True) -> None:
+        """Keep this checkpoint for ever, or let the run's rules decide again."""
+        pin(self.path, pinned)
+
+
+class Run:
+    """A run, wherever it was started and whether or not it is still at work.
+
+    Parameters
+    ----------
+    path
+        A run's folder, or its id inside ``runs_dir`` (a part that fits only one will do; ``"latest"`` is the newest).
+    runs_dir
+        ``TB_RUNS_DIR`` or ``./runs`` by default.
+
+    Examples
+    --------
+    >>> run = Run("latest")  # doctest: +SKIP
+    >>> run.state, run.best.metrics["val/loss"]  # doctest: +SKIP
+    ('done', 2.31)
+    """
+
+    def __init__(self, path: str | Path, runs_dir: str | Path | None = None) -> None:
+        self.directory = open_run(path, runs_dir)
+        self._service = TrainingService(self.directory.path.parent)
+
+    def __repr__(self) -> str:
+        status = self.status
+        return f"<Run {self.id}: {status.state}, step {status.step:,} of {status.total:,}>"
+
+    @property
+    def id(self) -> str:
+        """The run's id, which is its folder's name."""
+        return self.directory.id
+
+    @property
+    def path(self) -> Path:
+        """The run's folder."""
+        return self.directory.path
+
+    @property
+    def spec(self) -> RunSpec:
+        """What was asked for."""
+        return self.directory.spec
+
+    @property
+    def status(self) -> Status:
+        """State, step, speed, time left and newest figures, as they can be believed at this moment."""
+        return self.directory.status()
+
+    @property
+    def state(self) -> State:
+        """One of queued, preparing, running, paused, stopping, done, stopped, failed, interrupted."""
+        return self.status.state
+
+    @property
+    def metrics(self) -> list[Record]:
+        """The whole journal: one dictionary a line, ready for ``pandas.DataFrame``."""
+        return read_records(self.directory.metrics_file)
+
+    @property
+    def events(self) -> list[Record]:
+        """What happened, in order: started, checkpoints, warnings, pauses, the end."""
+        return read_records(self.directory.events_file)
+
+    @property
+    def samples(self) -> list[Record]:
+        """What the model wrote while it trained."""
+        return read_records(self.directory.samples_file)
+
+    @property
+    def log(self) -> str:
+        """The end of what the worker printed."""
+        return "\n".join(self.directory.log_tail(200))
+
+    @property
+    def checkpoints(self) -> list[Checkpoint]:
+        """The whole checkpoints, oldest first."""
+        return [Checkpoint(self.directory, info) for info in self.directory.checkpoints()]
+
+    @property
+    def best(self) -> Checkpoint:
+        """The checkpoint with the best monitored figure.
+
+        Raises
+        ------
+        RunError
+            If there is none yet.
+        """
+        for checkpoint in self.checkpoints:
+            if checkpoint.info.best:
+                return checkpoint
+        raise RunError(f"{self.id} has no evaluated checkpoint yet.", hint="Wait for its first evaluation.")
+
+    @property
+    def last(self) -> Checkpoint:
+        """The newest checkpoint.
+
+        Raises
+        ------
+        RunError
+            If there is none yet.
+        """
+        if not (found := self.checkpoints):
+            raise RunError(f"{self.id} has no checkpoint yet.", hint="Wait for its first evaluation, or save one now.")
+        return found[-1]
+
+    def checkpoint(self, which: str | int = "best") -> Checkpoint:
+        """Return a checkpoint: ``"best"``, ``"last"``, or the one of a step."""
+        if which == "best":
+            return self.best
+        if which == "last":
+            return self.last
+        for checkpoint in self.checkpoints:
+            if str(checkpoint.step) == str(which):
+                return checkpoint
+        steps = ", ".join(str(checkpoint.step) for checkpoint in self.checkpoints) or "none"
+        raise RunError(f"{self.id} has no checkpoint of step {which}.", hint=f"There are: {steps}.")
+
+    def pause(self) -> None:
+        """Let the run wait after its current step."""
+        self._service.pause(self.directory)
+
+    def resume(self) -> None:
+        """Go on: after a pause at once, after an end from the newest checkpoint."""
+        self._service.resume(self.directory)
+
+    def stop(self) -> None:
+        """Let the run finish its step, save, and leave."""
+        self._service.stop(self.directory)
+
+    def save_now(self) -> None:
+        """Let the run save a checkpoint after its current step."""
+        self._service.save_now(self.directory)
+
+    def kill(self) -> None:
+        """End the run's process at once."""
+        self._service.kill(self.directory)
+
+    def wait(self, timeout: float | None = None, *, show_progress: bool = False) -> Run:
+        """Wait for the end.
+
+        Parameters
+        ----------
+        timeout
+            Seconds; None waits for ever.
+        show_progress
+            Draw a progress bar in the notebook or terminal.
+
+        Raises
+        ------
+        RunError
+            If the run failed or was cut off; the message says why.
+        """
+        if show_progress:
+            from tb_widgets.service.terminal import watch
+
+            watch(self.directory, timeout=timeout)
+        else:
+            self._service.wait(self.directory, timeout)
+        status = self.status
+        if status.state in ("failed", "interrupted"):
+            raise RunError(
+                f"{self.id} {status.state}: {status.message}", hint=status.hint or f"See {self.directory.log_file}."
+            )
+        return self
+
+    def plot(self) -> Figure:
+        """Return a Plotly figure of loss, perplexity, accuracy and learning rate."""
+        from tb_widgets.service.figure import run_figure
+
+        return run_figure(self.metrics, title=self.id)
+
+
+def list_runs(runs_dir: str | Path | None = None) -> list[Run]:
+    """Return the runs of a folder, newest first."""
+    folder = Path(runs_dir) if runs_dir is not None else default_runs_dir()
+    return [Run(entry.run.path) for entry in list_entries(folder)]
+
+
+def train(
+    spec: RunSpec | str | Path | None = None,
+    *,
+    preset: str | None = None,
+    model: str | Path | nn.Module | None = None,
+    data: str | Path | None = None,
+    runs_dir: str | Path | None = None,
+    wait: bool = True,
+    show_progress: bool = True,
+    settings: dict[str, Any] | None = None,
+    **fields: Any,
+) -> Run:
+    """Train a model, and return its run.
+
+    Parameters
+    ----------
+    spec
+        A spec or the path of its YAML file; otherwise ``preset`` (``quick``, ``small``, ``standard``,
+        ``shakespeare-char``), otherwise the default spec.
+    model
+        ``zoo:gpt``, a path, or a live ``nn.Module``, which is trained in this process.
+    data
+        ``python-docs``, ``python-source``, or the path of a text file.
+    runs_dir
+        ``TB_RUNS_DIR`` or ``./runs`` by default.
+    wait
+        Return when the run has ended; otherwise at once.
+    show_progress
+        Draw a progress bar while waiting.
+    settings
+        Fields by their dotted names, for example ``{"training.learning_rate": 3e-4}``.
+    **fields
+        Fields whose last name is unique, for example ``steps=200, learning_rate=3e-4``.
+
+    Raises
+    ------
+    SpecError
+        With every field that is wrong.
+    RunError
+        If the run failed while it was waited for.
+
+    Examples
+    --------
+    >>> run = train(preset="quick", steps=100)  # doctest: +SKIP
+    >>> print(run.best.generate("The import statement"))  # doctest: +SKIP
+    """
+    base = _base_spec(spec, preset)
+    values = dict(settings or {})
+    values |= {_dotted(name): value for name, value in fields.items()}
+    if data is not None:
+        values["data.source"] = str(data)
+    live = None
+    if isinstance(model, (str, Path)):
+        values["model.source"] = str(model)
+    elif model is not None:
+        live = model
+        values |= {"hardware.backend": "kernel", "model.source": f"live:{type(model).__name__}"}
+    service = TrainingService(runs_dir)
+    run = Run(service.start(base.with_values(values), module=live).path)
+    if wait:
+        # Interrupting the cell leaves the run at work; it can be watched, paused or stopped from anywhere.
+        run.wait(show_progress=show_progress)
+    return run
+
+
+def _base_spec(spec: RunSpec | str | Path | None, preset: str | None) -> RunSpec:
+    if spec is not None and preset is not None:
+        raise SpecError([("preset", "give a spec or a preset, not both.")])
+    if preset is not None:
+        return preset_spec(preset)
+    if isinstance(spec, RunSpec):
+        return spec
+    return RunSpec.load(spec) if spec is not None else RunSpec()
+
+
+def _dotted(name: str) -> str:
+    paths = [card.path for card in RunSpec.field_cards() if name in (card.name, card.path)]
+    if len(paths) == 1:
+        return paths[0]
+    if paths:
+        raise SpecError([(name, f"this name is used in several sections: write settings={{'{paths[0]}': ...}}.")])
+    return name
