@@ -165,7 +165,7 @@ class Trainer:
         for group in self.optimiser.param_groups:
             group["lr"] = lr
         batch = self.batches.batch(self.step).to(self.device, non_blocking=True)
-        for micro in batch.split(training.micro_batch_size or training.batch_size):
+        for micro in torch.split(batch, training.micro_batch_size or training.batch_size):
             with autocast(self.device, self.dtype):
                 logits = self.model.logits(micro[:, :-1])
             # Each part counts by its share, so the sum is the mean over the whole batch, also with a shorter last part.
@@ -205,12 +205,10 @@ class Trainer:
             )
         done = self.step - self._first_step
         here = self.clock.here()
-        self.journal.update(
-            step=self.step,
-            elapsed=round(self.clock.elapsed(), 2),
-            eta=round((self.spec.training.steps - self.step) * here / done, 1) if done else None,
-            **({"tokens_per_second": round(speed, 1)} if speed else {}),
-        )
+        eta = round((self.spec.training.steps - self.step) * here / done, 1) if done else None
+        self.journal.update(step=self.step, elapsed=round(self.clock.elapsed(), 2), eta=eta)
+        if speed:
+            self.journal.update(tokens_per_second=round(speed, 1))
         self._reported_at, self._reported_step, self._idle = now, self.step, 0.0
 
     def _last_validation(self) -> dict[str, float]:

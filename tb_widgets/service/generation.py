@@ -84,8 +84,7 @@ class GenerationService:
                 "seed": seed,
             }
             try:
-                self._process.stdin.write(json.dumps(request) + "\n")
-                self._process.stdin.flush()
+                print(json.dumps(request), file=self._process.stdin, flush=True)
             except OSError as error:
                 generation.fail("The process that writes has ended.")
                 raise ServiceError("The process that writes has ended.", hint="Press Write again.") from error

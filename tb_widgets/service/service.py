@@ -119,9 +119,18 @@ class TrainingService:
         with self._lock:
             run.control.clear()
             me = ProcessIdentity.current()
-            queued = replace(read_status(run.status_file), state="queued", message="", hint="", phase="")
-            identity = {"pid": me.pid, "process_started": me.started, "host": me.host, "heartbeat": time.time()}
-            write_status(run.status_file, replace(queued, **identity))
+            queued = replace(
+                read_status(run.status_file),
+                state="queued",
+                message="",
+                hint="",
+                phase="",
+                pid=me.pid,
+                process_started=me.started,
+                host=me.host,
+                heartbeat=time.time(),
+            )
+            write_status(run.status_file, queued)
             self._launch(run, None)
 
     def _launch(self, run: RunDirectory, module: nn.Module | None) -> None:
@@ -196,7 +205,7 @@ class TrainingService:
 
     # ---- looking -------------------------------------------------------------------------------------------------
 
-    def list(self) -> list[RunEntry]:
+    def runs(self) -> list[RunEntry]:
         """Return every run of the folder, newest first."""
         return list_runs(self.runs_dir)
 
@@ -206,7 +215,7 @@ class TrainingService:
 
     def active(self) -> list[RunDirectory]:
         """Return the runs that are at work or waiting, newest first."""
-        return [entry.run for entry in self.list() if entry.status.is_active]
+        return [entry.run for entry in self.runs() if entry.status.is_active]
 
     def wait(self, run: RunDirectory, timeout: float | None = None) -> str:
         """Wait until a run has ended and return its state.
