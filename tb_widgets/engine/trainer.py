@@ -170,7 +170,7 @@ class Trainer:
                 logits = self.model.logits(micro[:, :-1])
             # Each part counts by its share, so the sum is the mean over the whole batch, also with a shorter last part.
             loss = causal_lm_loss(logits, micro[:, 1:]) * (micro.shape[0] / batch.shape[0])
-            self.scaler.scale(loss).backward()
+            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             self._window_loss += loss.detach()
         self.scaler.unscale_(self.optimiser)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, training.clip if training.clip is not None else math.inf)
