@@ -103,7 +103,7 @@ class RunSpec(Section):
                 [
                     (
                         "schema",
-                        f"this spec has version {version}; this tb_widgets reads versions up to {SCHEMA_VERSION}.",
+                        f"this spec has version {_shown(version)}; this tb_widgets reads versions up to {SCHEMA_VERSION}.",
                     )
                 ],
                 hint="Update tb_widgets (pip install -U tb-widgets), or use the version that wrote the file.",

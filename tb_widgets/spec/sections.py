@@ -342,6 +342,7 @@ class HardwareSpec(Section):
         1,
         title="Processes",
         help="One per device. This version trains in one process.",
+        unit="processes",
         group="Hardware",
         ge=1,
         le=1024,
