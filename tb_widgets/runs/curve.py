@@ -34,7 +34,10 @@ class DrawnLine:
         self._last = point
         if self._buckets and self._in_last < self._stride:
             low, high = self._buckets[-1]
-            self._buckets[-1] = (min(low, point, key=_value), max(high, point, key=_value))
+            if y < low[1]:
+                self._buckets[-1] = (point, high)
+            elif y > high[1]:
+                self._buckets[-1] = (low, point)
             self._in_last += 1
             return
         if len(self._buckets) == self._limit:

@@ -99,13 +99,9 @@ class RunSpec(Section):
         """
         version = mapping.get("schema", SCHEMA_VERSION) if isinstance(mapping, Mapping) else None
         if _is_newer(version):
+            reason = f"this spec has version {_shown(version)}; this tb_widgets reads up to version {SCHEMA_VERSION}."
             raise SpecError(
-                [
-                    (
-                        "schema",
-                        f"this spec has version {_shown(version)}; this tb_widgets reads versions up to {SCHEMA_VERSION}.",
-                    )
-                ],
+                [("schema", reason)],
                 hint="Update tb_widgets (pip install -U tb-widgets), or use the version that wrote the file.",
             )
         try:
