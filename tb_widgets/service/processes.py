@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tb_widgets.errors import ServiceError
+from tb_widgets.runs.process import ProcessIdentity
 from tb_widgets.service.environment import worker_environment
 
 
@@ -64,6 +65,11 @@ class WaitingWorker:
     def is_alive(self) -> bool:
         """Whether the process still waits."""
         return self._process.poll() is None
+
+    @property
+    def identity(self) -> ProcessIdentity | None:
+        """Which process it is; None when it has died."""
+        return ProcessIdentity.of(self._process.pid)
 
     def train(self, run: Path, on_exit: Callable[[int, str], None]) -> None:
         """Tell the process its run. From here on it needs us no more.

@@ -140,11 +140,10 @@ class TrainingService:
             return
         worker, self._waiting = self._waiting or WaitingWorker(self._worker_log), None
         try:
-            worker.train(run.path, lambda code, words: _tell_if_silent(run, code, words))
+            _hand_over(run, worker)
         except ServiceError:
             # The waiting worker was killed, by the system or by somebody: a fresh one can do the work.
-            worker = WaitingWorker(self._worker_log)
-            worker.train(run.path, lambda code, words: _tell_if_silent(run, code, words))
+            _hand_over(run, WaitingWorker(self._worker_log))
         self._current = run
 
     # ---- steering ------------------------------------------------------------------------------------------------
@@ -273,6 +272,19 @@ def _train_here(run: RunDirectory, module: nn.Module | None) -> None:
     except TbError as error:
         traceback.print_exc()
         _fail(run, error.message, error.hint)
+
+
+def _hand_over(run: RunDirectory, worker: WaitingWorker) -> None:
+    """Make the run the worker's, before it is told: from then on we may go, and the run counts as alive."""
+    if worker.identity is not None:
+        _queue_for(run, worker.identity)
+    worker.train(run.path, lambda code, words: _tell_if_silent(run, code, words))
+
+
+def _queue_for(run: RunDirectory, owner: ProcessIdentity) -> None:
+    queued = replace(read_status(run.status_file), state="queued", message="", hint="", phase="")
+    identity = {"pid": owner.pid, "process_started": owner.started, "host": owner.host, "heartbeat": time.time()}
+    write_status(run.status_file, replace(queued, **identity))
 
 
 def _tell_if_silent(run: RunDirectory, code: int, words: str) -> None:

@@ -7,6 +7,7 @@ longer listens to whoever started it: it obeys the run's control folder, and out
 
 from __future__ import annotations
 
+import contextlib
 import faulthandler
 import json
 import os
@@ -22,7 +23,8 @@ def main() -> int:
     """Wait for a run on standard input, train it, and return the process's exit code."""
     from tb_widgets.engine.session import train_run  # the slow import, paid while nobody waits
 
-    print("ready", flush=True)
+    with contextlib.suppress(BrokenPipeError):  # a command line that named the run may be gone already
+        print("ready", flush=True)
     line = sys.stdin.readline()
     if not line.strip():
         return 0  # whoever started this worker is gone and never needed it

@@ -1,0 +1,46 @@
+"""The command line: ``tb-widgets``, or ``python -m tb_widgets``."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import sys
+
+import typer
+
+from tb_widgets.cli import look, serve, specs, steer, training, writing
+from tb_widgets.cli.screen import print_error
+from tb_widgets.errors import TbError
+
+app = typer.Typer(
+    help="Train your own transformer from a terminal. Everything here is also a button of the dashboard.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # an unexpected error is a bug: its traceback is shown as Python writes it
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+for command in (
+    training.demo,
+    serve.app,
+    training.train,
+    training.resume,
+    look.runs,
+    look.show,
+    steer.pause,
+    steer.stop,
+    writing.generate,
+):
+    app.command()(command)
+app.add_typer(specs.group, name="spec")
+
+
+def main() -> None:
+    """Run a command and leave with its exit code: 0 good, 1 a run or file that failed, 2 a wrong spec or usage."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            with contextlib.suppress(ValueError):
+                stream.reconfigure(errors="replace")  # a narrow terminal's encoding is no reason to fail
+    try:
+        app(prog_name="tb-widgets")
+    except TbError as error:
+        print_error(error)
+        sys.exit(error.exit_code)

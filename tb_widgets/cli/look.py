@@ -1,0 +1,133 @@
+"""Looking at runs: ``runs`` and ``show``."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from tb_widgets.cli.options import Json, RunName, RunsDir, service
+from tb_widgets.cli.screen import console, print_json, say
+from tb_widgets.runs import CheckpointInfo, RunDirectory, RunEntry, Status
+from tb_widgets.runs.journal import read_records
+from tb_widgets.service.terminal import STYLES
+from tb_widgets.service.terminal_plot import loss_plot
+from tb_widgets.service.wording import activity, age, duration, figures
+
+
+def runs(runs_dir: RunsDir = None, json: Json = False) -> None:
+    """List the runs, newest first."""
+    training = service(runs_dir)
+    entries = training.runs()
+    if json:
+        print_json([run_facts(entry.run, entry.status) for entry in entries])
+        return
+    screen = console()
+    if not entries:
+        say(screen, f"There are no runs in {training.runs_dir} yet. Start one with: tb-widgets train")
+        return
+    # Ids are copied from here into commands, so they are never cut; the columns after them give way.
+    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
+    table.add_column("run", no_wrap=True, min_width=max(len(entry.run.id) for entry in entries))
+    table.add_column("state", no_wrap=True)
+    table.add_column("step", justify="right", no_wrap=True)
+    table.add_column("best", justify="right", no_wrap=True)
+    for title in ("model", "data", "age"):
+        table.add_column(title, no_wrap=True, overflow="ellipsis")
+    for entry in entries:
+        table.add_row(*_row(entry))
+    screen.print(table)
+
+
+def _row(entry: RunEntry) -> tuple[str | Text, ...]:
+    status = entry.status
+    return (
+        entry.run.id,
+        Text(status.state, style=STYLES.get(status.state, "")),
+        f"{_short(status.step)}/{_short(status.total)}",
+        f"{status.best['value']:.3f}" if status.best else "",
+        status.model,
+        Path(status.data).name,
+        age(time.time() - status.created) if status.created else "",
+    )
+
+
+def _short(count: int) -> str:
+    return f"{count / 1000:.3g}k" if count >= 10_000 else str(count)
+
+
+def show(
+    name: RunName,
+    runs_dir: RunsDir = None,
+    json: Json = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Watch the run until it has ended.")] = False,
+) -> None:
+    """Show one run: its state, figures, curve and checkpoints."""
+    from tb_widgets.cli.training import follow_run
+
+    training = service(runs_dir)
+    run = training.attach(name)
+    if follow:
+        raise typer.Exit(follow_run(training, run, as_json=json))
+    status, checkpoints = run.status(), run.checkpoints()
+    if json:
+        facts = run_facts(run, status)
+        facts |= {"checkpoints": [_checkpoint_facts(info) for info in checkpoints], "spec": run.spec.to_mapping()}
+        print_json(facts)
+        return
+    _print_run(run, status, checkpoints)
+
+
+def _print_run(run: RunDirectory, status: Status, checkpoints: list[CheckpointInfo]) -> None:
+    screen = console()
+    screen.print(
+        Text.assemble((run.id, "bold"), "  ", (activity(status), STYLES.get(status.state, ""))), soft_wrap=True
+    )
+    for sentence in (status.message, status.hint):
+        if sentence:
+            say(screen, sentence)
+    facts = [
+        ("step", f"{status.step:,} of {status.total:,}"),
+        ("figures", ", ".join(figures(status.metrics or {}, status.tokens_per_second))),
+        ("best", f"{status.best['monitor']} {status.best['value']:.4f} at step {status.best['step']:,}")
+        if status.best
+        else ("best", ""),
+        ("time", duration(status.elapsed) if status.elapsed else ""),
+        ("left", duration(status.eta) if status.eta is not None and status.is_active else ""),
+        ("model", f"{status.model}, {status.parameters:,} parameters" if status.parameters else status.model),
+        ("data", status.data),
+        ("device", status.device),
+        ("folder", str(run.path)),
+    ]
+    for title, value in facts:
+        if value:
+            screen.print(Text.assemble((f"{title:>9}  ", "dim"), value), soft_wrap=True)
+    for info in checkpoints:
+        notes = [f"{key.removeprefix('val/')} {value:.4g}" for key, value in info.metrics.items()]
+        notes += ["best"] * info.best + ["pinned"] * info.pinned
+        line = f"checkpoint {info.step:,} ({info.size / 1e6:.1f} MB) {', '.join(notes)}".rstrip()
+        screen.print(Text.assemble((f"{'':>9}  ", "dim"), line), soft_wrap=True)
+    records = read_records(run.metrics_file)
+    if len(records) > 1:
+        say(screen)
+        screen.print(loss_plot(records, width=min(screen.width, 80) - 2))
+    if status.state in ("failed", "interrupted"):
+        say(screen, f"\nEnd of {run.log_file}:", "dim")
+        for line in run.log_tail(8):
+            say(screen, f"  {line}", "dim")
+
+
+def run_facts(run: RunDirectory, status: Status) -> dict[str, Any]:
+    """Return what ``--json`` says of a run."""
+    facts = {"run_id": run.id, "path": str(run.path), "state": status.state, "step": status.step}
+    facts["metrics"] = status.metrics or {}
+    return facts | {key: value for key, value in asdict(status).items() if key not in facts}
+
+
+def _checkpoint_facts(info: CheckpointInfo) -> dict[str, Any]:
+    return {**asdict(info), "path": str(info.path)}

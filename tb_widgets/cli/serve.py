@@ -1,0 +1,24 @@
+"""The dashboard as a page of its own: ``app``."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from tb_widgets.cli.options import RunsDir
+from tb_widgets.runs import default_runs_dir
+
+
+def app(
+    port: Annotated[
+        int | None, typer.Option(min=1, max=65535, help="Port on this machine; a free one by default.")
+    ] = None,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the address and open nothing.")] = False,
+    runs_dir: RunsDir = None,
+) -> None:
+    """Open the dashboard in the browser. Ctrl-C closes it; runs go on."""
+    from tb_widgets.app.server import serve
+
+    folder = runs_dir.expanduser().absolute() if runs_dir is not None else default_runs_dir()
+    raise typer.Exit(serve(port, folder, not no_browser))

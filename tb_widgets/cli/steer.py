@@ -1,0 +1,22 @@
+"""Steering runs that are at work: ``pause`` and ``stop``."""
+
+from __future__ import annotations
+
+from tb_widgets.cli.options import RunName, RunsDir, service
+from tb_widgets.cli.screen import console, name_for_commands, say
+
+
+def pause(name: RunName, runs_dir: RunsDir = None) -> None:
+    """Let a run wait after its current step; it keeps its state in memory and computes nothing."""
+    training = service(runs_dir)
+    run = training.attach(name)
+    training.pause(run)
+    say(console(), f"{run.id} pauses after its current step. Go on with: tb-widgets resume {name_for_commands(run)}")
+
+
+def stop(name: RunName, runs_dir: RunsDir = None) -> None:
+    """Let a run finish its step, save a checkpoint, and leave."""
+    training = service(runs_dir)
+    run = training.attach(name)
+    training.stop(run)
+    say(console(), f"{run.id} saves and stops. Go on later with: tb-widgets resume {name_for_commands(run)}")

@@ -1,0 +1,168 @@
+"""Training from a terminal: ``train``, ``resume`` and ``demo``."""
+
+from __future__ import annotations
+
+import json as json_text
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from tb_widgets.cli.look import run_facts
+from tb_widgets.cli.options import Detach, Json, Preset, RunName, RunsDir, Settings, service
+from tb_widgets.cli.screen import console, name_for_commands, print_error, print_json, say
+from tb_widgets.errors import RunError, SpecError
+from tb_widgets.runs import RunDirectory, Status
+from tb_widgets.runs.journal import read_records
+from tb_widgets.service.run import Run
+from tb_widgets.service.service import TrainingService
+from tb_widgets.service.terminal import watch
+from tb_widgets.service.terminal_plot import loss_plot
+from tb_widgets.service.wording import duration
+from tb_widgets.spec import RunSpec
+from tb_widgets.spec import preset as preset_spec
+
+Data = Annotated[str | None, typer.Option("--data", help="python-docs, python-source, or the path of a text file.")]
+
+
+def train(
+    spec: Annotated[Path | None, typer.Argument(metavar="[SPEC.yaml]", help="A spec in YAML or JSON.")] = None,
+    *,
+    preset: Preset = None,
+    model: Annotated[str | None, typer.Option("--model", help="zoo:gpt, or the path of a model.py.")] = None,
+    data: Data = None,
+    name: Annotated[str | None, typer.Option("--name", help="A name for the run.")] = None,
+    settings: Settings = None,
+    runs_dir: RunsDir = None,
+    detach: Detach = False,
+    json: Json = False,
+) -> None:
+    """Train a model and watch it. Ctrl-C saves and stops; a second Ctrl-C lets it go on without you."""
+    if spec is not None and preset is not None:
+        raise SpecError([("preset", "give a spec or a preset, not both.")])
+    base = RunSpec.load(spec) if spec is not None else preset_spec(preset) if preset is not None else RunSpec()
+    shortcuts = {"model.source": model, "data.source": data, "name": name}
+    # A quoted text is YAML for itself: a file called 1e3 stays a file.
+    chosen = [f"{field}={json_text.dumps(value)}" for field, value in shortcuts.items() if value is not None]
+    training = service(runs_dir)
+    run = training.start(base.with_settings([*chosen, *(settings or [])]))
+    _detach_or_follow(training, run, detach=detach, as_json=json)
+
+
+def resume(name: RunName, runs_dir: RunsDir = None, detach: Detach = False, json: Json = False) -> None:
+    """Go on with a run that was paused, stopped or cut off, from its newest checkpoint."""
+    training = service(runs_dir)
+    run = training.attach(name)
+    training.resume(run)
+    _detach_or_follow(training, run, detach=detach, as_json=json)
+
+
+def _detach_or_follow(training: TrainingService, run: RunDirectory, *, detach: bool, as_json: bool) -> None:
+    if not detach:
+        raise typer.Exit(follow_run(training, run, as_json=as_json))
+    if as_json:
+        print_json(run_facts(run, run.status()))
+        return
+    say(console(), f"{run.path} trains on its own.")
+    say(console(), f"Watch it with: tb-widgets show --follow {name_for_commands(run)}")
+
+
+def follow_run(training: TrainingService, run: RunDirectory, *, as_json: bool = False, curve: bool = False) -> int:
+    """Watch a run to its end, print how it ended, and return the exit code.
+
+    The first Ctrl-C asks the run to save and stop; a second one takes that back where it still can, and leaves.
+    """
+    screen = console(stderr=as_json)
+    asked = False
+    while True:
+        try:
+            status = watch(run, console=screen, curve=curve)
+            break
+        except KeyboardInterrupt:
+            if asked:
+                status = _leave(run, screen)
+                break
+            asked = True
+            _ask_to_stop(training, run, screen)
+    if as_json:
+        print_json(run_facts(run, status))
+    elif not status.is_active:
+        _print_end(run, status, screen)
+    if status.state in ("failed", "interrupted"):
+        print_error(RunError(f"{run.id} {status.state}: {status.message}", hint=status.hint))
+        say(console(stderr=True), f"Log: {run.log_file}")
+        return 1
+    return 0
+
+
+def _ask_to_stop(training: TrainingService, run: RunDirectory, screen: Console) -> None:
+    try:
+        training.stop(run)
+    except RunError:
+        return  # it has just ended by itself
+    say(screen, "Stopping: the run finishes its step and saves. Ctrl-C once more leaves it alone.", "yellow")
+
+
+def _leave(run: RunDirectory, screen: Console) -> Status:
+    run.control.withdraw("stop")
+    status = run.status()
+    what = "is saving and will stop by itself" if status.state == "stopping" else "goes on by itself"
+    say(screen, f"{run.id} {what}.", "yellow")
+    say(screen, f"Watch it again with: tb-widgets show --follow {name_for_commands(run)}")
+    return status
+
+
+def _print_end(run: RunDirectory, status: Status, screen: Console) -> None:
+    name = name_for_commands(run)
+    if status.state == "done":
+        say(screen, f"Done: {status.total:,} steps in {duration(status.elapsed)}.", "bold green")
+    elif status.state == "stopped":
+        say(screen, f"Stopped at step {status.step:,} of {status.total:,}.", "bold yellow")
+    if status.best:
+        best = status.best
+        say(screen, f"Best {best['monitor']}: {best['value']:.4f} at step {best['step']:,}.")
+    say(screen, str(run.path))
+    if status.state == "stopped":
+        say(screen, f"Go on with: tb-widgets resume {name}")
+    elif status.state == "done":
+        say(screen, f"Let it write: tb-widgets generate {name}")
+
+
+def demo(data: Data = None, settings: Settings = None, runs_dir: RunsDir = None) -> None:
+    """Train a small model for about a minute, draw its curve, and let it write."""
+    screen = console()
+    base = preset_spec("quick").with_values({"name": "demo"} | ({"data.source": data} if data is not None else {}))
+    training = service(runs_dir)
+    run = training.start(base.with_settings(settings or []))
+    say(screen, f"A small transformer learns from {run.spec.data.source} for about a minute.")
+    code = follow_run(training, run, curve=True)
+    if run.status().is_active:
+        return
+    records = read_records(run.metrics_file)
+    if len(records) > 1:
+        say(screen)
+        screen.print(loss_plot(records, width=min(screen.width, 80) - 2))
+    if run.checkpoints():
+        _print_sample(Run(run.path), screen)
+    name = name_for_commands(run)
+    say(screen, "\nTry next:", "bold")
+    for command in (
+        f'tb-widgets generate {name} --prompt "The "',
+        f"tb-widgets show {name}",
+        "tb-widgets train --preset small --data YOUR_TEXT.txt",
+        "tb-widgets app",
+    ):
+        say(screen, f"  {command}")
+    raise typer.Exit(code)
+
+
+def _print_sample(run: Run, screen: Console) -> None:
+    from tb_widgets.cli.writing import write
+
+    chosen = next((checkpoint for checkpoint in run.checkpoints if checkpoint.info.best), run.last)
+    prompt = "The import statement"
+    text = write(chosen, prompt, length=100, show=False)
+    say(screen, f"\nWhat its best checkpoint (step {chosen.step:,}) writes:", "bold")
+    screen.print(Text.assemble((prompt, "bold"), text.text), width=min(screen.width, 80) - 2)

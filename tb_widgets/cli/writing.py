@@ -1,0 +1,78 @@
+"""Letting a checkpoint write: ``generate``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from tb_widgets.cli.options import Json, RunName, RunsDir, service
+from tb_widgets.cli.screen import print_json
+from tb_widgets.errors import ServiceError
+from tb_widgets.runs import RunDirectory
+from tb_widgets.service.generation import Generation, GenerationService
+from tb_widgets.service.run import Checkpoint, Run
+
+
+def generate(
+    name: RunName,
+    *,
+    checkpoint: Annotated[str, typer.Option(help="best, last, or the step of a checkpoint.")] = "best",
+    prompt: Annotated[str, typer.Option(help="The text to go on from.")] = "",
+    length: Annotated[int, typer.Option(min=1, help="New tokens.")] = 200,
+    temperature: Annotated[float, typer.Option(min=0.0, help="0 takes the likeliest token, 1 the model's odds.")] = 0.8,
+    top_k: Annotated[int, typer.Option("--top-k", min=0, help="Choose among the k likeliest tokens; 0: all.")] = 40,
+    seed: Annotated[int, typer.Option(min=0, help="The same seed writes the same text.")] = 0,
+    runs_dir: RunsDir = None,
+    json: Json = False,
+) -> None:
+    """Let a run's model write."""
+    run = Run(service(runs_dir).attach(name).path)
+    chosen = run.checkpoint(checkpoint)
+    if not json:
+        sys.stdout.write(prompt)
+    done = write(chosen, prompt, length=length, temperature=temperature, top_k=top_k or None, seed=seed, show=not json)
+    if json:
+        facts = {"run_id": run.id, "checkpoint": chosen.step, "prompt": prompt, "text": done.text}
+        print_json(facts | {"tokens_per_second": done.tokens_per_second})
+
+
+def write(
+    checkpoint: Checkpoint,
+    prompt: str,
+    *,
+    length: int,
+    temperature: float = 0.8,
+    top_k: int | None = 40,
+    seed: int = 0,
+    show: bool = True,
+) -> Generation:
+    """Let a checkpoint go on from a prompt, in a process without secrets, and print the text as it grows.
+
+    Raises
+    ------
+    ServiceError
+        If the model can't be loaded, or fails while it writes.
+    """
+    run: RunDirectory = checkpoint.run
+    writers = GenerationService()
+    try:
+        text = writers.generate(
+            run, checkpoint.path, prompt, length=length, temperature=temperature, top_k=top_k, seed=seed
+        )
+        shown = 0
+        ended = False
+        while not ended:
+            ended = text.finished.wait(0.05)
+            if show:
+                sys.stdout.write(text.text[shown:])
+                sys.stdout.flush()
+                shown = len(text.text)
+    finally:
+        writers.close()
+    if show:
+        sys.stdout.write("\n")
+    if text.state == "failed":
+        raise ServiceError(text.message)
+    return text

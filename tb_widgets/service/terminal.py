@@ -1,0 +1,165 @@
+"""Watching a run from a terminal, a notebook cell, or a log file."""
+
+from __future__ import annotations
+
+import time
+from types import TracebackType
+from typing import Protocol
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from tb_widgets.runs import RunDirectory, Status
+from tb_widgets.runs.curve import Curves
+from tb_widgets.runs.journal import Follower
+from tb_widgets.service.terminal_plot import KEYS, draw_losses
+from tb_widgets.service.wording import activity, duration, figures
+
+LOOK_EVERY = 0.2  # seconds between two looks at the run
+WIDEST = 100  # characters; a longer bar says no more
+
+
+class _Display(Protocol):
+    def __enter__(self) -> _Display: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+    def show(self, status: Status) -> None: ...
+
+
+def watch(
+    run: RunDirectory, *, timeout: float | None = None, console: Console | None = None, curve: bool = False
+) -> Status:
+    """Show a run's progress until it has ended, and return how.
+
+    A terminal and a notebook get a bar that is drawn anew in place; anything else gets a line for every phase and
+    every evaluation. Interrupting it leaves the run alone.
+
+    Parameters
+    ----------
+    timeout
+        Seconds; None waits for ever.
+    console
+        Where to draw; standard output by default.
+    curve
+        Draw the losses above the bar as well.
+
+    Raises
+    ------
+    TimeoutError
+        If the run has not ended in time.
+    """
+    console = console or Console()
+    redraws = console.is_jupyter or (console.is_terminal and not console.is_dumb_terminal)
+    deadline = None if timeout is None else time.monotonic() + timeout
+    display: _Display = _Redrawn(run, console, curve=curve) if redraws else _Lines(run, console)
+    with display:
+        while True:
+            status = run.status()
+            display.show(status)
+            if not status.is_active:
+                return status
+            if deadline is not None and time.monotonic() > deadline:
+                raise TimeoutError(f"{run.id} is still {status.state} after {timeout} seconds.")
+            time.sleep(LOOK_EVERY)
+
+
+class _Redrawn:
+    """A bar and the newest figures, drawn anew in place, always by the watching thread."""
+
+    def __init__(self, run: RunDirectory, console: Console, *, curve: bool) -> None:
+        self._run, self._console, self._curve = run, console, curve
+        self._follower = Follower(run.metrics_file)
+        self._curves = Curves(KEYS, smoothing=0.6)
+        self._live = Live(console=console, auto_refresh=False)
+
+    def __enter__(self) -> _Redrawn:
+        self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._live.transient = kind is not None  # whoever was interrupted may want to draw it again further down
+        self._live.stop()
+
+    def show(self, status: Status) -> None:
+        width = min(self._console.width, WIDEST)
+        parts: list[RenderableType] = []
+        if self._curve and status.is_active:
+            news = self._follower.read()
+            if news.restarted:
+                self._curves.clear()
+            self._curves.extend(news.records)
+            if len(self._curves["train/loss"]) > 1:
+                parts += [draw_losses(self._curves, width=min(width, 80) - 2), Text()]
+        parts += progress_lines(self._run.id, status, width)
+        self._live.update(Group(*parts), refresh=True)
+
+
+def progress_lines(run_id: str, status: Status, width: int) -> list[RenderableType]:
+    """Return a run's state as three lines: who, how far, how well."""
+    title = Text(run_id, style="bold", no_wrap=True, overflow="ellipsis")
+    title.append(f"  {activity(status)}", style=f"not bold {STYLES.get(status.state, '')}")
+    in_training = status.step > 0 or status.state == "running"
+    share = status.step / max(1, status.total) if in_training else (status.progress or 0.0)
+    place = f"step {status.step:,} of {status.total:,}" if in_training else f"{share:.0%}"
+    bar = Table.grid(padding=(0, 2, 0, 0))
+    bar.add_row(ProgressBar(total=1.0, completed=share, width=max(10, width - len(place) - 4)), Text(place))
+    parts = figures(status.metrics or {}, status.tokens_per_second)
+    if status.elapsed:
+        parts.append(duration(status.elapsed))
+    if status.eta is not None and status.state == "running":
+        parts.append(f"{duration(status.eta)} left")
+    return [title, bar, Text(" · ".join(parts), no_wrap=True, overflow="ellipsis")]
+
+
+STYLES = {
+    "running": "cyan",
+    "preparing": "cyan",
+    "done": "green",
+    "paused": "yellow",
+    "stopping": "yellow",
+    "stopped": "yellow",
+    "failed": "red",
+    "interrupted": "red",
+}
+
+
+class _Lines:
+    """One line for every phase and every evaluation, for files and pipes."""
+
+    def __init__(self, run: RunDirectory, console: Console) -> None:
+        self._run, self._console = run, console
+        self._follower = Follower(run.metrics_file)
+        self._said = ""
+        # What was evaluated before we came is history.
+        self._shown_step = run.status().step
+
+    def __enter__(self) -> _Lines:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        pass
+
+    def show(self, status: Status) -> None:
+        for record in self._follower.read().records:
+            if record.get("val/loss") is not None and record["step"] > self._shown_step:
+                self._shown_step = record["step"]
+                left = [f"{duration(status.eta)} left"] if status.eta is not None else []
+                parts = figures(record, status.tokens_per_second) + left
+                self._print(f"step {record['step']:,} of {status.total:,}: {', '.join(parts)}")
+        now = activity(status)
+        if now != self._said and status.is_active:
+            self._said = now
+            self._print(f"{self._run.id}: {now}")
+
+    def _print(self, line: str) -> None:
+        self._console.print(line, markup=False, highlight=False, soft_wrap=True)

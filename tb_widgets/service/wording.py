@@ -1,0 +1,53 @@
+"""Durations, ages and figures as people read them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from tb_widgets.runs import Status
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as a clock shows them.
+
+    >>> duration(7), duration(75), duration(3725)
+    ('0:07', '1:15', '1:02:05')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def age(seconds: float) -> str:
+    """Return how long ago something was, in its largest unit.
+
+    >>> age(3), age(150), age(7300), age(200_000)
+    ('3 s', '2 min', '2 h', '2 d')
+    """
+    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit}"
+    return f"{max(0, int(seconds))} s"
+
+
+def figures(metrics: Mapping[str, Any], tokens_per_second: float | None = None) -> list[str]:
+    """Return the newest figures in words, for example ``loss 2.113`` and ``validation 2.204``.
+
+    >>> figures({"train/loss": 2.1134, "val/loss": 2.2041, "val/perplexity": 9.06}, 21_300)
+    ['loss 2.113', 'validation 2.204', 'perplexity 9.1', '21,300 tokens/s']
+    """
+    shown = (("train/loss", "loss", ".3f"), ("val/loss", "validation", ".3f"), ("val/perplexity", "perplexity", ",.1f"))
+    parts = [f"{name} {metrics[key]:{form}}" for key, name, form in shown if metrics.get(key) is not None]
+    if tokens_per_second:
+        parts.append(f"{tokens_per_second:,.0f} tokens/s")
+    return parts
+
+
+def activity(status: Status) -> str:
+    """Return what a run does at this moment: its phase while it prepares and trains, otherwise its state."""
+    if status.state == "stopping":
+        return "stopping, saving a checkpoint"
+    if status.state in ("preparing", "running") and status.phase:
+        return status.phase[0].lower() + status.phase[1:]
+    return status.state
