@@ -21,7 +21,7 @@ from tb_widgets.spec import DataSpec, TokenizerSpec
 
 Progress = Callable[[str, float], None]
 
-_STREAMS = "streams.json"
+STREAMS = "streams.json"
 _NOTE = "note.json"
 
 
@@ -86,7 +86,7 @@ def prepare(
         encoder = _made_tokenizer(text, data, tokenizer, cache_dir)
     report("Turning text into tokens", 0.5)
     folder = _encoded(text, data, encoder, cache_dir)
-    described = json.loads((folder / _STREAMS).read_text(encoding="utf-8"))
+    described = json.loads((folder / STREAMS).read_text(encoding="utf-8"))
     prepared = PreparedData(
         tokenizer=encoder,
         train=_stream(folder / "train.bin", described["dtype"]),
@@ -144,7 +144,7 @@ def _encoded(text: Text, data: DataSpec, tokenizer: Tokenizer, cache_dir: Path) 
             "characters_per_token": round(len(text.text) / max(1, total), 3),
         }
         described = {"dtype": dtype, "fingerprint": digest.hexdigest(), "statistics": statistics}
-        (folder / _STREAMS).write_text(json.dumps(described), encoding="utf-8")
+        (folder / STREAMS).write_text(json.dumps(described), encoding="utf-8")
 
     return cache.find_or_build(cache_dir, streams_key(text.fingerprint, data, tokenizer), build)
 

@@ -65,7 +65,8 @@ def explain(error: BaseException, source: ModelSource) -> str:
 
 
 def _filename(source: ModelSource) -> str:
-    return f"<model {source.origin['sha256'][CODE][:12]}>/model.py"
+    # A live module has no files, and then no frame of its traceback bears this name.
+    return f"<model {source.origin.get('sha256', {}).get(CODE, 'live')[:12]}>/model.py"
 
 
 def _execute(source: ModelSource) -> ModuleType:

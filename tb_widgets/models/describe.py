@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from dataclasses import dataclass
 from typing import Any
 
 from tb_widgets.models import written
-from tb_widgets.models.source import CODE, ModelSource, code_tree, resolve
+from tb_widgets.models.source import ModelSource, code_tree, resolve
 from tb_widgets.models.zoo import sizes
 from tb_widgets.spec import ModelSpec
 
@@ -86,10 +87,10 @@ def _title(source: ModelSource, config: dict[str, Any]) -> str:
     name = config.get("model_name")
     if isinstance(name, str) and name.strip():
         return name.strip()
-    found = re.search(r"Generated model:[ \t]*(\S.*)", source.files[CODE])
+    tree = code_tree(source)
+    found = re.search(r"Generated model:[ \t]*(\S.*)", ast.get_docstring(tree) or "")
     if found:
         return found.group(1).strip()
-    tree = code_tree(source)
     chosen = written.choose_class(list(written.module_classes(tree)), tree)
     return chosen[0] if len(chosen) == 1 else "Model of your own"
 

@@ -24,6 +24,7 @@ __all__ = [
     "build",
     "check_fits",
     "describe",
+    "from_module",
     "read_source",
     "resolve",
     "write_source",
@@ -87,7 +88,21 @@ def build(source: ModelSource) -> LoadedModel:
         If the code fails, holds no model or several, the constructor needs arguments, or the forward pass fails or
         returns something else than ``(B, T, vocabulary)``.
     """
-    module = construct(source)
+    return _loaded(construct(source), source)
+
+
+def from_module(module: nn.Module) -> LoadedModel:
+    """Take a live module, and try it on a few tokens.
+
+    Raises
+    ------
+    ModelError
+        If the forward pass fails or returns something else than ``(B, T, vocabulary)``.
+    """
+    return _loaded(module, ModelSource(origin={"source": f"live:{type(module).__name__}"}, files={}))
+
+
+def _loaded(module: nn.Module, source: ModelSource) -> LoadedModel:
     findings = probe(module, source)
     return LoadedModel(
         module=module,

@@ -41,7 +41,8 @@ def probe(module: nn.Module, source: ModelSource) -> Findings:
 
     input_name = _input_name(module)
     # Not 0, 1, 2, 3: so that the table that is fed with them can't be mistaken for the one fed with positions.
-    ids = torch.tensor([[1, 0, 0, 1], [0, 1, 1, 0]])
+    where = next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
+    ids = torch.tensor([[1, 0, 0, 1], [0, 1, 1, 0]], device=where)
     fed: list[tuple[nn.Embedding, bool]] = []
 
     def remember(embedding: nn.Module, inputs: tuple[Any, ...], _: Any) -> None:

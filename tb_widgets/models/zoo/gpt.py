@@ -41,13 +41,15 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(config.n_embd, 3 * config.n_embd, bias=config.bias)
         self.proj = nn.Linear(config.n_embd, config.n_embd, bias=config.bias)
 
-    def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor] | None) -> Tensor:
+    def forward(self, x: Tensor, rotation: Tensor | None) -> Tensor:
         """Map ``(B, T, C)`` to ``(B, T, C)``."""
         batch, length, width = x.shape
-        qkv = self.qkv(x).view(batch, length, 3, self.n_head, width // self.n_head)
-        qk, v = qkv[:, :, :2], qkv[:, :, 2]
+        # Queries and keys stay together until they are turned: one pass over the memory instead of two.
+        qk, v = self.qkv(x).split((2 * width, width), dim=-1)
+        qk = qk.view(batch, length, 2, self.n_head, width // self.n_head)
+        v = v.view(batch, length, self.n_head, width // self.n_head)
         if rotation is not None:
-            qk = rotate(qk, *rotation)
+            qk = rotate(qk, rotation)
         q, k = qk.unbind(2)
         y = F.scaled_dot_product_attention(
             q.transpose(1, 2),
@@ -73,42 +75,44 @@ class Block(nn.Module):
         self.down = nn.Linear(hidden, config.n_embd, bias=config.bias)
         self.dropout = nn.Dropout(config.dropout) if config.dropout else nn.Identity()
 
-    def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor] | None) -> Tensor:
+    def forward(self, x: Tensor, rotation: Tensor | None) -> Tensor:
         """Map ``(B, T, C)`` to ``(B, T, C)``."""
         x = x + self.dropout(self.attention(self.norm_1(x), rotation))
-        return x + self.dropout(self.down(F.gelu(self.up(self.norm_2(x)))))
+        out: Tensor = x + self.dropout(self.down(F.gelu(self.up(self.norm_2(x)))))
+        return out
 
 
 class GPT(nn.Module):
     """A causal language model: token ids ``(B, T)`` in, logits ``(B, T, vocab_size)`` out."""
 
+    rotation: Tensor
+
     def __init__(self, config: GPTConfig) -> None:
         super().__init__()
         self.config = config
         self.tokens = nn.Embedding(config.vocab_size, config.n_embd)
-        self.positions = nn.Embedding(config.context_length, config.n_embd) if config.positions == "learned" else None
+        learned = config.positions == "learned"
+        self.positions = nn.Parameter(torch.empty(config.context_length, config.n_embd)) if learned else None
         self.dropout = nn.Dropout(config.dropout) if config.dropout else nn.Identity()
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layer))
         self.norm = nn.LayerNorm(config.n_embd, bias=config.bias)
         self.output = nn.Linear(config.n_embd, config.vocab_size, bias=False)
         if config.tie_weights:
             self.output.weight = self.tokens.weight
-        # Not saved: a table of the angles follows from the sizes.
-        cos, sin = rotation_table(config.context_length, config.n_embd // config.n_head)
-        self.register_buffer("cos", cos, persistent=False)
-        self.register_buffer("sin", sin, persistent=False)
+        if not learned:
+            # Not saved: it follows from the sizes.
+            table = rotation_table(config.context_length, config.n_embd // config.n_head)
+            self.register_buffer("rotation", table, persistent=False)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         """Draw fresh weights from torch's global generator."""
-        for module in self.modules():
-            if isinstance(module, nn.Linear | nn.Embedding):
-                nn.init.normal_(module.weight, std=0.02)
-            if isinstance(module, nn.Linear) and module.bias is not None:
-                nn.init.zeros_(module.bias)
-        for block in self.blocks:
-            for layer in (block.attention.proj, block.down):
-                nn.init.normal_(layer.weight, std=0.02 / math.sqrt(2 * self.config.n_layer))
+        for name, parameter in self.named_parameters():
+            if name.endswith("bias"):
+                nn.init.zeros_(parameter)
+            elif parameter.dim() > 1:
+                is_block_output = name.endswith(("proj.weight", "down.weight"))
+                nn.init.normal_(parameter, std=0.02 / math.sqrt(2 * self.config.n_layer) if is_block_output else 0.02)
 
     def forward(self, input_ids: Tensor) -> Tensor:
         """Map token ids ``(B, T)`` to logits ``(B, T, vocab_size)``."""
@@ -116,12 +120,11 @@ class GPT(nn.Module):
         x = self.tokens(input_ids)
         rotation = None
         if self.positions is not None:
-            x = x + self.positions.weight[:length]
+            x = x + self.positions[:length]
         else:
-            if length > self.cos.shape[0]:
-                cos, sin = rotation_table(length, self.config.n_embd // self.config.n_head)
-                self.cos, self.sin = cos.to(x.device), sin.to(x.device)
-            rotation = (self.cos[:length], self.sin[:length])
+            if length > self.rotation.shape[1]:
+                self.rotation = rotation_table(length, self.config.n_embd // self.config.n_head).to(x.device)
+            rotation = self.rotation[:, :length]
         x = self.dropout(x)
         for block in self.blocks:
             x = block(x, rotation)
@@ -129,17 +132,20 @@ class GPT(nn.Module):
         return logits
 
 
-def rotation_table(length: int, width: int) -> tuple[Tensor, Tensor]:
-    """Return cosines and sines, each ``(length, 1, 1, width / 2)``: rotary positions (arXiv 2104.09864)."""
+def rotation_table(length: int, width: int) -> Tensor:
+    """Return cosines and signed sines of rotary positions (arXiv 2104.09864), ``(2, length, 1, 1, width)``."""
     frequency = 10000.0 ** (-torch.arange(0, width, 2, dtype=torch.float32) / width)
     angle = torch.outer(torch.arange(length, dtype=torch.float32), frequency)
-    return angle.cos()[:, None, None], angle.sin()[:, None, None]
+    cos, sin = angle.cos(), angle.sin()
+    return torch.stack((torch.cat((cos, cos), dim=-1), torch.cat((-sin, sin), dim=-1)))[:, :, None, None]
 
 
-def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
+def rotate(x: Tensor, rotation: Tensor) -> Tensor:
     """Turn pairs of features of ``(B, T, 2, heads, width)`` by the angle of their position."""
+    cos, sin = rotation
     left, right = x.chunk(2, dim=-1)
-    return torch.cat((left * cos - right * sin, left * sin + right * cos), dim=-1).type_as(x)
+    turned: Tensor = x * cos + torch.cat((right, left), dim=-1) * sin
+    return turned.type_as(x)
 
 
 def build_model(config: dict[str, Any]) -> GPT:

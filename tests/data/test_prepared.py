@@ -1,0 +1,269 @@
+import errno
+import multiprocessing
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tb_widgets.data import cache
+from tb_widgets.data.batches import TrainBatches
+from tb_widgets.data.describe import describe_data
+from tb_widgets.data.prepared import prepare
+from tb_widgets.data.sources import read_text
+from tb_widgets.data.split import split
+from tb_widgets.errors import DataError
+from tb_widgets.spec import DataSpec, TokenizerSpec
+
+SMALL = TokenizerSpec(kind="bpe", vocab_size=512)
+
+
+@pytest.fixture
+def text_file(tmp_path: Path) -> Path:
+    path = tmp_path / "text.txt"
+    path.write_text(read_text("python-docs").text[:80_000], encoding="utf-8", newline="")
+    return path
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    lines=st.lists(st.integers(0, 3000), max_size=120),
+    fraction=st.floats(0.01, 0.5),
+)
+def test_both_parts_together_are_the_text_and_the_share_is_kept(lines, fraction):
+    text = "\n".join(chr(97 + number % 26) * length for number, length in enumerate(lines))
+    training, held_back = split(text, fraction)
+    assert "".join(a + b for a, b in zip(training, held_back, strict=True)) == text
+    assert len(held_back) <= 16
+    # A cut moves by at most 1,024 characters to reach a line break, at either end of a block.
+    assert abs(sum(map(len, held_back)) - fraction * len(text)) <= 2 * 1025 * len(held_back) + 16
+
+
+def test_held_back_blocks_are_spread_over_the_text_and_begin_with_a_line():
+    text = read_text("python-docs").text
+    training, held_back = split(text, 0.1)
+    assert 8 <= len(held_back) <= 16
+    assert all(block.endswith("\n") for block in training)
+    begins = np.cumsum([len(a) + len(b) for a, b in zip(training, held_back, strict=True)])
+    assert np.diff(begins).std() < 0.1 * np.diff(begins).mean()
+    assert sum(map(len, held_back)) == pytest.approx(0.1 * len(text), rel=0.1)
+
+
+def test_training_windows_hold_no_held_back_text(tmp_path: Path):
+    # Every held-back character is made one that occurs nowhere else.
+    text = read_text("python-docs").text[:80_000]
+    training, held_back = split(text, 0.2)
+    marked = "".join(
+        a + "".join("\n" if c == "\n" else "§" for c in b) for a, b in zip(training, held_back, strict=True)
+    )
+    (tmp_path / "marked.txt").write_text(marked, encoding="utf-8", newline="")
+    data = DataSpec(source=str(tmp_path / "marked.txt"), context_length=32, validation_fraction=0.2)
+    for kind in ("char", "bpe"):
+        prepared = prepare(data, TokenizerSpec(kind=kind, vocab_size=512), cache_dir=tmp_path / "cache")
+        batches = TrainBatches(
+            prepared.train, context_length=32, batch_size=16, seed=1, fingerprint=prepared.fingerprint
+        )
+        for step in range(int(batches.epoch_steps * 2) + 1):
+            assert "§" not in prepared.tokenizer.decode(batches.batch(step).flatten().numpy())
+        shown = prepared.tokenizer.decode(prepared.validation)
+        # The tokenizer learned nothing from the held-back part: a char tokenizer does not even know its sign.
+        assert ("\ufffd" if kind == "char" else "§") in shown
+
+
+@pytest.mark.parametrize("kind", ["byte", "char", "bpe"])
+def test_streams_are_the_text_and_the_cache_gives_the_same(tmp_path: Path, text_file: Path, kind: str):
+    data = DataSpec(source=str(text_file), context_length=32)
+    spec = TokenizerSpec(kind=kind, vocab_size=512)
+    said = []
+    first = prepare(data, spec, cache_dir=tmp_path / "c", on_progress=lambda words, share: said.append((words, share)))
+    text = text_file.read_text(encoding="utf-8")
+    training, _ = split(text, 0.1)
+    assert first.tokenizer.decode(first.train) == "".join(training)
+    assert isinstance(first.train, np.memmap)
+    assert first.train.dtype == np.uint16
+    assert first.statistics["characters"] == len(text)
+    assert first.statistics["train_tokens"] == len(first.train)
+    assert first.statistics["validation_tokens"] == len(first.validation)
+    assert said[-1] == ("The text is ready", 1.0)
+    assert [share for _, share in said] == sorted(share for _, share in said)
+
+    again = prepare(data, spec, cache_dir=tmp_path / "c")
+    fresh = prepare(data, spec, cache_dir=tmp_path / "d")
+    for other in (again, fresh):
+        assert other.fingerprint == first.fingerprint
+        assert (other.train == first.train).all()
+        assert (other.validation == first.validation).all()
+
+
+def test_fingerprint_changes_with_anything_that_changes_tokens(tmp_path: Path, text_file: Path):
+    def fingerprint(data, spec):
+        return prepare(DataSpec(context_length=8, **data), spec, cache_dir=tmp_path / "cache").fingerprint
+
+    data = {"source": str(text_file)}
+    prints = [
+        fingerprint(data, SMALL),
+        fingerprint(data, TokenizerSpec(kind="bpe", vocab_size=600)),
+        fingerprint(data, TokenizerSpec(kind="byte")),
+        fingerprint({**data, "validation_fraction": 0.2}, SMALL),
+    ]
+    text_file.write_text(text_file.read_text(encoding="utf-8").replace("statement", "Statement"), encoding="utf-8")
+    prints.append(fingerprint(data, SMALL))
+    assert len(set(prints)) == 5
+
+
+def test_a_resumed_run_keeps_its_tokenizer(tmp_path: Path, text_file: Path):
+    data = DataSpec(source=str(text_file), context_length=32)
+    first = prepare(data, SMALL, cache_dir=tmp_path / "cache")
+    first.tokenizer.save(tmp_path / "frozen")
+    # Even where the spec or the library would now make another one.
+    resumed = prepare(
+        data, TokenizerSpec(kind="byte"), cache_dir=tmp_path / "cache", frozen_tokenizer=tmp_path / "frozen"
+    )
+    assert resumed.tokenizer.kind == "bpe"
+    assert resumed.fingerprint == first.fingerprint
+
+
+def test_the_note_about_a_small_vocabulary_survives_the_cache(tmp_path: Path):
+    (tmp_path / "text.txt").write_text("to be or not to be\n" * 200)
+    data = DataSpec(source=str(tmp_path / "text.txt"), context_length=8)
+    for _ in range(2):
+        prepared = prepare(data, TokenizerSpec(vocab_size=2048), cache_dir=tmp_path / "cache")
+        assert "2,048 were asked for" in prepared.tokenizer.note
+
+
+def test_large_vocabularies_are_stored_in_32_bits(tmp_path: Path):
+    (tmp_path / "text.txt").write_text("".join(map(chr, range(0x10000, 0x10000 + 80_000))), encoding="utf-8")
+    data = DataSpec(source=str(tmp_path / "text.txt"), context_length=8)
+    prepared = prepare(data, TokenizerSpec(kind="char"), cache_dir=tmp_path / "cache")
+    assert prepared.train.dtype == np.uint32
+    assert prepared.train.max() > 2**16
+
+
+def test_short_texts_say_how_many_tokens_there_are_and_how_many_are_needed(tmp_path: Path):
+    def refused(length, **data):
+        (tmp_path / "short.txt").write_text("x" * length)
+        spec = DataSpec(source=str(tmp_path / "short.txt"), **data)
+        with pytest.raises(DataError) as caught:
+            prepare(spec, TokenizerSpec(kind="byte"), cache_dir=tmp_path / "cache")
+        return str(caught.value)
+
+    message = refused(1000, context_length=128)
+    assert "The held-back part of short.txt has 100 tokens, and one context needs 129" in message
+    assert (
+        "Set data.context_length to at most 99, choose a longer text, or a larger data.validation_fraction" in message
+    )
+    message = refused(100, context_length=64, validation_fraction=0.5)
+    assert "The training part of short.txt has 50 tokens, and one context needs 65" in message
+    assert "at most 49, choose a longer text, or a smaller data.validation_fraction" in message
+    message = refused(2, context_length=8)
+    assert "has 2 tokens" in message
+    assert ". Choose a longer text" in message
+
+
+def test_half_built_and_damaged_entries_are_never_used(tmp_path: Path, text_file: Path, monkeypatch):
+    data = DataSpec(source=str(text_file), context_length=32)
+    cache_dir = tmp_path / "cache"
+    monkeypatch.setattr(cache, "_flush", lambda path: (_ for _ in ()).throw(KeyboardInterrupt))
+    with pytest.raises(KeyboardInterrupt):
+        prepare(data, SMALL, cache_dir=cache_dir)
+    assert [path.name for path in cache_dir.iterdir() if path.is_dir()] == []
+    monkeypatch.undo()
+    whole = prepare(data, SMALL, cache_dir=cache_dir)
+    expected = whole.train.copy()
+    del whole
+    (file,) = cache_dir.glob("*/train.bin")
+    file.write_bytes(file.read_bytes()[:-10])
+    assert (prepare(data, SMALL, cache_dir=cache_dir).train == expected).all()
+    file.unlink()
+    assert (prepare(data, SMALL, cache_dir=cache_dir).train == expected).all()
+
+
+def _prepare_slowly(source, cache_dir, counts):
+    original, built = cache._build, []
+
+    def build(folder, key, fill):
+        built.append(key)
+        time.sleep(0.2)
+        return original(folder, key, fill)
+
+    cache._build = build
+    prepared = prepare(DataSpec(source=source, context_length=32), SMALL, cache_dir=Path(cache_dir))
+    counts.put((prepared.fingerprint, len(built)))
+
+
+def test_two_runs_may_build_at_once_and_each_entry_is_built_once(tmp_path: Path, text_file: Path):
+    context = multiprocessing.get_context("fork" if sys.platform == "linux" else "spawn")
+    counts = context.Queue()
+    processes = [
+        context.Process(target=_prepare_slowly, args=(str(text_file), str(tmp_path / "cache"), counts))
+        for _ in range(3)
+    ]
+    for process in processes:
+        process.start()
+    found = [counts.get(timeout=30) for _ in processes]
+    for process in processes:
+        process.join(30)
+    assert len({fingerprint for fingerprint, _ in found}) == 1
+    assert sum(built for _, built in found) == 2  # one tokenizer, one pair of streams
+
+
+def test_a_cache_that_can_not_be_written_and_a_full_disk(tmp_path: Path, text_file: Path, monkeypatch):
+    data = DataSpec(source=str(text_file), context_length=32)
+    (tmp_path / "file").touch()
+    with pytest.raises(
+        DataError, match=r"The token cache .*file.cache can't be written: .*Set TB_CACHE_DIR to a folder"
+    ):
+        prepare(data, SMALL, cache_dir=tmp_path / "file" / "cache")
+
+    def full(path):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
+
+    monkeypatch.setattr(cache, "_flush", full)
+    with pytest.raises(
+        DataError, match=r"The disk that holds the token cache .* is full\. Make room, or set TB_CACHE_DIR"
+    ):
+        prepare(data, SMALL, cache_dir=tmp_path / "cache")
+    assert [path for path in (tmp_path / "cache").iterdir() if path.is_dir()] == []
+
+
+def test_description_estimates_at_first_and_is_exact_from_the_cache(tmp_path: Path):
+    data = DataSpec()
+    for kind in ("byte", "char", "bpe"):
+        spec = TokenizerSpec(kind=kind, vocab_size=1024)
+        guess = describe_data(data, spec, cache_dir=tmp_path)
+        assert not guess.exact
+        prepared = prepare(data, spec, cache_dir=tmp_path)
+        exact = describe_data(data, spec, cache_dir=tmp_path)
+        assert exact.exact
+        assert exact.tokens == len(prepared.train) + len(prepared.validation)
+        assert guess.tokens == pytest.approx(exact.tokens, rel=0.25)
+        assert exact.characters == len(read_text("python-docs").text)
+        assert len(exact.first_lines) == 5
+
+
+def test_a_huge_file_is_judged_by_its_beginning(tmp_path: Path, monkeypatch):
+    line = "Grüße aus der Ferne, und ein Wort.\n"
+    (tmp_path / "huge.txt").write_text(line * 1_000_000, encoding="utf-8")
+    began = time.monotonic()
+    summary = describe_data(DataSpec(source=str(tmp_path / "huge.txt")), TokenizerSpec(kind="char"))
+    assert time.monotonic() - began < 0.5
+    assert summary.characters == pytest.approx(len(line) * 1_000_000, rel=0.01)
+    assert not summary.exact
+
+
+def test_the_form_side_imports_no_torch():
+    code = (
+        "import sys\n"
+        "from tb_widgets.data.describe import describe_data\n"
+        "from tb_widgets.data.sources import list_sources\n"
+        "from tb_widgets.spec import DataSpec, TokenizerSpec\n"
+        "print(describe_data(DataSpec(), TokenizerSpec()).characters, len(list_sources()))\n"
+        "assert 'torch' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
