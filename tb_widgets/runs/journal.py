@@ -126,13 +126,13 @@ class JournalWriter:
 
     def _write(self) -> None:
         lines: dict[str, list[str]] = {"metrics": [], "events": []}
-        with contextlib.suppress(queue.Empty):
-            while True:
-                kind, record = self._queue.get_nowait()
-                try:
-                    lines[kind].append(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
-                except (TypeError, ValueError) as error:
-                    self._error = RunError(f"{self._files[kind]}: {record!r} is not a journal record ({error}).")
+        # What is there now and no more: a loop that is faster than this one would never let it come to the writing.
+        for _ in range(self._queue.qsize()):
+            kind, record = self._queue.get_nowait()
+            try:
+                lines[kind].append(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
+            except (TypeError, ValueError) as error:
+                self._error = RunError(f"{self._files[kind]}: {record!r} is not a journal record ({error}).")
         with self._lock:
             status = replace(self._status, heartbeat=round(time.time(), 3))
         try:

@@ -34,7 +34,7 @@ valid_specs = st.fixed_dictionaries(
             optional={
                 "steps": st.integers(1, 10**8),
                 "batch_size": st.integers(64, 65536),
-                "micro_batch_size": st.none() | st.integers(1, 64),
+                "micro_batch_size": st.none() | st.integers(1, 32),
                 "learning_rate": st.floats(1e-12, 10),
                 "clip": st.none() | st.floats(1e-12, 1e6),
                 "deterministic": st.booleans(),
