@@ -282,9 +282,9 @@ def _hand_over(run: RunDirectory, worker: WaitingWorker) -> None:
 
 
 def _queue_for(run: RunDirectory, owner: ProcessIdentity) -> None:
-    queued = replace(read_status(run.status_file), state="queued", message="", hint="", phase="")
-    identity = {"pid": owner.pid, "process_started": owner.started, "host": owner.host, "heartbeat": time.time()}
-    write_status(run.status_file, replace(queued, **identity))
+    before = read_status(run.status_file)
+    queued = replace(before, state="queued", message="", hint="", phase="", heartbeat=time.time())
+    write_status(run.status_file, replace(queued, pid=owner.pid, process_started=owner.started, host=owner.host))
 
 
 def _tell_if_silent(run: RunDirectory, code: int, words: str) -> None:

@@ -15,7 +15,7 @@ from rich.text import Text
 from tb_widgets.runs import RunDirectory, Status
 from tb_widgets.runs.curve import Curves
 from tb_widgets.runs.journal import Follower
-from tb_widgets.service.terminal_plot import KEYS, draw_losses
+from tb_widgets.service.terminal_plot import KEYS, SMOOTHING, draw_losses
 from tb_widgets.service.wording import activity, duration, figures
 
 LOOK_EVERY = 0.2  # seconds between two looks at the run
@@ -75,7 +75,7 @@ class _Redrawn:
     def __init__(self, run: RunDirectory, console: Console, *, curve: bool) -> None:
         self._run, self._console, self._curve = run, console, curve
         self._follower = Follower(run.metrics_file)
-        self._curves = Curves(KEYS, smoothing=0.6)
+        self._curves = Curves(KEYS, SMOOTHING)
         self._live = Live(console=console, auto_refresh=False)
 
     def __enter__(self) -> _Redrawn:

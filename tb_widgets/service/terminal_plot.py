@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from itertools import groupby
 from typing import Any
 
 from rich.text import Text
@@ -11,6 +12,7 @@ from rich.text import Text
 from tb_widgets.runs.curve import Curves
 
 KEYS = ("train/loss", "val/loss")
+SMOOTHING = 0.9
 TRAIN, VALIDATION = "bright_blue", "yellow"
 MARK = "●"
 # Dots of a braille character by column and row, from the top left; U+2800 is the empty one.
@@ -28,7 +30,7 @@ def loss_plot(records: Iterable[dict[str, Any]], *, width: int = 78, height: int
     width, height
         Characters in a row, axis and labels included; rows of the drawing itself.
     """
-    curves = Curves(KEYS, smoothing=0.6)
+    curves = Curves(KEYS, SMOOTHING)
     curves.extend(records)
     return draw_losses(curves, width=width, height=height)
 
@@ -45,7 +47,7 @@ def draw_losses(curves: Curves, *, width: int = 78, height: int = 12) -> Text:
         low, high = low - 0.5, high + 0.5
     last = max(x for x, _ in train + marks)
     labels = dict(_y_labels(low, high, height))
-    margin = max(len(label) for label in labels.values()) + 2
+    margin = max(len(label) for label in (*labels.values(), "step")) + 1
     canvas = _Canvas(width - margin - 1, height, (0.0, max(last, 1.0)), (low, high))
     canvas.line(train)
     canvas.marks(marks)
@@ -56,8 +58,8 @@ def draw_losses(curves: Curves, *, width: int = 78, height: int = 12) -> Text:
     for row, cells in enumerate(canvas.rows()):
         text.append(f"{labels.get(row, ''):>{margin - 1}} ", style="not bold dim")
         text.append("┤" if row in labels else "│", style="not bold dim")
-        for cell, style in cells:
-            text.append(cell, style=f"not bold {style}")
+        for style, run in groupby(cells, key=lambda cell: cell[1]):
+            text.append("".join(cell for cell, _ in run), style=f"not bold {style}")
         text.append("\n")
     text.append(_x_axis(canvas.width, max(last, 1.0), margin), style="not bold dim")
     return text
@@ -121,20 +123,11 @@ def _y_labels(low: float, high: float, height: int) -> list[tuple[int, str]]:
 
 def _x_axis(width: int, last: float, margin: int) -> str:
     step = max(1, round(_tick_step(last, 6)))
-    rule, line = list("─" * width), [" "] * (width + 2)
-    unit = "step"
+    rule, line = ["─"] * width, [" "] * width
     for x in range(0, int(last) + 1, step):
         column = round(x / last * (2 * width - 1)) // 2
         label = f"{x:,}"
-        start = min(max(0, column - len(label) // 2), width + 2 - len(label))
-        if start + len(label) > width - len(unit) - 2 and x + step <= last:
-            continue
+        start = min(max(0, column - len(label) // 2), width - len(label))
         rule[column] = "┴"
         line[start : start + len(label)] = label
-    end = "".join(line).rstrip()
-    # The unit stands at the right end, or under it where a label is there.
-    if len(end) + len(unit) + 1 <= width + 1:
-        end = f"{end:<{width + 1 - len(unit)}}{unit}"
-    else:
-        end = f"{end}\n{unit:>{margin + 1 + width}}"
-    return f"{' ' * margin}└{''.join(rule)}\n{' ' * (margin + 1)}{end}"
+    return f"{' ' * margin}└{''.join(rule)}\n{'step':>{margin}} {''.join(line)}"
