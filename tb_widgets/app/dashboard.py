@@ -1,0 +1,384 @@
+"""The dashboard: panels over plain models, driven by the page's own heartbeat.
+
+What a click does is a public method here, so a script can do the same, and the page can show the code of it.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+from collections.abc import Callable
+from html import escape
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import ipywidgets as widgets
+import psutil
+
+from tb_widgets.app.assets import read_asset
+from tb_widgets.app.draft import Draft
+from tb_widgets.app.parts import words
+from tb_widgets.app.parts.cards import button, card, row, show
+from tb_widgets.app.parts.heartbeat import Heartbeat
+from tb_widgets.app.parts.run_bar import RunBar
+from tb_widgets.app.parts.step_bar import StepBar
+from tb_widgets.app.registry import STEPS, Panel, panels_of
+from tb_widgets.app.watch import Watch
+from tb_widgets.errors import RunError, TbError
+from tb_widgets.runs import RunDirectory
+from tb_widgets.service.generation import Generation, GenerationService
+from tb_widgets.service.service import TrainingService
+from tb_widgets.spec import RunSpec, read_value
+
+PANELS = ("model", "data", "settings", "live", "runs", "playground")
+BUSY, IDLE = 500, 1500  # milliseconds between two beats, while something moves and while nothing does
+
+logger = logging.getLogger(__name__)
+
+
+class Dashboard:
+    """Choose a model and a text, press Start, watch a transformer learn; pause, stop, resume, let it write.
+
+    Show it by leaving it as the last line of a notebook cell.
+
+    Parameters
+    ----------
+    spec
+        What the form begins with; the ``quick`` preset by default.
+    runs_dir
+        Where runs live; ``TB_RUNS_DIR`` or ``./runs`` by default.
+    run
+        A run to open, by id or path. Otherwise the newest run that is at work is opened, if there is one.
+
+    Notes
+    -----
+    Building it starts no thread, no process and no run folder: that waits until a page is there.
+    """
+
+    def __init__(
+        self, spec: RunSpec | None = None, *, runs_dir: str | Path | None = None, run: str | Path | None = None
+    ) -> None:
+        self.service = TrainingService(runs_dir)
+        self.writer = GenerationService()
+        self.draft = Draft(spec)
+        self.watch = Watch()
+        self.generation: Generation | None = None
+        self.has_page = False
+        self.figure_is_there = False
+        self.asked = ""
+        self._asked_at_state = ""
+        self._lock = threading.RLock()
+        self._beats = 0
+        self._panels: dict[str, list[Panel]] = {}
+        self._step = "train"
+        for name in PANELS:
+            import_module(f"tb_widgets.app.panels.{name}")
+        if run is not None:
+            self.watch.attach(self.service.attach(run))
+        self._build()
+
+    # ---- what buttons do, and scripts may ------------------------------------------------------------------------
+
+    def start(self) -> RunDirectory:
+        """Start a run with what the form holds; while another one is at work, the new one waits for its turn.
+
+        Raises
+        ------
+        TbError
+            If the form holds something that can't be started, or the run can't be created.
+        """
+        self.draft.check()
+        if self.draft.blockers:
+            raise RunError("This can't be started yet. " + " ".join(self.draft.blockers))
+        run = self.service.start(self.draft.spec, queue=True)
+        self.watch.attach(run)
+        self._ask("start")
+        self.show("train")
+        return run
+
+    def pause(self) -> None:
+        """Pause the run in sight after its current step."""
+        self.service.pause(self._run())
+        self._ask("pause")
+
+    def resume(self) -> None:
+        """Go on with the run in sight: at once after a pause, else from its newest checkpoint."""
+        self.service.resume(self._run())
+        self._ask("resume")
+
+    def stop(self) -> None:
+        """Let the run in sight finish its step, save, and leave."""
+        self.service.stop(self._run())
+        self._ask("stop")
+
+    def save_now(self) -> None:
+        """Let the run in sight save a checkpoint after its current step."""
+        self.service.save_now(self._run())
+        self._say(words.note("A checkpoint is saved after the current step.", "on"))
+
+    def open_run(self, name: str | Path) -> None:
+        """Show another run, by id or path, whoever trains or trained it."""
+        self.watch.attach(self.service.attach(name))
+        self.generation = None
+
+    def use_preset(self, name: str) -> None:
+        """Fill the form from a preset; model source and text stay."""
+        self.draft.use_preset(name)
+
+    def use_settings_of_run(self) -> None:
+        """Fill the form with the settings of the run in sight, for a new run."""
+        self.draft.preset = ""
+        self.draft.load(self._run().spec)
+        self.show("train")
+
+    def generate(
+        self,
+        prompt: str,
+        *,
+        checkpoint: str = "best",
+        temperature: float | str = 0.8,
+        top_k: int | str | None = 40,
+        length: int | str = 120,
+    ) -> Generation:
+        """Let a checkpoint of the run in sight continue a prompt; the text grows in the returned object.
+
+        Parameters
+        ----------
+        checkpoint
+            ``best``, ``last`` or a step.
+        temperature, top_k, length
+            Numbers, also as a person types them; an empty ``top_k`` means all tokens.
+
+        Raises
+        ------
+        TbError
+            If there is no such checkpoint, or a number is out of its range.
+        """
+        from tb_widgets.service.run import Run
+
+        run = self._run()
+        found = Run(run.path).checkpoint(checkpoint)
+        options = {
+            "temperature": _number("Temperature", temperature, 0.0, 10.0),
+            "top_k": None if top_k in ("", None) else int(_number("Top k", top_k, 1, 1_000_000)),
+            "length": int(_number("Length", length, 1, 10_000)),
+        }
+        self.generation = self.writer.generate(run, found.path, prompt, **options)
+        return self.generation
+
+    def stop_writing(self) -> None:
+        """Stop the text that is being written."""
+        self.writer.stop()
+
+    def show(self, step: str) -> None:
+        """Show a step: ``model``, ``data``, ``train`` or ``runs``."""
+        self._step = step
+        if self._steps.selected != step:
+            self._steps.selected = step
+        if step not in self._panels:
+            self._build_step(step)
+        for name, box in self._boxes.items():
+            show(box, name == step)
+
+    def code(self) -> str:
+        """Return Python and a terminal command that do what Start does."""
+        return f"# Python\n{self.draft.code()}\n\n# Terminal\n{self.draft.command()}"
+
+    def act(self, handler: Callable[[], Any]) -> None:
+        """Run a click's handler: one at a time, its error shown in words, its traceback in the log.
+
+        Handlers may arrive on any thread of the kernel; this lock is what makes them one after the other.
+        """
+        with self._lock:
+            self._say("")
+            try:
+                handler()
+            except TbError as error:
+                logger.info("shown to the user", exc_info=True)
+                self._say(words.error_note(error))
+            except Exception as error:
+                logger.exception("a click failed")
+                text = f"Something in tb_widgets failed: {type(error).__name__}: {error}"
+                self._say(words.note(text, "bad", detail="The traceback is in the notebook server's log."))
+            self.refresh()
+
+    def refresh(self) -> None:
+        """Read what is new and show it. The heartbeat calls this; so may a script."""
+        with self._lock:
+            self.watch.refresh()
+            state = self.watch.status.state if self.watch.status else ""
+            if self.asked and state != self._asked_at_state:
+                self.asked = ""
+            self._bar.refresh()
+            for panel in self._panels.get(self._step, []):
+                panel.refresh()
+            self._show_summaries()
+
+    # ---- the page ------------------------------------------------------------------------------------------------
+
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        if hasattr(self.widget, "_repr_mimebundle_"):
+            return self.widget._repr_mimebundle_(**options)
+        raise NotImplementedError  # ipywidgets 7 displays through _ipython_display_
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import display
+
+        display(self.widget)
+
+    def _build(self) -> None:
+        style = widgets.HTML(f"<style>{read_asset('theme.css')}</style>")
+        style.add_class("tbw-silent")
+        self._heartbeat = Heartbeat(self._on_beat)
+        self._title = widgets.HTML()
+        self._machine = widgets.HTML()
+        self._machine.add_class("tbw-right")
+        show_code = button(
+            "Show the code", lambda: self.act(self._toggle_code), tooltip="The Python of what Start does"
+        )
+        top = row([self._title, self._machine, show_code], "tbw-top")
+        self._steps = StepBar(selected=self._step)
+        self._steps.observe(lambda change: self.act(lambda: self.show(change["new"])), "selected")
+        self._bar = RunBar(self)
+        self._message = widgets.HTML()
+        self._code_text = widgets.HTML()
+        self._code_card = card("The code of this run", [self._code_text])
+        show(self._code_card, False)
+        self._code_open = False
+        self._boxes: dict[str, widgets.Box] = {}
+        self._body = widgets.VBox()
+        self._body.add_class("tbw-column")
+        children = [top, self._steps, self._bar.widget, self._message, self._code_card, self._body]
+        app = widgets.VBox(children)
+        app.add_class("tbw-app")
+        self.widget = widgets.VBox([style, self._heartbeat, app])
+        self.widget.add_class("tbw")
+        self._say("")
+        self.show(self._step)
+        self.refresh()
+
+    def _build_step(self, step: str) -> None:
+        panels: list[Panel] = []
+        columns: dict[str, list[widgets.Widget]] = {"main": [], "side": []}
+        for entry in panels_of(step):
+            panel = entry.make(self)
+            columns[entry.column].append(panel.render())
+            panels.append(panel)
+        boxes = []
+        for children in columns.values():
+            column = widgets.VBox(children)
+            column.add_class("tbw-column")
+            boxes.append(column)
+        box = widgets.Box(boxes)
+        box.add_class("tbw-step")
+        self._boxes[step] = box
+        self._panels[step] = panels
+        self._body.children = tuple(self._boxes.values())
+
+    def _on_beat(self, kind: str, figure: bool, hidden: bool) -> int:
+        """Answer the page. Everything that moves on it moves in here."""
+        with self._lock:
+            if kind == "ready":
+                self._greet()
+            self.figure_is_there = figure
+            self._beats += 1
+            try:
+                self.refresh()
+            except TbError as error:
+                self._say(words.error_note(error))
+            except Exception:
+                # One beat that fails must not end the heartbeat; the page says so, and the next beat tries again.
+                logger.exception("a beat failed")
+                self._say(words.note("The page could not be brought up to date.", "bad", detail="Trying again."))
+            status = self.watch.status
+            writing = self.generation is not None and not self.generation.finished.is_set()
+            active = status is not None and status.is_active
+            if not active and not self.has_page_warmed and self._beats > 1:
+                self._warm()
+            return BUSY if active or writing or not self.figure_is_there else IDLE
+
+    def _greet(self) -> None:
+        """A page is there: now, and not before, processes may be started."""
+        first = not self.has_page
+        self.has_page = True
+        self.figure_is_there = False
+        if first and self.watch.run is None:
+            working = self.service.active()
+            if working:
+                self.watch.attach(working[0])
+
+    has_page_warmed = False
+
+    def _warm(self) -> None:
+        self.has_page_warmed = True
+        try:
+            self.service.warm()
+        except TbError as error:
+            self._say(words.error_note(error))
+
+    def _run(self) -> RunDirectory:
+        if self.watch.run is None:
+            raise RunError("No run is open.", hint="Press Start, or choose one under Runs.")
+        return self.watch.run
+
+    def _ask(self, what: str) -> None:
+        """Remember what was asked for until the run's state answers."""
+        self.has_page_warmed = False
+        self.asked = what
+        self._asked_at_state = self.watch.status.state if self.watch.status else ""
+        self.watch.refresh()
+
+    def _say(self, html: str) -> None:
+        self._message.value = html
+        show(self._message, bool(html))
+
+    def _toggle_code(self) -> None:
+        self._code_open = not self._code_open
+        show(self._code_card, self._code_open)
+
+    def _show_summaries(self) -> None:
+        draft, watch = self.draft, self.watch
+        status = watch.status
+        name = watch.run.id if watch.run else "no run open"
+        self._title.value = (
+            f'<span class="tbw-brand">Transformer Builder</span><span class="tbw-muted">{escape(name)}</span>'
+        )
+        memory = psutil.virtual_memory()
+        free = f"{memory.available / 1e9:.0f} GB free of {memory.total / 1e9:.0f}"
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        self._machine.value = words.chip(f"{cores} cores · {free}")
+        if self._code_open:
+            self._code_text.value = f'<pre class="tbw-text">{escape(self.code())}</pre>'
+        wrong = {path.split(".")[0] for path in draft.errors}
+        model, data = draft.model, draft.data
+        train = f"{status.state} · {100 * status.step / max(1, status.total):.0f} %" if status else "ready"
+        if draft.errors and not (status and status.is_active):
+            train = "needs a look" if wrong - {"model", "data", "tokenizer"} else "waits for the steps before"
+        summaries = {
+            "model": (
+                f"{model.title} · {words.short_count(model.parameters)} parameters" if model else "choose a model",
+                "!" if "model" in wrong else "✓",
+            ),
+            "data": (
+                f"{data.name} · {words.short_count(data.tokens)} tokens" if data else "choose a text",
+                "!" if wrong & {"data", "tokenizer"} else "✓",
+            ),
+            "train": (
+                train,
+                "✓" if status and status.state == "done" else "!" if status and status.state == "failed" else "",
+            ),
+            "runs": ("compare, generate", ""),
+        }
+        self._steps.steps = [
+            {"id": step, "title": title, "summary": summaries[step][0], "mark": summaries[step][1]}
+            for step, title in STEPS.items()
+        ]
+
+
+def _number(title: str, value: float | str, low: float, high: float) -> float:
+    read = read_value(value) if isinstance(value, str) else value
+    if isinstance(read, bool) or not isinstance(read, (int, float)) or not low <= read <= high:
+        raise RunError(f"{title} must be a number from {low:g} to {high:g}, not {value!r}.")
+    return float(read)

@@ -1,0 +1,164 @@
+"""The next run, as far as it has been filled in. No widget is known here."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import traitlets
+
+from tb_widgets.data.describe import DataSummary, describe_data
+from tb_widgets.errors import SpecError, TbError
+from tb_widgets.models.describe import ModelSummary, describe
+from tb_widgets.spec import PRESETS, FieldCard, RunSpec, read_value
+
+CARDS: dict[str, FieldCard] = {card.path: card for card in RunSpec.field_cards()}
+
+
+class Draft(traitlets.HasTraits):
+    """What the next run will be, and in words why it can't be started yet.
+
+    ``values`` holds what was entered, by field path, also where it is wrong; ``errors`` holds the reasons by field
+    path; ``spec`` is the last valid spec and ``is_valid`` says whether it is what was entered.
+    """
+
+    preset = traitlets.Unicode("quick")
+    values = traitlets.Dict()
+    errors = traitlets.Dict()
+    spec = traitlets.Instance(RunSpec)
+    model = traitlets.Instance(ModelSummary, allow_none=True)
+    data = traitlets.Instance(DataSummary, allow_none=True)
+    version = traitlets.Int(0)
+
+    def __init__(self, spec: RunSpec | None = None) -> None:
+        super().__init__(spec=spec or PRESETS["quick"].spec())
+        if spec is not None:
+            self.preset = ""
+        self.load(self.spec)
+
+    @property
+    def is_valid(self) -> bool:
+        """Whether everything that was entered can be started."""
+        return not self.errors
+
+    @property
+    def blockers(self) -> list[str]:
+        """Why Start is not possible yet: one sentence for every field that needs a look."""
+        return [f"{CARDS[path].title if path in CARDS else path}: {reason}" for path, reason in self.errors.items()]
+
+    def use_preset(self, name: str) -> None:
+        """Start again from a preset; the model's source and the text stay as they were chosen."""
+        kept = {path: self.values[path] for path in ("model.source", "data.source", "name") if path in self.values}
+        spec = PRESETS[name].spec()
+        self.preset = name
+        self.load(spec, keep=kept)
+
+    def load(self, spec: RunSpec, *, keep: dict[str, Any] | None = None) -> None:
+        """Take over every field of a spec."""
+        tree = spec.to_mapping()
+        values = {}
+        for path in CARDS:
+            section, _, name = path.rpartition(".")
+            key = "schema" if path == "schema_version" else name
+            values[path] = (tree[section] if section else tree).get(key)
+        self.values = values | (keep or {})
+        self.check()
+
+    def set(self, path: str, value: Any) -> None:
+        """Enter one field. A text is read as a person means it: ``3e-4`` is a number, empty is *none*."""
+        card = CARDS[path]
+        if isinstance(value, str):
+            value = read_entry(card, value)
+        if self.values.get(path) == value and type(self.values.get(path)) is type(value):
+            return
+        self.values = self.values | {path: value}
+        self.check()
+
+    def check(self) -> None:
+        """Validate everything that was entered, and describe model and text anew where they changed."""
+        tree: dict[str, Any] = {}
+        for path, value in self.values.items():
+            section, _, name = path.rpartition(".")
+            if path != "schema_version":
+                (tree.setdefault(section, {}) if section else tree)[name] = value
+        errors: dict[str, str] = {}
+        try:
+            spec = RunSpec.from_mapping(tree)
+        except SpecError as error:
+            errors = dict(error.problems)
+        else:
+            errors |= self._describe(spec)
+            self.spec = spec
+        self.errors = errors
+        self.version += 1
+
+    def _describe(self, spec: RunSpec) -> dict[str, str]:
+        errors = {}
+        try:
+            self.data = describe_data(spec.data, spec.tokenizer)
+        except TbError as error:
+            self.data = None
+            errors["data.source"] = str(error)
+        try:
+            vocab_size = {"byte": 256}.get(spec.tokenizer.kind, spec.tokenizer.vocab_size)
+            self.model = describe(spec.model, vocab_size=vocab_size, context_length=spec.data.context_length)
+        except TbError as error:
+            self.model = None
+            errors["model.config" if spec.model.source.startswith("zoo:") else "model.source"] = str(error)
+        else:
+            errors |= self._misfits(spec, self.model)
+        return errors
+
+    @staticmethod
+    def _misfits(spec: RunSpec, model: ModelSummary) -> dict[str, str]:
+        errors = {}
+        limit, vocabulary = model.context_limit, model.vocab_size
+        if limit is not None and spec.data.context_length > limit:
+            errors["data.context_length"] = f"the model reads {limit:,} tokens at most."
+        if vocabulary is not None and spec.tokenizer.kind == "bpe" and spec.tokenizer.vocab_size > vocabulary:
+            errors["tokenizer.vocab_size"] = f"the model knows {vocabulary:,} tokens; choose at most that many."
+        return errors
+
+    def code(self) -> str:
+        """Return the Python that does what Start does."""
+        base = PRESETS[self.preset].spec() if self.preset in PRESETS else RunSpec()
+        changed = {path: mine for path, (mine, _) in self.spec.differences(base).items()}
+        lines = ["import tb_widgets", ""]
+        given = [f'preset="{self.preset}"'] if self.preset in PRESETS else []
+        if changed:
+            inner = "".join(f"    {path!r}: {value!r},\n" for path, value in changed.items())
+            given.append("settings={\n" + inner + "}")
+        lines.append(f"run = tb_widgets.train({', '.join(given)})")
+        lines.append('print(run.best.generate("The "))')
+        return "\n".join(lines)
+
+    def command(self) -> str:
+        """Return the terminal command that does what Start does."""
+        base = PRESETS[self.preset].spec() if self.preset in PRESETS else RunSpec()
+        words = ["tb-widgets", "train"] + (["--preset", self.preset] if self.preset in PRESETS else [])
+        for path, (mine, _) in self.spec.differences(base).items():
+            words += ["--set", f"'{path}={mine}'" if isinstance(mine, (list, dict, str)) else f"{path}={mine}"]
+        return " ".join(words)
+
+
+def read_entry(card: FieldCard, text: str) -> Any:
+    """Read what a person typed into a field, without judging it."""
+    text = text.strip() if card.kind != "list" else text
+    if card.kind == "list":
+        return [line for line in text.splitlines() if line.strip()]
+    if text == "":
+        return {} if card.kind == "mapping" else None if card.optional else ""
+    if card.kind in ("int", "float"):
+        value = read_value(text.replace(" ", "").replace(",", ""))
+        return int(value) if card.kind == "int" and isinstance(value, float) and value.is_integer() else value
+    return read_value(text) if card.kind == "mapping" else text
+
+
+def show(card: FieldCard, value: Any) -> str:
+    """Return a field's value as a person would type it."""
+    if value is None:
+        return ""
+    if card.kind == "list" and isinstance(value, list):
+        return "\n".join(str(entry) for entry in value)
+    if card.kind == "mapping" and isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {entry}" for key, entry in value.items()) + "}" if value else ""
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,92 @@
+"""The Data step: which text is learned, and how it becomes tokens."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+import ipywidgets as widgets
+
+from tb_widgets.app.parts import words
+from tb_widgets.app.parts.cards import card, show
+from tb_widgets.app.parts.form import Form, SourceField
+from tb_widgets.app.registry import panel
+from tb_widgets.data.sources import list_sources
+
+if TYPE_CHECKING:
+    from tb_widgets.app.dashboard import Dashboard
+
+
+@panel("data", step="data", column="main", order=1)
+class DataPanel:
+    """Source of the text, tokenizer, context length and the part held back."""
+
+    def __init__(self, dashboard: Dashboard) -> None:
+        self._dashboard = dashboard
+        self._version = -1
+
+    def render(self) -> widgets.Widget:
+        """Build the form."""
+        draft, act = self._dashboard.draft, self._dashboard.act
+        self._source = SourceField(
+            draft,
+            "data.source",
+            act,
+            ours=[(source.title, source.name) for source in list_sources()],
+            own="A text file of my own",
+            own_help="Path of a plain text file on the machine that runs this notebook.",
+        )
+        kinds = [("BPE: frequent pieces of your text", "bpe"), ("Characters", "char"), ("Bytes", "byte")]
+        self._tokens = Form(
+            draft,
+            ["tokenizer.kind", "tokenizer.vocab_size", "data.context_length", "data.validation_fraction"],
+            act,
+            choices={"tokenizer.kind": kinds},
+        )
+        return card("Text", [self._source.widget, self._tokens.widget])
+
+    def refresh(self) -> None:
+        """Follow the draft."""
+        draft = self._dashboard.draft
+        if draft.version == self._version:
+            return
+        self._version = draft.version
+        self._source.follow()
+        self._tokens.follow()
+        show(self._tokens.fields[1].widget, draft.values["tokenizer.kind"] == "bpe")
+
+
+@panel("data-preview", step="data", column="side", order=1)
+class DataPreviewPanel:
+    """How much text that is, and how it begins."""
+
+    def __init__(self, dashboard: Dashboard) -> None:
+        self._dashboard = dashboard
+
+    def render(self) -> widgets.Widget:
+        """Build the card."""
+        self._facts = widgets.HTML()
+        self._lines = widgets.HTML()
+        return card("What you get", [self._facts, self._lines])
+
+    def refresh(self) -> None:
+        """Follow the draft."""
+        draft = self._dashboard.draft
+        data, spec, model = draft.data, draft.spec, draft.model
+        if data is None:
+            self._facts.value = words.note("Choose a text first.", "warn", detail=draft.errors.get("data.source", ""))
+            self._lines.value = ""
+            return
+        training = data.tokens * (1 - spec.data.validation_fraction)
+        per_step = spec.training.batch_size * spec.data.context_length
+        pairs = [
+            ("Characters", words.count(data.characters)),
+            ("Tokens" if data.exact else "Tokens, about", words.count(data.tokens)),
+            ("Held back", f"{words.short_count(data.tokens - training)} tokens"),
+            ("One pass", f"{words.count(max(1, training / per_step))} steps"),
+        ]
+        if model is not None and model.parameters:
+            pairs.append(("Tokens per parameter", words.figure(data.tokens / model.parameters, 2)))
+        self._facts.value = words.facts(pairs)
+        begins = "\n".join(data.first_lines[:8])
+        self._lines.value = f'<h4>It begins</h4><pre class="tbw-text">{escape(begins)}</pre>'

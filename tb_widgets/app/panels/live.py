@@ -1,0 +1,181 @@
+"""The live view: curves, the newest sample, and the log."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+import ipywidgets as widgets
+
+from tb_widgets.app.parts import words
+from tb_widgets.app.parts.cards import card, row, show
+from tb_widgets.app.parts.live_figure import LiveFigure
+from tb_widgets.app.registry import panel
+
+if TYPE_CHECKING:
+    from tb_widgets.app.dashboard import Dashboard
+
+SMOOTHING = [("no smoothing", 0.0), ("light smoothing", 0.6), ("strong smoothing", 0.9), ("strongest smoothing", 0.98)]
+
+
+@panel("live", step="train", column="main", order=1)
+class LivePanel:
+    """The four curves with their two switches."""
+
+    def __init__(self, dashboard: Dashboard) -> None:
+        self._dashboard = dashboard
+        self._drawn = -1
+        self.figure = LiveFigure()
+
+    def render(self) -> widgets.Widget:
+        """Build the card; the figure itself comes with the first beat."""
+        dashboard = self._dashboard
+        self._smoothing = widgets.Dropdown(options=SMOOTHING, value=dashboard.watch.smoothing)
+        self._smoothing.add_class("tbw-at-smoothing")
+        self._smoothing.observe(
+            lambda change: dashboard.act(lambda: dashboard.watch.set_smoothing(change["new"])), "value"
+        )
+        frame = widgets.Box([self._smoothing])
+        frame.add_class("tbw-input")
+        self._log = widgets.Checkbox(description="Log scale", indent=False)
+        self._log.add_class("tbw-at-log-scale")
+        self._log.observe(lambda change: dashboard.act(lambda: self.figure.set_log_scale(change["new"])), "value")
+        self._legend = widgets.HTML()
+        self._notes = widgets.HTML()
+        switches = row([self._legend, row([self._log, frame], "tbw-inline")], "tbw-top")
+        return card("Live", [switches, self.figure.box, self._notes])
+
+    def refresh(self) -> None:
+        """Draw what is new and say what deserves attention."""
+        dashboard = self._dashboard
+        watch = dashboard.watch
+        if dashboard.has_page:
+            self.figure.make()
+            self.figure.page_says(dashboard.figure_is_there)
+            if self._drawn != watch.curves_version and self.figure.draw(watch.curves):
+                self._drawn = watch.curves_version
+            elif not dashboard.figure_is_there:
+                self._drawn = -1
+        train, val = watch.curves["train/loss"].last, watch.curves["val/loss"].last
+        best = watch.status.best if watch.status else None
+        self._legend.value = (
+            f'<span style="color:#3b5bdb">●</span> train <span class="tbw-number">{words.figure(train)}</span> &nbsp; '
+            f'<span style="color:#c77700">●</span> validation <span class="tbw-number">{words.figure(val)}</span>'
+            + (f' <span class="tbw-muted tbw-small">best at step {best["step"]:,}</span>' if best else "")
+            if watch.run is not None
+            else '<span class="tbw-muted">The curves move here as soon as a run starts.</span>'
+        )
+        self._notes.value = "".join(words.note(text, "warn") for text in watch.warnings[-3:]) + self._memorising()
+
+    def _memorising(self) -> str:
+        """Advice when validation turns upwards while training still falls."""
+        watch = self._dashboard.watch
+        values = watch.curves["val/loss"].values
+        if len(values) < 5 or watch.status is None or not watch.status.best:
+            return ""
+        best = min(values)
+        if min(values[-3:]) > best * 1.01:
+            step = watch.status.best["step"]
+            return words.note(
+                "Validation loss has not improved for 3 evaluations: the model begins to memorise.",
+                "warn",
+                detail=f"The checkpoint of step {step:,} is the best and is kept; stopping now loses nothing.",
+            )
+        return ""
+
+
+@panel("sample", step="train", column="main", order=2)
+class SamplePanel:
+    """The newest text that the model wrote while training."""
+
+    def __init__(self, dashboard: Dashboard) -> None:
+        self._dashboard = dashboard
+
+    def render(self) -> widgets.Widget:
+        """Build the card."""
+        self._text = widgets.HTML()
+        made = card("What it writes", [self._text])
+        self._heading = made.children[0]
+        return made
+
+    def refresh(self) -> None:
+        """Show the newest sample."""
+        watch = self._dashboard.watch
+        if not watch.samples:
+            self._heading.value = words.heading("What it writes")
+            waiting = (
+                "The first sample comes with the first evaluation." if watch.run else "Samples of the model's text."
+            )
+            self._text.value = f'<pre class="tbw-text tbw-sample tbw-muted">{waiting}</pre>'
+            return
+        sample = watch.samples[-1]
+        self._heading.value = words.heading("What it writes", f"at step {sample['step']:,}")
+        self._text.value = (
+            f'<pre class="tbw-text tbw-sample"><mark>{escape(sample["prompt"])}</mark>{escape(sample["text"])}</pre>'
+        )
+
+
+@panel("log", step="train", column="main", order=3)
+class LogPanel:
+    """What the worker printed, on request."""
+
+    def __init__(self, dashboard: Dashboard) -> None:
+        self._dashboard = dashboard
+        self._version = -1
+
+    def render(self) -> widgets.Widget:
+        """Build the card, folded."""
+        self._open = widgets.ToggleButton(description="Show the log")
+        self._text = widgets.HTML()
+        show(self._text, False)
+        self._open.observe(lambda change: self._dashboard.act(lambda: self._unfold(change["new"])), "value")
+        return card("Log", [self._open, self._text])
+
+    def _unfold(self, visible: bool) -> None:
+        self._open.description = "Hide the log" if visible else "Show the log"
+        show(self._text, visible)
+
+    def refresh(self) -> None:
+        """Show the last lines."""
+        watch = self._dashboard.watch
+        if self._version == watch.version:
+            return
+        self._version = watch.version
+        lines = "\n".join(line[:400] for line in watch.log[-40:])
+        place = f"\n{watch.run.log_file}" if watch.run else ""
+        self._text.value = (
+            f'<pre class="tbw-text tbw-log">{escape(lines or "Nothing was printed.")}{escape(place)}</pre>'
+        )
+
+
+@panel("checkpoints", step="train", column="side", order=2)
+class CheckpointsPanel:
+    """The checkpoints of the run in sight."""
+
+    def __init__(self, dashboard: Dashboard) -> None:
+        self._dashboard = dashboard
+        self._version = -1
+
+    def render(self) -> widgets.Widget:
+        """Build the card."""
+        self._table = widgets.HTML()
+        return card("Checkpoints", [self._table])
+
+    def refresh(self) -> None:
+        """List them, newest first."""
+        watch = self._dashboard.watch
+        if self._version == watch.version:
+            return
+        self._version = watch.version
+        if not watch.checkpoints:
+            self._table.value = (
+                '<span class="tbw-muted">A run saves its state here, to go on from or to write with.</span>'
+            )
+            return
+        lines = "".join(
+            f"<tr><td>{info.step:,} {words.chip('best', 'ok') if info.best else ''}</td>"
+            f"<td>{words.figure(info.metrics.get('val/loss'))}</td><td>{words.size(info.size)}</td></tr>"
+            for info in reversed(watch.checkpoints)
+        )
+        head = "<tr><th>step</th><th>val loss</th><th>size</th></tr>"
+        self._table.value = f'<table class="tbw-table">{head}{lines}</table>'

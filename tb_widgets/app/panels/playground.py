@@ -1,0 +1,97 @@
+"""The playground: let a checkpoint write, also while the run goes on."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+import ipywidgets as widgets
+
+from tb_widgets.app.parts import words
+from tb_widgets.app.parts.cards import button, card, row, show
+from tb_widgets.app.registry import panel
+
+if TYPE_CHECKING:
+    from tb_widgets.app.dashboard import Dashboard
+
+
+@panel("playground", step="runs", column="main", order=2)
+class PlaygroundPanel:
+    """Prompt, checkpoint, temperature, top-k, length; the text appears as it is written."""
+
+    def __init__(self, dashboard: Dashboard) -> None:
+        self._dashboard = dashboard
+        self._offered: list[tuple[str, str]] = []
+
+    def render(self) -> widgets.Widget:
+        """Build the card."""
+        dashboard = self._dashboard
+        self._prompt = widgets.Textarea(value="The ", rows=2, placeholder="Where should it begin?")
+        self._prompt.add_class("tbw-at-prompt")
+        self._checkpoint = widgets.Dropdown(options=[("no checkpoint yet", "")])
+        self._checkpoint.add_class("tbw-at-checkpoint")
+        self._temperature = widgets.Text(value="0.8")
+        self._top_k = widgets.Text(value="40", placeholder="all")
+        self._length = widgets.Text(value="120")
+        self._write = button("Write", lambda: dashboard.act(self._press), "tbw-primary")
+        self._stop = button("Stop writing", lambda: dashboard.act(dashboard.stop_writing))
+        self._text = widgets.HTML()
+        fields = row(
+            [
+                _field("Checkpoint", self._checkpoint, ""),
+                _field("Temperature", self._temperature, "0 = always the likeliest"),
+                _field("Top k", self._top_k, "tokens"),
+                _field("Length", self._length, "tokens"),
+            ],
+            "tbw-fields",
+        )
+        return card(
+            "Let it write", [_field("Prompt", self._prompt, ""), fields, row([self._write, self._stop]), self._text]
+        )
+
+    def _press(self) -> None:
+        self._dashboard.generate(
+            self._prompt.value,
+            checkpoint=self._checkpoint.value or "best",
+            temperature=self._temperature.value,
+            top_k=self._top_k.value,
+            length=self._length.value,
+        )
+
+    def refresh(self) -> None:
+        """Offer the run's checkpoints and show the text so far."""
+        dashboard = self._dashboard
+        found = dashboard.watch.checkpoints
+        offered = [(f"step {c.step:,}{' (best)' if c.best else ''}", str(c.step)) for c in reversed(found)]
+        if offered != self._offered:
+            chosen = self._checkpoint.value
+            best = next((str(c.step) for c in found if c.best), offered[0][1] if offered else "")
+            self._offered = offered
+            self._checkpoint.options = offered or [("no checkpoint yet", "")]
+            if offered:
+                self._checkpoint.value = chosen if chosen in [value for _, value in offered] else best
+        writing = dashboard.generation
+        busy = writing is not None and writing.state in ("loading", "writing")
+        self._write.disabled = busy or not found
+        show(self._stop, busy)
+        if writing is None:
+            hint = "Press Write." if found else "Open a run that has saved a checkpoint, then press Write."
+            self._text.value = f'<pre class="tbw-text tbw-sample tbw-muted">{hint}</pre>'
+        elif writing.state == "failed":
+            self._text.value = words.note("It could not write.", "bad", detail=writing.message)
+        else:
+            speed = f"{writing.tokens_per_second:,.0f} tokens/s" if writing.tokens_per_second else ""
+            phase = {"loading": "Loading the checkpoint …", "writing": "Writing …", "stopped": "Stopped."}
+            line = phase.get(writing.state, speed)
+            self._text.value = (
+                f'<pre class="tbw-text tbw-sample"><mark>{escape(writing.prompt)}</mark>{escape(writing.text)}</pre>'
+                f'<div class="tbw-help">{escape(line)}</div>'
+            )
+
+
+def _field(title: str, control: widgets.Widget, unit: str) -> widgets.VBox:
+    frame = widgets.Box([control, widgets.HTML(escape(unit))] if unit else [control])
+    frame.add_class("tbw-input")
+    box = widgets.VBox([widgets.HTML(f'<span class="tbw-label">{title}</span>'), frame])
+    box.add_class("tbw-field")
+    return box

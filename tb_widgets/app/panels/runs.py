@@ -1,0 +1,112 @@
+"""The Runs step: every run of the folder, whoever started it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as widgets
+
+from tb_widgets.app.parts import words
+from tb_widgets.app.parts.cards import button, card, row, show
+from tb_widgets.app.parts.choice_table import ChoiceTable
+from tb_widgets.app.registry import panel
+from tb_widgets.runs import RunEntry
+
+if TYPE_CHECKING:
+    from tb_widgets.app.dashboard import Dashboard
+
+SHOWN = 50
+TONES = {"done": "is-ok", "failed": "is-bad", "interrupted": "is-warn", "stopped": "", "queued": ""}
+
+
+@panel("runs", step="runs", column="main", order=1)
+class RunsPanel:
+    """A table of the newest runs; choosing one opens it everywhere on the page."""
+
+    def __init__(self, dashboard: Dashboard) -> None:
+        self._dashboard = dashboard
+
+    def render(self) -> widgets.Widget:
+        """Build the card."""
+        self._table = ChoiceTable(columns=["run", "state", "step", "best val loss", "text", "started"])
+        self._table.observe(self._chosen, "selected")
+        self._about = widgets.HTML()
+        made = card("Runs", [self._about, self._table])
+        self._heading = made.children[0]
+        return made
+
+    def _chosen(self, change: dict[str, Any]) -> None:
+        run = self._dashboard.watch.run
+        if change["new"] and (run is None or change["new"] != run.id):
+            self._dashboard.act(lambda: self._dashboard.open_run(change["new"]))
+
+    def refresh(self) -> None:
+        """List the runs anew, a small file each."""
+        dashboard = self._dashboard
+        entries = dashboard.service.runs()
+        self._heading.value = words.heading("Runs", str(dashboard.service.runs_dir))
+        hidden = len(entries) - SHOWN
+        about = "No runs yet. The first one appears here as soon as you press Start." if not entries else ""
+        about = f"The newest {SHOWN} of {len(entries):,} runs." if hidden > 0 else about
+        self._about.value = f'<span class="tbw-muted">{about}</span>' if about else ""
+        show(self._about, bool(about))
+        self._table.rows = [self._line(entry) for entry in entries[:SHOWN]]
+        self._table.selected = dashboard.watch.run.id if dashboard.watch.run else ""
+
+    @staticmethod
+    def _line(entry: RunEntry) -> dict[str, Any]:
+        status = entry.status
+        best = status.best["value"] if status.best else None
+        cells: list[Any] = [
+            f"{status.name or entry.run.id} · {entry.run.id[-4:]}",
+            {"text": "", "chip": status.state, "tone": "is-on" if status.is_active else TONES[status.state]},
+            f"{status.step:,} / {status.total:,}",
+            words.figure(best),
+            status.data if len(status.data) < 28 else "…" + status.data[-27:],
+            words.ago(status.created),
+        ]
+        return {"key": entry.run.id, "cells": cells}
+
+
+@panel("run-details", step="runs", column="side", order=1)
+class RunDetailsPanel:
+    """What the opened run was, and what can be done with it."""
+
+    def __init__(self, dashboard: Dashboard) -> None:
+        self._dashboard = dashboard
+
+    def render(self) -> widgets.Widget:
+        """Build the card."""
+        dashboard = self._dashboard
+        self._facts = widgets.HTML()
+        self._curves = button("Show its curves", lambda: dashboard.act(lambda: dashboard.show("train")))
+        self._again = button(
+            "Use its settings",
+            lambda: dashboard.act(dashboard.use_settings_of_run),
+            tooltip="Fill the form with this run's settings, to start a new run from them",
+        )
+        self._buttons = row([self._curves, self._again])
+        return card("This run", [self._facts, self._buttons])
+
+    def refresh(self) -> None:
+        """Describe the opened run."""
+        watch = self._dashboard.watch
+        show(self._buttons, watch.run is not None)
+        status = watch.status
+        if watch.run is None or status is None:
+            self._facts.value = '<span class="tbw-muted">Choose a run in the table.</span>'
+            return
+        metrics = status.metrics or {}
+        pairs = [
+            ("Run", watch.run.id),
+            ("Model", f"{status.model}, {words.short_count(status.parameters)} parameters"),
+            ("Text", status.data),
+            ("Step", f"{status.step:,} of {status.total:,}"),
+            ("Validation loss", words.figure(metrics.get("val/loss"))),
+            ("Perplexity", words.figure(metrics.get("val/perplexity"))),
+            ("Accuracy", words.percent(metrics.get("val/accuracy"))),
+            ("Trained for", words.duration(status.elapsed)),
+            ("On", f"{status.device}, {status.threads} threads" if status.threads else status.device or "–"),
+        ]
+        problem = words.note(status.message, "bad", detail=status.hint) if status.message else ""
+        self._facts.value = words.facts(pairs) + problem

@@ -1,0 +1,38 @@
+"""Cards: one idea each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import ipywidgets as widgets
+
+from tb_widgets.app.parts.words import heading
+
+
+def card(title: str, children: list[widgets.Widget], *, aside: str = "") -> widgets.VBox:
+    """Return a card with a heading."""
+    box = widgets.VBox([widgets.HTML(heading(title, aside)), *children])
+    box.add_class("tbw-card")
+    return box
+
+
+def row(children: list[widgets.Widget], *classes: str) -> widgets.Box:
+    """Return widgets beside each other, wrapping where there is no room."""
+    box = widgets.Box(children)
+    for name in ("tbw-row", *classes):
+        box.add_class(name)
+    return box
+
+
+def button(label: str, on_click: Callable[[], None], *classes: str, tooltip: str = "") -> widgets.Button:
+    """Return a button. ``on_click`` runs without arguments."""
+    made = widgets.Button(description=label, tooltip=tooltip or label)
+    for name in classes:
+        made.add_class(name)
+    made.on_click(lambda _: on_click())
+    return made
+
+
+def show(widget: widgets.Widget, visible: bool) -> None:
+    """Show or hide a widget without moving it out of the page."""
+    (widget.remove_class if visible else widget.add_class)("tbw-hidden")

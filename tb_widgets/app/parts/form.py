@@ -1,0 +1,189 @@
+"""Form fields, generated from the spec's own declarations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from html import escape
+from typing import Any
+
+import ipywidgets as widgets
+
+from tb_widgets.app.draft import CARDS, Draft, read_entry, show
+from tb_widgets.spec import FieldCard
+
+
+class Field:
+    """One field: label, input with its unit, help, and the reason when it is wrong.
+
+    Parameters
+    ----------
+    draft
+        Takes what is entered; the field follows it.
+    path
+        The field's path in the spec.
+    on_event
+        Runs a handler with the dashboard's lock and error display around it.
+    choices
+        Offers these values (label, value) instead of free text.
+    """
+
+    def __init__(
+        self,
+        draft: Draft,
+        path: str,
+        on_event: Callable[[Callable[[], None]], None],
+        choices: list[tuple[str, str]] | None = None,
+    ) -> None:
+        self.card: FieldCard = CARDS[path]
+        self._draft, self._on_event = draft, on_event
+        self._following = False
+        label = widgets.HTML(f'<span class="tbw-label">{escape(self.card.title)}</span>')
+        self.input = self._make_input(choices)
+        self.input.add_class(f"tbw-at-{path.replace('.', '-').replace('_', '-')}")
+        self._frame = widgets.Box([self.input])
+        self._frame.add_class("tbw-input")
+        if self.card.unit:
+            self._frame.children = (self.input, widgets.HTML(escape(self.card.unit)))
+        self._help = widgets.HTML()
+        parts = [self.input] if self.card.kind == "bool" else [label, self._frame]
+        self.widget = widgets.VBox([*parts, self._help])
+        self.widget.add_class("tbw-field")
+        self._bad = False
+        self.follow()
+        self.input.observe(self._entered, "value")
+
+    def _make_input(self, choices: list[tuple[str, str]] | None) -> widgets.Widget:
+        card = self.card
+        if card.kind == "bool":
+            return widgets.Checkbox(description=card.title, indent=False)
+        if choices is None and card.kind == "choice":
+            choices = [(value, value) for value in card.choices]
+        if choices is not None:
+            return widgets.Dropdown(options=choices)
+        if card.kind == "list":
+            return widgets.Textarea(placeholder="one per line", rows=2)
+        placeholder = card.words[0] if card.words else "empty" if card.optional else ""
+        return widgets.Text(placeholder=placeholder, continuous_update=True)
+
+    def _entered(self, change: dict[str, Any]) -> None:
+        if not self._following:
+            self._on_event(lambda: self._draft.set(self.card.path, change["new"]))
+
+    def follow(self) -> None:
+        """Show the draft's value, unless that is what the person is typing, and the reason if it is refused."""
+        value = self._draft.values[self.card.path]
+        self._following = True
+        try:
+            if isinstance(self.input, widgets.Dropdown):
+                if value != self.input.value and value in [option[1] for option in self.input.options]:
+                    self.input.value = value
+            elif isinstance(self.input, widgets.Checkbox):
+                self.input.value = bool(value)
+            elif not _same(self.card, self.input.value, value):
+                self.input.value = show(self.card, value)
+        finally:
+            self._following = False
+        reason = self._draft.errors.get(self.card.path, "")
+        text = f'<div class="tbw-error">✕ {escape(reason)}</div>' if reason else ""
+        self._help.value = text or f'<div class="tbw-help">{escape(self.card.help)}</div>'
+        if bool(reason) != self._bad:
+            self._bad = bool(reason)
+            (self._frame.add_class if self._bad else self._frame.remove_class)("is-bad")
+
+
+def _same(card: FieldCard, text: str, value: Any) -> bool:
+    return bool(read_entry(card, text) == value)
+
+
+class Form:
+    """Several fields below each other, with headings where the group changes."""
+
+    def __init__(
+        self,
+        draft: Draft,
+        paths: Iterable[str],
+        on_event: Callable[[Callable[[], None]], None],
+        *,
+        headings: bool = False,
+        choices: dict[str, list[tuple[str, str]]] | None = None,
+    ) -> None:
+        self.fields: list[Field] = []
+        children: list[widgets.Widget] = []
+        group = None
+        for path in paths:
+            field = Field(draft, path, on_event, (choices or {}).get(path))
+            if headings and field.card.group != group:
+                group = field.card.group
+                children.append(widgets.HTML(f"<h4>{escape(group)}</h4>"))
+            self.fields.append(field)
+            children.append(field.widget)
+        self.widget = widgets.VBox(children)
+        self.widget.add_class("tbw-form")
+
+    def follow(self) -> None:
+        """Show what the draft holds."""
+        for field in self.fields:
+            field.follow()
+
+
+class SourceField:
+    """Where something comes from: one of ours by name, or a path that the person types.
+
+    Parameters
+    ----------
+    ours
+        (label, value) of the built-in sources.
+    own
+        What the choice of one's own is called, for example ``A text file of mine``.
+    """
+
+    def __init__(
+        self,
+        draft: Draft,
+        path: str,
+        on_event: Callable[[Callable[[], None]], None],
+        *,
+        ours: list[tuple[str, str]],
+        own: str,
+        own_help: str,
+    ) -> None:
+        self._draft, self._path, self._on_event = draft, path, on_event
+        self._known = [value for _, value in ours]
+        self._following = False
+        self.choice = widgets.Dropdown(options=[*ours, (own, "")])
+        self.choice.add_class(f"tbw-at-{path.replace('.', '-')}-choice")
+        self.path_field = Field(draft, path, on_event)
+        self.path_field.card = replace(self.path_field.card, help=own_help)
+        frame = widgets.Box([self.choice])
+        frame.add_class("tbw-input")
+        label = widgets.HTML(f'<span class="tbw-label">{escape(CARDS[path].title)}</span>')
+        self._help = widgets.HTML()
+        head = widgets.VBox([label, frame, self._help])
+        head.add_class("tbw-field")
+        self.widget = widgets.VBox([head, self.path_field.widget])
+        self.widget.add_class("tbw-form")
+        self._own = False
+        self.follow()
+        self.choice.observe(self._chosen, "value")
+
+    def _chosen(self, change: dict[str, Any]) -> None:
+        if not self._following:
+            self._own = change["new"] == ""
+            self._on_event(lambda: self._draft.set(self._path, change["new"]))
+
+    def follow(self) -> None:
+        """Show what the draft holds."""
+        value = self._draft.values[self._path]
+        known = value in self._known and not self._own
+        self._following = True
+        try:
+            self.choice.value = value if known else ""
+        finally:
+            self._following = False
+        self._own = not known
+        (self.path_field.widget.remove_class if self._own else self.path_field.widget.add_class)("tbw-hidden")
+        if self._own:
+            self.path_field.follow()
+        reason = "" if self._own else self._draft.errors.get(self._path, "")
+        self._help.value = f'<div class="tbw-error">✕ {escape(reason)}</div>' if reason else ""

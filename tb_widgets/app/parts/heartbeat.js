@@ -1,0 +1,72 @@
+// The page pulls. This asks "what is new?" and the kernel answers inside that message's handler: the one transport
+// that works in Colab, JupyterLab, Notebook and Voila alike. It never asks again before the answer is there.
+const GONE_AFTER = 8000;
+
+function isDark() {
+  const body = document.body;
+  if (body.dataset.jpThemeLight) return body.dataset.jpThemeLight === "false";
+  const theme = document.documentElement.getAttribute("theme");
+  if (theme) return theme === "dark";
+  if (body.classList.contains("theme-dark")) return true;
+  return matchMedia("(prefers-color-scheme: dark)").matches;
+}
+
+function render({ model, el }) {
+  const note = document.createElement("div");
+  note.setAttribute("role", "status");
+  el.appendChild(note);
+  let root = null, timer = null, asked = 0, waiting = false, ended = false, width = 0;
+
+  const dress = () => {
+    root = root || el.closest(".tbw");
+    if (!root) return;
+    root.classList.toggle("tbw-dark", isDark());
+    // The standalone page has no notebook around it: the dashboard is the page.
+    root.classList.toggle("tbw-whole", document.body.classList.contains("tbw-page"));
+    if (root.clientWidth !== width) {
+      width = root.clientWidth;
+      window.dispatchEvent(new Event("resize")); // the figure measures itself anew
+    }
+  };
+  const complain = (text) => {
+    note.className = text ? "tbw-note is-bad tbw-gone" : "";
+    note.textContent = text;
+  };
+  const ask = (type) => {
+    if (ended) return;
+    waiting = true;
+    asked = Date.now();
+    const figure = root ? Array.from(root.querySelectorAll(".js-plotly-plot")).some((plot) => plot._fullData) : false;
+    model.send({ type, figure, hidden: document.hidden });
+  };
+  const watch = () => {
+    dress();
+    if (waiting && Date.now() - asked > GONE_AFTER) {
+      complain("The notebook's kernel does not answer: it is busy or gone. A training that was started goes on. " +
+        "Run this cell again, or reload the page, to watch it.");
+      if (Date.now() - asked > 3 * GONE_AFTER) ask("ready");
+    }
+  };
+  const onMessage = (message) => {
+    if (message.type !== "tock") return;
+    waiting = false;
+    if (note.textContent) complain("");
+    clearTimeout(timer);
+    timer = setTimeout(() => ask("tick"), document.hidden ? Math.max(4000, message.wait) : message.wait);
+  };
+  const onVisible = () => { if (!document.hidden && !waiting) { clearTimeout(timer); ask("tick"); } };
+
+  model.on("msg:custom", onMessage);
+  document.addEventListener("visibilitychange", onVisible);
+  const watcher = setInterval(watch, 500);
+  requestAnimationFrame(() => { dress(); ask("ready"); });
+  return () => {
+    ended = true;
+    clearTimeout(timer);
+    clearInterval(watcher);
+    document.removeEventListener("visibilitychange", onVisible);
+    model.off("msg:custom", onMessage);
+  };
+}
+
+export default { render };

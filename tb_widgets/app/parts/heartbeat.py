@@ -1,0 +1,38 @@
+"""The heartbeat: the page asks, the kernel answers inside the handler."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import anywidget
+
+from tb_widgets.app.assets import read_asset
+
+# (kind, figure is on the page, page is hidden) -> milliseconds until the page should ask again
+Answer = Callable[[str, bool, bool], int]
+
+
+class Heartbeat(anywidget.AnyWidget):
+    """A widget without a face that ticks in the page; it shows itself only when the kernel stops answering.
+
+    Parameters
+    ----------
+    answer
+        Called for every beat, on whatever thread the kernel handles messages; it returns the pause until the next
+        beat in milliseconds. ``kind`` is ``"ready"`` for the first beat of a view and ``"tick"`` afterwards.
+    """
+
+    # As a string: a path would be watched, and is never freed.
+    _esm = read_asset("parts/heartbeat.js")
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__()
+        self._answer = answer
+        self.on_msg(self._on_beat)
+
+    def _on_beat(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:
+        if content.get("type") not in ("ready", "tick"):
+            return
+        wait = self._answer(content["type"], bool(content.get("figure")), bool(content.get("hidden")))
+        self.send({"type": "tock", "wait": wait})

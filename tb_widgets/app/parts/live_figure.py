@@ -1,0 +1,73 @@
+"""The one live Plotly figure: made late, updated sparingly, never leaked."""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from typing import Any
+
+import ipywidgets as widgets
+
+from tb_widgets.runs.curve import Curves
+from tb_widgets.service.figure import figure_parts, figure_points
+
+
+class LiveFigure:
+    """Four plots in a FigureWidget.
+
+    The widget is made on the first beat of a page, because its bundle is large; until then its space is kept. Points
+    are sent only once the page says that the figure stands there, because what is sent before is lost.
+    """
+
+    def __init__(self) -> None:
+        self.box = widgets.VBox([widgets.HTML('<span class="tbw-muted">Preparing the curves …</span>')])
+        self.box.add_class("tbw-figure")
+        self._figure: Any = None
+        self._drawn: list[tuple[list[float], list[float]]] = []
+        self._log_scale = False
+        self._there = False
+
+    def make(self) -> None:
+        """Make the figure, once."""
+        if self._figure is not None:
+            return
+        if "google.colab" in sys.modules and importlib.util.find_spec("google.colab") is not None:
+            from google.colab import output  # type: ignore[import-not-found]
+
+            output.enable_custom_widget_manager()
+        from plotly.graph_objects import FigureWidget
+
+        parts = figure_parts()
+        self._drawn = [([], []) for _ in parts["data"]]
+        self._figure = FigureWidget(parts)
+        self._figure._config = {"displayModeBar": False, "displaylogo": False, "scrollZoom": False}
+        self.box.children = (self._figure,)
+
+    def page_says(self, there: bool) -> None:
+        """Hear from the page whether the figure stands there; a page that is new gets every point again."""
+        if there and not self._there:
+            self._drawn = [([-1.0], [-1.0]) for _ in self._drawn]
+        self._there = there
+
+    def draw(self, curves: Curves) -> bool:
+        """Send the lines that have changed; return False while the page has no figure yet."""
+        if self._figure is None or not self._there:
+            return False
+        import numpy as np
+
+        points = figure_points(curves)
+        with self._figure.batch_update():
+            for index, (new, old) in enumerate(zip(points, self._drawn, strict=True)):
+                if new != old:
+                    trace = self._figure.data[index]
+                    trace.x, trace.y = np.asarray(new[0], dtype="float32"), np.asarray(new[1], dtype="float32")
+        self._drawn = points
+        return True
+
+    def set_log_scale(self, on: bool) -> None:
+        """Draw loss and perplexity on a logarithmic scale, or not."""
+        if self._figure is not None:
+            kind = "log" if on else "linear"
+            with self._figure.batch_update():
+                self._figure.layout.yaxis.type = kind
+                self._figure.layout.yaxis2.type = kind

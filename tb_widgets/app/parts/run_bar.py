@@ -1,0 +1,127 @@
+"""The run bar: in sight on every step, it says what goes on and holds the one next thing to press."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+import ipywidgets as widgets
+
+from tb_widgets.app.parts import words
+from tb_widgets.app.parts.cards import button, row, show
+from tb_widgets.runs import Status
+
+if TYPE_CHECKING:
+    from tb_widgets.app.dashboard import Dashboard
+
+CHIPS = {
+    "queued": ("Waiting", ""),
+    "preparing": ("Preparing", "on"),
+    "running": ("Running", "on"),
+    "paused": ("Paused", "warn"),
+    "stopping": ("Stopping", "warn"),
+    "done": ("Done", "ok"),
+    "stopped": ("Stopped", ""),
+    "failed": ("Failed", "bad"),
+    "interrupted": ("Interrupted", "warn"),
+}
+
+
+class RunBar:
+    """State, progress, speed, time, and Start, Pause, Resume, Stop."""
+
+    def __init__(self, dashboard: Dashboard) -> None:
+        self._dashboard = dashboard
+        act = dashboard.act
+        self._text = widgets.HTML()
+        self._start = button("Start", lambda: act(dashboard.start), "tbw-primary", "tbw-at-start")
+        self._resume = button("Resume", lambda: act(dashboard.resume), "tbw-at-resume")
+        self._pause = button("Pause", lambda: act(dashboard.pause), "tbw-at-pause")
+        self._stop = button("Stop and save", lambda: act(dashboard.stop), "tbw-at-stop")
+        self._save = button("Save now", lambda: act(dashboard.save_now), "tbw-at-save")
+        buttons = row([self._resume, self._pause, self._save, self._stop, self._start], "tbw-buttons")
+        self.widget = widgets.Box([self._text, buttons])
+        self.widget.add_class("tbw-bar")
+
+    def refresh(self) -> None:
+        """Show the run in sight, or what Start would do."""
+        dashboard = self._dashboard
+        status = dashboard.watch.status
+        state = status.state if status else ""
+        active = status is not None and status.is_active
+        asked = dashboard.asked
+        show(self._pause, state in ("running", "preparing"))
+        show(self._stop, active)
+        show(self._save, state in ("running", "paused"))
+        can_resume = state in ("paused", "stopped", "failed", "interrupted")
+        show(self._resume, can_resume)
+        show(self._start, not active or state == "queued")
+        self._pause.disabled = asked == "pause"
+        self._stop.disabled = asked == "stop" or state == "stopping"
+        self._resume.disabled = asked == "resume"
+        self._start.disabled = bool(dashboard.draft.blockers) or asked == "start"
+        # One filled button: Resume where there is something to go on with, Start otherwise.
+        for made, primary in ((self._resume, can_resume), (self._start, not can_resume)):
+            (made.add_class if primary else made.remove_class)("tbw-primary")
+        self._start.description = "Start" if status is None else "Start a new run"
+        self._text.value = self._idle() if status is None else self._describe(status)
+
+    def _idle(self) -> str:
+        draft = self._dashboard.draft
+        if draft.blockers:
+            reasons = " ".join(escape(reason) for reason in draft.blockers)
+            return f'<div class="tbw-bar-text">{words.chip("Not ready", "warn")}<div>{reasons}</div></div>'
+        spec, model = draft.spec, draft.model
+        size = f", {words.short_count(model.parameters)} parameters" if model and model.parameters else ""
+        facts = (
+            f"<span><b class='tbw-number'>{spec.training.steps:,}</b> steps</span>"
+            f"<span><b class='tbw-number'>{spec.training.batch_size * spec.data.context_length:,}</b> tokens a step</span>"
+        )
+        title = escape(f"{model.title if model else spec.model.source}{size}, on {spec.data.source}")
+        return (
+            f'<div class="tbw-bar-text">{words.chip("Ready", "ok")}<div>{title}'
+            f'<div class="tbw-facts">{facts}</div></div></div>'
+        )
+
+    def _describe(self, status: Status) -> str:
+        label, tone = CHIPS[status.state]
+        if self._dashboard.asked == "pause":
+            label = "Pausing …"
+        elif self._dashboard.asked == "stop" and status.is_active:
+            label = "Stopping …"
+        done = status.step / status.total if status.total else 0.0
+        waiting = status.state in ("queued", "preparing") and status.progress is None
+        share = status.progress if status.state == "preparing" and status.progress is not None else done
+        facts = self._facts(status)
+        line = "".join(f"<span>{fact}</span>" for fact in facts)
+        bar = (
+            f'<div class="tbw-progress {"is-waiting" if waiting else ""}" role="progressbar" '
+            f'aria-valuenow="{100 * share:.0f}" aria-valuemin="0" aria-valuemax="100">'
+            f'<span style="width:{100 * share:.1f}%"></span></div>'
+        )
+        return (
+            f'<div class="tbw-bar-text" data-state="{status.state}" data-step="{status.step}">{words.chip(label, tone)}'
+            f'<div>{bar}<div class="tbw-facts">{line}</div></div></div>'
+        )
+
+    @staticmethod
+    def _facts(status: Status) -> list[str]:
+        def number(text: str) -> str:
+            return f'<b class="tbw-number">{escape(text)}</b>'
+
+        if status.state in ("queued", "preparing"):
+            phase = status.phase or ("Waiting for its turn" if status.state == "queued" else "Starting")
+            return [f"{escape(phase)} …"]
+        facts = [f"step {number(f'{status.step:,}')} of {status.total:,}"]
+        if status.state in ("failed", "interrupted"):
+            return [*facts, escape(f"{status.message} {status.hint}")]
+        if status.tokens_per_second:
+            facts.append(f"{number(f'{status.tokens_per_second:,.0f}')} tokens/s")
+        facts.append(f"trained for {number(words.duration(status.elapsed))}")
+        if status.eta is not None and status.state == "running":
+            facts.append(f"left about {number(words.duration(status.eta))}")
+        if status.best and not status.is_active:
+            facts.append(f"best at step {number(format(status.best['step'], ','))}")
+        if status.message:
+            facts.append(escape(status.message))
+        return facts

@@ -1,0 +1,16 @@
+"""The steps across the top of the page."""
+
+from __future__ import annotations
+
+import anywidget
+import traitlets
+
+from tb_widgets.app.assets import read_asset
+
+
+class StepBar(anywidget.AnyWidget):
+    """A row of tabs. ``steps`` holds dictionaries with id, title, summary and mark (``✓``, ``!`` or empty)."""
+
+    _esm = read_asset("parts/step_bar.js")
+    steps = traitlets.List().tag(sync=True)
+    selected = traitlets.Unicode().tag(sync=True)

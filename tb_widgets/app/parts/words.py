@@ -1,0 +1,93 @@
+"""Numbers and texts as people read them, escaped for HTML."""
+
+from __future__ import annotations
+
+import time
+from html import escape
+from typing import Any
+
+from tb_widgets.errors import SpecError, TbError
+
+
+def count(value: float | None) -> str:
+    """Return a count with thin grouping, ``–`` when unknown."""
+    return "–" if value is None else f"{value:,.0f}"
+
+
+def short_count(value: float | None) -> str:
+    """Return a rough count: ``430 k``, ``1.2 M``."""
+    if value is None:
+        return "–"
+    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if value >= size:
+            return f"{value / size:.3g} {unit}"
+    return f"{value:.0f}"
+
+
+def duration(seconds: float | None) -> str:
+    """Return seconds as ``0:41`` or ``1:02:03``, ``–`` when unknown."""
+    if seconds is None:
+        return "–"
+    minutes, rest = divmod(round(max(0.0, seconds)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def size(value: float) -> str:
+    """Return bytes as ``9.8 MB``."""
+    for limit, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if value >= limit:
+            return f"{value / limit:.1f} {unit}"
+    return f"{value:.0f} bytes"
+
+
+def figure(value: float | None, digits: int = 4) -> str:
+    """Return a metric with a fixed number of significant digits."""
+    return "–" if value is None else f"{value:.{digits}g}"
+
+
+def percent(value: float | None) -> str:
+    """Return a share as ``34.1 %``."""
+    return "–" if value is None else f"{100 * value:.1f} %"
+
+
+def ago(moment: float) -> str:
+    """Return how long ago a moment was: ``just now``, ``5 min``, ``3 h``, ``2 days``."""
+    seconds = time.time() - moment
+    if seconds < 60:
+        return "just now"
+    for limit, length, unit in ((3600, 60, "min"), (86400, 3600, "h")):
+        if seconds < limit:
+            return f"{seconds // length:.0f} {unit}"
+    days = seconds // 86400
+    return "1 day" if days == 1 else f"{days:.0f} days"
+
+
+def chip(text: str, tone: str = "") -> str:
+    """Return a small coloured word. ``tone`` is ``on``, ``ok``, ``warn``, ``bad`` or empty."""
+    return f'<span class="tbw-chip {f"is-{tone}" if tone else ""}">{escape(text)}</span>'
+
+
+def note(text: str, tone: str = "warn", *, detail: str = "") -> str:
+    """Return a message box; a sign as well as a colour says of what kind it is."""
+    sign = {"bad": "✕", "ok": "✓", "on": "●"}.get(tone, "▲")
+    more = f' <span class="tbw-muted">{escape(detail)}</span>' if detail else ""
+    return f'<div class="tbw-note is-{tone}" role="status"><span>{sign}</span><p>{escape(text)}{more}</p></div>'
+
+
+def error_note(error: TbError) -> str:
+    """Return an error as a message box: what happened, and the way out."""
+    if isinstance(error, SpecError) and len(error.problems) > 1:
+        return note("Some settings need a look:", "bad", detail=" ".join(f"{f}: {r}" for f, r in error.problems))
+    return note(error.message, "bad", detail=error.hint)
+
+
+def facts(pairs: list[tuple[str, Any]]) -> str:
+    """Return names and values below each other."""
+    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>" for name, value in pairs)
+    return f'<dl class="tbw-facts-list">{rows}</dl>'
+
+
+def heading(text: str, aside: str = "") -> str:
+    """Return a card's heading with a quiet remark at its right."""
+    return f'<h3>{escape(text)}<span class="tbw-muted tbw-small">{escape(aside)}</span></h3>'

@@ -1,0 +1,68 @@
+"""Which panels there are, and where on the page they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, Protocol
+
+if TYPE_CHECKING:
+    from ipywidgets import Widget
+
+    from tb_widgets.app.dashboard import Dashboard
+
+Column = Literal["main", "side"]
+
+
+class Panel(Protocol):
+    """A card of the page: a thin view of the dashboard's models."""
+
+    def __init__(self, dashboard: Dashboard) -> None: ...
+
+    def render(self) -> Widget:
+        """Build the widgets; called once, when the panel's step is first visited."""
+        ...
+
+    def refresh(self) -> None:
+        """Show what has changed; called on every beat while the panel's step is in sight."""
+        ...
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A registered panel."""
+
+    name: str
+    step: str
+    column: Column
+    order: int
+    make: type[Panel]
+
+
+STEPS = {"model": "Model", "data": "Data", "train": "Train", "runs": "Runs"}
+_entries: dict[str, Entry] = {}
+
+
+def panel(name: str, *, step: str, column: Column, order: int) -> Callable[[type], type]:
+    """Register a class as a panel of a step.
+
+    Raises
+    ------
+    ValueError
+        If the name is taken, or there is no such step.
+    """
+
+    def register(make: type) -> type:
+        if name in _entries:
+            raise ValueError(f"There is already a panel {name!r}: {_entries[name].make.__qualname__}.")
+        if step not in STEPS:
+            raise ValueError(f"There is no step {step!r}; there are {', '.join(STEPS)}.")
+        _entries[name] = Entry(name, step, column, order, make)
+        return make
+
+    return register
+
+
+def panels_of(step: str) -> list[Entry]:
+    """Return the panels of a step in their order."""
+    return sorted((entry for entry in _entries.values() if entry.step == step), key=lambda entry: entry.order)
