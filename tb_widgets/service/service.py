@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tb_widgets.data.sources import is_built_in
 from tb_widgets.errors import RunError, ServiceError, TbError
 from tb_widgets.runs import RunDirectory, RunEntry, create_run, default_runs_dir, list_runs, open_run
 from tb_widgets.runs.process import ProcessIdentity
@@ -87,7 +88,7 @@ class TrainingService:
         ServiceError
             If no worker process can be started.
         """
-        run = create_run(self.runs_dir, spec)
+        run = create_run(self.runs_dir, _with_whole_paths(spec))
         with self._lock:
             busy = self._current is not None and self._current.status().is_active
             if queue and module is None and (busy or self._queue):
@@ -272,6 +273,15 @@ def _train_here(run: RunDirectory, module: nn.Module | None) -> None:
     except TbError as error:
         traceback.print_exc()
         _fail(run, error.message, error.hint)
+
+
+def _with_whole_paths(spec: RunSpec) -> RunSpec:
+    """A run may be resumed from another folder, and must find its text there too."""
+    source = spec.data.source
+    if is_built_in(source) or source.startswith("hub:") or Path(source).is_absolute():
+        return spec
+    path = Path(source).expanduser()
+    return spec.with_values({"data.source": str(path.absolute())}) if path.is_file() else spec
 
 
 def _hand_over(run: RunDirectory, worker: WaitingWorker) -> None:
