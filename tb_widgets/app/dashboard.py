@@ -89,7 +89,7 @@ class Dashboard:
         TbError
             If the form holds something that can't be started, or the run can't be created.
         """
-        self.draft.check()
+        self.draft.check(look_again=True)
         if self.draft.blockers:
             raise RunError("This can't be started yet. " + " ".join(self.draft.blockers))
         run = self.service.start(self.draft.spec, queue=True)
@@ -160,12 +160,14 @@ class Dashboard:
 
         run = self._run()
         found = Run(run.path).checkpoint(checkpoint)
-        options = {
-            "temperature": _number("Temperature", temperature, 0.0, 10.0),
-            "top_k": None if top_k in ("", None) else int(_number("Top k", top_k, 1, 1_000_000)),
-            "length": int(_number("Length", length, 1, 10_000)),
-        }
-        self.generation = self.writer.generate(run, found.path, prompt, **options)
+        self.generation = self.writer.generate(
+            run,
+            found.path,
+            prompt,
+            temperature=_number("Temperature", temperature, 0.0, 10.0),
+            top_k=int(_number("Top k", top_k, 1, 1_000_000)) if top_k not in ("", None) else None,
+            length=int(_number("Length", length, 1, 10_000)),
+        )
         return self.generation
 
     def stop_writing(self) -> None:
@@ -377,7 +379,7 @@ class Dashboard:
         ]
 
 
-def _number(title: str, value: float | str, low: float, high: float) -> float:
+def _number(title: str, value: float | str | None, low: float, high: float) -> float:
     read = read_value(value) if isinstance(value, str) else value
     if isinstance(read, bool) or not isinstance(read, (int, float)) or not low <= read <= high:
         raise RunError(f"{title} must be a number from {low:g} to {high:g}, not {value!r}.")

@@ -30,6 +30,7 @@ class Draft(traitlets.HasTraits):
     version = traitlets.Int(0)
 
     def __init__(self, spec: RunSpec | None = None) -> None:
+        self._described: tuple[Any, dict[str, str]] | None = None
         super().__init__(spec=spec or PRESETS["quick"].spec())
         if spec is not None:
             self.preset = ""
@@ -47,7 +48,9 @@ class Draft(traitlets.HasTraits):
 
     def use_preset(self, name: str) -> None:
         """Start again from a preset; the model's source and the text stay as they were chosen."""
-        kept = {path: self.values[path] for path in ("model.source", "data.source", "name") if path in self.values}
+        kept: dict[str, Any] = {
+            path: self.values[path] for path in ("model.source", "data.source", "name") if path in self.values
+        }
         spec = PRESETS[name].spec()
         self.preset = name
         self.load(spec, keep=kept)
@@ -73,8 +76,16 @@ class Draft(traitlets.HasTraits):
         self.values = self.values | {path: value}
         self.check()
 
-    def check(self) -> None:
-        """Validate everything that was entered, and describe model and text anew where they changed."""
+    def check(self, *, look_again: bool = False) -> None:
+        """Validate everything that was entered, and describe model and text anew where they changed.
+
+        Parameters
+        ----------
+        look_again
+            Describe them in any case: a file may have come or gone.
+        """
+        if look_again:
+            self._described = None
         tree: dict[str, Any] = {}
         for path, value in self.values.items():
             section, _, name = path.rpartition(".")
@@ -92,6 +103,13 @@ class Draft(traitlets.HasTraits):
         self.version += 1
 
     def _describe(self, spec: RunSpec) -> dict[str, str]:
+        # Reading a text costs more than a keystroke may: only when model, text or tokenizer differ.
+        key = (spec.model.model_dump_json(), spec.data, spec.tokenizer)
+        if self._described is None or self._described[0] != key:
+            self._described = (key, self._look(spec))
+        return self._described[1]
+
+    def _look(self, spec: RunSpec) -> dict[str, str]:
         errors = {}
         try:
             self.data = describe_data(spec.data, spec.tokenizer)

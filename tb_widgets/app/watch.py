@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from typing import Any
 
 from tb_widgets.errors import TbError
@@ -12,37 +11,38 @@ from tb_widgets.runs.journal import Follower
 from tb_widgets.service.figure import KEYS
 
 
-@dataclass
 class Watch:
     """Follows one run from offsets, so that a refresh costs what is new and not what is there.
 
     ``curves_version`` grows when there is something new to draw, ``version`` whenever anything else changed.
+
+    Parameters
+    ----------
+    smoothing
+        Of the training curve, 0 to below 1.
     """
 
-    smoothing: float = 0.6
-    run: RunDirectory | None = None
-    status: Status | None = None
-    curves: Curves = field(init=False)
-    samples: list[dict[str, Any]] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
-    checkpoints: list[CheckpointInfo] = field(default_factory=list)
-    log: list[str] = field(default_factory=list)
-    curves_version: int = 0
-    version: int = 0
-
-    def __post_init__(self) -> None:
-        self.curves = Curves(KEYS, self.smoothing)
+    def __init__(self, smoothing: float = 0.6) -> None:
+        self.smoothing = smoothing
+        self.curves = Curves(KEYS, smoothing)
+        self.curves_version = 0
+        self.version = 0
+        self.attach(None)
 
     def attach(self, run: RunDirectory | None) -> None:
         """Show another run, or none, from its beginning."""
         self.run = run
-        self.status = None
+        self.status: Status | None = None
         self.curves.clear()
-        self.samples, self.warnings, self.checkpoints, self.log = [], [], [], []
+        self.samples: list[dict[str, Any]] = []
+        self.warnings: list[str] = []
+        self.checkpoints: list[CheckpointInfo] = []
+        self.log: list[str] = []
         self._log_size = -1
         if run is not None:
             self._metrics, self._samples = Follower(run.metrics_file), Follower(run.samples_file)
             self._events = Follower(run.events_file)
+            self.refresh_checkpoints()
         self.curves_version += 1
         self.version += 1
         self.refresh()
@@ -62,7 +62,7 @@ class Watch:
         self.samples = ([] if samples.restarted else self.samples)[-4:] + samples.records[-4:]
         events = self._events.read().records
         self.warnings += [event["message"] for event in events if event.get("kind") == "warning"]
-        if any(event.get("kind") == "checkpoint" for event in events) or self.version <= 1:
+        if any(event.get("kind") == "checkpoint" for event in events):
             self.refresh_checkpoints()
         changed = bool(events or samples.records or news.restarted) or status != self.status
         if self._read_log() or changed:

@@ -71,6 +71,7 @@ def figure_parts(*, height: int = 460) -> dict[str, Any]:
             "gridcolor": "rgba(128,128,128,0.18)",
             "zeroline": False,
             "linecolor": "rgba(128,128,128,0.3)",
+            "showticklabels": False,
             "automargin": False,
         }
         layout[f"xaxis{suffix}"] = {
@@ -97,9 +98,18 @@ def figure_parts(*, height: int = 460) -> dict[str, Any]:
             }
         )
     layout["yaxis3"]["tickformat"] = ".0%"
-    layout["yaxis4"]["tickformat"] = ".1e"
+    layout["yaxis4"]["tickformat"] = "~g"
     layout["yaxis4"]["rangemode"] = "tozero"
     return {"data": traces, "layout": layout}
+
+
+def show_ticks(layout: Any, points: list[tuple[list[float], list[float]]]) -> None:
+    """Put numbers on the axes that have something to measure; an empty plot shows none."""
+    for suffix, trace in (("", 0), ("2", 3), ("3", 4), ("4", 5)):
+        filled = bool(points[trace][0])
+        for axis in (f"xaxis{suffix}", f"yaxis{suffix}"):
+            if layout[axis].showticklabels != filled:
+                layout[axis].showticklabels = filled
 
 
 def figure_points(curves: Curves) -> list[tuple[list[float], list[float]]]:
@@ -120,6 +130,9 @@ def run_figure(records: Iterable[dict[str, Any]], *, title: str, smoothing: floa
     parts = figure_parts()
     for trace, (x, y) in zip(parts["data"], figure_points(curves), strict=True):
         trace["x"], trace["y"] = x, y
+    for key, axis in parts["layout"].items():
+        if "axis" in key:
+            axis["showticklabels"] = True
     parts["layout"]["title"] = {"text": title, "font": {"size": 14}}
     parts["layout"]["margin"]["t"] = 64
     return Figure(parts)

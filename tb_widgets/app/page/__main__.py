@@ -61,8 +61,8 @@ class ThisPython(KernelSpecManager):
 class Goodbye(VoilaShutdownKernelHandler):  # type: ignore[misc]  # voila has no types
     """Ends the kernel of a page that closes or reloads.
 
-    The page says so by a beacon, which can't carry the token that Voila then misses: it answers 403 and the kernel
-    stays. The origin says as well that the request comes from our own page.
+    The page says so by a beacon with the token of a cookie, but Voila never sets that cookie: it answers 403 and the
+    kernel stays. The origin says as well that the request comes from our own page.
     """
 
     def check_xsrf_cookie(self) -> None:

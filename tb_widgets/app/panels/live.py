@@ -168,9 +168,7 @@ class CheckpointsPanel:
             return
         self._version = watch.version
         if not watch.checkpoints:
-            self._table.value = (
-                '<span class="tbw-muted">A run saves its state here, to go on from or to write with.</span>'
-            )
+            self._table.value = '<span class="tbw-muted">Saved states appear here, to go on from or write with.</span>'
             return
         lines = "".join(
             f"<tr><td>{info.step:,} {words.chip('best', 'ok') if info.best else ''}</td>"

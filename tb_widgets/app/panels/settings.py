@@ -72,9 +72,7 @@ class SettingsPanel:
             return
         self._version = draft.version
         self._preset.value = draft.preset
-        about = (
-            PRESETS[draft.preset].help if draft.preset in PRESETS else "Settings that were loaded from a run or file."
-        )
+        about = PRESETS[draft.preset].help if draft.preset in PRESETS else "Settings of a run or a file."
         self._preset_help.value = f'<div class="tbw-help">{about}</div>'
         self._basic.follow()
         if self._advanced is not None:

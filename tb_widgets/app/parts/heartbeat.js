@@ -15,7 +15,7 @@ function render({ model, el }) {
   const note = document.createElement("div");
   note.setAttribute("role", "status");
   el.appendChild(note);
-  let root = null, timer = null, asked = 0, waiting = false, ended = false, width = 0;
+  let root = null, timer = null, asked = 0, waiting = false, ended = false, width = 0, drawn = 0;
 
   const dress = () => {
     root = root || el.closest(".tbw");
@@ -23,8 +23,10 @@ function render({ model, el }) {
     root.classList.toggle("tbw-dark", isDark());
     // The standalone page has no notebook around it: the dashboard is the page.
     root.classList.toggle("tbw-whole", document.body.classList.contains("tbw-page"));
-    if (root.clientWidth !== width) {
+    const plots = root.querySelectorAll(".js-plotly-plot .main-svg").length;
+    if (root.clientWidth !== width || plots !== drawn) {
       width = root.clientWidth;
+      drawn = plots;
       window.dispatchEvent(new Event("resize")); // the figure measures itself anew
     }
   };

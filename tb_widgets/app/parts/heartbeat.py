@@ -13,7 +13,7 @@ from tb_widgets.app.assets import read_asset
 Answer = Callable[[str, bool, bool], int]
 
 
-class Heartbeat(anywidget.AnyWidget):
+class Heartbeat(anywidget.AnyWidget):  # type: ignore[misc]
     """A widget without a face that ticks in the page; it shows itself only when the kernel stops answering.
 
     Parameters

@@ -9,7 +9,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from tb_widgets.runs.curve import Curves
-from tb_widgets.service.figure import figure_parts, figure_points
+from tb_widgets.service.figure import figure_parts, figure_points, show_ticks
 
 
 class LiveFigure:
@@ -40,7 +40,7 @@ class LiveFigure:
         parts = figure_parts()
         self._drawn = [([], []) for _ in parts["data"]]
         self._figure = FigureWidget(parts)
-        self._figure._config = {"displayModeBar": False, "displaylogo": False, "scrollZoom": False}
+        self._figure._config = {"displayModeBar": False, "displaylogo": False, "responsive": True}
         self.box.children = (self._figure,)
 
     def page_says(self, there: bool) -> None:
@@ -61,6 +61,7 @@ class LiveFigure:
                 if new != old:
                     trace = self._figure.data[index]
                     trace.x, trace.y = np.asarray(new[0], dtype="float32"), np.asarray(new[1], dtype="float32")
+            show_ticks(self._figure.layout, points)
         self._drawn = points
         return True
 

@@ -73,9 +73,10 @@ class RunBar:
             return f'<div class="tbw-bar-text">{words.chip("Not ready", "warn")}<div>{reasons}</div></div>'
         spec, model = draft.spec, draft.model
         size = f", {words.short_count(model.parameters)} parameters" if model and model.parameters else ""
+        tokens = spec.training.batch_size * spec.data.context_length
         facts = (
             f"<span><b class='tbw-number'>{spec.training.steps:,}</b> steps</span>"
-            f"<span><b class='tbw-number'>{spec.training.batch_size * spec.data.context_length:,}</b> tokens a step</span>"
+            f"<span><b class='tbw-number'>{tokens:,}</b> tokens a step</span>"
         )
         title = escape(f"{model.title if model else spec.model.source}{size}, on {spec.data.source}")
         return (

@@ -44,3 +44,13 @@ const tbwFollow = () => {
 };
 tbwFollow();
 tbwDark.addEventListener("change", tbwFollow);
+
+// Voila says goodbye to the kernel on beforeunload, which a closing tab may skip. A page that comes back from the
+// browser's memory after that has no kernel: it starts again.
+window.addEventListener("pagehide", () => {
+  const config = document.getElementById("jupyter-config-data");
+  if (!config) return;
+  const { baseUrl, kernelId } = JSON.parse(config.textContent);
+  navigator.sendBeacon(`${baseUrl}voila/api/shutdown/${kernelId}`);
+});
+window.addEventListener("pageshow", (event) => event.persisted && window.location.reload());
