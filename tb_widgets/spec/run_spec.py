@@ -47,7 +47,6 @@ class RunSpec(Section):
         title="Name",
         help="Letters, digits, dots and dashes; the run's folder adds the time. Empty takes the model's name.",
         group="Run",
-        level="basic",
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
         max_length=60,
     )

@@ -65,7 +65,19 @@ class LivePanel:
             if watch.run is not None
             else '<span class="tbw-muted">The curves move here as soon as a run starts.</span>'
         )
-        self._notes.value = "".join(words.note(text, "warn") for text in watch.warnings[-3:]) + self._memorising()
+        notes = [self._ending(), *(words.note(text, "warn") for text in watch.warnings[-3:]), self._memorising()]
+        self._notes.value = "".join(notes)
+
+    def _ending(self) -> str:
+        """Why a run ended badly, with the last lines that its worker printed."""
+        watch = self._dashboard.watch
+        status = watch.status
+        if status is None or status.state not in ("failed", "interrupted"):
+            return ""
+        lines = escape("\n".join(line[:300] for line in watch.log[-8:]))
+        printed = f'<h4>The last lines of its log</h4><pre class="tbw-text tbw-log">{lines}</pre>' if lines else ""
+        tone = "bad" if status.state == "failed" else "warn"
+        return words.note(f"{status.state.capitalize()}: {status.message}", tone, detail=status.hint) + printed
 
     def _memorising(self) -> str:
         """Advice when validation turns upwards while training still falls."""

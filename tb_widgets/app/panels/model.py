@@ -77,6 +77,6 @@ class ModelSummaryPanel:
         ]
         if model.parameters:
             # Weights, gradients and AdamW's two averages, each in 32-bit numbers.
-            pairs.append(("Memory for training", "about " + words.size(16 * model.parameters) + " and activations"))
+            pairs.append(("Memory for training", words.size(16 * model.parameters) + " + activations"))
         pairs.append(("Reads at a time", f"{spec.data.context_length:,} tokens"))
         self._facts.value = words.facts(pairs)

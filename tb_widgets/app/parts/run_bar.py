@@ -115,7 +115,7 @@ class RunBar:
             return [f"{escape(phase)} …"]
         facts = [f"step {number(f'{status.step:,}')} of {status.total:,}"]
         if status.state in ("failed", "interrupted"):
-            return [*facts, escape(f"{status.message} {status.hint}")]
+            return [*facts, escape(status.message)]
         if status.tokens_per_second:
             facts.append(f"{number(f'{status.tokens_per_second:,.0f}')} tokens/s")
         facts.append(f"trained for {number(words.duration(status.elapsed))}")
