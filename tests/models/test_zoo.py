@@ -90,7 +90,7 @@ def test_a_fresh_model_guesses_evenly():
     model = gpt(vocab_size=512)
     ids = torch.randint(512, (4, 17))
     loss = torch.nn.functional.cross_entropy(model.logits(ids[:, :-1]).flatten(0, 1), ids[:, 1:].flatten())
-    assert loss.item() == pytest.approx(torch.tensor(512.0).log().item(), abs=0.3)
+    assert loss.item() == pytest.approx(torch.tensor(512.0).log().item(), abs=0.4)
 
 
 def test_a_model_learns_a_short_text_by_heart():
