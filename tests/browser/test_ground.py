@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from playwright.sync_api import expect
+from playwright.sync_api import Browser, expect
 
 from .page import DashboardPage
 
@@ -37,6 +37,8 @@ class Heartbeat(anywidget.AnyWidget):
       const timer = setInterval(() => model.send({ n }, undefined, [new Uint8Array([7, 200]).buffer]), 500);
       model.set("from_page", "hello");
       model.save_changes();
+      // Voila drops the connection on beforeunload; a tick after that is an uncaught "Cannot send".
+      window.addEventListener("beforeunload", () => clearInterval(timer));
       return () => clearInterval(timer);
     }
     export default { render };
@@ -106,3 +108,18 @@ def test_the_page_fits_a_phone_and_changes_colour_while_open(open_dashboard: Ope
     page.emulate_media(color_scheme="dark")
     expect(ground).to_have_css("background-color", "rgb(22, 24, 28)")
     expect(page.locator("body")).to_have_attribute("data-jp-theme-light", "false")
+
+
+@pytest.mark.parametrize("leave", ["close", "reload"])
+def test_a_page_that_goes_takes_its_kernel_along(open_dashboard: OpenDashboard, chromium: Browser, leave: str) -> None:
+    page = open_dashboard("voila", source=PROBE).page
+    kernel = page.evaluate("() => JSON.parse(document.getElementById('jupyter-config-data').textContent).kernelId")
+    witness = chromium.new_page()
+    witness.goto(page.url + "voila/templates/lab/static/theme-light.css")
+    status = f"async () => (await fetch('/api/kernels/{kernel}')).status"
+    assert witness.evaluate(status) == 200
+
+    page.close() if leave == "close" else page.reload()
+
+    witness.wait_for_function(f"async () => await ({status})() === 404")
+    witness.close()
