@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 LOOK_EVERY = 0.2  # seconds between two looks at a run that somebody waits for
+LET_GO_WITHIN = 3.0  # seconds
 
 
 class TrainingService:
@@ -114,8 +115,13 @@ class TrainingService:
             raise RunError(
                 f"{run.id} has done all its {status.total:,} steps.", hint="Start a new run to train for longer."
             )
-        if status.is_active or run.is_locked():
+        if status.is_active:
             raise RunError(f"{run.id} is already {status.state}.", hint="Open it to watch it.")
+        if not _is_let_go(run):
+            raise RunError(
+                f"{run.id} is {status.state}, but another process still holds it.",
+                hint="Wait a moment for it to end, then resume again.",
+            )
         _ = run.spec  # a damaged or newer run.yaml is told now, not in a log
         with self._lock:
             run.control.clear()
@@ -282,6 +288,16 @@ def _with_whole_paths(spec: RunSpec) -> RunSpec:
         return spec
     path = Path(source).expanduser()
     return spec.with_values({"data.source": str(path.absolute())}) if path.is_file() else spec
+
+
+def _is_let_go(run: RunDirectory) -> bool:
+    """A killed process is gone a moment before the system frees its lock: give it that moment."""
+    deadline = time.monotonic() + LET_GO_WITHIN
+    while run.is_locked():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
 
 
 def _hand_over(run: RunDirectory, worker: WaitingWorker) -> None:

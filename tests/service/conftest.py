@@ -1,0 +1,54 @@
+"""Real worker processes, shared where a test leaves them as they were."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tb_widgets.errors import RunError
+from tb_widgets.runs import RunDirectory
+from tb_widgets.runs.journal import read_records
+from tb_widgets.service.service import TrainingService
+from tb_widgets.spec import RunSpec
+
+SPEED = ("time", "tokens_per_second")  # what two runs of the same spec may differ in
+
+
+def computed(run: RunDirectory) -> list[dict[str, Any]]:
+    """The journal without the fields that a stopwatch decides."""
+    return [{k: v for k, v in line.items() if k not in SPEED} for line in read_records(run.metrics_file)]
+
+
+def events(run: RunDirectory, kind: str) -> list[dict[str, Any]]:
+    """The events of one kind, in order."""
+    return [event for event in read_records(run.events_file) if event["kind"] == kind]
+
+
+@pytest.fixture
+def service(tmp_path: Path) -> Iterator[TrainingService]:
+    """A service of its own runs folder; what still runs at the end is ended."""
+    training = TrainingService(tmp_path / "runs")
+    yield training
+    end_all(training)
+
+
+@pytest.fixture(scope="module")
+def endless(tmp_path_factory: pytest.TempPathFactory, tiny: Callable[..., RunSpec], until: Callable[..., Any]) -> Any:
+    """A service and a run of its that trains until the module's tests are over; each test leaves it training."""
+    training = TrainingService(tmp_path_factory.mktemp("endless"))
+    run = training.start(tiny({"training.steps": 10_000_000, "evaluation.every": 1000, "checkpoints.every": 1000}))
+    until(lambda: run.status().step > 0)
+    yield training, run
+    end_all(training)
+
+
+def end_all(training: TrainingService) -> None:
+    """End every worker of a folder."""
+    training.close()
+    for run in training.active():
+        with contextlib.suppress(RunError):
+            training.kill(run)

@@ -1,0 +1,88 @@
+"""Runs from Python: ``train``, ``Run``, ``list_runs``."""
+
+from __future__ import annotations
+
+import pytest
+
+from tb_widgets import Run, list_runs, train
+from tb_widgets.errors import RunError, SpecError
+
+from .test_starting import Pairs
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, text_file):
+    return train(
+        data=text_file,
+        runs_dir=tmp_path_factory.mktemp("runs"),
+        settings={"model.config": {"n_layer": 1, "n_head": 2, "n_embd": 16}, "tokenizer.kind": "byte"},
+        steps=20,
+        context_length=16,
+        batch_size=4,
+        show_progress=False,
+    )
+
+
+def test_train_returns_a_finished_run(run):
+    assert run.state == "done"
+    assert run.spec.training.steps == 20
+    assert len(run.metrics) == 20
+    assert run.events[-1]["kind"] == "finished"
+    assert run.best.step == run.last.step == 20
+    assert run.best.metrics["val/loss"] > 0
+    assert repr(run) == f"<Run {run.id}: done, step 20 of 20>"
+
+
+def test_a_run_is_found_again(run):
+    folder = run.path.parent
+    assert [found.id for found in list_runs(folder)] == [run.id]
+    assert Run("latest", folder).path == Run(run.id[-4:], folder).path == Run(run.path).path == run.path
+    with pytest.raises(RunError, match="no run 'nowhere'"):
+        Run("nowhere", folder)
+    with pytest.raises(RunError, match="no checkpoint of step 3"):
+        run.checkpoint(3)
+
+
+def test_a_checkpoint_writes_the_same_text_for_the_same_seed(run):
+    text = run.best.generate("1 times", length=30, seed=1)
+    assert text.startswith("1 times")
+    assert len(text) > len("1 times")
+    assert run.best.generate("1 times", length=30, seed=1) == text
+    assert run.best.generate("1 times", length=30, seed=2) != text
+
+
+def test_plot_shows_every_step_of_the_journal(run):
+    traces = {trace.name: trace for trace in run.plot().data}
+    drawn = traces["train, every step"]
+    assert dict(zip(drawn.x, drawn.y, strict=True)) == {line["step"]: line["train/loss"] for line in run.metrics}
+
+
+def test_a_live_module_is_named_by_the_run_and_needed_to_write(tmp_path, text_file):
+    run = train(
+        model=Pairs(),
+        data=text_file,
+        runs_dir=tmp_path,
+        settings={"tokenizer.kind": "byte"},
+        steps=5,
+        context_length=16,
+        show_progress=False,
+    )
+    assert run.spec.model.source == "live:Pairs"
+    assert run.last.generate("a", length=3, module=Pairs()).startswith("a")
+    with pytest.raises(Exception, match=r"live nn\.Module"):
+        run.last.generate("a", length=3)
+
+
+def test_a_wrong_field_is_told_before_anything_starts(tmp_path):
+    with pytest.raises(SpecError, match=r"Did you mean training\.steps"):
+        train(settings={"training.step": 3}, runs_dir=tmp_path)
+    with pytest.raises(SpecError, match="not both"):
+        train(tmp_path / "spec.yaml", preset="quick", runs_dir=tmp_path)
+    assert not list(tmp_path.iterdir())
+
+
+def test_waiting_for_a_run_that_failed_raises_its_reason(tmp_path, tiny):
+    with pytest.raises(RunError, match=r"failed.*no file 'nowhere\.txt'"):
+        train(
+            tiny({"data.source": "nowhere.txt", "hardware.backend": "kernel"}), runs_dir=tmp_path, show_progress=False
+        )

@@ -1,0 +1,94 @@
+"""Starting: one after the other, ended at once, from a worker that died, in this process."""
+
+from __future__ import annotations
+
+import os
+import signal
+
+import psutil
+import pytest
+from torch import nn
+
+from tb_widgets.errors import RunError
+from tb_widgets.runs.journal import read_records
+
+from .conftest import events
+
+
+def test_queued_runs_are_trained_in_their_order(service, tiny, until):
+    first = service.start(tiny({"training.steps": 10_000_000}))
+    second, third, fourth = (service.start(tiny(), queue=True) for _ in range(3))
+    assert [run.id for run in service.queue] == [second.id, third.id, fourth.id]
+    assert second.status().state == "queued"
+    service.stop(third)  # leaves the queue
+    assert third.status().state == "stopped"
+    until(lambda: first.status().step > 0)
+    assert second.status().state == "queued"
+    service.stop(first)
+    assert service.wait(fourth, 90) == "done"
+    assert second.status().state == "done"
+    ended, began = events(first, "stopped"), events(second, "started")
+    assert ended[0]["time"] <= began[0]["time"]
+    assert events(second, "finished")[0]["time"] <= events(fourth, "started")[0]["time"]
+    assert not events(third, "started")
+
+
+def test_kill_ends_the_process_at_once(service, tiny, until):
+    run = service.start(tiny({"training.steps": 10_000_000}))
+    until(lambda: run.status().step > 0)
+    pid = run.status().pid
+    service.kill(run)
+    until(lambda: not psutil.pid_exists(pid))
+    assert run.status().state == "stopped"
+    assert "Ended by hand" in run.status().message
+    with pytest.raises(RunError, match="no process on this machine"):
+        service.kill(run)
+    with pytest.raises(RunError, match="can't be paused: it is stopped"):
+        service.pause(run)
+
+
+@pytest.mark.fault
+def test_a_waiting_worker_that_was_killed_is_replaced(service, tiny, until):
+    service.warm()
+    doomed = service._waiting.identity
+    os.kill(doomed.pid, signal.SIGKILL)
+    until(lambda: not doomed.is_alive())
+    run = service.start(tiny())
+    assert service.wait(run, 90) == "done"
+
+
+@pytest.mark.fault
+def test_a_worker_that_dies_before_it_begins_leaves_a_sentence(service, tiny, until):
+    run = service.start(tiny())
+    os.kill(run.status().pid, signal.SIGKILL)  # the run is its worker's from the start, which still imports torch
+    assert service.wait(run, 30) in ("failed", "interrupted")
+    final = until(lambda: run.status() if run.status().state == "failed" else None)
+    assert "ended before it began (exit code -9)" in final.message
+
+
+class Pairs(nn.Module):
+    """The smallest language model: each token's row says what follows it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(256, 256)
+
+    def forward(self, ids):
+        return self.table(ids)
+
+
+def test_a_live_module_is_trained_in_this_process(service, tiny):
+    module = Pairs()
+    before = module.table.weight.detach().clone()
+    run = service.start(tiny({"hardware.backend": "kernel"}), module=module)
+    assert service.wait(run, 60) == "done"
+    assert run.status().pid == os.getpid()
+    assert not module.table.weight.equal(before)
+    assert len(read_records(run.metrics_file)) == 20
+
+
+def test_a_relative_text_is_found_from_any_folder(service, tiny, text_file, monkeypatch, tmp_path):
+    monkeypatch.chdir(text_file.parent)
+    run = service.start(tiny({"data.source": text_file.name, "hardware.backend": "kernel"}))
+    assert run.spec.data.source == str(text_file)
+    assert service.wait(run, 60) == "done"
