@@ -233,9 +233,7 @@ class Follower:
                 found = os.fstat(file.fileno())
                 file.seek(max(0, self._offset - len(self._tail)))
                 restarted = self._offset > 0 and (
-                    found.st_ino != self._file_id
-                    or found.st_size < self._offset
-                    or file.read(len(self._tail)) != self._tail
+                    found.st_ino != self._file_id or file.read(len(self._tail)) != self._tail
                 )
                 self._file_id = found.st_ino
                 if restarted:

@@ -267,7 +267,8 @@ def _shown(value: Any) -> str:
     if isinstance(value, str):
         return repr(value if len(value) < 60 else value[:57] + "...")
     try:
-        return reprlib.repr(value)
+        text = reprlib.repr(value)  # looks at a few entries only
+        return text if len(text) < 60 else text[:57] + "..."
     except ValueError:
         return "a number that is too long to show"
 
@@ -293,7 +294,7 @@ def _explain(model: type[RunSpec], detail: ErrorDetails) -> list[tuple[str, str]
         reason = f"must be {words} {context[key]}, not {shown}."
     elif kind == "literal_error":
         expected = str(context["expected"]).replace("'", "")
-        near = difflib.get_close_matches(str(value), expected.replace(" or ", ", ").split(", "), n=1)
+        near = difflib.get_close_matches(shown.strip("'"), expected.replace(" or ", ", ").split(", "), n=1)
         reason = f"must be {expected}, not {shown}." + (f" Did you mean {near[0]}?" if near else "")
     elif kind in SENTENCES:
         reason = f"{SENTENCES[kind]}, not {_kind(value) if kind.endswith('_type') else shown}."

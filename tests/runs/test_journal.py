@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -41,6 +42,8 @@ def test_a_journal_from_start_to_end(run):
 
 
 def test_every_line_of_concurrent_producers_is_written_exactly_once_and_events_in_order(run):
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)  # threads take turns as often as they can
     journal = open_journal(run, interval=0.001)
 
     def produce(producer: int) -> None:
@@ -54,6 +57,7 @@ def test_every_line_of_concurrent_producers_is_written_exactly_once_and_events_i
         thread.start()
     for thread in threads:
         thread.join()
+    sys.setswitchinterval(before)
     journal.close()
     written = [(record["producer"], record["step"]) for record in read_records(run.metrics_file)]
     assert sorted(written) == [(producer, step) for producer in range(4) for step in range(500)]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -199,6 +200,7 @@ def test_two_specs_share_nothing():
 words = [*RunSpec.model_fields, "schema", "steps", "config", "off", "3e-4", "0x_", "2020-13-45", "1" * 5000, "é", "😀"]
 tags = ["!!int ''", "!!bool x", "!!timestamp x", "!!python/object:os.system x", "&a", "*a", "<<", "|", ">", "---\n"]
 signs = [": ", "\n", "\n  ", "- ", "{", "}", "[", "]", ", ", "? ", "#", "%", "@", "'", '"', "\t", "\x00", "\x85"]
+BOMB = "\nmodel: {preset: *f}"  # 59,049 values in a few words
 yaml_like = st.lists(st.sampled_from(words + tags + signs) | texts, max_size=25).map("".join)
 
 
@@ -209,7 +211,10 @@ yaml_like = st.lists(st.sampled_from(words + tags + signs) | texts, max_size=25)
 @example("{" * 600)
 @example("training: {steps: 0x" + "f" * 6000 + "}")
 @example("schema: 0x" + "f" * 6000)
-@example("a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(f"b{i}: &b{i} [*a,*a]\n" for i in range(3)) + "training: *b2")
+@example("model: {preset: 0x" + "f" * 6000 + "}")
+@example("0x" + "f" * 6000 + ": 1")
+@example("training: {0x" + "f" * 6000 + ": 1}")
+@example("\n".join(["a: &a [x]", *(f"{n}: &{n} [{', '.join([f'*{m}'] * 9)}]" for m, n in pairwise("abcdef"))]) + BOMB)
 def test_garbage_raises_nothing_but_spec_errors(text):
     try:
         spec = RunSpec.from_yaml(text)
