@@ -2,7 +2,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tb_widgets.data.sources import read_text
@@ -33,6 +33,7 @@ def test_byte_and_bpe_give_back_every_text(text):
 
 @settings(max_examples=100, deadline=None)
 @given(text=st.text(min_size=1), other=st.text())
+@example(text="ab", other="Å")  # above every known code point
 def test_char_gives_back_what_it_knows_and_marks_the_rest(text, other):
     tokenizer = train_tokenizer(TokenizerSpec(kind="char"), text)
     assert tokenizer.vocab_size == len(set(text)) + 1

@@ -96,6 +96,11 @@ def test_logits_are_found_in_whatever_forward_returns(export, result):
     assert export.build(code(result=result)).logits(torch.zeros(2, 5, dtype=torch.int64)).shape == (2, 5, 50)
 
 
+def test_a_documented_name_wins_over_a_class_that_stands_apart(export):
+    for text in (code("Model") + PARTS.replace("Block", "Spare"), PARTS.replace("Block", "Spare") + code("Model")):
+        assert type(export.build(text).module).__name__ == "Model"
+
+
 def test_build_model_settles_every_doubt(export):
     text = code("Model") + code("CustomTransformer") + "\ndef build_model():\n    return Model()\n"
     assert type(export.build(text).module).__name__ == "Model"
