@@ -15,6 +15,12 @@ from tb_widgets.runs.journal import read_records
 from tb_widgets.service.service import TrainingService
 from tb_widgets.spec import RunSpec
 
+CANARIES = {
+    "HF_TOKEN": "canary0001",
+    "WANDB_API_KEY": "canary0002",
+    "AWS_SECRET_ACCESS_KEY": "canary0003",
+    "PROXY_WITH_LOGIN": "http://me:canary0004@proxy.example:3128",
+}
 SPEED = ("time", "tokens_per_second")  # what two runs of the same spec may differ in
 
 
@@ -36,11 +42,17 @@ def service(tmp_path: Path) -> Iterator[TrainingService]:
     end_all(training)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def endless(tmp_path_factory: pytest.TempPathFactory, tiny: Callable[..., RunSpec], until: Callable[..., Any]) -> Any:
-    """A service and a run of its that trains until the module's tests are over; each test leaves it training."""
+    """A service and a run of its that trains until the tests are over; each test leaves it training.
+
+    Whoever started it had secrets in the environment.
+    """
     training = TrainingService(tmp_path_factory.mktemp("endless"))
-    run = training.start(tiny({"training.steps": 10_000_000, "evaluation.every": 1000, "checkpoints.every": 1000}))
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in CANARIES.items():
+            patch.setenv(name, value)
+        run = training.start(tiny({"training.steps": 10_000_000, "evaluation.every": 500, "checkpoints.every": 500}))
     until(lambda: run.status().step > 0)
     yield training, run
     end_all(training)

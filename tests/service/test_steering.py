@@ -39,7 +39,7 @@ def test_save_now_writes_a_checkpoint_between_the_regular_ones(endless, until):
     seen = len(events(run, "checkpoint"))
     service.save_now(run)
     until(lambda: not run.control.is_requested("save-now"))
-    new = until(lambda: [e for e in events(run, "checkpoint")[seen:] if e["step"] % 1000])
+    new = until(lambda: [e for e in events(run, "checkpoint")[seen:] if e["step"] % 500])
     path = run.checkpoints_folder / f"step-{new[0]['step']:08d}"
     until(lambda: path.exists() and verify(path) is None)
 

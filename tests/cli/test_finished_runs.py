@@ -1,0 +1,106 @@
+"""Commands that look at a finished run."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from .conftest import begin, command, finish
+
+
+def test_train_ends_with_one_line_for_machines(trained):
+    runs, said = trained
+    assert said.code == 0, said.err
+    facts = said.json
+    assert facts["state"] == "done"
+    assert facts["step"] == 20
+    assert Path(facts["path"]) == runs / facts["run_id"]
+    assert "-first-" in facts["run_id"]
+    assert facts["metrics"].keys() >= {"train/loss", "val/loss", "val/perplexity", "val/accuracy"}
+    assert "step 10 of 20" in said.err  # progress goes where it does not disturb
+
+
+def test_runs_lists_it_for_people_and_machines(trained):
+    runs, said = trained
+    table = command("runs", runs=runs)
+    assert table.code == 0
+    header, row = table.out.splitlines()
+    assert header.split() == ["run", "state", "step", "best", "model", "data", "age"]
+    assert row.split()[:3] == [said.json["run_id"], "done", "20/20"]
+    assert "squares.txt" in row
+    assert command("runs", "--json", "--runs-dir", runs).json[0]["run_id"] == said.json["run_id"]
+
+
+def test_a_folder_without_runs_is_no_error(tmp_path):
+    assert "There are no runs" in command("runs", runs=tmp_path).out
+    assert command("runs", "--json", runs=tmp_path / "nowhere").json == []
+
+
+def test_show_tells_figures_checkpoints_and_curve(trained):
+    runs, said = trained
+    shown = command("show", "latest", runs=runs)
+    assert shown.code == 0
+    for words in (said.json["run_id"], "20 of 20", "validation", "checkpoint 20", "best", "Loss (nats per token)"):
+        assert words in shown.out
+    assert max(map(len, shown.out[shown.out.index("Loss (nats") :].splitlines())) < 80
+    facts = command("show", said.json["run_id"][-4:], "--json", runs=runs).json
+    assert [info["step"] for info in facts["checkpoints"]] == [10, 20]
+    assert facts["spec"]["training"]["steps"] == 20
+
+
+def test_following_a_run_that_has_ended_returns_at_once(trained):
+    runs, _ = trained
+    assert "Done: 20 steps" in command("show", "latest", "--follow", runs=runs).out
+
+
+def test_generate_writes_the_same_text_for_the_same_seed(trained):
+    runs, _ = trained
+    words = ("generate", "latest", "--checkpoint", "10", "--prompt", "7 times", "--length", "20", "--seed", "3")
+    processes = begin(*words, runs=runs), begin(*words, "--json", runs=runs)  # both at once: each loads the model
+    for_people, for_machines = map(finish, processes)
+    assert for_people.code == for_machines.code == 0, for_people.err
+    facts = for_machines.json
+    assert (facts["checkpoint"], facts["prompt"]) == (10, "7 times")
+    assert len(facts["text"]) > 0
+    assert for_people.out == f"7 times{facts['text']}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (["show", "nowhere"], "There is no run 'nowhere'"),
+        (["pause", "latest"], "can't be paused: it is done"),
+        (["stop", "latest"], "can't be stopped: it is done"),
+        (["resume", "latest"], "has done all its 20 steps"),
+        (["generate", "latest", "--checkpoint", "7"], "There are: 10, 20."),
+    ],
+)
+def test_what_can_not_be_done_is_one_sentence(trained, words, sentence):
+    said = command(*words, runs=trained[0])
+    assert said.code == 1
+    assert sentence in said.err
+    assert said.err.startswith("Error: ")
+    assert "Traceback" not in said.err
+    assert said.out == ""
+
+
+def test_demo_trains_draws_and_writes(tmp_path, text_file, tiny):
+    changes = [f"{field}={json.dumps(value)}" for field, value in DEMO.items()]
+    said = command("demo", "--data", text_file, *(word for item in changes for word in ("--set", item)), runs=tmp_path)
+    assert said.code == 0, said.err
+    for words in ("Loss (nats per token)", "● validation", "best checkpoint (step 20)", "Try next:", "tb-widgets app"):
+        assert words in said.out
+    drawn = [line for line in said.out.splitlines() if "┤" in line or "│" in line or "┴" in line]
+    assert len(drawn) == 13
+    assert all(len(line) < 80 for line in drawn)
+
+
+DEMO = {
+    "model.config": {"n_layer": 1, "n_head": 2, "n_embd": 16},
+    "tokenizer.kind": "byte",
+    "data.context_length": 16,
+    "training.steps": 20,
+    "evaluation.every": 10,
+}

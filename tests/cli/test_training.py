@@ -1,0 +1,146 @@
+"""Training from a terminal and from a script."""
+
+from __future__ import annotations
+
+import os
+import pty
+import re
+import sys
+import time
+
+import pytest
+
+from tb_widgets import TrainingService
+from tb_widgets.errors import RunError
+
+from .conftest import COMMAND, begin, command, finish
+
+LONG = ("--set", "training.steps=10000000", "--set", "evaluation.every=1000", "--set", "checkpoints.every=100000")
+
+
+@pytest.fixture
+def service(tmp_path):
+    """The runs of a test, as another process sees them; none outlives the test."""
+    training = TrainingService(tmp_path)
+    yield training
+    for run in training.active():
+        training.kill(run)
+
+
+def test_a_run_in_the_background_is_paused_resumed_and_stopped(tiny_file, tmp_path, service, until):
+    detached = command("train", tiny_file, *LONG, "--detach", "--json", runs=tmp_path)
+    assert detached.code == 0, detached.err
+    run = service.attach(detached.json["run_id"])
+    until(lambda: run.status().step > 0)
+    assert "pauses after its current step" in command("pause", "latest", runs=tmp_path).out
+    until(lambda: run.status().state == "paused")
+    assert command("resume", "latest", "--detach", runs=tmp_path).code == 0
+    until(lambda: run.status().state == "running")
+    refused = command("resume", "latest", runs=tmp_path)
+    assert (refused.code, refused.out) == (1, "")
+    assert "is already running" in refused.err
+    watching = begin("show", "latest", "--follow", "--json", runs=tmp_path)
+    assert "saves and stops" in command("stop", "latest", runs=tmp_path).out
+    watched = finish(watching)
+    assert watched.code == 0
+    assert watched.json["state"] == "stopped"
+    assert run.checkpoints()[-1].step == watched.json["step"] == run.status().step
+
+
+def test_without_a_terminal_it_says_a_line_for_each_evaluation(tiny_file, tmp_path):
+    said = command("train", tiny_file, "--set", "evaluation.every=5", runs=tmp_path)
+    assert said.code == 0, said.err
+    assert re.findall(r"^step (\d+) of 20: loss \d", said.out, re.MULTILINE) == ["5", "10", "15", "20"]
+    assert "Done: 20 steps" in said.out
+    assert "\x1b" not in said.out
+
+
+def test_runs_that_fail_say_why_and_exit_with_1(tiny_file, tmp_path):
+    short = tmp_path / "short.txt"
+    short.write_text("Too short.")
+    # Both at once: each starts a worker.
+    missing = begin("train", tiny_file, "--data", "nowhere.txt", "--json", runs=tmp_path)
+    shorter = begin("train", tiny_file, "--data", short, runs=tmp_path)
+    said = finish(missing)
+    assert said.code == 1
+    assert said.json["state"] == "failed"
+    assert "there is no file 'nowhere.txt'" in said.err
+    assert "Traceback" not in said.err
+    said = finish(shorter)
+    assert said.code == 1
+    assert "short.txt has 9 tokens, and one context needs 17" in said.err
+    assert "log.txt" in said.err
+
+
+class Terminal:
+    """A pseudo-terminal with a command in it."""
+
+    def __init__(self, *words: str, runs: str) -> None:
+        self.screen = ""
+        self.pid, self.end = pty.fork()
+        if self.pid == 0:
+            os.environ |= {"TB_RUNS_DIR": runs, "TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"}
+            os.execv(sys.executable, [*COMMAND, *words])
+        os.set_blocking(self.end, False)
+
+    def shows(self, pattern: str) -> bool:
+        """Read what is new, and tell whether the pattern has been on the screen."""
+        try:
+            while data := os.read(self.end, 65536):
+                self.screen += data.decode(errors="replace")
+        except OSError:  # nothing new, or the command has ended
+            pass
+        return re.search(pattern, self.plain) is not None
+
+    @property
+    def plain(self) -> str:
+        """Everything that was on the screen, without colours and cursor movements."""
+        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.screen)
+
+    def press_ctrl_c(self) -> None:
+        os.write(self.end, b"\x03")
+
+    def exit_code(self) -> int:
+        """Drain the terminal until the command has ended."""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            self.shows("")
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.shows("")
+                return os.waitstatus_to_exitcode(status)
+        raise AssertionError(f"still running:\n{self.plain[-2000:]}")
+
+
+def test_ctrl_c_in_a_terminal_saves_and_stops(tiny_file, tmp_path, service, until):
+    terminal = Terminal("train", str(tiny_file), *LONG, runs=str(tmp_path))
+    until(lambda: terminal.shows(r"step [\d,]{4,} of 10,000,000"))
+    until(lambda: terminal.shows(r"loss \d\.\d+ · validation \d\.\d+ · perplexity [\d.]+ · [\d,]+ tokens/s · \d+:\d\d"))
+    assert "left" in terminal.plain
+    assert "━" in terminal.plain
+    assert "\x1b[" in terminal.screen
+    terminal.press_ctrl_c()
+    assert terminal.exit_code() == 0
+    assert "Stopping: the run finishes its step and saves." in terminal.plain
+    assert "Stopped at step" in terminal.plain
+    assert "tb-widgets resume" in terminal.plain
+    run = service.attach("latest")
+    assert run.status().state == "stopped"
+    assert run.checkpoints()[-1].step == run.status().step
+
+
+def test_a_second_ctrl_c_leaves_the_run_at_work(tiny_file, tmp_path, service, until):
+    terminal = Terminal("train", str(tiny_file), *LONG, runs=str(tmp_path))
+    # A worker that has not begun to train can't stop yet, so there is time for the second one.
+    until(lambda: terminal.shows("queued"))
+    terminal.press_ctrl_c()
+    until(lambda: terminal.shows("Stopping:"))
+    terminal.press_ctrl_c()
+    assert terminal.exit_code() == 0
+    assert "goes on by itself" in terminal.plain
+    assert "tb-widgets show --follow" in terminal.plain
+    run = service.attach("latest")
+    until(lambda: run.status().step > 0)
+    assert run.status().state == "running"
+    with pytest.raises(RunError, match="already running"):
+        service.resume(run)
