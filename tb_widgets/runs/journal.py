@@ -50,6 +50,7 @@ class JournalWriter:
         # Numbered and queued under a lock of their own: events stand in the file in the order of their numbers, and
         # a producer that waits for room in the queue does not hold up the thread that makes it.
         self._events_lock = threading.Lock()
+        self._writing = threading.Lock()  # the thread and a flush take turns, so that lines keep their order
         self._wake = threading.Event()
         self._closing = False
         self._error: RunError | None = None
@@ -86,6 +87,18 @@ class JournalWriter:
                 write_status(self._status_file, self._status)
         if now:
             self._wake.set()
+
+    def flush(self) -> None:
+        """Write what was handed over so far, before something that counts on it, such as a checkpoint, is written.
+
+        Raises
+        ------
+        RunError
+            If something could not be written.
+        """
+        self._raise_error()
+        self._write()
+        self._raise_error()
 
     def close(self) -> None:
         """Write what is left and end the thread.
@@ -125,6 +138,10 @@ class JournalWriter:
             self._wake.clear()
 
     def _write(self) -> None:
+        with self._writing:
+            self._write_queued()
+
+    def _write_queued(self) -> None:
         lines: dict[str, list[str]] = {"metrics": [], "events": []}
         # What is there now and no more: a loop that is faster than this one would never let it come to the writing.
         for _ in range(self._queue.qsize()):

@@ -73,6 +73,15 @@ def test_a_full_queue_makes_the_loop_wait_and_drops_nothing(run):
     assert [record["step"] for record in read_records(run.metrics_file)] == list(range(300))
 
 
+def test_what_was_flushed_is_there_whatever_happens_next(run):
+    journal = open_journal(run, interval=600)
+    for step in range(100):
+        journal.metrics({"step": step})
+        journal.flush()
+        assert len(read_records(run.metrics_file)) == step + 1
+    journal.close()
+
+
 def test_a_loop_that_never_pauses_is_written_down_while_it_runs(run):
     journal = open_journal(run)
 
