@@ -97,7 +97,7 @@ def _voila(port: int, folder: Path, runs_dir: Path, source: str) -> tuple[list[s
     probe = "/voila/templates/lab/static/theme-light.css"
     if source == DASHBOARD:
         options = ["--port", str(port), "--no-browser", "--runs-dir", str(runs_dir)]
-        return [sys.executable, "-m", "tb_widgets.cli", "app", *options], probe
+        return [sys.executable, "-m", "tb_widgets", "app", *options], probe
     notebook = write_notebook(folder / "page.ipynb", source)
     return [sys.executable, "-c", _SERVE, str(port), str(runs_dir), str(notebook)], probe
 

@@ -56,10 +56,13 @@ function render({ model, el }) {
     clearTimeout(timer);
     timer = setTimeout(() => ask("tick"), document.hidden ? Math.max(4000, message.wait) : message.wait);
   };
+  // Voila drops its connection before the page is gone; asking then would be an error in the console.
+  const onLeave = () => { ended = true; setTimeout(() => { ended = false; if (!waiting) ask("tick"); }, 3000); };
   const onVisible = () => { if (!document.hidden && !waiting) { clearTimeout(timer); ask("tick"); } };
 
   model.on("msg:custom", onMessage);
   document.addEventListener("visibilitychange", onVisible);
+  addEventListener("beforeunload", onLeave);
   const watcher = setInterval(watch, 500);
   requestAnimationFrame(() => { dress(); ask("ready"); });
   return () => {
@@ -67,6 +70,7 @@ function render({ model, el }) {
     clearTimeout(timer);
     clearInterval(watcher);
     document.removeEventListener("visibilitychange", onVisible);
+    removeEventListener("beforeunload", onLeave);
     model.off("msg:custom", onMessage);
   };
 }

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
 import sys
+import threading
 from typing import Any
 
 import ipywidgets as widgets
@@ -26,12 +26,23 @@ class LiveFigure:
         self._drawn: list[tuple[list[float], list[float]]] = []
         self._log_scale = False
         self._there = False
+        self._import: threading.Thread | None = None
 
     def make(self) -> None:
-        """Make the figure, once."""
+        """Make the figure once Plotly is there; call it on every beat.
+
+        Importing Plotly takes a second or more, and a click must not wait for it: a thread does that, and touches
+        no widget.
+        """
         if self._figure is not None:
             return
-        if "google.colab" in sys.modules and importlib.util.find_spec("google.colab") is not None:
+        if self._import is None:
+            self._import = threading.Thread(target=_import_plotly, name="import-plotly", daemon=True)
+            self._import.start()
+            return
+        if self._import.is_alive():
+            return
+        if "google.colab" in sys.modules:
             from google.colab import output  # type: ignore[import-not-found]
 
             output.enable_custom_widget_manager()
@@ -72,3 +83,10 @@ class LiveFigure:
             with self._figure.batch_update():
                 self._figure.layout.yaxis.type = kind
                 self._figure.layout.yaxis2.type = kind
+
+
+def _import_plotly() -> None:
+    import plotly.graph_objects
+
+    # Submodules are loaded when they are first used, and the widget is the heavy one.
+    _ = plotly.graph_objects.FigureWidget
