@@ -11,7 +11,7 @@ from tb_widgets.engine.state import Snapshot
 from tb_widgets.errors import RunError, TbError
 from tb_widgets.runs import CheckpointInfo, RunDirectory
 from tb_widgets.runs.checkpoints import MANIFEST, list_checkpoints, retain, verify, write_checkpoint
-from tb_widgets.runs.durable import explain_os_error
+from tb_widgets.runs.durable import explain_os_error, sync_file
 from tb_widgets.runs.journal import JournalWriter
 from tb_widgets.spec import CheckpointSpec
 
@@ -71,6 +71,10 @@ class CheckpointSaver:
 
     def _write(self, step: int, snapshot: Snapshot) -> None:
         rules, folder = self._rules, self._run.checkpoints_folder
+        # A resume goes on after the checkpoint's step: the lines up to it must be on the disk before it counts.
+        self._journal.flush()
+        if self._run.metrics_file.exists():
+            sync_file(self._run.metrics_file)
         written = write_checkpoint(folder, step, snapshot.parts(), snapshot.meta)
         verify(written.path)
         retain(folder, keep_last=rules.keep_last, keep_best=rules.keep_best, monitor=rules.monitor, mode=rules.mode)

@@ -16,7 +16,7 @@ KEYS = ("train/loss", "val/loss", "val/perplexity", "val/accuracy", "lr")
 PLOTS = (
     "Loss (nats per token)",
     "Perplexity (validation)",
-    "Accuracy (share of next tokens)",
+    "Accuracy (next tokens)",
     "Learning rate (per step)",
 )
 

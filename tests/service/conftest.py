@@ -42,18 +42,28 @@ def service(tmp_path: Path) -> Iterator[TrainingService]:
     end_all(training)
 
 
-@pytest.fixture(scope="session")
-def endless(tmp_path_factory: pytest.TempPathFactory, tiny: Callable[..., RunSpec], until: Callable[..., Any]) -> Any:
-    """A service and a run of its that trains until the tests are over; each test leaves it training.
+@pytest.fixture
+def endless(waiting: Any, until: Callable[..., Any]) -> Any:
+    """A service and a run of its that trains for as long as the test takes, and is then put to rest for the next."""
+    training, run = waiting
+    training.resume(run)
+    until(lambda: run.status().state == "running")
+    yield training, run
+    training.pause(run)
+    until(lambda: run.status().state == "paused")
 
-    Whoever started it had secrets in the environment.
-    """
+
+@pytest.fixture(scope="session")
+def waiting(tmp_path_factory: pytest.TempPathFactory, tiny: Callable[..., RunSpec], until: Callable[..., Any]) -> Any:
+    """A paused run with one checkpoint, started from a process that had secrets in its environment."""
     training = TrainingService(tmp_path_factory.mktemp("endless"))
     with pytest.MonkeyPatch.context() as patch:
         for name, value in CANARIES.items():
             patch.setenv(name, value)
         run = training.start(tiny({"training.steps": 10_000_000, "evaluation.every": 500, "checkpoints.every": 500}))
-    until(lambda: run.status().step > 0)
+    until(run.checkpoints)
+    training.pause(run)
+    until(lambda: run.status().state == "paused")
     yield training, run
     end_all(training)
 

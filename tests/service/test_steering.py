@@ -1,4 +1,4 @@
-"""Pausing, saving, refusing, attaching: one run that trains on while its tests steer it."""
+"""Pausing, saving, refusing, attaching: one run that all these tests steer."""
 
 from __future__ import annotations
 

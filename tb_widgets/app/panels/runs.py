@@ -106,7 +106,12 @@ class RunDetailsPanel:
             ("Perplexity", words.figure(metrics.get("val/perplexity"))),
             ("Accuracy", words.percent(metrics.get("val/accuracy"))),
             ("Trained for", words.duration(status.elapsed)),
-            ("On", f"{status.device}, {status.threads} threads" if status.threads else status.device or "–"),
+            (
+                "On",
+                f"{status.device}, {status.threads} thread{'s' * (status.threads != 1)}"
+                if status.threads
+                else status.device or "–",
+            ),
         ]
         problem = words.note(status.message, "bad", detail=status.hint) if status.message else ""
         self._facts.value = words.facts(pairs) + problem
