@@ -66,6 +66,7 @@ class Dashboard:
         self.watch = Watch()
         self.generation: Generation | None = None
         self.has_page = False
+        self._is_warm = False
         self.figure_is_there = False
         self.asked = ""
         self._asked_at_state = ""
@@ -297,7 +298,7 @@ class Dashboard:
             status = self.watch.status
             writing = self.generation is not None and not self.generation.finished.is_set()
             active = status is not None and status.is_active
-            if not active and not self.has_page_warmed and self._beats > 1:
+            if not active and not self._is_warm and self._beats > 1:
                 self._warm()
             return BUSY if active or writing or not self.figure_is_there else IDLE
 
@@ -311,10 +312,8 @@ class Dashboard:
             if working:
                 self.watch.attach(working[0])
 
-    has_page_warmed = False
-
     def _warm(self) -> None:
-        self.has_page_warmed = True
+        self._is_warm = True
         try:
             self.service.warm()
         except TbError as error:
@@ -327,7 +326,7 @@ class Dashboard:
 
     def _ask(self, what: str) -> None:
         """Remember what was asked for until the run's state answers."""
-        self.has_page_warmed = False
+        self._is_warm = False
         self.asked = what
         self._asked_at_state = self.watch.status.state if self.watch.status else ""
         self.watch.refresh()

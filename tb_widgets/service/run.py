@@ -11,7 +11,7 @@ from tb_widgets.runs import CheckpointInfo, RunDirectory, State, Status, default
 from tb_widgets.runs import list_runs as list_entries
 from tb_widgets.runs.checkpoints import pin
 from tb_widgets.runs.journal import Record, read_records
-from tb_widgets.service.service import TrainingService
+from tb_widgets.service.service import LIVE, TrainingService
 from tb_widgets.spec import RunSpec
 from tb_widgets.spec import preset as preset_spec
 
@@ -203,9 +203,15 @@ class Run:
         """Let the run wait after its current step."""
         self._service.pause(self.directory)
 
-    def resume(self) -> None:
-        """Go on: after a pause at once, after an end from the newest checkpoint."""
-        self._service.resume(self.directory)
+    def resume(self, *, module: nn.Module | None = None) -> None:
+        """Go on: after a pause at once, after an end from the newest checkpoint.
+
+        Parameters
+        ----------
+        module
+            Needed for a run that trained a live ``nn.Module``: one of the same shape.
+        """
+        self._service.resume(self.directory, module=module)
 
     def stop(self) -> None:
         """Let the run finish its step, save, and leave."""
@@ -316,7 +322,7 @@ def train(
         values["model.source"] = str(model)
     elif model is not None:
         live = model
-        values |= {"hardware.backend": "kernel", "model.source": f"live:{type(model).__name__}"}
+        values |= {"hardware.backend": "kernel", "model.source": f"{LIVE}{type(model).__name__}"}
     service = TrainingService(runs_dir)
     run = Run(service.start(base.with_values(values), module=live).path)
     if wait:

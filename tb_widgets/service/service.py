@@ -24,6 +24,7 @@ from tb_widgets.spec import RunSpec
 if TYPE_CHECKING:
     from torch import nn
 
+LIVE = "live:"  # what a spec names as the source of a model that lives in a notebook
 LOOK_EVERY = 0.2  # seconds between two looks at a run that somebody waits for
 LET_GO_WITHIN = 3.0  # seconds
 
@@ -99,13 +100,18 @@ class TrainingService:
                 self._launch(run, module)
         return run
 
-    def resume(self, run: RunDirectory) -> None:
+    def resume(self, run: RunDirectory, *, module: nn.Module | None = None) -> None:
         """Go on with a run that is paused, or with one that ended before its last step, from its newest checkpoint.
+
+        Parameters
+        ----------
+        module
+            Needed for a run that trained a live ``nn.Module`` of a notebook: one of the same shape.
 
         Raises
         ------
         RunError
-            If the run is at work already, or has done all its steps.
+            If the run is at work already, has done all its steps, or trained a live module and none is given.
         """
         status = run.status()
         if status.state == "paused":
@@ -122,7 +128,12 @@ class TrainingService:
                 f"{run.id} is {status.state}, but another process still holds it.",
                 hint="Wait a moment for it to end, then resume again.",
             )
-        _ = run.spec  # a damaged or newer run.yaml is told now, not in a log
+        # A damaged or newer run.yaml is told now, not in a log.
+        if run.spec.model.source.startswith(LIVE) and module is None:
+            raise RunError(
+                f"{run.id} trained a live nn.Module, whose code is not in the run.",
+                hint="Resume it from Python: tb_widgets.Run(id).resume(module=my_model), with one of the same shape.",
+            )
         with self._lock:
             run.control.clear()
             me = ProcessIdentity.current()
@@ -138,7 +149,7 @@ class TrainingService:
                 heartbeat=time.time(),
             )
             write_status(run.status_file, queued)
-            self._launch(run, None)
+            self._launch(run, module)
 
     def _launch(self, run: RunDirectory, module: nn.Module | None) -> None:
         if module is not None or run.spec.hardware.backend == "kernel":
