@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import time
@@ -87,10 +88,10 @@ def _train_locked(run: RunDirectory, module: nn.Module | None) -> State:
     try:
         end = {"state": _prepare_and_train(run, journal, module)}
     except TbError as error:
-        traceback.print_exc()
+        _print_traceback()
         end = {"state": "failed", "message": error.message, "hint": error.hint}
     except (MemoryError, torch.OutOfMemoryError) as error:
-        traceback.print_exc()
+        _print_traceback()
         reason = next(iter(str(error).splitlines()), "out of memory")
         end = {
             "state": "failed",
@@ -98,7 +99,7 @@ def _train_locked(run: RunDirectory, module: nn.Module | None) -> State:
             "hint": "Set a micro-batch (Advanced), a smaller batch, or a shorter context.",
         }
     except Exception as error:  # noqa: BLE001 - the run must say how it ended, whatever the model's code did
-        traceback.print_exc()
+        _print_traceback()
         reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         end = {"state": "failed", "message": reason, "hint": "The traceback is in the run's log."}
     state: State = end["state"]
@@ -107,6 +108,12 @@ def _train_locked(run: RunDirectory, module: nn.Module | None) -> State:
     journal.event({"done": "finished"}.get(state, state), step=journal.status.step, **details)
     journal.close()
     return state
+
+
+def _print_traceback() -> None:
+    """Print to the log, unless its disk is full: that must not keep the sentence from the status."""
+    with contextlib.suppress(OSError):
+        traceback.print_exc()
 
 
 def _prepare_and_train(run: RunDirectory, journal: JournalWriter, module: nn.Module | None) -> State:

@@ -18,6 +18,7 @@ from tb_widgets.runs.durable import explain_os_error, replace_text
 from tb_widgets.runs.status import Status, write_status
 
 Record = dict[str, Any]
+RESERVE = 16 * 1024  # bytes kept back on the disk, so that a full one can still be told in the status
 TAIL = 256  # bytes by which a follower knows its file again: a line or two, and each line holds the time
 
 
@@ -43,6 +44,7 @@ class JournalWriter:
     ) -> None:
         self._files = {"metrics": metrics_file, "events": events_file}
         self._status_file = status_file
+        self._reserve = status_file.with_name(".reserve")
         self._status = status
         self._interval = interval
         self._queue: queue.Queue[tuple[str, Record]] = queue.Queue(maxsize=20_000)
@@ -55,6 +57,8 @@ class JournalWriter:
         self._closing = False
         self._error: RunError | None = None
         self._next_event = last_event_number(events_file) + 1
+        with contextlib.suppress(OSError):  # the first write tells it better
+            self._reserve.write_bytes(b"\0" * RESERVE)
         self._write()
         self._raise_error()
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
@@ -111,6 +115,7 @@ class JournalWriter:
         self._closing = True
         self._wake.set()
         self._thread.join()
+        self._give_up_reserve()
         self._raise_error()
 
     def _put(self, kind: str, record: Record) -> None:
@@ -153,14 +158,25 @@ class JournalWriter:
         with self._lock:
             status = replace(self._status, heartbeat=round(time.time(), 3))
         try:
-            for kind, texts in lines.items():
-                if texts:
-                    append_text(self._files[kind], "".join(texts))
-            write_status(self._status_file, status)
+            self._write_files(lines, status)
         except RunError as error:
             self._error = error
+            self._give_up_reserve()
+            with contextlib.suppress(RunError):
+                self._write_files(lines, status)
         except (TypeError, ValueError) as error:
             self._error = RunError(f"{self._status_file}: {status!r} can't be written as JSON ({error}).")
+
+    def _write_files(self, lines: dict[str, list[str]], status: Status) -> None:
+        for kind, texts in lines.items():
+            if texts:
+                append_text(self._files[kind], "".join(texts))
+                texts.clear()
+        write_status(self._status_file, status)
+
+    def _give_up_reserve(self) -> None:
+        with contextlib.suppress(OSError):
+            self._reserve.unlink(missing_ok=True)
 
 
 def append_text(path: Path, text: str) -> None:

@@ -313,9 +313,10 @@ def _is_let_go(run: RunDirectory) -> bool:
 
 def _hand_over(run: RunDirectory, worker: WaitingWorker) -> None:
     """Make the run the worker's, before it is told: from then on we may go, and the run counts as alive."""
-    if worker.identity is not None:
-        _queue_for(run, worker.identity)
-    worker.train(run.path, lambda code, words: _tell_if_silent(run, code, words))
+    owner = worker.identity
+    if owner is not None:
+        _queue_for(run, owner)
+    worker.train(run.path, lambda code, words: _tell_if_silent(run, owner, code, words))
 
 
 def _queue_for(run: RunDirectory, owner: ProcessIdentity) -> None:
@@ -324,9 +325,11 @@ def _queue_for(run: RunDirectory, owner: ProcessIdentity) -> None:
     write_status(run.status_file, replace(queued, pid=owner.pid, process_started=owner.started, host=owner.host))
 
 
-def _tell_if_silent(run: RunDirectory, code: int, words: str) -> None:
+def _tell_if_silent(run: RunDirectory, owner: ProcessIdentity | None, code: int, words: str) -> None:
     """Write down why a worker left before it wrote anything itself."""
-    if code != 0 and read_status(run.status_file).state == "queued":
+    status = read_status(run.status_file)
+    # A worker whose run failed may leave when the run is queued again already, for the next worker.
+    if code != 0 and status.state == "queued" and (owner is None or status.pid == owner.pid):
         _fail(run, f"The training process ended before it began (exit code {code}). {words}".strip(), "")
 
 
