@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
+import math
+import re
+import shlex
 from typing import Any
 
 import traitlets
 
 from tb_widgets.data.describe import DataSummary, describe_data
-from tb_widgets.errors import SpecError, TbError
+from tb_widgets.errors import DataError, ModelError, SpecError, TbError
 from tb_widgets.models.describe import ModelSummary, describe
 from tb_widgets.spec import PRESETS, FieldCard, RunSpec, read_value
+from tb_widgets.spec import preset as preset_spec
 
 CARDS: dict[str, FieldCard] = {card.path: card for card in RunSpec.field_cards()}
+THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?")  # 10,000, but not 0,003
+LONGEST_REASON = 400  # characters; a path may have thousands
 
 
 class Draft(traitlets.HasTraits):
@@ -47,11 +54,17 @@ class Draft(traitlets.HasTraits):
         return [f"{CARDS[path].title if path in CARDS else path}: {reason}" for path, reason in self.errors.items()]
 
     def use_preset(self, name: str) -> None:
-        """Start again from a preset; the model's source and the text stay as they were chosen."""
+        """Start again from a preset; the model's source and the text stay as they were chosen.
+
+        Raises
+        ------
+        SpecError
+            If there is no preset of that name.
+        """
         kept: dict[str, Any] = {
             path: self.values[path] for path in ("model.source", "data.source", "name") if path in self.values
         }
-        spec = PRESETS[name].spec()
+        spec = preset_spec(name)
         self.preset = name
         self.load(spec, keep=kept)
 
@@ -112,16 +125,21 @@ class Draft(traitlets.HasTraits):
     def _look(self, spec: RunSpec) -> dict[str, str]:
         errors = {}
         try:
+            if not spec.data.source:
+                raise DataError("type the path of a text file.")
             self.data = describe_data(spec.data, spec.tokenizer)
-        except TbError as error:
+        except (TbError, *ODD_PATH) as error:
             self.data = None
-            errors["data.source"] = str(error)
+            errors["data.source"] = _reason(error, "data.source")
         try:
+            if not spec.model.source:
+                raise ModelError("type the path of a model.py, or of the folder that holds it.")
             vocab_size = {"byte": 256}.get(spec.tokenizer.kind, spec.tokenizer.vocab_size)
             self.model = describe(spec.model, vocab_size=vocab_size, context_length=spec.data.context_length)
-        except TbError as error:
+        except (TbError, *ODD_PATH) as error:
             self.model = None
-            errors["model.config" if spec.model.source.startswith("zoo:") else "model.source"] = str(error)
+            path = "model.config" if spec.model.source.startswith("zoo:") else "model.source"
+            errors[path] = _reason(error, "model.source", "model.config")
         else:
             errors |= self._misfits(spec, self.model)
         return errors
@@ -154,8 +172,40 @@ class Draft(traitlets.HasTraits):
         base = PRESETS[self.preset].spec() if self.preset in PRESETS else RunSpec()
         words = ["tb-widgets", "train"] + (["--preset", self.preset] if self.preset in PRESETS else [])
         for path, (mine, _) in self.spec.differences(base).items():
-            words += ["--set", f"'{path}={mine}'" if isinstance(mine, (list, dict, str)) else f"{path}={mine}"]
-        return " ".join(words)
+            words += ["--set", f"{path}={_typed(mine)}"]
+        return shlex.join(words)
+
+
+# What a path raises that no file system can hold: too long, or the home folder of nobody.
+ODD_PATH = (OSError, RuntimeError, ValueError)
+
+
+def _reason(error: Exception, *paths: str) -> str:
+    """Return why a field is refused, without the field's name, which stands beside it."""
+    text = str(error) if isinstance(error, TbError) else f"This path can't be read: {error}"
+    for path in paths:
+        text = text.removeprefix(f"{path}: ")
+    return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]} …"
+
+
+def _typed(value: Any) -> str:
+    """Return a value as YAML that is read back as exactly that value: plain where plain will do."""
+    if isinstance(value, str) and value and _reads_as(value, value):
+        return value
+    if isinstance(value, dict):
+        plain = "{" + ", ".join(f"{key}: {entry}" for key, entry in value.items()) + "}"
+        if _reads_as(plain, value):
+            return plain
+    text = json.dumps(value, ensure_ascii=False)
+    return text if _reads_as(text, value) else json.dumps(value)
+
+
+def _reads_as(text: str, value: Any) -> bool:
+    # Compared as JSON, for 1 == True == 1.0 in Python.
+    try:
+        return json.dumps(read_value(text)) == json.dumps(value)
+    except (TypeError, ValueError):
+        return False
 
 
 def read_entry(card: FieldCard, text: str) -> Any:
@@ -166,9 +216,26 @@ def read_entry(card: FieldCard, text: str) -> Any:
     if text == "":
         return {} if card.kind == "mapping" else None if card.optional else ""
     if card.kind in ("int", "float"):
-        value = read_value(text.replace(" ", "").replace(",", ""))
-        return int(value) if card.kind == "int" and isinstance(value, float) and value.is_integer() else value
+        return _read_number(text, whole=card.kind == "int")
     return read_value(text) if card.kind == "mapping" else text
+
+
+def _read_number(text: str, *, whole: bool) -> int | float | str:
+    """Read a number as people write it, not as YAML does (010 is ten); what is none stays a text."""
+    compact = "".join(text.split())
+    if THOUSANDS.fullmatch(compact):
+        compact = compact.replace(",", "")
+    try:
+        return int(compact)
+    except ValueError:
+        pass
+    try:
+        value = float(compact)
+    except ValueError:
+        return text
+    if not math.isfinite(value):
+        return text
+    return int(value) if whole and value.is_integer() else value
 
 
 def show(card: FieldCard, value: Any) -> str:
@@ -178,5 +245,8 @@ def show(card: FieldCard, value: Any) -> str:
     if card.kind == "list" and isinstance(value, list):
         return "\n".join(str(entry) for entry in value)
     if card.kind == "mapping" and isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {entry}" for key, entry in value.items()) + "}" if value else ""
-    return f"{value:g}" if isinstance(value, float) else str(value)
+        return _typed(value) if value else ""
+    if isinstance(value, float):
+        rough = f"{value:g}"
+        return rough if float(rough) == value else repr(value)
+    return str(value)
