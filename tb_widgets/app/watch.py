@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from tb_widgets.errors import TbError
@@ -9,6 +10,13 @@ from tb_widgets.runs import CheckpointInfo, RunDirectory, Status
 from tb_widgets.runs.curve import Curves
 from tb_widgets.runs.journal import Follower
 from tb_widgets.service.figure import KEYS
+
+KEPT = 50  # warnings; a page shows the last few, and a run may warn for days
+GONE = Status(
+    state="interrupted",
+    message="The folder of this run is gone: it was moved or deleted.",
+    hint="What was read before is still shown. Open another run, or put the folder back.",
+)
 
 
 class Watch:
@@ -51,6 +59,9 @@ class Watch:
         """Read what is new."""
         if self.run is None:
             return
+        if not self.run.path.is_dir():
+            self._say_gone()
+            return
         status = self.run.status()
         news = self._metrics.read()
         if news.restarted:
@@ -59,9 +70,9 @@ class Watch:
         if news.records and self.curves.extend(news.records):
             self.curves_version += 1
         samples = self._samples.read()
-        self.samples = ([] if samples.restarted else self.samples)[-4:] + samples.records[-4:]
+        self.samples = ([*([] if samples.restarted else self.samples), *filter(_is_sample, samples.records)])[-4:]
         events = self._events.read().records
-        self.warnings += [event["message"] for event in events if event.get("kind") == "warning"]
+        self._warn(*(str(event.get("message", "")) for event in events if event.get("kind") == "warning"))
         if any(event.get("kind") == "checkpoint" for event in events):
             self.refresh_checkpoints()
         changed = bool(events or samples.records or news.restarted) or status != self.status
@@ -75,17 +86,29 @@ class Watch:
             self.checkpoints = self.run.checkpoints() if self.run else []
         except TbError as error:
             self.checkpoints = []
-            self.warnings.append(str(error))
+            self._warn(str(error))
         self.version += 1
 
+    def _warn(self, *messages: str) -> None:
+        new = [message for message in messages if message not in self.warnings[-1:]]
+        self.warnings = [*self.warnings, *new][-KEPT:]
+
+    def _say_gone(self) -> None:
+        before = self.status or Status()
+        gone = replace(before, state=GONE.state, message=GONE.message, hint=GONE.hint, eta=None, tokens_per_second=None)
+        if gone != self.status:
+            self.status = gone
+            self.version += 1
+
     def _read_log(self) -> bool:
-        if self.run is None or not self.run.log_file.exists():
-            return False
-        size = self.run.log_file.stat().st_size
-        if size == self._log_size:
-            return False
+        try:
+            size = self.run.log_file.stat().st_size if self.run is not None else self._log_size
+            if size == self._log_size:
+                return False
+            self.log = self.run.log_tail(40, limit=16 * 1024) if self.run is not None else []
+        except OSError:
+            return False  # not there yet, or not for us to read; the log is no reason to stop watching
         self._log_size = size
-        self.log = self.run.log_tail(40, limit=16 * 1024)
         return True
 
     def set_smoothing(self, smoothing: float) -> None:
@@ -93,3 +116,8 @@ class Watch:
         self.smoothing = smoothing
         self.curves.set_smoothing(smoothing)
         self.curves_version += 1
+
+
+def _is_sample(record: dict[str, Any]) -> bool:
+    texts = isinstance(record.get("prompt"), str) and isinstance(record.get("text"), str)
+    return texts and isinstance(record.get("step"), int)

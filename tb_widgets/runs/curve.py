@@ -135,11 +135,11 @@ class Curves:
         curves = list(self._curves.items())
         for record in records:
             step = record.get("step")
-            if step is None:
+            if not isinstance(step, int | float):
                 continue
             for key, curve in curves:
                 value = record.get(key)
-                if value is not None:
+                if isinstance(value, int | float):  # a line of the journal may be damaged and still be JSON
                     curve.add(step, value)
                     changed.add(key)
         return changed

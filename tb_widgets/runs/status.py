@@ -23,6 +23,12 @@ def _without_nothing(metrics: Any) -> Any:
     return {k: v for k, v in metrics.items() if v is not None} if isinstance(metrics, dict) else metrics
 
 
+def _whole_best(best: Any) -> Any:
+    """Leave out a best checkpoint that does not say its step, or whose figure is none."""
+    whole = isinstance(best, dict) and isinstance(best.get("step"), int)
+    return best if whole and isinstance(best.get("value", 0.0), int | float) else None
+
+
 @dataclass(frozen=True)
 class Status:
     """The content of ``status.json``: one small snapshot, replaced whole.
@@ -53,7 +59,7 @@ class Status:
     device: str = ""
     threads: int | None = None
     metrics: Annotated[dict[str, float] | None, BeforeValidator(_without_nothing)] = None
-    best: dict[str, Any] | None = None
+    best: Annotated[dict[str, Any] | None, BeforeValidator(_whole_best)] = None
 
     @property
     def is_active(self) -> bool:

@@ -56,7 +56,7 @@ class RunsPanel:
     @staticmethod
     def _line(entry: RunEntry) -> dict[str, Any]:
         status = entry.status
-        best = status.best["value"] if status.best else None
+        best = status.best.get("value") if status.best else None
         cells: list[Any] = [
             f"{status.name or entry.run.id} · {entry.run.id[-4:]}",
             {"text": "", "chip": status.state, "tone": "is-on" if status.is_active else TONES[status.state]},
