@@ -28,6 +28,11 @@ def explain_os_error(error: OSError, path: Path, *, reading: bool = False) -> Ru
             f"{path} can't be written: {error.strerror}.",
             hint="Choose a runs folder that you may write to (--runs-dir, or TB_RUNS_DIR).",
         )
+    if error.errno in (errno.EEXIST, errno.ENOTDIR):
+        return RunError(
+            f"{path} is not a folder, or a file stands where one of its parents should be.",
+            hint="Choose another runs folder (--runs-dir, or TB_RUNS_DIR).",
+        )
     return RunError(f"{path}: {error.strerror or error}.")
 
 
