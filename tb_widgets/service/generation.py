@@ -98,6 +98,7 @@ class GenerationService:
                 self._current.finished.set()
             if self._process is not None:
                 self._process.kill()
+                self._process = None  # the next text needs another one, also while this one is still dying
 
     def close(self) -> None:
         """End the process."""
@@ -108,7 +109,8 @@ class GenerationService:
         for line in process.stdout:
             answer = json.loads(line)
             generation = self._current
-            if generation is None or generation.finished.is_set():
+            # What an older process still says must not land in the text of a newer one.
+            if process is not self._process or generation is None or generation.finished.is_set():
                 continue
             if "piece" in answer:
                 generation.state = "writing"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import tempfile
@@ -11,7 +12,7 @@ import traceback
 from collections import deque
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from tb_widgets.data.sources import is_built_in
 from tb_widgets.errors import RunError, ServiceError, TbError
@@ -47,10 +48,13 @@ class TrainingService:
     >>> service.pause(run)  # doctest: +SKIP
     """
 
+    # One for all services of this process: a notebook cell that is run again makes a new service each time.
+    _waiting: ClassVar[WaitingWorker | None] = None
+    _waiting_lock: ClassVar[threading.Lock] = threading.Lock()
+
     def __init__(self, runs_dir: str | Path | None = None) -> None:
         self.runs_dir = Path(runs_dir).expanduser().absolute() if runs_dir is not None else default_runs_dir()
         self._lock = threading.RLock()
-        self._waiting: WaitingWorker | None = None
         self._queue: deque[RunDirectory] = deque()
         self._queue_thread: threading.Thread | None = None
         self._current: RunDirectory | None = None
@@ -60,16 +64,15 @@ class TrainingService:
 
     def warm(self) -> None:
         """Start a worker that waits, so that the next start acts at once. Asking again does nothing."""
-        with self._lock:
+        with self._waiting_lock:
             if self._waiting is None or not self._waiting.is_alive:
-                self._waiting = WaitingWorker(self._worker_log)
+                TrainingService._waiting = WaitingWorker(self._worker_log)
 
     def close(self) -> None:
         """Send the waiting worker away. Runs go on."""
-        with self._lock:
-            if self._waiting is not None:
-                self._waiting.discard()
-                self._waiting = None
+        worker = self._take_waiting()
+        if worker is not None:
+            worker.discard()
 
     def start(self, spec: RunSpec, *, module: nn.Module | None = None, queue: bool = False) -> RunDirectory:
         """Start a run and return its directory at once.
@@ -156,13 +159,22 @@ class TrainingService:
             threading.Thread(target=_train_here, args=(run, module), name=f"train-{run.id}", daemon=True).start()
             self._current = run
             return
-        worker, self._waiting = self._waiting or WaitingWorker(self._worker_log), None
         try:
-            _hand_over(run, worker)
-        except ServiceError:
-            # The waiting worker was killed, by the system or by somebody: a fresh one can do the work.
-            _hand_over(run, WaitingWorker(self._worker_log))
+            try:
+                _hand_over(run, self._take_waiting() or WaitingWorker(self._worker_log))
+            except ServiceError:
+                # The waiting worker was killed, by the system or by somebody: a fresh one can do the work.
+                _hand_over(run, WaitingWorker(self._worker_log))
+        except ServiceError as error:
+            # Else it would wait for ever: it counts as queued by this process, which lives on.
+            _fail(run, error.message, error.hint)
+            raise
         self._current = run
+
+    def _take_waiting(self) -> WaitingWorker | None:
+        with self._waiting_lock:
+            worker, TrainingService._waiting = self._waiting, None
+            return worker
 
     # ---- steering ------------------------------------------------------------------------------------------------
 
@@ -278,7 +290,8 @@ class TrainingService:
                     try:
                         self._launch(run, None)
                     except TbError as error:
-                        _fail(run, error.message, error.hint)
+                        with contextlib.suppress(TbError):  # its folder may be gone, and the next one waits
+                            _fail(run, error.message, error.hint)
             time.sleep(LOOK_EVERY)
 
 
