@@ -9,10 +9,11 @@ import logging
 import os
 import threading
 from collections.abc import Callable
+from functools import wraps
 from html import escape
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import ipywidgets as widgets
 import psutil
@@ -36,6 +37,23 @@ PANELS = ("model", "data", "settings", "live", "runs", "playground")
 BUSY, IDLE = 500, 1500  # milliseconds between two beats, while something moves and while nothing does
 
 logger = logging.getLogger(__name__)
+
+
+Arguments = ParamSpec("Arguments")
+Returned = TypeVar("Returned")
+
+
+def _one_at_a_time(
+    method: Callable[Concatenate[Dashboard, Arguments], Returned],
+) -> Callable[Concatenate[Dashboard, Arguments], Returned]:
+    """Take the dashboard's lock: a cell may call while a beat is answered on another thread of the kernel."""
+
+    @wraps(method)
+    def locked(self: Dashboard, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Returned:
+        with self._lock:
+            return method(self, *args, **kwargs)
+
+    return locked
 
 
 class Dashboard:
@@ -70,6 +88,7 @@ class Dashboard:
         self.figure_is_there = False
         self.asked = ""
         self._asked_at_state = ""
+        self._failure = self._failure_note = ""
         self._lock = threading.RLock()
         self._beats = 0
         self._panels: dict[str, list[Panel]] = {}
@@ -82,6 +101,7 @@ class Dashboard:
 
     # ---- what buttons do, and scripts may ------------------------------------------------------------------------
 
+    @_one_at_a_time
     def start(self) -> RunDirectory:
         """Start a run with what the form holds; while another one is at work, the new one waits for its turn.
 
@@ -99,41 +119,53 @@ class Dashboard:
         self.show("train")
         return run
 
+    @_one_at_a_time
     def pause(self) -> None:
         """Pause the run in sight after its current step."""
         self.service.pause(self._run())
         self._ask("pause")
 
+    @_one_at_a_time
     def resume(self) -> None:
         """Go on with the run in sight: at once after a pause, else from its newest checkpoint."""
         self.service.resume(self._run())
         self._ask("resume")
 
+    @_one_at_a_time
     def stop(self) -> None:
         """Let the run in sight finish its step, save, and leave."""
         self.service.stop(self._run())
         self._ask("stop")
 
+    @_one_at_a_time
     def save_now(self) -> None:
         """Let the run in sight save a checkpoint after its current step."""
         self.service.save_now(self._run())
         self._say(words.note("A checkpoint is saved after the current step.", "on"))
 
+    @_one_at_a_time
     def open_run(self, name: str | Path) -> None:
         """Show another run, by id or path, whoever trains or trained it."""
-        self.watch.attach(self.service.attach(name))
+        run = self.service.attach(name)
+        if self.is_writing:
+            self.writer.stop()
+        self.watch.attach(run)
         self.generation = None
+        self.asked = ""  # it was asked of the other run
 
+    @_one_at_a_time
     def use_preset(self, name: str) -> None:
         """Fill the form from a preset; model source and text stay."""
         self.draft.use_preset(name)
 
+    @_one_at_a_time
     def use_settings_of_run(self) -> None:
         """Fill the form with the settings of the run in sight, for a new run."""
         self.draft.preset = ""
         self.draft.load(self._run().spec)
         self.show("train")
 
+    @_one_at_a_time
     def generate(
         self,
         prompt: str,
@@ -171,12 +203,22 @@ class Dashboard:
         )
         return self.generation
 
+    @_one_at_a_time
     def stop_writing(self) -> None:
         """Stop the text that is being written."""
         self.writer.stop()
 
+    @_one_at_a_time
     def show(self, step: str) -> None:
-        """Show a step: ``model``, ``data``, ``train`` or ``runs``."""
+        """Show a step: ``model``, ``data``, ``train`` or ``runs``.
+
+        Raises
+        ------
+        RunError
+            If there is no such step.
+        """
+        if step not in STEPS:
+            raise RunError(f"There is no step {step!r}.", hint=f"There are {', '.join(STEPS)}.")
         self._step = step
         if self._steps.selected != step:
             self._steps.selected = step
@@ -188,6 +230,11 @@ class Dashboard:
     def code(self) -> str:
         """Return Python and a terminal command that do what Start does."""
         return f"# Python\n{self.draft.code()}\n\n# Terminal\n{self.draft.command()}"
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether a checkpoint writes a text at this moment."""
+        return self.generation is not None and not self.generation.finished.is_set()
 
     def act(self, handler: Callable[[], Any]) -> None:
         """Run a click's handler: one at a time, its error shown in words, its traceback in the log.
@@ -205,7 +252,8 @@ class Dashboard:
                 logger.exception("a click failed")
                 text = f"Something in tb_widgets failed: {type(error).__name__}: {error}"
                 self._say(words.note(text, "bad", detail="The traceback is in the notebook server's log."))
-            self.refresh()
+            self._bring_up_to_date()
+            self._heartbeat.hurry()
 
     def refresh(self) -> None:
         """Read what is new and show it. The heartbeat calls this; so may a script."""
@@ -283,36 +331,50 @@ class Dashboard:
     def _on_beat(self, kind: str, figure: bool, hidden: bool) -> int:
         """Answer the page. Everything that moves on it moves in here."""
         with self._lock:
-            if kind == "ready":
-                self._greet()
+            first = kind == "ready" and not self.has_page
+            self.has_page = self.has_page or kind == "ready"
             self.figure_is_there = figure
             self._beats += 1
-            try:
-                self.refresh()
-            except TbError as error:
-                self._say(words.error_note(error))
-            except Exception:
-                # One beat that fails must not end the heartbeat; the page says so, and the next beat tries again.
-                logger.exception("a beat failed")
-                self._say(words.note("The page could not be brought up to date.", "bad", detail="Trying again."))
+            self._bring_up_to_date(self._open_what_works if first else None)
             status = self.watch.status
-            writing = self.generation is not None and not self.generation.finished.is_set()
             active = status is not None and status.is_active
             if not active and not self._is_warm and self._beats > 1:
                 self._warm()
-            return BUSY if active or writing or not self.figure_is_there else IDLE
+            return BUSY if active or self.is_writing or not self.figure_is_there else IDLE
 
-    def _greet(self) -> None:
-        """A page is there: now, and not before, processes may be started."""
-        first = not self.has_page
-        self.has_page = True
-        self.figure_is_there = False
-        if first and self.watch.run is None:
+    def _bring_up_to_date(self, before: Callable[[], None] | None = None) -> None:
+        """Refresh the page. One refresh that fails must not end the heartbeat: the page says so, the next tries again.
+
+        The log gets one traceback for a failure that lasts, and the page's message goes when it is over.
+        """
+        try:
+            if before is not None:
+                before()
+            self.refresh()
+        except Exception as error:
+            if repr(error) != self._failure:
+                logger.exception("the page could not be brought up to date")
+            self._failure = repr(error)
+            known = words.error_note(error) if isinstance(error, TbError) else ""
+            self._failure_note = known or words.note(
+                "The page could not be brought up to date.", "bad", detail=f"Trying again. {self._failure[:200]}"
+            )
+            if not self._message.value:
+                self._say(self._failure_note)
+        else:
+            if self._failure and self._message.value == self._failure_note:
+                self._say("")
+            self._failure = ""
+
+    def _open_what_works(self) -> None:
+        """Show the newest run that is at work, if no run is open yet."""
+        if self.watch.run is None:
             working = self.service.active()
             if working:
                 self.watch.attach(working[0])
 
     def _warm(self) -> None:
+        """Let a worker wait for the next start: now that a page is there, and not before."""
         self._is_warm = True
         try:
             self.service.warm()

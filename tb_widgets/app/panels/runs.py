@@ -10,6 +10,7 @@ from tb_widgets.app.parts import words
 from tb_widgets.app.parts.cards import button, card, row, show
 from tb_widgets.app.parts.choice_table import ChoiceTable
 from tb_widgets.app.registry import panel
+from tb_widgets.app.run_list import RunList
 from tb_widgets.runs import RunEntry
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class RunsPanel:
 
     def __init__(self, dashboard: Dashboard) -> None:
         self._dashboard = dashboard
+        self._runs = RunList(dashboard.service.runs_dir)
 
     def render(self) -> widgets.Widget:
         """Build the card."""
@@ -41,9 +43,10 @@ class RunsPanel:
             self._dashboard.act(lambda: self._dashboard.open_run(change["new"]))
 
     def refresh(self) -> None:
-        """List the runs anew, a small file each."""
+        """List the runs, read anew where they have changed."""
         dashboard = self._dashboard
-        entries = dashboard.service.runs()
+        self._runs.refresh()
+        entries = self._runs.entries
         self._heading.value = words.heading("Runs", str(dashboard.service.runs_dir))
         hidden = len(entries) - SHOWN
         about = "No runs yet. The first one appears here as soon as you press Start." if not entries else ""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
@@ -32,16 +33,24 @@ class RunBar:
 
     def __init__(self, dashboard: Dashboard) -> None:
         self._dashboard = dashboard
-        act = dashboard.act
         self._text = widgets.HTML()
-        self._start = button("Start", lambda: act(dashboard.start), "tbw-primary", "tbw-at-start")
-        self._resume = button("Resume", lambda: act(dashboard.resume), "tbw-at-resume")
-        self._pause = button("Pause", lambda: act(dashboard.pause), "tbw-at-pause")
-        self._stop = button("Stop and save", lambda: act(dashboard.stop), "tbw-at-stop")
-        self._save = button("Save now", lambda: act(dashboard.save_now), "tbw-at-save")
+        self._start = self._button("Start", dashboard.start, "tbw-primary", "tbw-at-start")
+        self._resume = self._button("Resume", dashboard.resume, "tbw-at-resume")
+        self._pause = self._button("Pause", dashboard.pause, "tbw-at-pause")
+        self._stop = self._button("Stop and save", dashboard.stop, "tbw-at-stop")
+        self._save = self._button("Save now", dashboard.save_now, "tbw-at-save")
         buttons = row([self._resume, self._pause, self._save, self._stop, self._start], "tbw-buttons")
         self.widget = widgets.Box([self._text, buttons])
         self.widget.add_class("tbw-bar")
+
+    def _button(self, label: str, do: Callable[[], Any], *classes: str) -> widgets.Button:
+        def press() -> None:
+            # The second click of a double click arrives when the first has been answered, and starts no second run.
+            if not made.disabled:
+                do()
+
+        made = button(label, lambda: self._dashboard.act(press), *classes)
+        return made
 
     def refresh(self) -> None:
         """Show the run in sight, or what Start would do."""
