@@ -75,17 +75,20 @@ def follow_run(training: TrainingService, run: RunDirectory, *, as_json: bool = 
     The first Ctrl-C asks the run to save and stop; a second one takes that back where it still can, and leaves.
     """
     screen = console(stderr=as_json)
-    asked = False
+    presses, asked = 0, False
     while True:
+        # Everything is inside: the second Ctrl-C may come while we answer the first.
         try:
+            if presses > 1:
+                status = _leave(run, screen)
+                break
+            if presses == 1 and not asked:
+                asked = True
+                _ask_to_stop(training, run, screen)
             status = watch(run, console=screen, curve=curve)
             break
         except KeyboardInterrupt:
-            if asked:
-                status = _leave(run, screen)
-                break
-            asked = True
-            _ask_to_stop(training, run, screen)
+            presses += 1
     if as_json:
         print_json(run_facts(run, status))
     elif not status.is_active:

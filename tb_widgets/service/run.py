@@ -239,6 +239,8 @@ class Run:
         ------
         RunError
             If the run failed or was cut off; the message says why.
+        TimeoutError
+            If it has not ended in time.
         """
         if show_progress:
             from tb_widgets.service.terminal import watch

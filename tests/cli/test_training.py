@@ -66,6 +66,8 @@ def test_runs_that_fail_say_why_and_exit_with_1(tiny_file, tmp_path):
     assert said.json["state"] == "failed"
     assert "there is no file 'nowhere.txt'" in said.err
     assert "Traceback" not in said.err
+    shown = command("show", said.json["run_id"], runs=tmp_path)
+    assert "there is no file 'nowhere.txt'" in shown.out.partition("log.txt:")[2]  # the end of its log
     said = finish(shorter)
     assert said.code == 1
     assert "short.txt has 9 tokens, and one context needs 17" in said.err

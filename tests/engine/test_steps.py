@@ -29,6 +29,13 @@ def test_the_same_seed_gives_the_same_run(tiny, train):
     assert weights_digest(other.checkpoints()[-1].path) != weights_digest(one.checkpoints()[-1].path)
 
 
+def test_another_seed_begins_with_other_weights(tiny, train):
+    # A learning rate this small is zero in the weights' own precision: they stay those of the beginning.
+    still = {"training.steps": 1, "training.learning_rate": 1e-60, "training.weight_decay": 0.0}
+    one, other = (train(tiny(still | {"training.seed": seed})).checkpoints()[-1].path for seed in (1, 2))
+    assert weights_digest(one) != weights_digest(other)
+
+
 def test_training_lowers_the_loss(tiny, train):
     found = losses(train(tiny({"training.steps": 150, "training.learning_rate": 1e-2})))
     assert found[0] == pytest.approx(5.55, abs=0.2)  # ln 256: it knows nothing

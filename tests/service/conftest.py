@@ -57,6 +57,7 @@ def endless(waiting: Any, until: Callable[..., Any]) -> Any:
 def waiting(tmp_path_factory: pytest.TempPathFactory, tiny: Callable[..., RunSpec], until: Callable[..., Any]) -> Any:
     """A paused run with one checkpoint, started from a process that had secrets in its environment."""
     training = TrainingService(tmp_path_factory.mktemp("endless"))
+    training.close()  # a worker that waits already would not have seen the secrets
     with pytest.MonkeyPatch.context() as patch:
         for name, value in CANARIES.items():
             patch.setenv(name, value)

@@ -49,7 +49,6 @@ def test_resume_repeats_the_uninterrupted_run_bit_for_bit(service, tiny, until, 
         until(lambda: run.status().state == "interrupted")
         assert "ended at step" in run.status().message
         assert "Resume" in run.status().hint
-        assert run.log_tail() == []  # it had nothing to say, and no time to say it
     reached = run.checkpoints()[-1].step
     assert 0 < reached < 400
 

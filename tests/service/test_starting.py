@@ -60,7 +60,9 @@ def test_a_waiting_worker_that_was_killed_is_replaced(service, tiny, until):
 @pytest.mark.fault
 def test_a_worker_that_dies_before_it_begins_leaves_a_sentence(service, tiny, until):
     run = service.start(tiny())
-    os.kill(run.status().pid, signal.SIGKILL)  # the run is its worker's from the start, which still imports torch
+    worker = run.status().pid  # the run is its worker's from the start, while that still imports torch
+    assert worker != os.getpid()
+    os.kill(worker, signal.SIGKILL)
     assert service.wait(run, 30) in ("failed", "interrupted")
     final = until(lambda: run.status() if run.status().state == "failed" else None)
     assert "ended before it began (exit code -9)" in final.message

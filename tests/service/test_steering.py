@@ -5,7 +5,7 @@ from __future__ import annotations
 import psutil
 import pytest
 
-from tb_widgets import TrainingService
+from tb_widgets import Run, TrainingService
 from tb_widgets.errors import RunError
 from tb_widgets.runs.checkpoints import verify
 
@@ -55,6 +55,8 @@ def test_another_service_finds_the_run_and_may_steer_it_but_not_start_it_twice(e
         other.resume(found)
     with pytest.raises(TimeoutError, match=r"still running after 0\.1 seconds"):
         other.wait(found, timeout=0.1)
+    with pytest.raises(TimeoutError, match=f"{run.id} is still running"):
+        Run(run.path).wait(timeout=0.1, show_progress=True)
 
 
 def test_a_second_trainer_is_refused_by_the_lock(endless):
