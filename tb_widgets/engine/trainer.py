@@ -136,7 +136,8 @@ class Trainer:
             is_best = evaluates and self._evaluate(sample_anyway=is_last)
             if is_best or is_last or self.step % self.spec.checkpoints.every == 0:
                 self._save()
-            if time.perf_counter() - self._reported_at > REPORT_EVERY:
+            # The first loss is told at once: somebody may be waiting to see that it moves.
+            if self.step == self._first_step + 1 or time.perf_counter() - self._reported_at > REPORT_EVERY:
                 self._report()
         self._report()
         return "done"

@@ -21,8 +21,11 @@ from tb_widgets.runs import RunDirectory
 
 def main() -> int:
     """Wait for a run on standard input, train it, and return the process's exit code."""
-    from tb_widgets.engine.session import train_run  # the slow import, paid while nobody waits
+    # Slow imports and first times, paid while nobody waits.
+    from tb_widgets.engine.session import train_run
+    from tb_widgets.engine.warm_up import warm_up
 
+    warm_up()
     with contextlib.suppress(BrokenPipeError):  # a command line that named the run may be gone already
         print("ready", flush=True)
     line = sys.stdin.readline()
