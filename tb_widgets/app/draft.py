@@ -15,6 +15,7 @@ from tb_widgets.errors import DataError, ModelError, SpecError, TbError
 from tb_widgets.models.describe import ModelSummary, describe
 from tb_widgets.spec import PRESETS, FieldCard, RunSpec, read_value
 from tb_widgets.spec import preset as preset_spec
+from tb_widgets.spec.text import write_value
 
 CARDS: dict[str, FieldCard] = {card.path: card for card in RunSpec.field_cards()}
 THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?")  # 10,000, but not 0,003
@@ -197,7 +198,7 @@ def _typed(value: Any) -> str:
         if _reads_as(plain, value):
             return plain
     text = json.dumps(value, ensure_ascii=False)
-    return text if _reads_as(text, value) else json.dumps(value)
+    return text if _reads_as(text, value) else write_value(value)
 
 
 def _reads_as(text: str, value: Any) -> bool:

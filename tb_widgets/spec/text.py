@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from typing import Any
 
@@ -74,6 +75,12 @@ def parse(text: str, *, origin: str) -> Any:
 def write(mapping: dict[str, Any]) -> str:
     """Return plain dictionaries as YAML, in the order that they have."""
     return yaml.dump(mapping, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
+
+
+def write_value(value: Any) -> str:
+    """Return one value as YAML, which :func:`read_value` reads back as it was."""
+    text = yaml.dump(value, Dumper=_Dumper, default_flow_style=True, allow_unicode=True, width=math.inf)
+    return text.removesuffix("\n").removesuffix("\n...")
 
 
 def read_value(text: str) -> Any:

@@ -175,7 +175,9 @@ class SourceField:
     def follow(self) -> None:
         """Show what the draft holds."""
         value = self._draft.values[self._path]
-        known = value in self._known and not self._own
+        # One's own path may happen to be one of our names; it is then the person who has typed it.
+        typed = self._own and self.path_field.input.value.strip() == value
+        known = value in self._known and not typed
         self._following = True
         try:
             self.choice.value = value if known else ""

@@ -1,0 +1,140 @@
+"""Form fields made from the spec: every field has one, and typing is never disturbed."""
+
+from __future__ import annotations
+
+from html import escape
+
+import pytest
+
+from tb_widgets.app.draft import CARDS, Draft
+from tb_widgets.app.parts.form import Field, Form, SourceField
+
+from .conftest import at, every_widget, html_of, shown
+
+
+def act(handler):
+    handler()
+
+
+@pytest.fixture
+def draft():
+    return Draft()
+
+
+@pytest.mark.parametrize("path", CARDS)
+def test_every_field_of_the_spec_can_be_shown(draft, path):
+    field = Field(draft, path, act)
+    card = CARDS[path]
+
+    said = html_of(field.widget) + field.input.description
+    assert escape(card.title) in said or card.title == field.input.description
+    assert escape(card.help) in said
+    if card.unit:
+        assert card.unit in said
+    assert draft.is_valid  # showing it has entered nothing
+
+
+def test_what_is_typed_arrives_and_stays_as_it_was_typed(draft):
+    form = Form(draft, ["training.learning_rate", "evaluation.prompts"], act)
+    rate, prompts = (field.input for field in form.fields)
+
+    for typed in ("3", "3e", "3e-", "3e-4", "3e-4 "):
+        rate.value = typed
+        form.follow()
+        assert rate.value == typed
+    prompts.value = "The \n"
+    form.follow()
+
+    assert prompts.value == "The \n"
+    assert draft.spec.training.learning_rate == 3e-4
+    assert draft.spec.evaluation.prompts == ["The "]
+
+
+def test_what_another_hand_enters_is_followed(draft):
+    form = Form(draft, ["training.steps", "training.deterministic", "training.schedule"], act)
+    steps, deterministic, schedule = (field.input for field in form.fields)
+
+    draft.load(
+        draft.spec.with_values({"training.steps": 77, "training.deterministic": True, "training.schedule": "linear"})
+    )
+    version = draft.version
+    form.follow()
+
+    assert (steps.value, deterministic.value, schedule.value) == ("77", True, "linear")
+    assert draft.version == version  # following is not entering
+
+
+def test_a_loaded_figure_is_shown_in_full(draft):
+    field = Field(draft, "training.learning_rate", act)
+    draft.load(draft.spec.with_values({"training.learning_rate": 0.00123456789}))
+    field.follow()
+    assert field.input.value == "0.00123456789"
+
+
+def test_a_refused_value_says_why_in_place_of_the_help_and_only_as_text(draft):
+    field = Field(draft, "training.steps", act)
+    help_text = CARDS["training.steps"].help
+
+    field.input.value = "<script>alert(1)</script>"
+    field.follow()
+    assert "tbw-error" in html_of(field.widget)
+    assert "&lt;script&gt;" in html_of(field.widget)
+    assert "<script" not in html_of(field.widget)
+    assert any("is-bad" in widget._dom_classes for widget in every_widget(field.widget))
+
+    field.input.value = "10"
+    field.follow()
+    assert help_text in html_of(field.widget)
+    assert not any("is-bad" in widget._dom_classes for widget in every_widget(field.widget))
+
+
+def test_headings_stand_where_the_group_changes(draft):
+    form = Form(draft, ["training.steps", "training.batch_size", "evaluation.every"], act, headings=True)
+    assert html_of(form.widget).count("<h4>") == 2
+
+
+@pytest.fixture
+def source(draft):
+    return SourceField(
+        draft, "data.source", act, ours=[("Python docs", "python-docs")], own="A file of mine", own_help="Its path."
+    )
+
+
+def test_a_source_is_ours_by_name_or_a_path(draft, source, text_file):
+    assert "Its path." not in shown(source.widget)
+
+    source.choice.value = ""
+    source.follow()
+    assert "type the path of a text file" in shown(source.widget)
+    path = at(source.widget, "data-source")
+
+    path.value = str(text_file)
+    source.follow()
+    assert "Its path." in shown(source.widget)
+    assert draft.spec.data.source == str(text_file)
+    assert source.choice.value == ""
+
+    source.choice.value = "python-docs"
+    source.follow()
+    assert draft.spec.data.source == "python-docs"
+    assert "Its path." not in shown(source.widget)
+
+
+def test_a_path_that_happens_to_be_one_of_our_names_does_not_take_the_field_away(draft, source):
+    source.choice.value = ""
+    path = at(source.widget, "data-source")
+    for typed in ("python-doc", "python-docs", "python-docs.txt"):
+        path.value = typed
+        source.follow()
+        assert (path.value, source.choice.value) == (typed, "")
+
+
+def test_the_settings_of_a_run_on_our_text_choose_it_again(draft, source):
+    source.choice.value = ""
+    at(source.widget, "data-source").value = "/nowhere/else.txt"
+    source.follow()
+
+    draft.load(draft.spec.with_values({"data.source": "python-docs"}))
+    source.follow()
+
+    assert source.choice.value == "python-docs"
