@@ -269,11 +269,6 @@ class Dashboard:
 
     # ---- the page ------------------------------------------------------------------------------------------------
 
-    def _repr_mimebundle_(self, **options: Any) -> Any:
-        if hasattr(self.widget, "_repr_mimebundle_"):
-            return self.widget._repr_mimebundle_(**options)
-        raise NotImplementedError  # ipywidgets 7 displays through _ipython_display_
-
     def _ipython_display_(self) -> None:
         from IPython.display import display
 
