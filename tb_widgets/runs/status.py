@@ -111,7 +111,7 @@ def observe(path: Path) -> Status:
     if not again.is_active or _is_plausible(again):
         return again
     message = (
-        "It was waiting in the queue of a notebook that is gone."
+        "It had not begun when the process that looked after it ended."
         if again.state == "queued"
         else f"The training process ended at step {again.step:,} without a word (killed, out of memory, or power lost)."
     )

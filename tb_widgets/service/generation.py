@@ -7,16 +7,13 @@ sends prompts and collects text.
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import tempfile
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from tb_widgets.errors import ServiceError
 from tb_widgets.runs import RunDirectory
-from tb_widgets.service.processes import last_words, spawn
+from tb_widgets.service.processes import Child
 
 
 @dataclass
@@ -44,8 +41,7 @@ class GenerationService:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._log = Path(tempfile.gettempdir()) / f"tb_widgets-generation-{os.getpid()}.log"
-        self._process: subprocess.Popen[str] | None = None
+        self._child: Child | None = None
         self._current: Generation | None = None
 
     def generate(
@@ -71,9 +67,9 @@ class GenerationService:
                 raise ServiceError("The last text is still being written.", hint="Wait for it, or stop it.")
             generation = Generation(run, checkpoint, prompt)
             self._current = generation
-            if self._process is None or self._process.poll() is not None:
-                self._process = spawn("tb_widgets.service.generation_worker", self._log)
-                threading.Thread(target=self._collect, args=(self._process,), name="generation", daemon=True).start()
+            if self._child is None or self._child.process.poll() is not None:
+                self._child = Child("tb_widgets.service.generation_worker")
+                threading.Thread(target=self._collect, args=(self._child,), name="generation", daemon=True).start()
             request = {
                 "run": str(run.path),
                 "checkpoint": str(checkpoint),
@@ -84,7 +80,7 @@ class GenerationService:
                 "seed": seed,
             }
             try:
-                print(json.dumps(request), file=self._process.stdin, flush=True)
+                print(json.dumps(request), file=self._child.process.stdin, flush=True)
             except OSError as error:
                 generation.fail("The process that writes has ended.")
                 raise ServiceError("The process that writes has ended.", hint="Press Write again.") from error
@@ -96,21 +92,20 @@ class GenerationService:
             if self._current is not None:
                 self._current.state = "stopped"
                 self._current.finished.set()
-            if self._process is not None:
-                self._process.kill()
-                self._process = None  # the next text needs another one, also while this one is still dying
+            if self._child is not None:
+                self._child.process.kill()
+                self._child = None  # the next text needs another one, also while this one is still dying
 
     def close(self) -> None:
         """End the process."""
         self.stop()
 
-    def _collect(self, process: subprocess.Popen[str]) -> None:
-        assert process.stdout is not None  # noqa: S101 - spawned with a pipe
-        for line in process.stdout:
+    def _collect(self, child: Child) -> None:
+        for line in child.process.stdout or ():
             answer = json.loads(line)
             generation = self._current
             # What an older process still says must not land in the text of a newer one.
-            if process is not self._process or generation is None or generation.finished.is_set():
+            if child is not self._child or generation is None or generation.finished.is_set():
                 continue
             if "piece" in answer:
                 generation.state = "writing"
@@ -121,6 +116,6 @@ class GenerationService:
                 generation.tokens_per_second = answer["tokens_per_second"]
                 generation.state = "done"
                 generation.finished.set()
-        code = process.wait()
-        if self._process is process and self._current is not None:
-            self._current.fail(f"The process that writes ended (exit code {code}). {last_words(self._log)}".strip())
+        code = child.process.wait()
+        if self._child is child and self._current is not None:
+            self._current.fail(f"The process that writes ended (exit code {code}). {child.last_words()}".strip())

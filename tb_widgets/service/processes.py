@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import tempfile
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -14,52 +16,54 @@ from tb_widgets.runs.process import ProcessIdentity
 from tb_widgets.service.environment import worker_environment
 
 
-def spawn(module: str, log: Path) -> subprocess.Popen[str]:
-    """Run a module as a process of its own session, with pipes in and out and an environment without secrets.
+class Child:
+    """A module run as a process of its own session, with pipes in and out and an environment without secrets.
 
     Parameters
     ----------
     module
         Run as ``python -m module``.
-    log
-        File for what it writes on standard error.
 
     Raises
     ------
     ServiceError
         If the system can't start another process.
     """
-    try:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        with log.open("ab") as errors:
-            return subprocess.Popen(
+
+    def __init__(self, module: str) -> None:
+        try:
+            # Without a name: nobody can wait for it, or find it lying around later.
+            self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process may write to it
+            self.process = subprocess.Popen(
                 [sys.executable, "-u", "-m", module],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
-                stderr=errors,
+                stderr=self._errors,
                 env=worker_environment(),
                 start_new_session=True,
                 text=True,
                 encoding="utf-8",
             )
-    except OSError as error:
-        raise ServiceError(
-            f"A worker process can't be started: {error.strerror or error}.",
-            hint="Free some memory or disk space, then try again.",
-        ) from error
+        except OSError as error:
+            raise ServiceError(
+                f"A worker process can't be started: {error.strerror or error}.",
+                hint="Free some memory or disk space, then try again.",
+            ) from error
 
-
-def last_words(log: Path, lines: int = 3) -> str:
-    """Return the end of what a process wrote on standard error."""
-    return " ".join(log.read_text(errors="replace").splitlines()[-lines:]) if log.exists() else ""
+    def last_words(self, lines: int = 3) -> str:
+        """Return the end of what the process wrote on standard error."""
+        descriptor = self._errors.fileno()
+        # Read at a place, not by seeking: the process writes where our own position stands.
+        end = os.pread(descriptor, 4096, max(0, os.fstat(descriptor).st_size - 4096))
+        return " ".join(end.decode(errors="replace").splitlines()[-lines:])
 
 
 class WaitingWorker:
     """A training worker that has done its imports and waits to be told which run to train."""
 
-    def __init__(self, log: Path) -> None:
-        self._log = log
-        self._process = spawn("tb_widgets.service.worker", log)
+    def __init__(self) -> None:
+        self._child = Child("tb_widgets.service.worker")
+        self._process = self._child.process
 
     @property
     def is_alive(self) -> bool:
@@ -91,7 +95,7 @@ class WaitingWorker:
                 self._process.stdin.write(json.dumps({"run": str(run)}) + "\n")
                 self._process.stdin.close()
         except OSError as error:
-            raise ServiceError(f"The training process ended before it began. {last_words(self._log)}") from error
+            raise ServiceError(f"The training process ended before it began. {self._child.last_words()}") from error
         self._reap(on_exit)
 
     def discard(self) -> None:
@@ -106,6 +110,6 @@ class WaitingWorker:
             code = self._process.wait()
             if self._process.stdout is not None:
                 self._process.stdout.close()
-            on_exit(code, last_words(self._log))
+            on_exit(code, self._child.last_words())
 
         threading.Thread(target=wait, name="reap-worker", daemon=True).start()

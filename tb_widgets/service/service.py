@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import tempfile
 import threading
 import time
 import traceback
@@ -58,7 +57,6 @@ class TrainingService:
         self._queue: deque[RunDirectory] = deque()
         self._queue_thread: threading.Thread | None = None
         self._current: RunDirectory | None = None
-        self._worker_log = Path(tempfile.gettempdir()) / f"tb_widgets-worker-{os.getpid()}.log"
 
     # ---- starting ------------------------------------------------------------------------------------------------
 
@@ -66,7 +64,7 @@ class TrainingService:
         """Start a worker that waits, so that the next start acts at once. Asking again does nothing."""
         with self._waiting_lock:
             if self._waiting is None or not self._waiting.is_alive:
-                TrainingService._waiting = WaitingWorker(self._worker_log)
+                TrainingService._waiting = WaitingWorker()
 
     def close(self) -> None:
         """Send the waiting worker away. Runs go on."""
@@ -161,10 +159,10 @@ class TrainingService:
             return
         try:
             try:
-                _hand_over(run, self._take_waiting() or WaitingWorker(self._worker_log))
+                _hand_over(run, self._take_waiting() or WaitingWorker())
             except ServiceError:
                 # The waiting worker was killed, by the system or by somebody: a fresh one can do the work.
-                _hand_over(run, WaitingWorker(self._worker_log))
+                _hand_over(run, WaitingWorker())
         except ServiceError as error:
             # Else it would wait for ever: it counts as queued by this process, which lives on.
             _fail(run, error.message, error.hint)
