@@ -119,7 +119,7 @@ def test_a_queued_run_lives_as_long_as_the_notebook_that_queued_it(file, worker)
     assert observe(file).state == "queued"
     worker.kill()
     worker.wait()
-    assert "waiting in the queue of a notebook that is gone" in observe(file).message
+    assert "had not begun when the process that looked after it ended" in observe(file).message
 
 
 class Changing(os.PathLike[str]):
