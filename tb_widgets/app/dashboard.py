@@ -286,7 +286,7 @@ class Dashboard:
         )
         top = row([self._title, self._machine, show_code], "tbw-top")
         self._steps = StepBar(selected=self._step)
-        self._steps.observe(lambda change: self.act(lambda: self.show(change["new"])), "selected")
+        self._steps.observe(self._chosen, "selected")
         self._bar = RunBar(self)
         self._message = widgets.HTML()
         self._code_text = widgets.HTML()
@@ -375,6 +375,8 @@ class Dashboard:
             self.service.warm()
         except TbError as error:
             self._say(words.error_note(error))
+        except Exception:
+            logger.exception("no worker could be made to wait")  # the next start tries itself, and says what it finds
 
     def _run(self) -> RunDirectory:
         if self.watch.run is None:
@@ -391,6 +393,10 @@ class Dashboard:
     def _say(self, html: str) -> None:
         self._message.value = html
         show(self._message, bool(html))
+
+    def _chosen(self, change: dict[str, str]) -> None:
+        if change["new"] != self._step:  # else it was us who chose it, and no click, which would clear the message
+            self.act(lambda: self.show(change["new"]))
 
     def _toggle_code(self) -> None:
         self._code_open = not self._code_open

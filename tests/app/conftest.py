@@ -26,7 +26,7 @@ class PretendedWorker:
 
     made: list[PretendedWorker] = []
 
-    def __init__(self, log: Path) -> None:
+    def __init__(self, *_: Path) -> None:
         self.trains: Path | None = None
         self.is_alive = True
         self.identity = ME

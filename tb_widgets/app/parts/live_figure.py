@@ -26,6 +26,7 @@ class LiveFigure:
         self._drawn: list[tuple[list[float], list[float]]] = []
         self._log_scale = False
         self._there = False
+        self._is_new_page = False
         self._import: threading.Thread | None = None
 
     def make(self) -> None:
@@ -56,8 +57,7 @@ class LiveFigure:
 
     def page_says(self, there: bool) -> None:
         """Hear from the page whether the figure stands there; a page that is new gets every point again."""
-        if there and not self._there:
-            self._drawn = [([-1.0], [-1.0]) for _ in self._drawn]
+        self._is_new_page |= there and not self._there
         self._there = there
 
     def draw(self, curves: Curves) -> bool:
@@ -67,22 +67,40 @@ class LiveFigure:
         import numpy as np
 
         points = figure_points(curves)
+        if self._is_new_page:
+            self._blank()
+            self._is_new_page = False
         with self._figure.batch_update():
             for index, (new, old) in enumerate(zip(points, self._drawn, strict=True)):
                 if new != old:
                     trace = self._figure.data[index]
                     trace.x, trace.y = np.asarray(new[0], dtype="float32"), np.asarray(new[1], dtype="float32")
             show_ticks(self._figure.layout, points)
+            self._scale("log" if self._log_scale else "linear")
         self._drawn = points
         return True
 
+    def _blank(self) -> None:
+        """Begin as a new page does: Plotly sends only what differs from what it believes to be there."""
+        empty: list[tuple[list[float], list[float]]] = [([], []) for _ in self._drawn]
+        with self._figure.batch_update():
+            for trace in self._figure.data:
+                trace.x, trace.y = [], []
+            show_ticks(self._figure.layout, empty)
+            self._scale("linear")
+        self._drawn = empty
+
     def set_log_scale(self, on: bool) -> None:
         """Draw loss and perplexity on a logarithmic scale, or not."""
-        if self._figure is not None:
-            kind = "log" if on else "linear"
+        self._log_scale = on
+        if self._figure is not None and self._there:
             with self._figure.batch_update():
-                self._figure.layout.yaxis.type = kind
-                self._figure.layout.yaxis2.type = kind
+                self._scale("log" if on else "linear")
+
+    def _scale(self, kind: str) -> None:
+        for axis in (self._figure.layout.yaxis, self._figure.layout.yaxis2):
+            if axis.type != kind:
+                axis.type = kind
 
 
 def _import_plotly() -> None:
