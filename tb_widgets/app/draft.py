@@ -139,7 +139,8 @@ class Draft(traitlets.HasTraits):
             self.model = describe(spec.model, vocab_size=vocab_size, context_length=spec.data.context_length)
         except (TbError, *ODD_PATH) as error:
             self.model = None
-            path = "model.config" if spec.model.source.startswith("zoo:") else "model.source"
+            overrides = spec.model.source.startswith("zoo:") or str(error).startswith("model.config")
+            path = "model.config" if overrides else "model.source"
             errors[path] = _reason(error, "model.source", "model.config")
         else:
             errors |= self._misfits(spec, self.model)

@@ -138,3 +138,16 @@ def test_the_settings_of_a_run_on_our_text_choose_it_again(draft, source):
     source.follow()
 
     assert source.choice.value == "python-docs"
+
+
+def test_an_override_that_does_not_fit_can_be_taken_back_where_it_is_told(dashboard, tmp_path):
+    (tmp_path / "model.py").write_text("from torch import nn\nclass Model(nn.Module):\n    pass\n")
+    (tmp_path / "config.json").write_text("{}")
+    dashboard.draft.set("model.source", str(tmp_path))  # the overrides are still those of a model of ours
+    dashboard.show("model")
+    dashboard.refresh()
+    assert "n_layer" in dashboard.draft.errors["model.config"]
+    assert "n_layer" in shown(dashboard._boxes["model"])
+
+    at(dashboard.widget, "model-config").value = ""
+    assert dashboard.draft.is_valid

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import ipywidgets as widgets
 
 from tb_widgets.app.parts import words
-from tb_widgets.app.parts.cards import card
+from tb_widgets.app.parts.cards import card, show
 from tb_widgets.app.parts.form import Form, SourceField
 from tb_widgets.app.registry import panel
 
@@ -46,7 +46,7 @@ class ModelPanel:
         self._source.follow()
         self._zoo.follow()
         is_zoo = str(draft.values["model.source"]).startswith("zoo:")
-        (self._zoo.widget.remove_class if is_zoo else self._zoo.widget.add_class)("tbw-hidden")
+        show(self._zoo.fields[0].widget, is_zoo)  # overrides reach the constructor of one's own model as well
 
 
 @panel("model-summary", step="model", column="side", order=1)
