@@ -30,7 +30,7 @@ from tb_widgets.spec import RunSpec
 
 REPORT_EVERY = 0.3  # seconds between two reads of the losses that wait on the device
 LISTEN_EVERY = 0.05  # seconds between two looks at the control folder
-SAMPLING_SHARE = 0.02  # of the training time, at most, goes into text samples
+SAMPLING_SHARE = 0.01  # of the training time, at most, goes into text samples
 
 Outcome = Literal["done", "stopped"]
 

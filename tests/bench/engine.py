@@ -22,7 +22,7 @@ from tests.bench.figure import Figure
 
 # Whole periods of what the preset does: validation and a checkpoint every 100 steps, or more often.
 STEPS = {"quick": 300, "small": 100}
-ROUNDS = 5
+ROUNDS = {"quick": 7, "small": 5}
 
 
 @dataclass(frozen=True)
@@ -40,9 +40,8 @@ def engine_seconds(run: RunDirectory) -> float:
     return moments["finished"] - moments["phase"]
 
 
-def bare_loop(run: RunDirectory) -> Bare:
-    """Train the run's model again, on the same text, without any of our machinery."""
-    spec = run.spec
+def bare_loop(spec: RunSpec, run: RunDirectory) -> Bare:
+    """Train a run's model again, on the same text, without any of our machinery."""
     training, context = spec.training, spec.data.context_length
     data = prepare(spec.data, spec.tokenizer, cache_dir=default_cache_dir(), frozen_tokenizer=run.tokenizer_folder)
     tokens = torch.from_numpy(data.train.astype("int64"))
@@ -81,27 +80,27 @@ def bare_loop(run: RunDirectory) -> Bare:
     return Bare(time.perf_counter() - began, validating)
 
 
-def preset_run(folder: Path, name: str) -> RunDirectory:
-    spec: RunSpec = preset(name).with_values({"training.steps": STEPS[name]})
-    return create_run(folder, spec)
+def preset_spec(name: str) -> RunSpec:
+    return preset(name).with_values({"training.steps": STEPS[name]})
 
 
 def measure(folder: Path) -> Iterator[Figure]:
-    train_run(create_run(folder, preset("quick").with_values({"training.steps": 20})))  # warms the machine up
     for name, steps in STEPS.items():
+        spec, rounds = preset_spec(name), ROUNDS[name]
+        first = create_run(folder, spec.with_values({"training.steps": 5}))
+        train_run(first)  # prepares text and model, sets the threads, and warms the machine up
         same_work, strict, speeds = [], [], []
-        for number in range(ROUNDS):
-            run = preset_run(folder, name)
-            if number % 2 and number:
-                bare, ours = bare_loop(previous), engine_seconds(run)
+        for number in range(rounds):
+            if number % 2:
+                bare = bare_loop(spec, first)
+                ours = engine_seconds(create_run(folder, spec))
             else:
-                ours = engine_seconds(run)
-                bare = bare_loop(run)
-            previous = run
+                ours = engine_seconds(create_run(folder, spec))
+                bare = bare_loop(spec, first)
             same_work.append(bare.whole / ours)
             strict.append((bare.whole - bare.validating) / ours)
-            speeds.append(steps * run.spec.training.batch_size * run.spec.data.context_length / ours)
-        how = f"{ROUNDS} rounds of {steps} steps, alternating, median ({median(speeds):,.0f} tokens/s); "
+            speeds.append(steps * spec.training.batch_size * spec.data.context_length / ours)
+        how = f"{rounds} rounds of {steps} steps, alternating, median ({median(speeds):,.0f} tokens/s); "
         yield Figure(
             f"engine / bare loop, {name}, same validation",
             median(same_work),
