@@ -203,11 +203,8 @@ def _typed(value: Any) -> str:
 
 
 def _reads_as(text: str, value: Any) -> bool:
-    # Compared as JSON, for 1 == True == 1.0 in Python.
-    try:
-        return json.dumps(read_value(text)) == json.dumps(value)
-    except (TypeError, ValueError):
-        return False
+    # Compared as Python writes them, for 1 == True == 1.0, and a key may be any of them.
+    return repr(read_value(text)) == repr(value)
 
 
 def read_entry(card: FieldCard, text: str) -> Any:

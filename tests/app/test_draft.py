@@ -166,7 +166,7 @@ TRICKY = {
     "training.learning_rate": 1e-5,
     "training.deterministic": True,
     "training.micro_batch_size": 4,
-    "model.config": {"n_layer": 2, "bias": False, "activation": "on", "x": None},
+    "model.config": {"true": 1, "7": 1.0, "n_layer": 2, "bias": False, "activation": "on", "x": None},
     "evaluation.prompts": ["it's", 'a "b" $HOME `ls`', "two\nlines", "é 😀 \x85"],
     "tracking.tags": ["1", "true", "null", ""],
     "tracking.project": "007",
