@@ -1,0 +1,62 @@
+"""Texts that follow each other: what an ended process still says stays out of the next text."""
+
+from __future__ import annotations
+
+import io
+import json
+import queue
+
+import pytest
+
+from tb_widgets.service import generation as generation_module
+from tb_widgets.service.generation import GenerationService
+
+
+class PretendedProcess:
+    """A process that says what the test lets it say, also after it was killed."""
+
+    def __init__(self):
+        self.stdin, self.lines, self.killed = io.StringIO(), queue.Queue(), False
+        self.stdout = iter(self.lines.get, None)
+
+    def says(self, **answer):
+        self.lines.put(json.dumps(answer))
+
+    def ends(self):
+        self.lines.put(None)
+
+    def kill(self):
+        self.killed = True
+
+    def poll(self):
+        return None  # as right after a kill, before anybody has looked
+
+    def wait(self):
+        return -9
+
+
+@pytest.fixture
+def processes(monkeypatch):
+    made = []
+    monkeypatch.setattr(generation_module, "spawn", lambda *_: (made.append(PretendedProcess()), made[-1])[1])
+    yield made
+    for process in made:
+        process.ends()
+
+
+def test_a_text_after_a_stopped_one_is_written_by_another_process(make_run, processes, until):
+    run, service = make_run(state="done"), GenerationService()
+    first = service.generate(run, run.path, "One ")
+    processes[0].says(piece="two")
+    until(lambda: first.text)
+    service.stop()
+    assert (first.state, first.text, processes[0].killed) == ("stopped", "two", True)
+
+    second = service.generate(run, run.path, "Three ")
+    processes[0].says(piece="LATE")
+    processes[0].ends()
+    processes[1].says(piece="four")
+    processes[1].says(done=True, tokens_per_second=5.0)
+
+    until(second.finished.is_set)
+    assert (second.state, second.text) == ("done", "four")
