@@ -18,6 +18,10 @@ class PretendedProcess:
     def __init__(self):
         self.stdin, self.lines, self.killed = io.StringIO(), queue.Queue(), False
         self.stdout = iter(self.lines.get, None)
+        self.process = self
+
+    def last_words(self):
+        return ""
 
     def says(self, **answer):
         self.lines.put(json.dumps(answer))
@@ -38,7 +42,12 @@ class PretendedProcess:
 @pytest.fixture
 def processes(monkeypatch):
     made = []
-    monkeypatch.setattr(generation_module, "spawn", lambda *_: (made.append(PretendedProcess()), made[-1])[1])
+
+    def child(*_):
+        made.append(PretendedProcess())
+        return made[-1]
+
+    monkeypatch.setattr(generation_module, "Child", child)
     yield made
     for process in made:
         process.ends()
