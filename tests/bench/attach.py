@@ -69,7 +69,7 @@ def beat(run: RunDirectory, step: int) -> None:
 def until_the_figure_stands(dashboard: Dashboard) -> None:
     """Be a page that has just come: beat until the figure is there and holds its points."""
     dashboard.has_page_warmed = True  # no worker is needed here
-    live = next(panel for panel in dashboard._panels["train"] if isinstance(panel, LivePanel))
+    live = next(panel for panel in dashboard.page.panels["train"] if isinstance(panel, LivePanel))
     dashboard._on_beat("ready", False, False)
     deadline = time.monotonic() + 60
     while live.figure._figure is None:

@@ -30,9 +30,9 @@ pytestmark = [pytest.mark.fault, pytest.mark.timeout(240)]
 KILLS = 20
 # Testing and saving take most of the time, so that a random moment often falls into them.
 OFTEN = {
-    "training.steps": 400,
+    "training.steps": 250,
     "evaluation.every": 10,
-    "evaluation.batches": 8,
+    "evaluation.batches": 5,
     "checkpoints.every": 5,
     "checkpoints.keep_best": 1,
 }
@@ -44,7 +44,7 @@ class ForkedWorker:
     forks = multiprocessing.get_context("forkserver")
     forks.set_forkserver_preload(["tb_widgets.engine.session"])
 
-    def __init__(self, _log: Path) -> None:
+    def __init__(self) -> None:
         asks, self._tell = self.forks.Pipe(duplex=False)
         self._process = self.forks.Process(target=be_a_worker, args=(asks,))
         self._process.start()
@@ -114,7 +114,7 @@ def test_killed_twenty_times_and_still_the_same_run(service, tiny, until, seed):
     assert service.wait(run, 120) == "done", run.status().message
     where = {moment.split()[0] for moment in at_kill}
     assert {"saving", "running"} < where, at_kill  # and some before the first step
-    assert [line["step"] for line in computed(run)] == list(range(1, 401))
+    assert [line["step"] for line in computed(run)] == list(range(1, 251))
     assert computed(run) == computed(undisturbed)
     assert final_weights(run) == final_weights(undisturbed)
     assert half_written(run) == []

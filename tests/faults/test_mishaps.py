@@ -125,7 +125,7 @@ def test_the_terminal_tells_it_and_exits_with_an_error(mishap, tiny, tmp_path):
 def test_the_page_tells_it(mishap, dashboard, until):
     dashboard.act(dashboard.start)
     if dashboard.watch.run is None:  # it was not even begun
-        told = unescape(dashboard._message.value)
+        told = unescape(dashboard.page.message.value)
         assert not list_runs(mishap.runs_dir) if mishap.runs_dir.is_dir() else True
     else:
         until(lambda: dashboard.refresh() or not dashboard.watch.status.is_active)
@@ -165,13 +165,13 @@ def test_the_page_refuses_a_run_of_a_newer_version(run_of_a_newer_version):
     dashboard = Dashboard(runs_dir=run.path.parent)
     for step in ("model", "data", "train", "runs"):
         dashboard.act(lambda step=step: dashboard.show(step))
-        assert dashboard._message.value == ""  # it is listed without harm
+        assert dashboard.page.message.value == ""  # it is listed without harm
     dashboard.act(lambda: dashboard.open_run(run.id))
     dashboard.act(dashboard.resume)
-    assert "has version 2; this tb_widgets reads up to version 1" in unescape(dashboard._message.value)
-    assert "Update tb_widgets" in unescape(dashboard._message.value)
+    assert "has version 2; this tb_widgets reads up to version 1" in unescape(dashboard.page.message.value)
+    assert "Update tb_widgets" in unescape(dashboard.page.message.value)
     dashboard.act(dashboard.use_settings_of_run)
-    assert "has version 2; this tb_widgets reads up to version 1" in unescape(dashboard._message.value)
+    assert "has version 2; this tb_widgets reads up to version 1" in unescape(dashboard.page.message.value)
     assert run.spec_file.read_text() == text
 
 
@@ -194,13 +194,13 @@ def test_two_dashboards_on_one_run_show_the_same_and_one_resumes_it(tmp_path, ti
         one.act(one.resume)
         until(lambda: both_are("running"))
         two.act(two.resume)
-        assert f"{run.id} is already running. Open it to watch it." in _plain(two._message.value)
+        assert f"{run.id} is already running. Open it to watch it." in _plain(two.page.message.value)
         one.act(one.stop)
         until(lambda: both_are("stopped"))
         one.act(one.resume)
         two.act(two.resume)
-        assert f"{run.id} is already" in _plain(two._message.value)
-        assert one._message.value == ""
+        assert f"{run.id} is already" in _plain(two.page.message.value)
+        assert one.page.message.value == ""
         until(lambda: both_are("running"))
     finally:
         end_all(one.service)
