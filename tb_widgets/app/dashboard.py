@@ -6,26 +6,17 @@ What a click does is a public method here, so a script can do the same, and the 
 from __future__ import annotations
 
 import logging
-import os
 import threading
 from collections.abc import Callable
 from functools import wraps
-from html import escape
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-import ipywidgets as widgets
-import psutil
-
-from tb_widgets.app.assets import read_asset
 from tb_widgets.app.draft import Draft
+from tb_widgets.app.page_view import PageView
 from tb_widgets.app.parts import words
-from tb_widgets.app.parts.cards import button, card, row, show
-from tb_widgets.app.parts.heartbeat import Heartbeat
-from tb_widgets.app.parts.run_bar import RunBar
-from tb_widgets.app.parts.step_bar import StepBar
-from tb_widgets.app.registry import STEPS, Panel, panels_of
+from tb_widgets.app.registry import STEPS
 from tb_widgets.app.watch import Watch
 from tb_widgets.errors import RunError, TbError
 from tb_widgets.runs import RunDirectory
@@ -91,13 +82,13 @@ class Dashboard:
         self._failure = self._failure_note = ""
         self._lock = threading.RLock()
         self._beats = 0
-        self._panels: dict[str, list[Panel]] = {}
-        self._step = "train"
         for name in PANELS:
             import_module(f"tb_widgets.app.panels.{name}")
         if run is not None:
             self.watch.attach(self.service.attach(run))
-        self._build()
+        self.page = PageView(self, self._on_beat, "train")
+        self.show("train")
+        self.refresh()
 
     # ---- what buttons do, and scripts may ------------------------------------------------------------------------
 
@@ -141,7 +132,7 @@ class Dashboard:
     def save_now(self) -> None:
         """Let the run in sight save a checkpoint after its current step."""
         self.service.save_now(self._run())
-        self._say(words.note("A checkpoint is saved after the current step.", "on"))
+        self.page.say(words.note("A checkpoint is saved after the current step.", "on"))
 
     @_one_at_a_time
     def open_run(self, name: str | Path) -> None:
@@ -219,13 +210,7 @@ class Dashboard:
         """
         if step not in STEPS:
             raise RunError(f"There is no step {step!r}.", hint=f"There are {', '.join(STEPS)}.")
-        self._step = step
-        if self._steps.selected != step:
-            self._steps.selected = step
-        if step not in self._panels:
-            self._build_step(step)
-        for name, box in self._boxes.items():
-            show(box, name == step)
+        self.page.show_step(step)
 
     def code(self) -> str:
         """Return Python and a terminal command that do what Start does."""
@@ -242,18 +227,18 @@ class Dashboard:
         Handlers may arrive on any thread of the kernel; this lock is what makes them one after the other.
         """
         with self._lock:
-            self._say("")
+            self.page.say("")
             try:
                 handler()
             except TbError as error:
                 logger.info("shown to the user", exc_info=True)
-                self._say(words.error_note(error))
+                self.page.say(words.error_note(error))
             except Exception as error:
                 logger.exception("a click failed")
                 text = f"Something in tb_widgets failed: {type(error).__name__}: {error}"
-                self._say(words.note(text, "bad", detail="The traceback is in the notebook server's log."))
+                self.page.say(words.note(text, "bad", detail="The traceback is in the notebook server's log."))
             self._bring_up_to_date()
-            self._heartbeat.hurry()
+            self.page.heartbeat.hurry()
 
     def refresh(self) -> None:
         """Read what is new and show it. The heartbeat calls this; so may a script."""
@@ -262,66 +247,14 @@ class Dashboard:
             state = self.watch.status.state if self.watch.status else ""
             if self.asked and state != self._asked_at_state:
                 self.asked = ""
-            self._bar.refresh()
-            for panel in self._panels.get(self._step, []):
-                panel.refresh()
-            self._show_summaries()
+            self.page.refresh()
 
     # ---- the page ------------------------------------------------------------------------------------------------
 
     def _ipython_display_(self) -> None:
         from IPython.display import display
 
-        display(self.widget)
-
-    def _build(self) -> None:
-        style = widgets.HTML(f"<style>{read_asset('theme.css')}</style>")
-        style.add_class("tbw-silent")
-        self._heartbeat = Heartbeat(self._on_beat)
-        self._title = widgets.HTML()
-        self._machine = widgets.HTML()
-        self._machine.add_class("tbw-right")
-        show_code = button(
-            "Show the code", lambda: self.act(self._toggle_code), tooltip="The Python of what Start does"
-        )
-        top = row([self._title, self._machine, show_code], "tbw-top")
-        self._steps = StepBar(selected=self._step)
-        self._steps.observe(self._chosen, "selected")
-        self._bar = RunBar(self)
-        self._message = widgets.HTML()
-        self._code_text = widgets.HTML()
-        self._code_card = card("The code of this run", [self._code_text])
-        show(self._code_card, False)
-        self._code_open = False
-        self._boxes: dict[str, widgets.Box] = {}
-        self._body = widgets.VBox()
-        self._body.add_class("tbw-column")
-        children = [top, self._steps, self._bar.widget, self._message, self._code_card, self._body]
-        app = widgets.VBox(children)
-        app.add_class("tbw-app")
-        self.widget = widgets.VBox([style, self._heartbeat, app])
-        self.widget.add_class("tbw")
-        self._say("")
-        self.show(self._step)
-        self.refresh()
-
-    def _build_step(self, step: str) -> None:
-        panels: list[Panel] = []
-        columns: dict[str, list[widgets.Widget]] = {"main": [], "side": []}
-        for entry in panels_of(step):
-            panel = entry.make(self)
-            columns[entry.column].append(panel.render())
-            panels.append(panel)
-        boxes = []
-        for children in columns.values():
-            column = widgets.VBox(children)
-            column.add_class("tbw-column")
-            boxes.append(column)
-        box = widgets.Box(boxes)
-        box.add_class("tbw-step")
-        self._boxes[step] = box
-        self._panels[step] = panels
-        self._body.children = tuple(self._boxes.values())
+        display(self.page.widget)
 
     def _on_beat(self, kind: str, figure: bool, hidden: bool) -> int:
         """Answer the page. Everything that moves on it moves in here."""
@@ -354,11 +287,11 @@ class Dashboard:
             self._failure_note = known or words.note(
                 "The page could not be brought up to date.", "bad", detail=f"Trying again. {self._failure[:200]}"
             )
-            if not self._message.value:
-                self._say(self._failure_note)
+            if not self.page.message.value:
+                self.page.say(self._failure_note)
         else:
-            if self._failure and self._message.value == self._failure_note:
-                self._say("")
+            if self._failure and self.page.message.value == self._failure_note:
+                self.page.say("")
             self._failure = ""
 
     def _open_what_works(self) -> None:
@@ -374,7 +307,7 @@ class Dashboard:
         try:
             self.service.warm()
         except TbError as error:
-            self._say(words.error_note(error))
+            self.page.say(words.error_note(error))
         except Exception:
             logger.exception("no worker could be made to wait")  # the next start tries itself, and says what it finds
 
@@ -389,56 +322,6 @@ class Dashboard:
         self.asked = what
         self._asked_at_state = self.watch.status.state if self.watch.status else ""
         self.watch.refresh()
-
-    def _say(self, html: str) -> None:
-        self._message.value = html
-        show(self._message, bool(html))
-
-    def _chosen(self, change: dict[str, str]) -> None:
-        if change["new"] != self._step:  # else it was us who chose it, and no click, which would clear the message
-            self.act(lambda: self.show(change["new"]))
-
-    def _toggle_code(self) -> None:
-        self._code_open = not self._code_open
-        show(self._code_card, self._code_open)
-
-    def _show_summaries(self) -> None:
-        draft, watch = self.draft, self.watch
-        status = watch.status
-        name = watch.run.id if watch.run else "no run open"
-        self._title.value = (
-            f'<span class="tbw-brand">Transformer Builder</span><span class="tbw-muted">{escape(name)}</span>'
-        )
-        memory = psutil.virtual_memory()
-        free = f"{memory.available / 1e9:.0f} GB free of {memory.total / 1e9:.0f}"
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        self._machine.value = words.chip(f"{cores} cores · {free}")
-        if self._code_open:
-            self._code_text.value = f'<pre class="tbw-text">{escape(self.code())}</pre>'
-        wrong = {path.split(".")[0] for path in draft.errors}
-        model, data = draft.model, draft.data
-        train = f"{status.state} · {100 * status.step / max(1, status.total):.0f} %" if status else "ready"
-        if draft.errors and not (status and status.is_active):
-            train = "needs a look" if wrong - {"model", "data", "tokenizer"} else "waits for the steps before"
-        summaries = {
-            "model": (
-                f"{model.title} · {words.short_count(model.parameters)} parameters" if model else "choose a model",
-                "!" if "model" in wrong else "✓",
-            ),
-            "data": (
-                f"{data.name} · {words.short_count(data.tokens)} tokens" if data else "choose a text",
-                "!" if wrong & {"data", "tokenizer"} else "✓",
-            ),
-            "train": (
-                train,
-                "✓" if status and status.state == "done" else "!" if status and status.state == "failed" else "",
-            ),
-            "runs": ("compare, generate", ""),
-        }
-        self._steps.steps = [
-            {"id": step, "title": title, "summary": summaries[step][0], "mark": summaries[step][1]}
-            for step, title in STEPS.items()
-        ]
 
 
 def _number(title: str, value: float | str | None, low: float, high: float) -> float:

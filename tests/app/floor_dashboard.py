@@ -42,7 +42,7 @@ for step in STEPS:
 dashboard.show("train")
 
 answers = [dashboard._on_beat("ready", False, False)]
-live = next(panel for panel in dashboard._panels["train"] if hasattr(panel, "figure"))
+live = next(panel for panel in dashboard.page.panels["train"] if hasattr(panel, "figure"))
 deadline = time.monotonic() + 60
 while live.figure._figure is None and time.monotonic() < deadline:
     answers.append(dashboard._on_beat("tick", False, False))
@@ -55,7 +55,7 @@ print(
             "versions": [ipywidgets.__version__, plotly.__version__, anywidget.__version__],
             "modules": modules,
             "answers": sorted(set(answers)),
-            "message": dashboard._message.value,
+            "message": dashboard.page.message.value,
             "points": [float(value) for value in live.figure._figure.data[0].y],
         }
     )

@@ -63,7 +63,7 @@ def test_start_makes_a_run_of_what_the_form_holds_and_shows_it(dashboard):
 
     assert run.spec.training.steps == 33
     assert dashboard.watch.run.path == run.path
-    assert dashboard._step == "train"
+    assert dashboard.page.step == "train"
 
 
 def test_start_with_something_missing_says_what(dashboard, runs_dir):
@@ -129,8 +129,8 @@ def test_the_settings_of_a_run_fill_the_form(dashboard, make_run):
     dashboard.use_settings_of_run()
     dashboard.refresh()
     assert dashboard.draft.spec.training.steps == 77
-    assert at(dashboard.widget, "training-steps").value == "77"
-    assert at(dashboard.widget, "preset").value == ""
+    assert at(dashboard.page.widget, "training-steps").value == "77"
+    assert at(dashboard.page.widget, "preset").value == ""
 
 
 def test_the_page_is_asked_to_hurry_while_something_moves(dashboard, make_run):
@@ -143,14 +143,14 @@ def test_every_step_can_be_shown_and_no_other(dashboard):
     for step in STEPS:
         dashboard.show(step)
         dashboard.refresh()
-        assert [name for name, box in dashboard._boxes.items() if "tbw-hidden" not in box._dom_classes] == [step]
+        assert [name for name, box in dashboard.page.boxes.items() if "tbw-hidden" not in box._dom_classes] == [step]
     with pytest.raises(RunError, match="no step 'tuning'"):
         dashboard.show("tuning")
 
 
 def test_a_click_on_a_step_shows_it(dashboard):
-    dashboard._steps.selected = "runs"
-    assert dashboard._step == "runs"
+    dashboard.page.steps.selected = "runs"
+    assert dashboard.page.step == "runs"
 
 
 def test_the_code_follows_the_form(dashboard):
@@ -166,18 +166,18 @@ def test_a_handler_that_fails_is_told_in_words_and_logged_with_its_traceback(das
     with caplog.at_level(logging.INFO):
         dashboard.act(explode)
 
-    assert "Something in tb_widgets failed: ZeroDivisionError: &lt;b&gt;boom&lt;/b&gt;" in shown(dashboard.widget)
+    assert "Something in tb_widgets failed: ZeroDivisionError: &lt;b&gt;boom&lt;/b&gt;" in shown(dashboard.page.widget)
     assert "in explode" in caplog.text
 
     dashboard.act(lambda: None)
-    assert "boom" not in shown(dashboard.widget)
+    assert "boom" not in shown(dashboard.page.widget)
 
 
 def test_an_error_for_people_is_shown_with_its_way_out(dashboard, caplog):
     with caplog.at_level(logging.INFO):
         dashboard.act(lambda: dashboard.open_run("nothing-like-this"))
-    assert "There is no run" in shown(dashboard.widget)
-    assert "List them with" in shown(dashboard.widget)
+    assert "There is no run" in shown(dashboard.page.widget)
+    assert "List them with" in shown(dashboard.page.widget)
     assert "Traceback" in caplog.text
 
 
@@ -186,11 +186,11 @@ def test_a_beat_that_fails_ends_nothing_and_is_taken_back_when_it_is_over(dashbo
     with monkeypatch.context() as patch:
         patch.setattr(dashboard.watch, "refresh", lambda: 1 / 0)
         assert [dashboard._on_beat("tick", True, False) for _ in range(20)] == [IDLE] * 20
-        assert "could not be brought up to date" in shown(dashboard.widget)
+        assert "could not be brought up to date" in shown(dashboard.page.widget)
         assert caplog.text.count("Traceback") == 1  # not one each beat, for hours
 
     dashboard._on_beat("tick", True, False)
-    assert "could not be brought up to date" not in shown(dashboard.widget)
+    assert "could not be brought up to date" not in shown(dashboard.page.widget)
 
 
 def test_a_first_beat_that_fails_is_answered_too(dashboard, monkeypatch):
@@ -199,13 +199,13 @@ def test_a_first_beat_that_fails_is_answered_too(dashboard, monkeypatch):
 
     monkeypatch.setattr(dashboard.service, "active", refuse)
     assert dashboard._on_beat("ready", False, False) == BUSY
-    assert "The runs folder can&#x27;t be read." in shown(dashboard.widget)
+    assert "The runs folder can&#x27;t be read." in shown(dashboard.page.widget)
 
 
 def test_a_click_whose_refresh_fails_does_not_raise(dashboard, monkeypatch):
     monkeypatch.setattr(dashboard.watch, "refresh", lambda: 1 / 0)
     dashboard.act(lambda: None)
-    assert "could not be brought up to date" in shown(dashboard.widget)
+    assert "could not be brought up to date" in shown(dashboard.page.widget)
 
 
 def test_clicks_from_several_threads_come_one_after_the_other(dashboard):
@@ -283,7 +283,7 @@ def test_a_thousand_runs_are_listed_in_part(dashboard, make_run, runs_dir):
     took = time.process_time() - began
 
     assert len(waits) == 10
-    assert "The newest 50 of 1,001 runs." in shown(dashboard.widget)
+    assert "The newest 50 of 1,001 runs." in shown(dashboard.page.widget)
     assert took < 5.0  # reading all of them at each beat takes several times as long
 
 
@@ -294,13 +294,13 @@ def test_a_runs_folder_that_goes_away_is_no_error(dashboard, make_run, runs_dir,
     shutil.rmtree(runs_dir)
 
     # A look that took long is not repeated at the very next beat.
-    until(lambda: dashboard._on_beat("tick", True, False) and "No runs yet" in shown(dashboard.widget), within=20)
+    until(lambda: dashboard._on_beat("tick", True, False) and "No runs yet" in shown(dashboard.page.widget), within=20)
     dashboard.show("train")
     dashboard._on_beat("tick", True, False)
 
-    assert "The folder of this run is gone" in shown(dashboard.widget)
-    at(dashboard.widget, "resume").click()
-    assert "tbw-note is-bad" in dashboard._message.value
+    assert "The folder of this run is gone" in shown(dashboard.page.widget)
+    at(dashboard.page.widget, "resume").click()
+    assert "tbw-note is-bad" in dashboard.page.message.value
 
 
 def test_a_click_in_the_table_opens_the_run(dashboard, make_run):
@@ -308,7 +308,7 @@ def test_a_click_in_the_table_opens_the_run(dashboard, make_run):
     dashboard.open_run(first.path)
     dashboard.show("runs")
     dashboard.refresh()
-    table = next(panel for panel in dashboard._panels["runs"] if hasattr(panel, "_table"))._table
+    table = next(panel for panel in dashboard.page.panels["runs"] if hasattr(panel, "_table"))._table
     assert table.selected == first.id
 
     table.selected = second.id
@@ -316,7 +316,7 @@ def test_a_click_in_the_table_opens_the_run(dashboard, make_run):
 
     shutil.rmtree(first.path)
     table.selected = first.id
-    assert "There is no run" in shown(dashboard.widget)
+    assert "There is no run" in shown(dashboard.page.widget)
     assert table.selected == second.id
 
 
@@ -355,7 +355,7 @@ def test_a_checkpoint_writes_with_what_was_typed(writing):
     text.text, text.state = "import", "done"
     text.finished.set()
     writing.refresh()
-    assert "<mark>The </mark>import" in shown(writing.widget)
+    assert "<mark>The </mark>import" in shown(writing.page.widget)
     assert not writing.is_writing
 
 

@@ -24,9 +24,9 @@ def check(dashboard, *, seen: bool = True) -> None:
     for step in STEPS:
         dashboard.show(step)
         dashboard.refresh()
-        shown += html_of(dashboard.widget)
+        shown += html_of(dashboard.page.widget)
     assert not seen or MARK in shown
-    for widget in every_widget(dashboard.widget):
+    for widget in every_widget(dashboard.page.widget):
         texts = [widget.value] if isinstance(widget, widgets.HTML) else []
         # Descriptions are HTML in ipywidgets 7.
         texts += [getattr(widget, "description", "")]
@@ -41,14 +41,14 @@ def check(dashboard, *, seen: bool = True) -> None:
 def test_what_is_typed_into_the_form(dashboard, path):
     dashboard.show("train")
     dashboard.draft.set(path, EVIL)
-    dashboard._toggle_code()
+    dashboard.page.toggle_code()
     check(dashboard, seen=path not in ("name", "model.config"))  # their reasons do not repeat what was typed
 
 
 def test_what_is_typed_as_prompts_and_tags_and_the_code_of_it(dashboard):
     for path in ("evaluation.prompts", "tracking.tags", "tracking.project", "checkpoints.mirror"):
         dashboard.draft.set(path, EVIL)
-    dashboard._toggle_code()
+    dashboard.page.toggle_code()
     check(dashboard)
 
 
@@ -120,12 +120,12 @@ def test_the_words_of_a_beat_that_fails(dashboard, monkeypatch):
     with monkeypatch.context() as patch:
         patch.setattr(dashboard.watch, "refresh", refuse)
         dashboard._on_beat("ready", False, False)
-    assert MARK in html_of(dashboard.widget)
-    for widget in every_widget(dashboard.widget):
+    assert MARK in html_of(dashboard.page.widget)
+    for widget in every_widget(dashboard.page.widget):
         assert "<script>" not in str(getattr(widget, "value", ""))
 
 
 def test_a_prompt_in_the_playground_stays_in_its_field(dashboard):
     dashboard.show("runs")
-    at(dashboard.widget, "prompt").value = EVIL
+    at(dashboard.page.widget, "prompt").value = EVIL
     check(dashboard, seen=False)

@@ -147,7 +147,7 @@ def test_an_override_that_does_not_fit_can_be_taken_back_where_it_is_told(dashbo
     dashboard.show("model")
     dashboard.refresh()
     assert "n_layer" in dashboard.draft.errors["model.config"]
-    assert "n_layer" in shown(dashboard._boxes["model"])
+    assert "n_layer" in shown(dashboard.page.boxes["model"])
 
-    at(dashboard.widget, "model-config").value = ""
+    at(dashboard.page.widget, "model-config").value = ""
     assert dashboard.draft.is_valid

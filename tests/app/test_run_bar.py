@@ -24,7 +24,7 @@ STATES = {
 
 
 def bar(dashboard):
-    return dashboard._bar.widget
+    return dashboard.page.bar.widget
 
 
 def visible(dashboard):
@@ -144,7 +144,7 @@ def test_save_now_says_that_it_was_heard(opened):
     dashboard, run = opened
     visible(dashboard)["save"].click()
     assert run.control.is_requested("save-now")
-    assert "A checkpoint is saved after the current step." in shown(dashboard.widget)
+    assert "A checkpoint is saved after the current step." in shown(dashboard.page.widget)
 
 
 def test_resuming_goes_on_at_once_after_a_pause(opened):
@@ -170,7 +170,7 @@ def test_a_refused_click_says_why(opened):
     dashboard, run = opened
     set_status(run, state="done")  # after the page was drawn
     at(bar(dashboard), "pause").click()
-    assert "can&#x27;t be paused: it is done." in shown(dashboard.widget)
+    assert "can&#x27;t be paused: it is done." in shown(dashboard.page.widget)
 
 
 def test_every_button_says_what_it_does(dashboard):

@@ -1,0 +1,151 @@
+"""The page: title, steps, run bar, message, and the cards of the chosen step."""
+
+from __future__ import annotations
+
+import os
+from html import escape
+from typing import TYPE_CHECKING
+
+import ipywidgets as widgets
+import psutil
+
+from tb_widgets.app.assets import read_asset
+from tb_widgets.app.parts import words
+from tb_widgets.app.parts.cards import button, card, row, show
+from tb_widgets.app.parts.heartbeat import Answer, Heartbeat
+from tb_widgets.app.parts.run_bar import RunBar
+from tb_widgets.app.parts.step_bar import StepBar
+from tb_widgets.app.registry import STEPS, Panel, panels_of
+
+if TYPE_CHECKING:
+    from tb_widgets.app.dashboard import Dashboard
+
+TOKENS = ("data", "tokenizer")
+
+
+class PageView:
+    """Everything that can be seen, put together once and brought up to date on every beat.
+
+    Parameters
+    ----------
+    dashboard
+        Whose models are shown, and whose methods the buttons call.
+    answer
+        Answers the page's beats.
+    step
+        The step that is shown first.
+    """
+
+    def __init__(self, dashboard: Dashboard, answer: Answer, step: str) -> None:
+        self._dashboard = dashboard
+        self.step = step
+        self.panels: dict[str, list[Panel]] = {}
+        self.boxes: dict[str, widgets.Box] = {}
+        style = widgets.HTML(f"<style>{read_asset('theme.css')}</style>")
+        style.add_class("tbw-silent")
+        self.heartbeat = Heartbeat(answer)
+        self._title = widgets.HTML()
+        self._machine = widgets.HTML()
+        self._machine.add_class("tbw-right")
+        toggle = button("Show the code", lambda: dashboard.act(self.toggle_code), tooltip="The Python behind Start")
+        self.steps = StepBar(selected=step)
+        self.steps.observe(self._chosen, "selected")
+        self.bar = RunBar(dashboard)
+        self.message = widgets.HTML()
+        self._code = widgets.HTML()
+        self._code_card = card("The code of this run", [self._code])
+        self._code_is_open = False
+        show(self._code_card, False)
+        self._body = widgets.VBox()
+        self._body.add_class("tbw-column")
+        top = row([self._title, self._machine, toggle], "tbw-top")
+        app = widgets.VBox([top, self.steps, self.bar.widget, self.message, self._code_card, self._body])
+        app.add_class("tbw-app")
+        self.widget = widgets.VBox([style, self.heartbeat, app])
+        self.widget.add_class("tbw")
+        self.say("")
+
+    def say(self, html: str) -> None:
+        """Show a message below the run bar; an empty one takes it away."""
+        self.message.value = html
+        show(self.message, bool(html))
+
+    def show_step(self, step: str) -> None:
+        """Show the cards of a step, which are built at its first visit."""
+        self.step = step
+        if self.steps.selected != step:
+            self.steps.selected = step
+        if step not in self.panels:
+            self._build_step(step)
+        for name, box in self.boxes.items():
+            show(box, name == step)
+
+    def toggle_code(self) -> None:
+        """Show or hide the code of what Start does."""
+        self._code_is_open = not self._code_is_open
+        show(self._code_card, self._code_is_open)
+
+    def refresh(self) -> None:
+        """Show what has changed."""
+        self.bar.refresh()
+        for panel in self.panels.get(self.step, []):
+            panel.refresh()
+        watch = self._dashboard.watch
+        name = watch.run.id if watch.run else "no run open"
+        brand = '<span class="tbw-brand">Transformer Builder</span>'
+        self._title.value = f'{brand}<span class="tbw-muted">{escape(name)}</span>'
+        memory = psutil.virtual_memory()
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+        free = f"{memory.available / 1e9:.0f} GB free of {memory.total / 1e9:.0f}"
+        self._machine.value = words.chip(f"{cores} cores · {free}")
+        if self._code_is_open:
+            self._code.value = f'<pre class="tbw-text">{escape(self._dashboard.code())}</pre>'
+        self.steps.steps = [
+            {"id": step, "title": title, **dict(zip(("summary", "mark"), self._summary(step), strict=True))}
+            for step, title in STEPS.items()
+        ]
+
+    def _chosen(self, change: dict[str, str]) -> None:
+        if change["new"] != self.step:  # else it was us who chose it, and no click, which would clear the message
+            self._dashboard.act(lambda: self._dashboard.show(change["new"]))
+
+    def _build_step(self, step: str) -> None:
+        panels: list[Panel] = []
+        columns: dict[str, list[widgets.Widget]] = {"main": [], "side": []}
+        for entry in panels_of(step):
+            panel = entry.make(self._dashboard)
+            columns[entry.column].append(panel.render())
+            panels.append(panel)
+        boxes = []
+        for children in columns.values():
+            column = widgets.VBox(children)
+            column.add_class("tbw-column")
+            boxes.append(column)
+        box = widgets.Box(boxes)
+        box.add_class("tbw-step")
+        self.boxes[step] = box
+        self.panels[step] = panels
+        self._body.children = tuple(self.boxes.values())
+
+    def _summary(self, step: str) -> tuple[str, str]:
+        """Return a step's state in one line, and its mark: ticked off, in need of a look, or neither."""
+        draft, status = self._dashboard.draft, self._dashboard.watch.status
+        wrong = {path.split(".")[0] for path in draft.errors}
+        if step == "model":
+            text = "choose a model"
+            if draft.model is not None:
+                text = f"{draft.model.title} · {words.short_count(draft.model.parameters)} parameters"
+            return text, "!" if "model" in wrong else "✓"
+        if step == "data":
+            text = "choose a text"
+            if draft.data is not None:
+                text = f"{draft.data.name} · {words.short_count(draft.data.tokens)} tokens"
+            return text, "!" if wrong & {*TOKENS} else "✓"
+        if step == "train":
+            if status is not None and (status.is_active or not wrong):
+                share = 100 * status.step / max(1, status.total)
+                return f"{status.state} · {share:.0f} %", {"done": "✓", "failed": "!"}.get(status.state, "")
+            if wrong:
+                return "needs a look" if wrong - {"model", *TOKENS} else "waits for the steps before", ""
+            return "ready", ""
+        return "compare, generate", ""
