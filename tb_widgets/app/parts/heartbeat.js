@@ -50,6 +50,10 @@ function render({ model, el }) {
     }
   };
   const onMessage = (message) => {
+    if (message.type === "hurry" && !waiting) {
+      clearTimeout(timer);
+      timer = setTimeout(() => ask("tick"), message.wait);
+    }
     if (message.type !== "tock") return;
     waiting = false;
     if (note.textContent) complain("");

@@ -32,8 +32,11 @@ class Heartbeat(anywidget.AnyWidget):  # type: ignore[misc]
         self.on_msg(self._on_beat)
 
     def hurry(self) -> None:
-        """Let the page ask at once: something was pressed, and the answer should not wait for the next beat."""
-        self.send({"type": "tock", "wait": 50})
+        """Let the page ask soon: something was pressed, and the answer should not wait for the next beat.
+
+        A page that waits for an answer already takes no notice, so beats never overlap.
+        """
+        self.send({"type": "hurry", "wait": 50})
 
     def _on_beat(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:
         if content.get("type") not in ("ready", "tick"):
