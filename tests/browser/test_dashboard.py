@@ -62,7 +62,7 @@ def wait_until(condition: Callable[[], bool], what: str, seconds: float = 60) ->
 
 
 def wait_for_figure(page: Page) -> None:
-    page.wait_for_selector(".js-plotly-plot .main-svg", state="attached", timeout=60_000)
+    page.wait_for_selector(".tbw-drawn .js-plotly-plot", timeout=60_000)
 
 
 def enter(page: Page, field: str, value: str) -> None:

@@ -23,13 +23,17 @@ function render({ model, el }) {
     root.classList.toggle("tbw-dark", isDark());
     // The standalone page has no notebook around it: the dashboard is the page.
     root.classList.toggle("tbw-whole", document.body.classList.contains("tbw-page"));
-    const plots = root.querySelectorAll(".js-plotly-plot .main-svg").length;
+    const plots = figureStands() ? 1 : 0;
+    root.classList.toggle("tbw-drawn", plots > 0);
     if (root.clientWidth !== width || plots !== drawn) {
       width = root.clientWidth;
       drawn = plots;
       window.dispatchEvent(new Event("resize")); // the figure measures itself anew
     }
   };
+  // Plotly first draws an empty plot in the widget's place; what is sent before our lines stand in it is lost.
+  const figureStands = () => Boolean(root) &&
+    Array.from(root.querySelectorAll(".js-plotly-plot")).some((plot) => plot._fullData?.length);
   const complain = (text) => {
     note.className = text ? "tbw-note is-bad tbw-gone" : "";
     note.textContent = text;
@@ -38,8 +42,7 @@ function render({ model, el }) {
     if (ended) return;
     waiting = true;
     asked = Date.now();
-    const figure = root ? Array.from(root.querySelectorAll(".js-plotly-plot")).some((plot) => plot._fullData) : false;
-    model.send({ type, figure, hidden: document.hidden });
+    model.send({ type, figure: figureStands(), hidden: document.hidden });
   };
   const watch = () => {
     dress();
