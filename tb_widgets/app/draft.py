@@ -17,6 +17,7 @@ from tb_widgets.spec import PRESETS, FieldCard, RunSpec, read_value
 from tb_widgets.spec import preset as preset_spec
 from tb_widgets.spec.text import write_value
 
+BYTES = 256  # tokens of the byte tokenizer
 CARDS: dict[str, FieldCard] = {card.path: card for card in RunSpec.field_cards()}
 THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?")  # 10,000, but not 0,003
 LONGEST_REASON = 400  # characters; a path may have thousands
@@ -135,7 +136,7 @@ class Draft(traitlets.HasTraits):
         try:
             if not spec.model.source:
                 raise ModelError("type the path of a model.py, or of the folder that holds it.")
-            vocab_size = {"byte": 256}.get(spec.tokenizer.kind, spec.tokenizer.vocab_size)
+            vocab_size = {"byte": BYTES}.get(spec.tokenizer.kind, spec.tokenizer.vocab_size)
             self.model = describe(spec.model, vocab_size=vocab_size, context_length=spec.data.context_length)
         except (TbError, *ODD_PATH) as error:
             self.model = None
@@ -154,6 +155,10 @@ class Draft(traitlets.HasTraits):
             errors["data.context_length"] = f"the model reads {limit:,} tokens at most."
         if vocabulary is not None and spec.tokenizer.kind == "bpe" and spec.tokenizer.vocab_size > vocabulary:
             errors["tokenizer.vocab_size"] = f"the model knows {vocabulary:,} tokens; choose at most that many."
+        if vocabulary is not None and spec.tokenizer.kind == "byte" and vocabulary < BYTES:
+            errors["tokenizer.kind"] = (
+                f"bytes need {BYTES} tokens and the model knows {vocabulary:,}; choose bpe or char."
+            )
         return errors
 
     def code(self) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import shlex
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -222,3 +223,23 @@ TYPED = [card for card in CARDS.values() if card.kind != "bool"]
 def test_what_a_field_shows_is_read_back_as_it_was(case: tuple[FieldCard, Any]):
     card, value = case
     assert read_entry(card, show(card, value)) == value
+
+
+@pytest.mark.parametrize(("kind", "field"), [("byte", "tokenizer.kind"), ("bpe", "tokenizer.vocab_size")])
+def test_a_tokenizer_that_is_too_large_for_the_model_is_told_before_start(
+    tmp_path: Path, kind: str, field: str
+) -> None:
+    (tmp_path / "config.json").write_text('{"vocab_size": 100, "d_model": 16}')
+    (tmp_path / "model.py").write_text(
+        "import torch.nn as nn\n\n\nclass Model(nn.Module):\n"
+        "    def __init__(self, vocab_size=50257, d_model=512):\n        super().__init__()\n"
+        "        self.embedding_0_token = nn.Embedding(vocab_size, d_model)\n"
+        "        self.output_0 = nn.Linear(d_model, vocab_size)\n\n"
+        "    def forward(self, x):\n        return self.output_0(self.embedding_0_token(x))\n"
+    )
+    draft = Draft()
+
+    draft.set("model.source", str(tmp_path))
+    draft.set("tokenizer.kind", kind)
+
+    assert "the model knows 100" in draft.errors[field]
