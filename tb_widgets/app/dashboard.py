@@ -59,7 +59,7 @@ class Dashboard:
     runs_dir
         Where runs live; ``TB_RUNS_DIR`` or ``./runs`` by default.
     run
-        A run to open, by id or path. Otherwise the newest run that is at work is opened, if there is one.
+        A run to open, by id or path. Otherwise the newest run that is at work is opened, or the newest of all.
 
     Notes
     -----
@@ -214,7 +214,8 @@ class Dashboard:
 
     def code(self) -> str:
         """Return Python and a terminal command that do what Start does."""
-        return f"# Python\n{self.draft.code()}\n\n# Terminal\n{self.draft.command()}"
+        refused = "".join(f"# Left out, because it can't be started: {reason}\n" for reason in self.draft.blockers)
+        return f"{refused}# Python\n{self.draft.code()}\n\n# Terminal\n{self.draft.command()}"
 
     @property
     def is_writing(self) -> bool:
@@ -295,11 +296,12 @@ class Dashboard:
             self._failure = ""
 
     def _open_what_works(self) -> None:
-        """Show the newest run that is at work, if no run is open yet."""
+        """Show the newest run that is at work, else the newest of all, if no run is open yet."""
         if self.watch.run is None:
-            working = self.service.active()
-            if working:
-                self.watch.attach(working[0])
+            entries = self.service.runs()
+            found = [entry for entry in entries if entry.status.is_active] or entries
+            if found:
+                self.watch.attach(found[0].run)
 
     def _warm(self) -> None:
         """Let a worker wait for the next start: now that a page is there, and not before."""
@@ -327,5 +329,5 @@ class Dashboard:
 def _number(title: str, value: float | str | None, low: float, high: float) -> float:
     read = read_value(value) if isinstance(value, str) else value
     if isinstance(read, bool) or not isinstance(read, (int, float)) or not low <= read <= high:
-        raise RunError(f"{title} must be a number from {low:g} to {high:g}, not {value!r}.")
+        raise RunError(f"{title} must be a number from {low:,.0f} to {high:,.0f}, not {value!r}.")
     return float(read)

@@ -59,7 +59,7 @@ PRESETS = {
         ),
         Preset(
             "shakespeare-char",
-            "Shakespeare by characters",
+            "Characters, nanoGPT size",
             "The sizes of nanoGPT's CPU recipe, for any small text: 4 layers, 4 heads, width 128, context 64.",
             {
                 "model.preset": "shakespeare-char",

@@ -42,7 +42,7 @@ class ModelSpec(Section):
     preset: Literal["tiny", "small", "medium", "shakespeare-char"] = setting(
         "small",
         title="Size",
-        help="Sizes of a zoo model; a model.py of your own has its sizes written in.",
+        help="Sizes of our GPT; a model.py of your own has its sizes written in.",
         group="Model",
         level="basic",
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pty
 import re
+import signal
 import sys
 import time
 
@@ -81,6 +82,8 @@ class Terminal:
         self.screen = ""
         self.pid, self.end = pty.fork()
         if self.pid == 0:
+            # A CI step may be started with SIGINT ignored, which children inherit; a terminal never does that.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
             os.environ |= {"TB_RUNS_DIR": runs, "TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"}
             os.execv(sys.executable, [*COMMAND, *words])
         os.set_blocking(self.end, False)

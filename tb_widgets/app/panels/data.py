@@ -74,7 +74,7 @@ class DataPreviewPanel:
         draft = self._dashboard.draft
         data, spec, model = draft.data, draft.spec, draft.model
         if data is None:
-            self._facts.value = words.note("Choose a text first.", "warn", detail=draft.errors.get("data.source", ""))
+            self._facts.value = words.note("Choose a text first.", "warn")
             self._lines.value = ""
             return
         training = data.tokens * (1 - spec.data.validation_fraction)

@@ -155,9 +155,8 @@ class LogPanel:
         self._version = watch.version
         lines = "\n".join(line[:400] for line in watch.log[-40:])
         place = f"\n{watch.run.log_file}" if watch.run else ""
-        self._text.value = (
-            f'<pre class="tbw-text tbw-log">{escape(lines or "Nothing was printed.")}{escape(place)}</pre>'
-        )
+        text = escape((lines or "Nothing was printed: warnings and errors would stand here.") + place)
+        self._text.value = f'<pre class="tbw-text tbw-log">{text}</pre>'
 
 
 @panel("checkpoints", step="train", column="side", order=2)

@@ -39,7 +39,7 @@ class PlaygroundPanel:
         fields = row(
             [
                 _field("Checkpoint", self._checkpoint, ""),
-                _field("Temperature", self._temperature, "0 to 2"),
+                _field("Temperature", self._temperature, "0 to 10"),
                 _field("Top k", self._top_k, "tokens"),
                 _field("Length", self._length, "tokens"),
             ],
