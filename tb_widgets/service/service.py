@@ -95,6 +95,7 @@ class TrainingService:
         with self._lock:
             busy = self._current is not None and self._current.status().is_active
             if queue and module is None and (busy or self._queue):
+                write_status(run.status_file, replace(read_status(run.status_file), phase="Waiting for its turn"))
                 self._queue.append(run)
                 self._start_queue_thread()
             else:

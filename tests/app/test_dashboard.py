@@ -197,7 +197,7 @@ def test_a_first_beat_that_fails_is_answered_too(dashboard, monkeypatch):
     def refuse():
         raise RunError("The runs folder can't be read.")
 
-    monkeypatch.setattr(dashboard.service, "active", refuse)
+    monkeypatch.setattr(dashboard.service, "runs", refuse)
     assert dashboard._on_beat("ready", False, False) == BUSY
     assert "The runs folder can&#x27;t be read." in shown(dashboard.page.widget)
 

@@ -11,7 +11,7 @@ from .conftest import at, every_widget, set_status, shown
 BUTTONS = ("start", "resume", "pause", "save", "stop")
 # state: (the word of its chip, the buttons that show, the filled one)
 STATES = {
-    "queued": ("Waiting", {"start", "stop"}, "start"),
+    "queued": ("Starting", {"start", "stop"}, "start"),
     "preparing": ("Preparing", {"pause", "stop"}, None),
     "running": ("Running", {"pause", "save", "stop"}, None),
     "paused": ("Paused", {"resume", "save", "stop"}, "resume"),
@@ -61,6 +61,15 @@ def test_what_is_missing_stands_where_start_would_be(dashboard):
     assert "Not ready" in shown(bar(dashboard))
     assert "Text: there is no file" in shown(bar(dashboard))
     assert visible(dashboard)["start"].disabled
+
+
+def test_a_run_behind_another_one_waits_for_its_turn(opened):
+    dashboard, run = opened
+    set_status(run, state="queued", phase="Waiting for its turn")
+    dashboard.refresh()
+
+    assert ">Waiting</span>" in shown(bar(dashboard))
+    assert "Waiting for its turn …" in shown(bar(dashboard))
 
 
 @pytest.mark.parametrize("state", STATES)

@@ -20,6 +20,7 @@ def test_queued_runs_are_trained_in_their_order(service, tiny, until):
     second, third, fourth = (service.start(tiny(), queue=True) for _ in range(3))
     assert [run.id for run in service.queue] == [second.id, third.id, fourth.id]
     assert second.status().state == "queued"
+    assert second.status().phase == "Waiting for its turn"
     service.stop(third)  # leaves the queue
     assert third.status().state == "stopped"
     until(lambda: first.status().step > 0)

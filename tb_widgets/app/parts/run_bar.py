@@ -93,15 +93,10 @@ class RunBar:
             f'<div class="tbw-facts">{facts}</div></div></div>'
         )
 
-    def _is_in_queue(self) -> bool:
-        """Whether the run waits for another one; else it is queued only until its process has begun."""
-        run = self._dashboard.watch.run
-        return run is not None and run.path in [queued.path for queued in self._dashboard.service.queue]
-
     def _describe(self, status: Status) -> str:
         label, tone = CHIPS[status.state]
-        if status.state == "queued" and not self._is_in_queue():
-            label, tone = "Starting", "on"
+        if status.state == "queued" and not status.phase:
+            label, tone = "Starting", "on"  # not behind another run: only until its process has begun
         if self._dashboard.asked == "pause":
             label = "Pausing …"
         elif self._dashboard.asked == "stop" and status.is_active:
@@ -110,8 +105,6 @@ class RunBar:
         waiting = status.state in ("queued", "preparing") and status.progress is None
         share = status.progress if status.state == "preparing" and status.progress is not None else done
         facts = self._facts(status)
-        if status.state == "queued" and self._is_in_queue():
-            facts = ["Waiting for its turn …"]
         line = "".join(f"<span>{fact}</span>" for fact in facts)
         bar = (
             f'<div class="tbw-progress {"is-waiting" if waiting else ""}" role="progressbar" '
