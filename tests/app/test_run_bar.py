@@ -63,6 +63,16 @@ def test_what_is_missing_stands_where_start_would_be(dashboard):
     assert visible(dashboard)["start"].disabled
 
 
+def test_what_is_missing_is_said_beside_an_ended_run_too(opened):
+    dashboard, run = opened
+    set_status(run, state="done")
+    dashboard.draft.set("training.steps", "<b>")
+    dashboard.refresh()
+
+    assert "Steps: must be a whole number, not &#x27;&lt;b&gt;&#x27;." in shown(bar(dashboard))
+    assert visible(dashboard)["start"].disabled
+
+
 def test_a_run_behind_another_one_waits_for_its_turn(opened):
     dashboard, run = opened
     set_status(run, state="queued", phase="Waiting for its turn")

@@ -105,6 +105,9 @@ class RunBar:
         waiting = status.state in ("queued", "preparing") and status.progress is None
         share = status.progress if status.state == "preparing" and status.progress is not None else done
         facts = self._facts(status)
+        if not status.is_active:
+            # Start stands beside an ended run too: why it can't be pressed is said here as well.
+            facts = [*facts, *(f"▲ {escape(reason)}" for reason in self._dashboard.draft.blockers)]
         line = "".join(f"<span>{fact}</span>" for fact in facts)
         bar = (
             f'<div class="tbw-progress {"is-waiting" if waiting else ""}" role="progressbar" '
