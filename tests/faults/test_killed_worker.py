@@ -18,6 +18,7 @@ import pytest
 
 from tb_widgets import TrainingService
 from tb_widgets.runs import RunDirectory
+from tb_widgets.runs.journal import read_records
 from tb_widgets.runs.process import ProcessIdentity
 from tb_widgets.runs.status import read_status
 from tb_widgets.service import worker
@@ -30,7 +31,7 @@ pytestmark = [pytest.mark.fault, pytest.mark.timeout(240)]
 KILLS = 20
 # Testing and saving take most of the time, so that a random moment often falls into them.
 OFTEN = {
-    "training.steps": 250,
+    "training.steps": 400,
     "evaluation.every": 10,
     "evaluation.batches": 5,
     "checkpoints.every": 5,
@@ -93,20 +94,27 @@ def kill_when(run: RunDirectory, happens: Callable[[RunDirectory], bool], pid: i
     os.kill(pid, signal.SIGKILL)
 
 
+def training_seconds(run: RunDirectory) -> float:
+    moments = {event["kind"]: event["time"] for event in read_records(run.events_file)}
+    return float(moments["finished"] - moments["phase"])
+
+
 @pytest.mark.parametrize("seed", [1])
 def test_killed_twenty_times_and_still_the_same_run(service, tiny, until, seed):
     chance = random.Random(seed)
     undisturbed = service.start(tiny(OFTEN))
     assert service.wait(undisturbed, 120) == "done", undisturbed.status().message
+    # Even if every life lasted its longest, the kills would be over before the training is, on any machine.
+    share = training_seconds(undisturbed) / (2 * KILLS)
     run = service.start(tiny(OFTEN))
     at_kill: list[str] = []
     for kill in range(KILLS):
         pid = run.status().pid
         if kill % 4 == 0:  # starting: reading the text, building the model, going back to a checkpoint
-            kill_when(run, after(chance.uniform(0.0, 0.3)), pid)
+            kill_when(run, after(chance.uniform(0.0, 4 * share)), pid)
         else:
             until(lambda: run.status().state == "running")
-            kill_when(run, while_saving if kill % 4 == 1 else after(chance.uniform(0.0, 0.4)), pid)
+            kill_when(run, while_saving if kill % 4 == 1 else after(chance.uniform(0.0, share)), pid)
         last = until(lambda: None if run.status().is_active else run.status())
         assert last.state == "interrupted"
         at_kill.append(f"{'saving' if half_written(run) else read_status(run.status_file).state} at {last.step}")
@@ -114,7 +122,7 @@ def test_killed_twenty_times_and_still_the_same_run(service, tiny, until, seed):
     assert service.wait(run, 120) == "done", run.status().message
     where = {moment.split()[0] for moment in at_kill}
     assert {"saving", "running"} < where, at_kill  # and some before the first step
-    assert [line["step"] for line in computed(run)] == list(range(1, 251))
+    assert [line["step"] for line in computed(run)] == list(range(1, 401))
     assert computed(run) == computed(undisturbed)
     assert final_weights(run) == final_weights(undisturbed)
     assert half_written(run) == []
