@@ -9,10 +9,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tb_widgets.errors import ModelError
+from tb_widgets.models.adapter import Adapter, Batch
 from tb_widgets.models.construct import construct
 from tb_widgets.models.describe import ModelSummary, describe
-from tb_widgets.models.probe import first_tensor, probe
+from tb_widgets.models.probe import probe
 from tb_widgets.models.source import ModelSource, read_source, resolve, write_source
+from tb_widgets.spec import Task
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -39,42 +41,38 @@ class LoadedModel:
     ----------
     module
         The model.
-    vocab_size
-        Number of token ids that it can read and score.
-    context_limit
-        Longest input in tokens: rows of a learned position table, ``None`` where there is no such limit.
+    adapter
+        How it is called, and for which task it was built.
     parameters
         Number of weights, tied ones counted once.
-    input_name
-        Set where the token ids go into an argument that is not the first one.
     """
 
     module: nn.Module
-    vocab_size: int
-    context_limit: int | None
+    adapter: Adapter
     parameters: int
-    input_name: str | None = None
+
+    @property
+    def task(self) -> Task:
+        """What the model was built for."""
+        return self.adapter.task
+
+    @property
+    def vocab_size(self) -> int | None:
+        """Number of token ids that it can read; ``None`` for images."""
+        return self.adapter.vocab_size
+
+    @property
+    def context_limit(self) -> int | None:
+        """Longest input in tokens; ``None`` where there is no such limit."""
+        return self.adapter.context_limit
+
+    def scores(self, batch: Batch) -> Tensor:
+        """Return the unnormalised scores for a batch; see :class:`tb_widgets.models.adapter.Adapter`."""
+        return self.adapter.scores(self.module, batch)
 
     def logits(self, input_ids: Tensor) -> Tensor:
-        """Score the next token at every position.
-
-        Parameters
-        ----------
-        input_ids
-            Token ids, ``(B, T)``, int64.
-
-        Returns
-        -------
-        Tensor
-            Unnormalised scores, ``(B, T, vocabulary)``.
-
-        Raises
-        ------
-        ModelError
-            If the model's output holds no tensor.
-        """
-        output = self.module(input_ids) if self.input_name is None else self.module(**{self.input_name: input_ids})
-        return first_tensor(output)
+        """Score the next token at every position: token ids ``(B, T)``, int64, to ``(B, T, vocabulary)``."""
+        return self.scores({"tokens": input_ids})
 
 
 def build(source: ModelSource) -> LoadedModel:
@@ -103,13 +101,10 @@ def from_module(module: nn.Module) -> LoadedModel:
 
 
 def _loaded(module: nn.Module, source: ModelSource) -> LoadedModel:
-    findings = probe(module, source)
     return LoadedModel(
         module=module,
-        vocab_size=findings.vocab_size,
-        context_limit=findings.context_limit,
+        adapter=probe(module, source),
         parameters=sum(parameter.numel() for parameter in module.parameters()),
-        input_name=findings.input_name,
     )
 
 
@@ -121,7 +116,7 @@ def check_fits(model: LoadedModel, *, vocab_size: int, context_length: int) -> N
     ModelError
         If it can't; the message names the two numbers and the field to change.
     """
-    if model.vocab_size < vocab_size:
+    if model.vocab_size is not None and model.vocab_size < vocab_size:
         raise ModelError(
             f"The tokenizer has {vocab_size:,} tokens and the model knows {model.vocab_size:,}.",
             hint=f"Set tokenizer.vocab_size to at most {model.vocab_size}, or enlarge the model's vocabulary.",

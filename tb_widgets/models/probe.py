@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import inspect
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tb_widgets.errors import ModelError
+from tb_widgets.models.adapter import Adapter, Conclusion, first_tensor
 from tb_widgets.models.construct import explain
 from tb_widgets.models.source import ModelSource
 
@@ -18,16 +18,7 @@ _INPUT_NAMES = ("input_ids", "input_0_tokens", "x", "idx", "tokens", "ids", "inp
 _MASK_NAMES = ("mask", "causal_mask", "attn_mask", "tril", "bias")
 
 
-@dataclass(frozen=True)
-class Findings:
-    """What the trial showed; the fields are those of :class:`tb_widgets.models.load.LoadedModel`."""
-
-    vocab_size: int
-    context_limit: int | None
-    input_name: str | None
-
-
-def probe(module: nn.Module, source: ModelSource) -> Findings:
+def probe(module: nn.Module, source: ModelSource) -> Adapter:
     """Run a forward pass on two short rows of tokens.
 
     The state of torch's generators and the training mode of the module stay as they were.
@@ -72,36 +63,13 @@ def probe(module: nn.Module, source: ModelSource) -> Findings:
             hint="End forward with a linear layer from the model's width to the vocabulary.",
         )
     limits = [embedding.num_embeddings for embedding, by_tokens in fed if not by_tokens] + _table_lengths(module)
-    return Findings(
-        vocab_size=min([width, *rows]), context_limit=min(limits) if limits else None, input_name=input_name
-    )
-
-
-def first_tensor(output: Any) -> Tensor:
-    """Return the logits in what a forward pass returned: a tensor, tuple, dict, or object.
-
-    Raises
-    ------
-    ModelError
-        If there is no tensor in it.
-    """
-    from torch import Tensor
-
-    if isinstance(output, Tensor):
-        return output
-    candidates: list[Any]
-    if isinstance(output, tuple | list):
-        candidates = list(output)
-    elif isinstance(output, dict):
-        candidates = [output.get("logits"), output.get("last_hidden_state"), *output.values()]
-    else:
-        candidates = [getattr(output, name, None) for name in ("logits", "last_hidden_state")]
-    for candidate in candidates:
-        if isinstance(candidate, Tensor):
-            return candidate
-    raise ModelError(
-        f"The model's forward returns {type(output).__name__} without a tensor in it.",
-        hint="Return the logits, a tuple that begins with them, or a dict with the key logits.",
+    vocab_size, context_limit = min([width, *rows]), min(limits) if limits else None
+    return Adapter(
+        task="causal-lm",
+        arguments={"tokens": input_name or ""},
+        vocab_size=vocab_size,
+        context_limit=context_limit,
+        conclusions=(Conclusion("task", "causal-lm", "Every position gets one score for each token."),),
     )
 
 

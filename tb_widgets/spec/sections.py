@@ -10,6 +10,8 @@ from pydantic_core import PydanticCustomError
 
 from tb_widgets.spec.fields import Section, setting
 
+Task = Literal["causal-lm", "masked-lm", "sequence-classification", "seq2seq", "vision-classification"]
+
 
 def _plain(value: dict[str, Any]) -> dict[str, Any]:
     """Return what JSON and YAML give back for the value, so that a file holds exactly what the run used."""

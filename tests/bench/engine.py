@@ -29,10 +29,10 @@ from tb_widgets.spec import RunSpec, preset
 from tests.bench.figure import Figure
 
 # Whole periods of the preset's validation and checkpoints.
-STEPS = {"quick": 300, "small": 250}
+STEPS = {"quick": 300, "small": 200}
 TURN = {"quick": 10, "small": 2}  # steps
 # How a model happens to lie in memory makes it a few percent faster or slower for life: several lives.
-LIVES = {"quick": 7, "small": 3}
+LIVES = {"quick": 7, "small": 2}
 # Validating 10 batches every 100 steps is 3 % of `quick`'s work in itself, whoever does it.
 STRICT = {"quick": 0.94, "small": 0.97}
 

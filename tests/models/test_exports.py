@@ -76,7 +76,7 @@ def test_the_model_is_found_among_its_blocks(export, name):
 )
 def test_every_documented_signature_is_called_rightly(export, inputs, input, by_name):
     model = export.build(code(inputs=inputs, input=input))
-    assert model.input_name == by_name
+    assert model.adapter.arguments == {"tokens": by_name or ""}
     assert model.logits(torch.zeros(2, 5, dtype=torch.int64)).shape == (2, 5, 50)
 
 
