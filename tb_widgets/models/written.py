@@ -39,8 +39,19 @@ def parse(code: str, name: str) -> ast.Module:
             f"{name} is not valid Python: line {error.lineno}: {error.msg}{shown}",
             hint="Mend that line, or export the model again.",
         ) from error
-    except ValueError as error:  # null bytes, before Python 3.12
+    except ValueError as error:  # null bytes before Python 3.12, and halves of surrogate pairs
         raise ModelError(f"{name} is not Python text: {error}.", hint="Export the model again.") from error
+    except (RecursionError, MemoryError) as error:
+        raise ModelError(f"{name} is nested too deeply to be read.", hint="Export the model again.") from error
+
+
+def dotted(node: ast.expr) -> str:
+    """Return ``a.b.c`` for such an expression, and an empty text for any other."""
+    parts: list[str] = []
+    while isinstance(node, ast.Attribute):
+        parts.append(node.attr)
+        node = node.value
+    return ".".join([node.id, *reversed(parts)]) if isinstance(node, ast.Name) else ""
 
 
 def module_classes(tree: ast.Module) -> dict[str, ast.ClassDef]:
