@@ -55,6 +55,32 @@ class ModelSpec(Section):
         help="Single sizes that differ from the preset, for example {n_layer: 6, dropout: 0.1}.",
         group="Model",
     )
+    task: Literal["auto", "causal-lm", "masked-lm", "sequence-classification", "seq2seq", "vision-classification"] = (
+        setting(
+            "auto",
+            title="Task",
+            help="What the model was built for. auto reads it from the model, and asks where it can't tell.",
+            group="Model",
+        )
+    )
+    entry: str | None = setting(
+        None,
+        title="Class or function",
+        help="What builds the model in model.py, by name. Empty finds it.",
+        group="Model",
+    )
+    input: str | None = setting(
+        None,
+        title="Input argument",
+        help="Argument of forward that takes the tokens or images. Empty finds it.",
+        group="Model",
+    )
+    mask: Literal["auto", "none", "keep", "drop", "additive"] = setting(
+        "auto",
+        title="Mask",
+        help="How padding is marked: keep (True = real), drop (True = padding), additive (-inf = padding), or not.",
+        group="Model",
+    )
 
 
 class DataSpec(Section):
