@@ -1,0 +1,70 @@
+"""Trying a model out without leaving a trace in it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import nn
+
+
+def device_of(module: nn.Module) -> torch.device:
+    """Return where a model's weights are; ``cpu`` for a model without any."""
+    return next((tensor.device for tensor in (*module.parameters(), *module.buffers())), torch.device("cpu"))
+
+
+@contextmanager
+def undisturbed(module: nn.Module, *, training: bool = False) -> Iterator[None]:
+    """Put a model into training or evaluation mode; at the end its mode, gradients and buffers are as they were.
+
+    torch's generators begin at a fixed seed inside, and go on outside as if nothing had been drawn.
+    """
+    modes = [(part, part.training) for part in module.modules()]
+    gradients = [(parameter, parameter.grad) for parameter in module.parameters()]
+    # A forward pass may write into a buffer, or put another tensor in its place.
+    buffers = [
+        (part, name, buffer, buffer.detach().clone())
+        for part in module.modules()
+        for name, buffer in part.named_buffers(recurse=False, remove_duplicate=False)
+    ]
+    device = device_of(module)
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(0)
+        for parameter, _ in gradients:
+            parameter.grad = None
+        module.train(training)
+        try:
+            yield
+        finally:
+            for part, mode in modes:
+                part.training = mode
+            for parameter, gradient in gradients:
+                parameter.grad = gradient
+            with torch.no_grad():
+                for part, name, buffer, content in buffers:
+                    part._buffers[name] = buffer.copy_(content)
+
+
+@contextmanager
+def filled_zeros(module: nn.Module) -> Iterator[None]:
+    """Give every parameter that is all zeros usual random values; at the end they are zeros again.
+
+    Layers that begin at zero are good practice, but they hide what stands behind them: no gradient passes, and a
+    missing mask shows in no score. What a model can do is seen once they are not zero, as after the first steps.
+    """
+    generator = torch.Generator().manual_seed(0)
+    filled = []
+    with torch.no_grad():
+        for parameter in module.parameters():
+            if parameter.is_floating_point() and parameter.numel() and not parameter.any():
+                inputs = parameter[0].numel() if parameter.dim() > 1 else 100
+                values = torch.randn(parameter.shape, generator=generator) / math.sqrt(max(1, inputs))
+                parameter.copy_(values)
+                filled.append(parameter)
+        try:
+            yield
+        finally:
+            for parameter in filled:
+                parameter.zero_()
