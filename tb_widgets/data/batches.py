@@ -1,9 +1,9 @@
-"""Batches without state: which tokens a step sees follows from the seed, the step and the text, and nothing else."""
+"""Batches without state: what a step sees follows from the seed, the step and the data, and nothing else."""
 
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -13,7 +13,13 @@ from torch import Tensor
 
 from tb_widgets.errors import DataError
 
-_Words = NDArray[np.uint64]
+Batch = dict[str, Tensor]
+"""Tensors by role: tokens, mask, decoder_tokens, images, labels; see :data:`tb_widgets.models.adapter.Batch`."""
+
+NOT_COUNTED = -100
+"""The label of a place that is not predicted; what torch's cross entropy leaves out."""
+
+Words = NDArray[np.uint64]
 _GOLDEN = 0x9E3779B97F4A7C15
 _MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _ROUND_CONSTANTS = [np.uint64(number * _GOLDEN % 2**64) for number in range(6)]
@@ -21,15 +27,95 @@ _ROUND_CONSTANTS = [np.uint64(number * _GOLDEN % 2**64) for number in range(6)]
 _WINDOWS_AT_ONCE = 4096
 
 
+class Batches(Protocol):
+    """What the loop asks for batches, whatever the task."""
+
+    def batch(self, step: int, *, rank: int = 0, ranks: int = 1) -> Batch:
+        """Return the batch of a step, counted from 0, or a rank's equal slice of it."""
+        ...
+
+
+class Order:
+    """The order in which things are seen: each once per pass, every pass in another order.
+
+    A keyed permutation of ``0 .. count - 1``: a Feistel network over the next power of four, walked along its cycles
+    until the value is in range (Black and Rogaway, "Ciphers with arbitrary finite domains", 2002). All of it is
+    whole-number arithmetic on 64 bits, so every machine and version computes the same order, and any place in it can
+    be asked for first: a resumed run needs no data position.
+
+    Parameters
+    ----------
+    count
+        How many things there are.
+    seed, fingerprint
+        Key of the order; ``fingerprint`` names the things.
+    """
+
+    def __init__(self, count: int, *, seed: int, fingerprint: str) -> None:
+        self.count = count
+        self._key = key_of(seed, fingerprint)
+        self._half = np.uint64(max(1, ((count - 1).bit_length() + 1) // 2))
+
+    def take(self, first: int, number: int) -> tuple[Words, Words]:
+        """Return the things at places ``first .. first + number - 1`` of the order, and the keys of their passes."""
+        order = np.arange(first, first + number, dtype=np.uint64)
+        epoch, place = np.divmod(order, np.uint64(self.count))
+        key = mix(self._key + epoch)
+        return self._permuted(place, key), key
+
+    def _permuted(self, place: Words, key: Words) -> Words:
+        value = self._feistel(place, key)
+        outside = np.flatnonzero(value >= self.count)
+        while outside.size:
+            value[outside] = self._feistel(value[outside], key[outside])
+            outside = outside[value[outside] >= self.count]
+        return value
+
+    def _feistel(self, value: Words, key: Words) -> Words:
+        mask = (np.uint64(1) << self._half) - np.uint64(1)
+        left, right = value >> self._half, value & mask
+        for constant in _ROUND_CONSTANTS:
+            left, right = right, left ^ (mix(right ^ (key + constant)) & mask)
+        return (left << self._half) | right
+
+
+def key_of(*parts: object) -> np.uint64:
+    """Return 64 bits that follow from the parts alone."""
+    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
+    return np.uint64(int.from_bytes(digest[:8], "little"))
+
+
+def mix(words: Words) -> Words:
+    """Scramble 64-bit words: the output function of SplitMix64 (Steele, Lea and Flood, 2014)."""
+    words = words + np.uint64(_GOLDEN)
+    words = (words ^ (words >> np.uint64(30))) * _MIX_1
+    words = (words ^ (words >> np.uint64(27))) * _MIX_2
+    return words ^ (words >> np.uint64(31))
+
+
+def share_of(rank: int, ranks: int, batch_size: int) -> slice:
+    """Return which rows of a batch belong to a rank; the slices in order are the whole batch.
+
+    Raises
+    ------
+    DataError
+        If the batch can't be shared evenly.
+    """
+    share, rest = divmod(batch_size, ranks)
+    if rest:
+        raise DataError(
+            f"training.batch_size is {batch_size}, which {ranks} processes can't share evenly.",
+            hint=f"Choose a multiple of {ranks}.",
+        )
+    return slice(rank * share, (rank + 1) * share)
+
+
 class TrainBatches:
     """Training windows of a token stream, each once per pass, in an order that a step number determines.
 
     Pass ``e`` cuts the stream into windows of ``context_length + 1`` tokens (neighbours share one token: the target of
-    one is the input of the next), beginning at an offset below ``context_length`` that is new in each pass. A keyed
-    permutation of ``0 .. windows - 1`` orders them: a Feistel network over the next power of four, walked along its
-    cycles until the value is in range (Black and Rogaway, "Ciphers with arbitrary finite domains", 2002). All of it is
-    whole-number arithmetic on 64 bits, so every machine and version computes the same order, and any step can be asked
-    for first: a resumed run needs no data position.
+    one is the input of the next), beginning at an offset below ``context_length`` that is new in each pass. An
+    :class:`Order` says which window comes when.
 
     Parameters
     ----------
@@ -71,9 +157,7 @@ class TrainBatches:
         whole = (len(stream) - 1) // context_length
         self.windows = max(1, whole - 1)
         self._offsets = min(context_length, len(stream) - self.windows * context_length)
-        digest = hashlib.sha256(f"{seed}/{fingerprint}".encode()).digest()
-        self._key = np.uint64(int.from_bytes(digest[:8], "little"))
-        self._half = np.uint64(max(1, ((self.windows - 1).bit_length() + 1) // 2))
+        self._order = Order(self.windows, seed=seed, fingerprint=fingerprint)
         self._steps_at_once = max(1, _WINDOWS_AT_ONCE // batch_size)
         self._block = -1
         self._starts: NDArray[np.int64] = np.zeros((0, batch_size), dtype=np.int64)
@@ -108,48 +192,16 @@ class TrainBatches:
             self._starts, self._block = self._window_starts(block), block
         starts = self._starts[row]
         if ranks > 1:
-            share, rest = divmod(self._batch_size, ranks)
-            if rest:
-                raise DataError(
-                    f"training.batch_size is {self._batch_size}, which {ranks} processes can't share evenly.",
-                    hint=f"Choose a multiple of {ranks}.",
-                )
-            starts = starts[rank * share : (rank + 1) * share]
+            starts = starts[share_of(rank, ranks, self._batch_size)]
         return torch.from_numpy(self._rows[starts].astype(np.int64))
 
     def _window_starts(self, block: int) -> NDArray[np.int64]:
         """Return the first token of each window in a block of steps, ``(steps, batch_size)``."""
-        first = block * self._steps_at_once * self._batch_size
-        order = np.arange(first, first + self._steps_at_once * self._batch_size, dtype=np.uint64)
-        epoch, place = np.divmod(order, np.uint64(self.windows))
-        key = _mix(self._key + epoch)
-        window = self._permuted(place, key)
-        offset = _mix(~key) % np.uint64(self._offsets)
+        number = self._steps_at_once * self._batch_size
+        window, key = self._order.take(block * number, number)
+        offset = mix(~key) % np.uint64(self._offsets)
         starts = window * np.uint64(self._context_length) + offset
         return starts.astype(np.int64).reshape(self._steps_at_once, self._batch_size)
-
-    def _permuted(self, place: _Words, key: _Words) -> _Words:
-        value = self._feistel(place, key)
-        outside = np.flatnonzero(value >= self.windows)
-        while outside.size:
-            value[outside] = self._feistel(value[outside], key[outside])
-            outside = outside[value[outside] >= self.windows]
-        return value
-
-    def _feistel(self, value: _Words, key: _Words) -> _Words:
-        mask = (np.uint64(1) << self._half) - np.uint64(1)
-        left, right = value >> self._half, value & mask
-        for constant in _ROUND_CONSTANTS:
-            left, right = right, left ^ (_mix(right ^ (key + constant)) & mask)
-        return (left << self._half) | right
-
-
-def _mix(words: _Words) -> _Words:
-    """Scramble 64-bit words: the output function of SplitMix64 (Steele, Lea and Flood, 2014)."""
-    words = words + np.uint64(_GOLDEN)
-    words = (words ^ (words >> np.uint64(30))) * _MIX_1
-    words = (words ^ (words >> np.uint64(27))) * _MIX_2
-    return words ^ (words >> np.uint64(31))
 
 
 def validation_batches(tokens: NDArray[Any], *, context_length: int, batch_size: int, batches: int) -> list[Tensor]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tb_widgets.data import cache
-from tb_widgets.data.prepared import STREAMS, streams_key, tokenizer_key
+from tb_widgets.data.encoded import STREAMS, streams_key, tokenizer_key
 from tb_widgets.data.sources import decode, find_file, is_built_in, read_text
 from tb_widgets.data.tokenizers import load_tokenizer
 from tb_widgets.errors import DataError

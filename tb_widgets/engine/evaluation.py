@@ -1,4 +1,4 @@
-"""Testing a model on held-back text."""
+"""Testing a model on held-back examples."""
 
 from __future__ import annotations
 
@@ -9,51 +9,60 @@ import torch
 from torch import Tensor, nn
 
 from tb_widgets.engine.hardware import autocast
-from tb_widgets.engine.objective import causal_lm_loss, count_correct
+from tb_widgets.engine.objective import count_correct, count_labels, prediction_loss
+from tb_widgets.models.adapter import Batch
+from tb_widgets.spec import Task
+
+WITH_PERPLEXITY: tuple[Task, ...] = ("causal-lm", "masked-lm", "seq2seq")
 
 
 def evaluate(
     module: nn.Module,
-    logits_of: Callable[[Tensor], Tensor],
-    batches: Iterable[Tensor],
+    scores_of: Callable[[Batch], Tensor],
+    batches: Iterable[Batch],
     *,
+    task: Task = "causal-lm",
     device: torch.device,
     dtype: torch.dtype = torch.float32,
 ) -> dict[str, float]:
-    """Return the validation figures, weighted by tokens, so that a short last batch counts for what it holds.
+    """Return the validation figures, weighted by counted labels, so that a short last batch counts for what it holds.
 
     Parameters
     ----------
     module
         Put into evaluation mode, and back into the mode that it was in.
-    logits_of
-        (B, T) token ids to (B, T, V) scores.
+    scores_of
+        A batch by role to (..., V) scores, one row for each label.
     batches
-        int64 tensors (B, T + 1): inputs and, shifted by one, targets.
+        With ``labels`` in which -100 does not count.
+    task
+        Decides which figures there are.
 
     Returns
     -------
     dict
-        ``val/loss`` (nats a token), ``val/perplexity`` (its exponential), ``val/accuracy`` (share of next tokens
-        ranked first).
+        ``val/loss`` (nats a label), ``val/accuracy`` (share of labels ranked first) and, for tasks that predict
+        tokens, ``val/perplexity`` (the loss's exponential).
     """
     was_training = module.training
     module.eval()
     loss = torch.zeros((), device=device, dtype=torch.float64 if device.type != "mps" else torch.float32)
     correct = torch.zeros((), device=device, dtype=torch.int64)
-    tokens = 0
+    counted = 0
     with torch.inference_mode():
         for cpu_batch in batches:
-            batch = cpu_batch.to(device)
-            inputs, targets = batch[:, :-1], batch[:, 1:]
+            counted += count_labels(cpu_batch["labels"])
+            batch = {role: tensor.to(device) for role, tensor in cpu_batch.items()}
             with autocast(device, dtype):
-                logits = logits_of(inputs)
-            loss += causal_lm_loss(logits, targets, reduction="sum")
-            correct += count_correct(logits, targets)
-            tokens += targets.numel()
+                scores = scores_of(batch)
+            loss += prediction_loss(scores, batch["labels"], reduction="sum")
+            correct += count_correct(scores, batch["labels"])
     module.train(was_training)
-    mean = loss.item() / tokens
-    return {"val/loss": mean, "val/perplexity": perplexity(mean), "val/accuracy": correct.item() / tokens}
+    mean = loss.item() / counted
+    figures = {"val/loss": mean, "val/perplexity": perplexity(mean), "val/accuracy": correct.item() / counted}
+    if task not in WITH_PERPLEXITY:
+        del figures["val/perplexity"]
+    return figures
 
 
 def perplexity(loss: float) -> float:

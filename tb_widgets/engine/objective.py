@@ -1,31 +1,54 @@
-"""What is minimised: the loss of predicting each next token."""
+"""What is minimised: the cross entropy between a model's scores and the labels of its batch.
+
+One loss serves every objective, because the batch says what is predicted where:
+
+============================  ============================================================================  =========
+objective                     labels                                                                        shift
+============================  ============================================================================  =========
+causal language modelling     the token after each token (:func:`tb_widgets.data.streams.next_tokens`)      the batch
+masked language modelling     the token itself where it was chosen (:mod:`tb_widgets.data.masking`)         none
+sequence classification       one class for each text (:mod:`tb_widgets.data.padded`)                       none
+sequence-to-sequence          the target; the decoder reads it one place later, after a start token (ibid.) the batch
+image classification          one class for each image (:mod:`tb_widgets.data.pictures`)                    none
+============================  ============================================================================  =========
+
+The label -100 is not counted.
+"""
 
 from __future__ import annotations
 
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
+from tb_widgets.models.adapter import NOT_COUNTED
 
-def causal_lm_loss(logits: Tensor, targets: Tensor, *, reduction: str = "mean") -> Tensor:
-    """Return the cross entropy of next-token prediction, in nats.
+
+def prediction_loss(scores: Tensor, labels: Tensor, *, reduction: str = "mean") -> Tensor:
+    """Return the cross entropy of the labels under the scores, in nats.
 
     Parameters
     ----------
-    logits
-        (B, T, V): the model's scores at positions 0 to T-1.
-    targets
-        (B, T): the token that follows each position; the shift is made by the batch, not here.
+    scores
+        (..., V): one row of unnormalised scores for each label.
+    labels
+        (...): what should score highest; -100 is not counted.
     reduction
-        ``"mean"`` over tokens or ``"sum"``.
+        ``"mean"`` over the counted labels (not a number if there is none) or ``"sum"``.
 
     Returns
     -------
     Tensor
-        A scalar in float32, whatever the precision of the logits.
+        A scalar in float32, whatever the precision of the scores.
     """
-    return cross_entropy(logits.reshape(-1, logits.shape[-1]).float(), targets.reshape(-1), reduction=reduction)
+    rows = scores.reshape(-1, scores.shape[-1]).float()
+    return cross_entropy(rows, labels.reshape(-1), reduction=reduction, ignore_index=NOT_COUNTED)
 
 
-def count_correct(logits: Tensor, targets: Tensor) -> Tensor:
-    """Return how many next tokens were ranked first, as an int64 scalar on the device."""
-    return (logits.argmax(dim=-1) == targets).sum()
+def count_correct(scores: Tensor, labels: Tensor) -> Tensor:
+    """Return how many counted labels were ranked first, as an int64 scalar on the device."""
+    return (scores.argmax(dim=-1) == labels).sum()  # no rank is -100
+
+
+def count_labels(labels: Tensor) -> int:
+    """Return how many labels count; cheap for a batch that is still in main memory."""
+    return int((labels != NOT_COUNTED).sum())

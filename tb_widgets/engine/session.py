@@ -8,7 +8,6 @@ import random
 import time
 import traceback
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -26,16 +25,10 @@ from tb_widgets.models.load import LoadedModel, build, check_fits, from_module, 
 from tb_widgets.runs import RunDirectory, State
 from tb_widgets.runs.checkpoints import newest_verified, remove_leftovers
 from tb_widgets.runs.durable import replace_json
+from tb_widgets.runs.folders import default_cache_dir
 from tb_widgets.runs.journal import JournalWriter, rewind
 from tb_widgets.runs.process import ProcessIdentity
 from tb_widgets.runs.status import read_status
-
-
-def default_cache_dir() -> Path:
-    """Return where prepared token files are kept: ``TB_CACHE_DIR``, or the user's cache folder."""
-    if folder := os.environ.get("TB_CACHE_DIR"):
-        return Path(folder).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME", "~/.cache")).expanduser() / "tb_widgets"
 
 
 def train_run(run: RunDirectory, *, module: nn.Module | None = None) -> State:
@@ -183,7 +176,7 @@ def _prepare_data(run: RunDirectory, journal: JournalWriter) -> PreparedData:
     data = prepare(
         run.spec.data, run.spec.tokenizer, cache_dir=default_cache_dir(), frozen_tokenizer=frozen, on_progress=report
     )
-    if frozen is None:
+    if frozen is None and data.tokenizer is not None:
         data.tokenizer.save(run.tokenizer_folder)
     if note := getattr(data.tokenizer, "note", ""):
         journal.event("warning", message=note)
@@ -191,17 +184,19 @@ def _prepare_data(run: RunDirectory, journal: JournalWriter) -> PreparedData:
 
 
 def _build_model(run: RunDirectory, data: PreparedData, module: nn.Module | None) -> tuple[LoadedModel, dict[str, Any]]:
-    context_length, vocab_size = run.spec.data.context_length, data.tokenizer.vocab_size
+    context_length, vocab_size = run.spec.data.context_length, data.vocab_size
     if module is not None:
         model, origin = from_module(module), {"source": f"live {type(module).__qualname__}"}
     else:
         if not run.model_folder.is_dir():
             write_source(
-                resolve(run.spec.model, vocab_size=vocab_size, context_length=context_length), run.model_folder
+                resolve(run.spec.model, vocab_size=vocab_size, context_length=context_length, online=False),
+                run.model_folder,
             )
         source = read_source(run.model_folder)
         model, origin = build(source), source.origin
-    check_fits(model, vocab_size=vocab_size, context_length=context_length)
+    if vocab_size is not None:
+        check_fits(model, vocab_size=vocab_size, context_length=context_length)
     return model, origin
 
 

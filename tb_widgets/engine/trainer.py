@@ -12,17 +12,17 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from tb_widgets.data.batches import TrainBatches, validation_batches
 from tb_widgets.data.prepared import PreparedData
 from tb_widgets.engine.evaluation import evaluate
 from tb_widgets.engine.hardware import autocast
-from tb_widgets.engine.objective import causal_lm_loss
+from tb_widgets.engine.objective import count_labels, prediction_loss
 from tb_widgets.engine.optimiser import build_optimiser
-from tb_widgets.engine.sampling import sample_tokens
+from tb_widgets.engine.samples import Sampler
 from tb_widgets.engine.saver import CheckpointSaver
 from tb_widgets.engine.schedule import learning_rate
 from tb_widgets.engine.state import restore, take_snapshot
 from tb_widgets.errors import CheckpointError, TrainingError
+from tb_widgets.models.adapter import Batch
 from tb_widgets.models.load import LoadedModel
 from tb_widgets.runs import RunDirectory
 from tb_widgets.runs.journal import JournalWriter, append_text
@@ -51,7 +51,7 @@ class _Clock:
 
 
 class Trainer:
-    """Trains one model on one text, and writes what happens into a run directory.
+    """Trains one model for its task, and writes what happens into a run directory.
 
     Parameters
     ----------
@@ -84,26 +84,17 @@ class Trainer:
         self.optimiser = build_optimiser(self.module, spec.training, device)
         self.scaler = torch.amp.GradScaler(device.type, enabled=dtype == torch.float16)
         self.parameters = [p for p in self.module.parameters() if p.requires_grad]
-        training, context = spec.training, spec.data.context_length
-        self.batches = TrainBatches(
-            data.train,
-            context_length=context,
-            batch_size=training.batch_size,
-            seed=training.seed,
-            fingerprint=data.fingerprint,
-        )
-        self.validation = list(
-            validation_batches(
-                data.validation, context_length=context, batch_size=training.batch_size, batches=spec.evaluation.batches
-            )
-        )
+        training = spec.training
+        self.batches = data.train_batches(batch_size=training.batch_size, seed=training.seed)
+        self.validation = data.validation_batches(batch_size=training.batch_size, batches=spec.evaluation.batches)
+        self.sampler = Sampler(spec, model, data, device)
         self.log_every = training.log_every or max(1, math.ceil(training.steps / 10_000))
         self.step = 0
         self.clock = _Clock()
         self._window_loss = torch.zeros((), device=device)
         self._pending: list[tuple[int, float, float, Tensor, Tensor]] = []
         self._validated: tuple[int, dict[str, float]] | None = None
-        self._reported_at, self._reported_step, self._idle = 0.0, 0, 0.0
+        self._reported_at, self._tokens, self._idle = 0.0, 0, 0.0
         self._listened_at = 0.0
         self._sampling_seconds = 0.0
         self._saved_step = 0
@@ -123,7 +114,7 @@ class Trainer:
         """
         training, every = self.spec.training, self.spec.evaluation.every
         self.clock.since = self._reported_at = time.perf_counter()
-        self._first_step = self._reported_step = self._saved_step = self.step
+        self._first_step = self._saved_step = self.step
         self.module.train()
         while self.step < training.steps:
             if self._listen() == "stop":
@@ -165,14 +156,20 @@ class Trainer:
         lr = learning_rate(training, self.step + 1)
         for group in self.optimiser.param_groups:
             group["lr"] = lr
-        batch = self.batches.batch(self.step).to(self.device, non_blocking=True)
-        for micro in torch.split(batch, training.micro_batch_size or training.batch_size):
+        batch = self.batches.batch(self.step)
+        parts = _parts(batch, training.micro_batch_size or training.batch_size)
+        counts = [count_labels(part["labels"]) for part in parts]
+        for micro, labels in zip(parts, counts, strict=True):
+            if not labels:
+                continue
+            on_device = {role: tensor.to(self.device, non_blocking=True) for role, tensor in micro.items()}
             with autocast(self.device, self.dtype):
-                logits = self.model.logits(micro[:, :-1])
-            # Each part counts by its share, so the sum is the mean over the whole batch, also with a shorter last part.
-            loss = causal_lm_loss(logits, micro[:, 1:]) * (micro.shape[0] / batch.shape[0])
+                scores = self.model.scores(on_device)
+            # Each part counts by its share of the labels, so the sum is the mean over the whole batch.
+            loss = prediction_loss(scores, on_device["labels"]) * (labels / sum(counts))
             self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             self._window_loss += loss.detach()
+        self._tokens += _tokens_in(batch)
         self.scaler.unscale_(self.optimiser)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, training.clip if training.clip is not None else math.inf)
         self.scaler.step(self.optimiser)
@@ -188,8 +185,7 @@ class Trainer:
         """Read the waiting losses from the device at once, write them down, and say how fast it goes."""
         now = time.perf_counter()
         seconds = now - self._reported_at - self._idle
-        tokens = (self.step - self._reported_step) * self.spec.training.batch_size * self.spec.data.context_length
-        speed = tokens / seconds if tokens and seconds > 0 else None
+        speed = self._tokens / seconds if self._tokens and seconds > 0 else None
         if self._pending:
             values = torch.stack([torch.stack((loss, norm.float())) for *_, loss, norm in self._pending]).tolist()
             for (step, at, lr, *_), (loss, norm) in zip(self._pending, values, strict=True):
@@ -210,7 +206,7 @@ class Trainer:
         self.journal.update(step=self.step, elapsed=round(self.clock.elapsed(), 2), eta=eta)
         if speed:
             self.journal.update(tokens_per_second=round(speed, 1))
-        self._reported_at, self._reported_step, self._idle = now, self.step, 0.0
+        self._reported_at, self._tokens, self._idle = now, 0, 0.0
 
     def _last_validation(self) -> dict[str, float]:
         return self._validated[1] if self._validated else {}
@@ -224,7 +220,14 @@ class Trainer:
     def _evaluate(self, *, sample_anyway: bool) -> bool:
         """Test on held-back text; return whether this is the best model so far."""
         started = time.perf_counter()
-        figures = evaluate(self.module, self.model.logits, self.validation, device=self.device, dtype=self.dtype)
+        figures = evaluate(
+            self.module,
+            self.model.scores,
+            self.validation,
+            task=self.data.task,
+            device=self.device,
+            dtype=self.dtype,
+        )
         self._validated = (self.step, figures)
         self._idle += time.perf_counter() - started
         # With several steps to a journal line, the validation may fall between two lines and gets one of its own.
@@ -247,33 +250,13 @@ class Trainer:
 
     def _write_samples(self) -> None:
         started = time.perf_counter()
-        tokenizer, context = self.data.tokenizer, self.spec.data.context_length
         self.module.eval()
-        with torch.inference_mode():
-            for prompt, tokens in self._prompts():
-                new = sample_tokens(
-                    self.model.logits,
-                    tokens,
-                    context_length=context,
-                    length=self.spec.evaluation.sample_length,
-                    vocab_size=tokenizer.vocab_size,
-                    seed=self.spec.training.seed,
-                    device=self.device,
-                )
-                text = tokenizer.decode(list(new))
-                line = {"step": self.step, "time": round(time.time(), 3), "prompt": prompt, "text": text}
-                append_text(self.run.samples_file, json.dumps(line, ensure_ascii=False) + "\n")
+        for sample in self.sampler.samples():
+            line = {"step": self.step, "time": round(time.time(), 3), **sample}
+            append_text(self.run.samples_file, json.dumps(line, ensure_ascii=False) + "\n")
         self.module.train()
         self._sampling_seconds += time.perf_counter() - started
         self._idle += time.perf_counter() - started
-
-    def _prompts(self) -> list[tuple[str, list[int]]]:
-        tokenizer = self.data.tokenizer
-        if self.spec.evaluation.prompts:
-            pairs = [(prompt, [int(t) for t in tokenizer.encode(prompt)]) for prompt in self.spec.evaluation.prompts]
-            return [(prompt, tokens) for prompt, tokens in pairs if tokens]
-        tokens = [int(token) for token in self.data.validation[:8]]
-        return [(tokenizer.decode(tokens), tokens)]
 
     def _save(self) -> None:
         if self.step == self._saved_step:
@@ -336,6 +319,19 @@ class Trainer:
         self._idle += waited
         self.journal.update(state="running", now=True)
         self.journal.event("resumed", step=self.step, paused_seconds=round(waited, 1))
+
+
+def _parts(batch: Batch, rows: int) -> list[Batch]:
+    """Cut a batch into micro-batches of at most so many rows."""
+    pieces = zip(*(torch.split(tensor, rows) for tensor in batch.values()), strict=True)
+    return [dict(zip(batch, piece, strict=True)) for piece in pieces]
+
+
+def _tokens_in(batch: Batch) -> int:
+    """Return how many tokens a batch holds without its padding; none for images."""
+    if "tokens" not in batch:
+        return 0
+    return int(batch["mask"].sum()) if "mask" in batch else batch["tokens"].numel()
 
 
 def _number(value: float) -> float | None:

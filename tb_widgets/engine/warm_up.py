@@ -6,7 +6,7 @@ import tokenizers  # noqa: F401 - imported here so that the run does not have to
 import torch
 from torch import nn
 
-from tb_widgets.engine.objective import causal_lm_loss
+from tb_widgets.engine.objective import prediction_loss
 from tb_widgets.engine.optimiser import build_optimiser
 from tb_widgets.models.zoo import gpt
 from tb_widgets.spec import TrainingSpec
@@ -22,6 +22,6 @@ def warm_up() -> None:
         model = gpt.build_model({"vocab_size": 8, "context_length": 4, "n_layer": 1, "n_head": 1, "n_embd": 8})
         optimiser = build_optimiser(model, TrainingSpec(), torch.device("cpu"))
         tokens = torch.zeros(1, 5, dtype=torch.int64)
-        causal_lm_loss(model(tokens[:, :-1]), tokens[:, 1:]).backward()  # type: ignore[no-untyped-call]
+        prediction_loss(model(tokens[:, :-1]), tokens[:, 1:]).backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         optimiser.step()

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from tb_widgets.data.streams import next_tokens
 from tb_widgets.engine.evaluation import evaluate, perplexity
 
 CPU = torch.device("cpu")
@@ -17,12 +18,12 @@ NOTHING = nn.Identity()
 
 def test_every_token_counts_the_same_however_it_is_batched():
     # Two tokens; the model gives "the right one is 0" odds of 3 to 1, so 0 costs ln(4/3) and 1 costs ln 4.
-    def odds(inputs):
-        return torch.tensor([math.log(3.0), 0.0]).expand(*inputs.shape, 2)
+    def odds(batch):
+        return torch.tensor([math.log(3.0), 0.0]).expand(*batch["tokens"].shape, 2)
 
     three_rows = torch.zeros(3, 5, dtype=torch.int64)  # 12 targets, all 0
     one_row = torch.ones(1, 5, dtype=torch.int64)  # 4 targets, all 1
-    figures = evaluate(NOTHING, odds, [three_rows, one_row], device=CPU)
+    figures = evaluate(NOTHING, odds, [next_tokens(three_rows), next_tokens(one_row)], device=CPU)
     by_hand = (12 * math.log(4 / 3) + 4 * math.log(4)) / 16
     assert figures["val/loss"] == pytest.approx(by_hand)
     assert figures["val/accuracy"] == 12 / 16
@@ -30,18 +31,18 @@ def test_every_token_counts_the_same_however_it_is_batched():
 
 
 def test_a_model_that_repeats_its_input_is_right_only_where_the_text_repeats_itself():
-    def repeat(inputs):
-        return nn.functional.one_hot(inputs, 5).float()
+    def repeat(batch):
+        return nn.functional.one_hot(batch["tokens"], 5).float()
 
     text = torch.tensor([[1, 1, 2, 2, 3]])  # 1 -> 1 right, 1 -> 2 wrong, 2 -> 2 right, 2 -> 3 wrong
-    assert evaluate(NOTHING, repeat, [text], device=CPU)["val/accuracy"] == 0.5
+    assert evaluate(NOTHING, repeat, [next_tokens(text)], device=CPU)["val/accuracy"] == 0.5
 
 
 def test_a_model_that_knows_nothing_has_the_perplexity_of_its_vocabulary():
-    def shrug(inputs):
-        return torch.zeros(*inputs.shape, 50)
+    def shrug(batch):
+        return torch.zeros(*batch["tokens"].shape, 50)
 
-    figures = evaluate(NOTHING, shrug, [torch.arange(9).reshape(1, 9)], device=CPU)
+    figures = evaluate(NOTHING, shrug, [next_tokens(torch.arange(9).reshape(1, 9))], device=CPU)
     assert figures["val/perplexity"] == pytest.approx(50.0)
 
 
@@ -53,11 +54,11 @@ def test_a_loss_beyond_all_numbers_is_an_infinite_perplexity():
 def test_dropout_is_off_while_testing_and_on_again_after():
     module = nn.Dropout(0.5)
 
-    def through_dropout(inputs):
-        return module(nn.functional.one_hot(inputs, 5).float() * 9)
+    def through_dropout(batch):
+        return module(nn.functional.one_hot(batch["tokens"], 5).float() * 9)
 
     text = torch.ones(4, 50, dtype=torch.int64)
-    assert evaluate(module.train(), through_dropout, [text], device=CPU)["val/accuracy"] == 1.0
+    assert evaluate(module.train(), through_dropout, [next_tokens(text)], device=CPU)["val/accuracy"] == 1.0
     assert module.training
 
 

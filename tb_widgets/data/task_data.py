@@ -1,0 +1,62 @@
+"""What the engine asks of prepared data, whatever the task."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import Any
+
+from tb_widgets.data.batches import Batch, Batches
+from tb_widgets.data.special import vocabulary_with_specials
+from tb_widgets.data.tokenizers import Tokenizer
+from tb_widgets.spec import Task
+
+
+@dataclass(frozen=True)
+class HeldBack:
+    """One held-back example as a person reads it: what the model is shown, and what would be right."""
+
+    prompt: str
+    expected: str = ""
+
+
+@dataclass
+class PreparedData(ABC):
+    """Data as numbers, for one task.
+
+    Attributes
+    ----------
+    task
+        What the batches are for.
+    fingerprint
+        SHA-256 over everything that the batches are made of: equal fingerprints mean equal data.
+    statistics
+        A few figures about the data, for the journal.
+    tokenizer
+        What turned text into numbers; ``None`` for images.
+    classes
+        Names of the classes, in the order of their labels; empty where nothing is classified.
+    """
+
+    task: Task
+    fingerprint: str
+    statistics: dict[str, Any]
+    tokenizer: Tokenizer | None
+    classes: tuple[str, ...]
+
+    @property
+    def vocab_size(self) -> int | None:
+        """How many token ids a model must know to read the batches, special ones included; ``None`` for images."""
+        return None if self.tokenizer is None else vocabulary_with_specials(self.tokenizer.vocab_size, self.task)
+
+    @abstractmethod
+    def train_batches(self, *, batch_size: int, seed: int) -> Batches:
+        """Return the training batches, a pure function of seed, step and fingerprint."""
+
+    @abstractmethod
+    def validation_batches(self, *, batch_size: int, batches: int) -> list[Batch]:
+        """Return at most so many batches of held-back examples, always the same ones."""
+
+    @abstractmethod
+    def held_back(self, number: int) -> list[HeldBack]:
+        """Return some held-back examples for people, always the same ones; no labels where text is continued."""
