@@ -29,10 +29,11 @@ TINY = {
 
 @pytest.fixture(scope="session", autouse=True)
 def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """Keep prepared texts out of the user's cache."""
+    """Keep prepared texts and fetched models out of the user's cache, and what tests agree to out of the config."""
     folder = tmp_path_factory.mktemp("cache")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("TB_CACHE_DIR", str(folder))
+        patch.setenv("TB_CONFIG_DIR", str(tmp_path_factory.mktemp("config")))
         yield folder
 
 

@@ -1,10 +1,14 @@
-"""What a model is made of: the text of its two files, and where they came from. None of their code runs here."""
+"""What a model is made of: the text of its two files, and where they came from. None of their code runs here.
+
+Importing this file imports no torch and no network client: a form resolves models in a kernel that stays light.
+"""
 
 from __future__ import annotations
 
 import ast
 import hashlib
 import json
+import re
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +16,7 @@ from typing import Any
 
 from tb_widgets.errors import ModelError
 from tb_widgets.models import written
+from tb_widgets.models.address import is_gist, parse_gist
 from tb_widgets.models.zoo import sizes
 from tb_widgets.spec import ModelSpec
 
@@ -26,7 +31,10 @@ class ModelSource:
     Attributes
     ----------
     origin
-        ``source`` as the user typed it, ``preset`` for a zoo model, and the ``sha256`` of each file.
+        ``source`` as the user typed it; its ``kind``: zoo, path, upload, gist or hub; and the ``sha256`` of each
+        file. A zoo model has its ``preset``; what was fetched has its ``id``, its full ``revision``, ``owner``,
+        ``description``, ``updated`` (ISO time), ``url``, ``listed`` (name and bytes of every file there) and
+        ``fetched``, the sha256 of the files as they came, before overrides or repairs.
     files
         Exactly ``model.py`` and ``config.json``: their text, as a run freezes it.
     """
@@ -46,31 +54,76 @@ class ModelSource:
         return _parse_config(self.files[CONFIG], CONFIG)
 
 
-def resolve(spec: ModelSpec, *, vocab_size: int | None, context_length: int) -> ModelSource:
+def resolve(spec: ModelSpec, *, vocab_size: int | None, context_length: int, online: bool = True) -> ModelSource:
     """Find the model that a spec names, and read its files.
 
     Parameters
     ----------
     spec
-        ``zoo:gpt``, or the path of a model.py or of the folder that holds it.
+        Its ``source`` is ``zoo:gpt``, the path of a model.py or of the folder that holds it, any address of a Gist,
+        ``hub:OWNER/NAME[@REVISION]``, or ``upload:ID`` for files that were dropped on the page.
     vocab_size, context_length
         Sizes in tokens that the text asks for. A zoo model takes them; a model of the user's own has its own.
+    online
+        Whether a model that is not on this machine may be fetched.
 
     Raises
     ------
     ModelError
         If the path or one of the two files is missing, unreadable, not JSON or not Python, or an override in
-        ``model.config`` has a name that the model does not know.
+        ``model.config`` has a name that the model does not know; if a Gist or Hub repository can't be fetched; if a
+        repair in ``model.repairs`` does not apply.
     """
     kind, _, name = spec.source.partition(":")
     if kind == "zoo":
-        return _from_zoo(name, spec, vocab_size=vocab_size, context_length=context_length)
-    if kind in ("gist", "hub"):
-        raise ModelError(
-            f"model.source: {spec.source} is not on this machine, and this version reads local models only.",
-            hint="Save model.py and config.json in a folder and give its path.",
-        )
-    return _from_path(spec)
+        source = _from_zoo(name, spec, vocab_size=vocab_size, context_length=context_length)
+    elif is_fetched(spec.source):
+        source = _checked(fetch(spec.source, online=online), spec)
+    else:
+        source = _from_path(spec)
+    from tb_widgets.models.repair import apply_repairs  # which needs this file first
+
+    return apply_repairs(source, spec.repairs)
+
+
+def is_fetched(source: str) -> bool:
+    """Tell whether a model source names files that came from elsewhere: a Gist, a Hub repository or an upload."""
+    return source.startswith(("hub:", "upload:")) or is_gist(source)
+
+
+def fetch(source: str, *, online: bool = True) -> ModelSource:
+    """Return the files that an address names, as they are there: unchanged, not even parsed, and kept on this machine.
+
+    Parameters
+    ----------
+    source
+        Any address of a Gist, ``hub:OWNER/NAME[@REVISION]``, or ``upload:ID``.
+    online
+        Whether the network may be asked. Without it only a revision that was fetched before is found.
+
+    Raises
+    ------
+    ModelError
+        If the address is wrong, or the files can't be had or are not text.
+    """
+    # Here, since they build on this file.
+    from tb_widgets.models import gist, hub, upload
+
+    if source.startswith("upload:"):
+        return upload.find(source)
+    fetched: ModelSource = (hub if source.startswith("hub:") else gist).fetch(source, online=online)
+    return fetched
+
+
+def pinned(source: ModelSource) -> str:
+    """Return the model source that names exactly these files: ``gist:ID@SHA``, ``hub:OWNER/NAME@SHA``.
+
+    What is not fetched keeps the name that the user gave it.
+    """
+    origin = source.origin
+    if origin.get("kind") in ("gist", "hub"):
+        return f"{origin['kind']}:{origin['id']}@{origin['revision']}"
+    return str(origin["source"])
 
 
 def read_source(folder: Path) -> ModelSource:
@@ -124,15 +177,17 @@ def _from_zoo(name: str, spec: ModelSpec, *, vocab_size: int | None, context_len
     config = sizes.gpt_config(spec.preset, spec.config, vocab_size=vocab_size, context_length=context_length)
     code = (_ZOO / f"{name}.py").read_text(encoding="utf-8")
     files = {CODE: code, CONFIG: json.dumps(config, indent=2) + "\n"}
-    return _frozen({"source": spec.source, "preset": spec.preset}, files)
+    return frozen({"source": spec.source, "kind": "zoo", "preset": spec.preset}, files)
 
 
 def _from_path(spec: ModelSpec) -> ModelSource:
     path = Path(spec.source).expanduser()
     if not path.exists():
+        if "://" in spec.source or re.fullmatch("[0-9A-Fa-f]{16,}(@.*)?", spec.source.strip()):
+            parse_gist(spec.source)  # says what is wrong with the address
         raise ModelError(
             f"model.source: there is no file or folder {spec.source!r} (looked in {Path.cwd()}).",
-            hint="Give the path of a model.py, of the folder that holds it, or zoo:gpt.",
+            hint="Give the path of a model.py or of the folder that holds it, the address of a Gist, or zoo:gpt.",
         )
     code_path = path / CODE if path.is_dir() else path
     if not code_path.exists():
@@ -147,25 +202,32 @@ def _from_path(spec: ModelSpec) -> ModelSource:
             f"There is no {CONFIG} beside {code_path}.",
             hint="Put it there; {} is enough where the sizes are written in the code.",
         )
-    code, config_text = _read(code_path), _read(config_path)
-    tree = written.parse(code, str(code_path))
-    config = _parse_config(config_text, str(config_path))
-    if spec.config:
-        known = set(config) | written.parameter_names(tree)
-        for name in spec.config:
-            if name not in known:
-                raise ModelError(
-                    f"model.config.{name}: neither {config_path} nor the model's constructor knows this name.",
-                    hint=f"They know {', '.join(sorted(known))}." if known else "Its sizes are written in the code.",
-                )
-        config_text = json.dumps({**config, **spec.config}, indent=2) + "\n"
-    origin: dict[str, Any] = {"source": spec.source, "path": str(code_path.resolve())}
-    if spec.config:
-        origin["overrides"] = spec.config
-    return _frozen(origin, {CODE: code, CONFIG: config_text})
+    origin = {"source": spec.source, "kind": "path", "path": str(code_path.resolve())}
+    return _checked(frozen(origin, {CODE: _read(code_path), CONFIG: _read(config_path)}), spec)
 
 
-def _frozen(origin: dict[str, Any], files: dict[str, str]) -> ModelSource:
+def _checked(source: ModelSource, spec: ModelSpec) -> ModelSource:
+    """Return the source with the spec's overrides in its config, if both files can be read."""
+    # A path is shown whole; what was fetched is named by the address that the user knows.
+    path = source.origin.get("path")
+    code_name, config_name = (path, str(Path(path).parent / CONFIG)) if path else (CODE, CONFIG)
+    tree = written.parse(source.files[CODE], code_name)
+    config = _parse_config(source.files[CONFIG], config_name)
+    if not spec.config:
+        return source
+    known = set(config) | written.parameter_names(tree)
+    for name in spec.config:
+        if name not in known:
+            raise ModelError(
+                f"model.config.{name}: neither {config_name} nor the model's constructor knows this name.",
+                hint=f"They know {', '.join(sorted(known))}." if known else "Its sizes are written in the code.",
+            )
+    config_text = json.dumps({**config, **spec.config}, indent=2) + "\n"
+    return frozen({**source.origin, "overrides": spec.config}, {**source.files, CONFIG: config_text})
+
+
+def frozen(origin: dict[str, Any], files: dict[str, str]) -> ModelSource:
+    """Return a source whose origin holds the checksums of these very files."""
     return ModelSource({**origin, "sha256": {name: _sha256(text) for name, text in files.items()}}, files)
 
 
@@ -197,6 +259,8 @@ def _parse_config(text: str, name: str) -> dict[str, Any]:
             f"{name} is not valid JSON: line {error.lineno}, column {error.colno}: {error.msg}.",
             hint="Mend that place, or export the model again.",
         ) from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, or brackets without end
+        raise ModelError(f"{name} can't be read as JSON: {error}.", hint="Export the model again.") from error
     if not isinstance(config, dict):
         raise ModelError(f"{name} must hold a JSON object {{...}}, not {type(config).__name__}.")
     return config

@@ -19,11 +19,12 @@ from torch.nn import functional
 from tb_widgets.data.batches import validation_batches
 from tb_widgets.data.prepared import prepare
 from tb_widgets.engine.saver import CheckpointSaver
-from tb_widgets.engine.session import default_cache_dir, train_run
+from tb_widgets.engine.session import train_run
 from tb_widgets.engine.state import Snapshot
 from tb_widgets.engine.trainer import Trainer
 from tb_widgets.models.load import build, read_source
 from tb_widgets.runs import RunDirectory, create_run
+from tb_widgets.runs.folders import default_cache_dir
 from tb_widgets.runs.journal import read_records
 from tb_widgets.spec import RunSpec, preset
 from tests.bench.figure import Figure

@@ -172,11 +172,6 @@ def test_unknown_zoo_model_and_unknown_vocabulary():
     assert resolve(ModelSpec(config={"vocab_size": 99}), vocab_size=None, context_length=16).config["vocab_size"] == 99
 
 
-def test_a_gist_is_refused_until_this_version_can_fetch_it():
-    with pytest.raises(ModelError, match=r"gist:abc is not on this machine"):
-        resolve(ModelSpec(source="gist:abc"), vocab_size=64, context_length=16)
-
-
 def test_what_does_not_fit_names_both_numbers_and_the_field():
     model = gpt(vocab_size=64, context_length=16, positions="learned")
     check_fits(model, vocab_size=64, context_length=16)

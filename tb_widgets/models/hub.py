@@ -1,0 +1,125 @@
+"""Repositories of the Hugging Face Hub: their two files, pinned to a commit. Nothing is executed here."""
+
+from __future__ import annotations
+
+import os
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from tb_widgets.errors import ModelError
+from tb_widgets.models import fetched
+from tb_widgets.models.address import HubAddress, parse_hub
+from tb_widgets.models.source import CODE, CONFIG, ModelSource
+from tb_widgets.version import __version__
+
+READ, TOTAL = 15.0, 60.0  # seconds: for one answer, for everything together
+
+
+def fetch(text: str, *, online: bool = True) -> ModelSource:
+    """Return the two files of a Hub repository, pinned to a commit, from the kept copy where there is one.
+
+    Parameters
+    ----------
+    text
+        ``hub:OWNER/NAME`` or ``hub:OWNER/NAME@REVISION``.
+    online
+        Whether the Hub may be asked; otherwise only a commit that is kept here is found.
+
+    Raises
+    ------
+    ModelError
+        If the address is wrong, the Hub can't be reached or refuses, or the files are missing or not text.
+    """
+    address = parse_hub(text)
+    is_commit = re.fullmatch("[0-9a-f]{40}", address.revision or "") is not None
+    kept = fetched.find("hub", address.id, str(address.revision)) if is_commit else None
+    if kept is None:
+        if not online:
+            raise ModelError(f"{address} has not been fetched yet.", hint=_offer(address) or "Fetch it first.")
+        kept = fetched.within(TOTAL, lambda: _download(address), lambda: _unreachable(address))
+        fetched.keep(kept)
+    return ModelSource({**kept.origin, "source": text}, kept.files)
+
+
+def _download(address: HubAddress) -> ModelSource:
+    from huggingface_hub import HfApi
+
+    # Its HTTP client is httpx in one version and httpx2 in another; the error is there under one name.
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError  # type: ignore[attr-defined]
+
+    # The variable may have been set after the library was imported.
+    api = HfApi(os.environ.get("HF_ENDPOINT") or None, library_name="tb-widgets", library_version=__version__)
+    place = f"The Hub's {address.id}"
+    try:
+        info = api.model_info(address.id, revision=address.revision, timeout=READ, files_metadata=True)
+        listed = {file.rfilename: file.size for file in info.siblings or []}
+        fetched.require_files(listed, place)
+        for name in (CODE, CONFIG):
+            if (listed[name] or 0) > fetched.FILE_LIMIT:
+                raise fetched.too_large(name, place)
+        texts = {
+            name: fetched.as_text(_content(api, address.id, info.sha, name), name, place) for name in (CODE, CONFIG)
+        }
+    except HfHubHTTPError as error:
+        raise _explained(error, address) from error
+    except (HTTPError, OSError) as error:
+        raise _unreachable(address) from error
+    origin = {
+        "source": str(address),
+        "kind": "hub",
+        "id": address.id,
+        "revision": info.sha,
+        "owner": info.author or address.id.partition("/")[0],
+        "description": "",
+        "updated": info.last_modified.isoformat() if info.last_modified else "",
+        "url": f"{api.endpoint}/{address.id}/tree/{info.sha}",
+        "listed": [{"name": name, "bytes": size} for name, size in listed.items()],
+    }
+    return fetched.complete(origin, texts)
+
+
+def _content(api: Any, identity: str, commit: str | None, name: str) -> bytes:
+    # Our own copies are the cache; the Hub's would keep a second one.
+    with tempfile.TemporaryDirectory() as folder:
+        return Path(api.hf_hub_download(identity, name, revision=commit, local_dir=folder)).read_bytes()
+
+
+def _explained(error: Any, address: HubAddress) -> ModelError:
+    from huggingface_hub.errors import GatedRepoError, RevisionNotFoundError
+
+    status = getattr(error.response, "status_code", 0)
+    if isinstance(error, GatedRepoError):
+        return ModelError(
+            f"The Hub's {address.id} is open only to those whom its owner lets in.",
+            hint="Ask for access on its page, then set HF_TOKEN.",
+        )
+    if isinstance(error, RevisionNotFoundError):
+        return ModelError(
+            f"The Hub's {address.id} has no revision {address.revision}.", hint="Look at the commits on its page."
+        )
+    if status in (401, 403, 404):
+        # The Hub does not tell strangers whether a private repository is there.
+        return ModelError(
+            f"There is no {address.id} on the Hub, or it is private (status {status}).",
+            hint="Look for a typing error; for a private one set HF_TOKEN.",
+        )
+    if status == 429:
+        return ModelError(
+            "The Hub's limit of requests is used up.",
+            hint=f"{_offer(address)} Wait some minutes, or set HF_TOKEN.".strip(),
+        )
+    return _unreachable(address, f"has a fault of its own (status {status})")
+
+
+def _unreachable(address: HubAddress, how: str = "does not answer") -> ModelError:
+    return ModelError(
+        f"The Hub {how}, so {address.id} can't be fetched.",
+        hint=_offer(address) or "Look at your connection and try again, or give the path of a folder with the files.",
+    )
+
+
+def _offer(address: HubAddress) -> str:
+    offered = "" if address.revision else fetched.offer("hub", address.id)
+    return f"{offered}." if offered else ""

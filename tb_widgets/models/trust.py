@@ -1,0 +1,176 @@
+"""Whose code may run: consent, given once for one revision of one Gist or Hub repository, and for these very bytes.
+
+Loading a model runs its author's code with the user's own permissions, and Python has no fence against that. So
+nothing fetched is executed before somebody has looked and agreed; a changed revision is another question.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from filelock import FileLock
+
+from tb_widgets.errors import ModelError, RunError
+from tb_widgets.models import fetched
+from tb_widgets.models.source import CODE, CONFIG, ModelSource
+from tb_widgets.runs.durable import replace_text
+from tb_widgets.runs.folders import default_config_dir
+
+
+@dataclass(frozen=True)
+class Trust:
+    """What is known about the user's consent to a model.
+
+    Attributes
+    ----------
+    state
+        ``trusted``: these bytes may run. ``new``: nothing of this Gist or repository was ever agreed to.
+        ``changed``: another revision was.
+    diff
+        For ``changed``: what differs from the revision that was agreed to last, as a unified diff.
+    revision
+        For ``changed``: the revision that was agreed to last.
+    """
+
+    state: Literal["trusted", "new", "changed"]
+    diff: str = ""
+    revision: str = ""
+
+
+def needs_consent(source: ModelSource) -> bool:
+    """Tell whether somebody must agree before this model's code runs.
+
+    The zoo is our own; a path that the user types, and files that the user drops on the page, are consent.
+    """
+    return source.origin.get("kind") in ("gist", "hub")
+
+
+class TrustStore:
+    """What the user has agreed to, in one file of the user's config folder.
+
+    Parameters
+    ----------
+    file
+        ``trust.json`` in ``TB_CONFIG_DIR``, or in the user's config folder, by default.
+    """
+
+    def __init__(self, file: Path | None = None) -> None:
+        self.file = file or default_config_dir() / "trust.json"
+
+    def state(self, source: ModelSource) -> Trust:
+        """Tell whether a model's code may run, and if not, what changed since the last consent.
+
+        Raises
+        ------
+        ModelError
+            If the file is damaged: then nothing counts as agreed to.
+        """
+        if not needs_consent(source):
+            return Trust("trusted")
+        wanted = _entry(source)
+        known = [entry for entry in self._read() if all(entry[key] == wanted[key] for key in ("kind", "id"))]
+        if any(all(entry[key] == wanted[key] for key in ("revision", "sha256")) for entry in known):
+            return Trust("trusted")
+        if not known:
+            return Trust("new")
+        last = known[-1]["revision"]
+        return Trust("changed", diff=_diff(last, source), revision=last)
+
+    def grant(self, source: ModelSource) -> None:
+        """Remember that the user agreed to run exactly these bytes.
+
+        Raises
+        ------
+        ModelError
+            If the file is damaged or can't be written.
+        """
+        if not needs_consent(source) or self.state(source).state == "trusted":
+            return
+        try:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            with FileLock(f"{self.file}.lock"):
+                entries = [
+                    *self._read(),
+                    _entry(source) | {"granted": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())},
+                ]
+                replace_text(self.file, json.dumps({"schema": 1, "trusted": entries}, indent=2) + "\n", sync=True)
+        except (OSError, RunError) as error:
+            raise ModelError(
+                f"Your consent can't be remembered in {self.file}: {getattr(error, 'strerror', None) or error}",
+                hint="Set TB_CONFIG_DIR to a folder that you may write to.",
+            ) from error
+
+    def require(self, source: ModelSource) -> None:
+        """Let pass what may run.
+
+        Raises
+        ------
+        ModelError
+            If nobody has agreed to run this model's code; the message names it, and the hint how to agree.
+        """
+        trust = self.state(source)
+        if trust.state == "trusted":
+            return
+        origin = source.origin
+        kind = {"gist": "Gist", "hub": "Hub repository"}[origin["kind"]]
+        what = f"{kind} {origin['id']} by {origin['owner'] or 'somebody unknown'}, revision {origin['revision']}"
+        why = "you have not agreed to it yet"
+        if trust.state == "changed":
+            why = f"you have agreed to another revision, {trust.revision[:10]}, and it has changed since"
+        raise ModelError(
+            f"Training would run the code of {what}, and {why}.",
+            hint=f"Read it at {origin['url']}; then agree on the page, or with --trust (trust=True in Python).",
+        )
+
+    def _read(self) -> list[dict[str, Any]]:
+        try:
+            text = self.file.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            return []
+        except (OSError, UnicodeDecodeError) as error:
+            raise self._damaged(str(error)) from error
+        try:
+            content = json.loads(text)
+            entries = content["trusted"]
+            for entry in entries:
+                if not all(isinstance(entry[key], str) for key in ("kind", "id", "revision")):
+                    raise TypeError("an entry without kind, id or revision")  # noqa: TRY301
+                if not isinstance(entry["sha256"], dict):
+                    raise TypeError("an entry without checksums")  # noqa: TRY301
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise self._damaged(str(error)) from error
+        return list(entries)
+
+    def _damaged(self, why: str) -> ModelError:
+        return ModelError(
+            f"{self.file}, which holds whose code may run, can't be read: {why}. Nothing counts as agreed to.",
+            hint="Mend it, or delete it and agree again.",
+        )
+
+
+def _entry(source: ModelSource) -> dict[str, Any]:
+    origin = source.origin
+    return {"kind": origin["kind"], "id": origin["id"], "revision": origin["revision"], "sha256": origin["fetched"]}
+
+
+def _diff(trusted: str, source: ModelSource) -> str:
+    origin = source.origin
+    before = fetched.find(origin["kind"], origin["id"], trusted)
+    # What was agreed to was the file as it came, without overrides or repairs.
+    now = fetched.find(origin["kind"], origin["id"], origin["revision"]) or source
+    lines: list[str] = []
+    for name in (CODE, CONFIG):
+        label = f"{name} {trusted[:10]}" + ("" if before else " (no copy of it is left, so everything counts as new)")
+        lines += difflib.unified_diff(
+            (before.files[name] if before else "").splitlines(),
+            now.files[name].splitlines(),
+            fromfile=label,
+            tofile=f"{name} {origin['revision'][:10]}",
+            lineterm="",
+        )
+    return "\n".join(lines)
