@@ -56,15 +56,13 @@ def filled_zeros(module: nn.Module) -> Iterator[None]:
     """
     generator = torch.Generator().manual_seed(0)
     filled = []
-    with torch.no_grad():
-        for parameter in module.parameters():
-            if parameter.is_floating_point() and parameter.numel() and not parameter.any():
-                inputs = parameter[0].numel() if parameter.dim() > 1 else 100
-                values = torch.randn(parameter.shape, generator=generator) / math.sqrt(max(1, inputs))
-                parameter.copy_(values)
-                filled.append(parameter)
-        try:
-            yield
-        finally:
-            for parameter in filled:
-                parameter.zero_()
+    for parameter in module.parameters():
+        if parameter.is_floating_point() and parameter.numel() and not parameter.any():
+            inputs = parameter[0].numel() if parameter.dim() > 1 else 100
+            parameter.data.copy_(torch.randn(parameter.shape, generator=generator) / math.sqrt(max(1, inputs)))
+            filled.append(parameter)
+    try:
+        yield
+    finally:
+        for parameter in filled:
+            parameter.data.zero_()

@@ -1,0 +1,83 @@
+"""What a check says. Importing this file imports no torch."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+Verdict = Literal["pass", "warn", "fail", "unknown"]
+
+ORDER = (
+    "loads",
+    "shapes",
+    "gradients",
+    "stability",
+    "initialisation",
+    "causality",
+    "memory",
+    "speed",
+    "attention",
+    "attribution",
+    "robustness",
+)
+"""The ids of all checks, in the order in which they are made."""
+
+
+@dataclass(frozen=True)
+class CheckResult:
+    """What one check found.
+
+    Attributes
+    ----------
+    id
+        One of :data:`ORDER`.
+    title
+        Its name for people.
+    tier
+        1 for what every model must pass, 2 for what is worth a closer look.
+    verdict
+        ``pass``, ``warn`` (worth knowing), ``fail`` (mend this first), ``unknown`` (could not tell).
+    message
+        What was found, one sentence.
+    value, unit
+        The figure; ``None`` where there is none, or it is not finite.
+    threshold
+        What the figure is held against, in words.
+    advice
+        One line for a beginner; empty where nothing need be done.
+    picture
+        ``{"kind": "heatmap", "values": rows, "rows": title, "columns": title}`` or ``{"kind": "bars",
+        "labels": [...], "values": [...], "title": title}``; ``None`` where a picture would say no more.
+    seconds
+        How long the check took.
+    """
+
+    id: str
+    title: str
+    tier: int
+    verdict: Verdict
+    message: str = ""
+    value: float | None = None
+    unit: str = ""
+    threshold: str = ""
+    advice: str = ""
+    picture: dict[str, Any] | None = None
+    seconds: float = 0.0
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return the result as plain values that JSON can hold."""
+        plain = asdict(self)
+        if self.value is not None and not math.isfinite(self.value):
+            plain["value"] = None
+        return plain
+
+
+def from_mapping(plain: dict[str, Any]) -> CheckResult:
+    """Return the result that :meth:`CheckResult.to_mapping` wrote."""
+    return CheckResult(**plain)
+
+
+def any_failed(results: list[CheckResult]) -> bool:
+    """Whether one of the verdicts is ``fail``."""
+    return any(result.verdict == "fail" for result in results)

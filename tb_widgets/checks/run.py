@@ -1,0 +1,61 @@
+"""Making the checks, one after the other."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Literal
+
+from tb_widgets.checks.result import CheckResult
+from tb_widgets.checks.tier_1 import TIER_1
+from tb_widgets.checks.told import told
+from tb_widgets.models.load import LoadedModel
+
+Tier = Literal[1, 2]
+Check = Callable[[LoadedModel], CheckResult]
+
+
+def checks_of(tier: Tier) -> tuple[Check, ...]:
+    """Return the checks up to a tier, in their order."""
+    return TIER_1
+
+
+def run_checks(
+    model: LoadedModel,
+    *,
+    tier: Tier = 2,
+    on_start: Callable[[str], None] | None = None,
+    on_result: Callable[[CheckResult], None] | None = None,
+) -> list[CheckResult]:
+    """Make every check up to a tier.
+
+    A check that the model's own code breaks off counts as one that could not tell.
+
+    Parameters
+    ----------
+    model
+        Is left as it was.
+    tier
+        1, or 2 for both.
+    on_start
+        Called with the id of each check before it begins.
+    on_result
+        Called with each result.
+    """
+    results = []
+    for check in checks_of(tier):
+        if on_start is not None:
+            on_start(check.__name__)
+        began = time.perf_counter()
+        try:
+            result = check(model)
+        except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+            title = check.__name__.capitalize()
+            kind = 1 if check in TIER_1 else 2
+            result = CheckResult(check.__name__, title, kind, "unknown", f"The model fails here: {told(error)}.")
+        result = replace(result, seconds=round(time.perf_counter() - began, 3))
+        results.append(result)
+        if on_result is not None:
+            on_result(result)
+    return results
