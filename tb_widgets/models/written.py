@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import ast
+import symtable
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from tb_widgets.errors import ModelError
@@ -30,8 +32,26 @@ def parse(code: str, name: str) -> ast.Module:
     ModelError
         If it is not Python; the message shows the line.
     """
-    try:
+    with _readable(name):
         return ast.parse(code)
+
+
+def scopes(code: str, name: str) -> symtable.SymbolTable:
+    """Return which names belong to which scope of a model's code.
+
+    Raises
+    ------
+    ModelError
+        If it is not Python; the message shows the line.
+    """
+    with _readable(name):
+        return symtable.symtable(code, name, "exec")
+
+
+@contextmanager
+def _readable(name: str) -> Iterator[None]:
+    try:
+        yield
     except SyntaxError as error:
         line = (error.text or "").strip()
         shown = f": {line}" if line else ""
@@ -52,6 +72,13 @@ def dotted(node: ast.expr) -> str:
         parts.append(node.attr)
         node = node.value
     return ".".join([node.id, *reversed(parts)]) if isinstance(node, ast.Name) else ""
+
+
+def root(node: ast.expr) -> str:
+    """Return the name that ``a.b[0](c).d`` begins with, and an empty text where there is none."""
+    while isinstance(node, ast.Attribute | ast.Subscript | ast.Call):
+        node = node.func if isinstance(node, ast.Call) else node.value
+    return node.id if isinstance(node, ast.Name) else ""
 
 
 def module_classes(tree: ast.Module) -> dict[str, ast.ClassDef]:

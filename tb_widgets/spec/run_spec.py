@@ -312,10 +312,11 @@ def _explain(model: type[RunSpec], detail: ErrorDetails) -> list[tuple[str, str]
 
 def _unknown_field(model: type[RunSpec], location: tuple[int | str, ...]) -> str:
     names, section = _known_names(model, location)
-    near = difflib.get_close_matches(str(location[-1]), names, n=1, cutoff=0.5)
-    if near:
-        return f"there is no such field. Did you mean {f'{section}.' if section else ''}{near[0]}?"
+    # The very name in another section is meant sooner than a name here that is only like it.
     elsewhere = [card.path for card in model.field_cards() if card.name == str(location[-1])]
     if elsewhere:
         return f"there is no such field here. Did you mean {elsewhere[0]}?"
+    near = difflib.get_close_matches(str(location[-1]), names, n=1, cutoff=0.5)
+    if near:
+        return f"there is no such field. Did you mean {f'{section}.' if section else ''}{near[0]}?"
     return f"there is no such field. Known here: {', '.join(names)}."

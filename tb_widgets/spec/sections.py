@@ -81,6 +81,14 @@ class ModelSpec(Section):
         help="How padding is marked: keep (True = real), drop (True = padding), additive (-inf = padding), or not.",
         group="Model",
     )
+    repairs: list[Literal["undeclared-input", "missing-steps", "causal-mask"]] = setting(
+        None,
+        factory=list,
+        title="Repairs",
+        help="Known faults of exported models to mend in model.py: undeclared-input, missing-steps, causal-mask.",
+        group="Model",
+        max_length=8,
+    )
 
 
 class DataSpec(Section):
