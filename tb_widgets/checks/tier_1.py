@@ -314,22 +314,22 @@ def _odd(name: str, weight: Tensor) -> str:
 def causality(model: LoadedModel) -> CheckResult:
     """See whether a language model looks at the tokens that it shall predict."""
     if "classification" in model.task:
-        return _causality_result("pass", "Not needed: a classifier may look at its whole input.")
+        return _causality_result(None, "pass", "Not needed: a classifier may look at its whole input.")
     found = measure_causality(model)
     if found.moved is None:
-        return _causality_result("unknown", found.why_not, "Mend what the other checks found, then check again.")
+        return _causality_result(None, "unknown", found.why_not, "Mend what the other checks found, then check again.")
     if model.task == "masked-lm":
         good: _Fault = ("pass", "Every position sees the tokens on both sides, as it should.", "")
         advice = "A model for masked tokens needs no causal mask: take it out, or train it as causal-lm."
         bad: _Fault = ("warn", "Each position sees the tokens before it only.", advice)
-        return _causality_result(*(good if found.leaks else bad), found=found)
+        return _causality_result(found, *(good if found.leaks else bad))
     good = ("pass", "Later tokens change no earlier score.", "")
     advice = "Give its attention a causal mask; without one a wonderful loss means nothing."
     bad = ("fail", "Changing later tokens moves earlier scores: the model sees what it shall predict.", advice)
-    return _causality_result(*(bad if found.leaks else good), found=found)
+    return _causality_result(found, *(bad if found.leaks else good))
 
 
-def _causality_result(verdict: Verdict, message: str, advice: str = "", found: Causality | None = None) -> CheckResult:
+def _causality_result(found: Causality | None, verdict: Verdict, message: str, advice: str = "") -> CheckResult:
     result = CheckResult("causality", "Causality", 1, verdict, message, advice=advice)
     if found is None:
         return result

@@ -1,0 +1,349 @@
+"""Trying a model's code out without running it here.
+
+A model's code may be anybody's. It runs in a process of its own, with neither secrets in its environment nor a way to
+eat the machine: it has so much time and so much memory. Whatever it does (loop for ever, end its process, print
+without end), the answer is a sentence, and this process goes on.
+
+That catches accidents. It is no fence against malice, so nothing that needs consent is asked here before it has it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from io import BufferedReader
+from typing import IO, Any, ClassVar, Literal, cast
+
+import psutil
+
+from tb_widgets.checks.result import CheckResult, from_mapping
+from tb_widgets.errors import ModelError, ServiceError, TbError
+from tb_widgets.models.source import ModelSource
+from tb_widgets.models.trust import TrustStore
+from tb_widgets.service.environment import worker_environment
+from tb_widgets.spec import ModelSpec, RunSpec
+
+ADAPT_WITHIN, CHECK_WITHIN, PREFLIGHT_WITHIN = 60.0, 180.0, 20.0  # seconds
+START_WITHIN = 60.0  # seconds that PyTorch may take to be imported
+LOOK_EVERY = 0.1  # seconds between two looks at the process's memory
+MEMORY_SHARE = 0.9  # of what is free
+KEPT_WORDS = 8192  # bytes of what the process printed last
+MUCH_PRINTED = 100_000  # bytes
+
+State = Literal["working", "done", "failed", "stopped"]
+
+
+@dataclass
+class Probe:
+    """One question to a model's code. It fills while the process works; nothing here touches a widget.
+
+    Attributes
+    ----------
+    ask
+        ``adapt``, ``check`` or ``preflight``.
+    state
+        ``working``, then ``done``, ``failed`` (``error`` says why) or ``stopped`` (by us).
+    phase
+        What is being done, in words; for checks the id of the check.
+    results
+        For ``check``: the results so far.
+    answer
+        For ``adapt``: ``title``, ``task``, ``parameters``, ``vocab_size``, ``context_limit``, ``classes``, ``image``,
+        and ``conclusions``, a list of mappings with ``what``, ``value``, ``why``, ``override``. For ``check`` the
+        same. For ``preflight``: the figures so far, see :class:`tb_widgets.checks.preflight.Preflight`.
+    notes
+        What the code did besides, one sentence each: files that it wrote, processes, a changed seed, much printing.
+    error
+        Why there is no answer.
+    printed
+        The end of what the code printed.
+    """
+
+    ask: Literal["adapt", "check", "preflight"]
+    state: State = "working"
+    phase: str = "Starting"
+    results: list[CheckResult] = field(default_factory=list)
+    answer: dict[str, Any] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    error: TbError | None = None
+    printed: str = ""
+    finished: threading.Event = field(default_factory=threading.Event)
+    _process: _Process | None = None
+
+    def wait(self, timeout: float | None = None) -> Probe:
+        """Wait for the answer and return this probe.
+
+        Raises
+        ------
+        ModelError, ServiceError
+            If there is none, with the reason.
+        TimeoutError
+            If it takes longer than ``timeout`` seconds.
+        """
+        if not self.finished.wait(timeout):
+            raise TimeoutError(f"There is no answer after {timeout} seconds.")
+        if self.error is not None:
+            raise self.error
+        return self
+
+    def stop(self) -> None:
+        """End the process; there will be no more answer."""
+        self._end("stopped")
+        if self._process is not None:
+            self._process.kill()
+
+    def _end(self, state: State, error: TbError | None = None) -> None:
+        if not self.finished.is_set():
+            self.state, self.error, self.phase = state, error, ""
+            self.finished.set()
+
+
+class ProbeService:
+    """Asks questions to models, each in a process of its own.
+
+    Parameters
+    ----------
+    memory_limit
+        Bytes that a model's code may use; most of what is free by default.
+    time_limit
+        Seconds for each question, instead of the usual ones.
+    """
+
+    # One for all services of this process, as with waiting training workers.
+    _waiting: ClassVar[_Process | None] = None
+    _lock: ClassVar[threading.Lock] = threading.Lock()
+
+    def __init__(self, *, memory_limit: int | None = None, time_limit: float | None = None) -> None:
+        self.memory_limit, self.time_limit = memory_limit, time_limit
+
+    def warm(self) -> None:
+        """Start a process that waits, so that the next question is taken up at once. Asking again does nothing."""
+        with self._lock:
+            if self._waiting is None or self._waiting.has_ended:
+                ProbeService._waiting = _Process()
+
+    def close(self) -> None:
+        """Send the waiting process away."""
+        process = self._take()
+        if process is not None:
+            process.kill()
+
+    def adapt(self, source: ModelSource, spec: ModelSpec) -> Probe:
+        """Build a model and find out how it is called, for what it was built and what it can take.
+
+        Returns at once; the answer grows in the returned object.
+
+        Raises
+        ------
+        ModelError
+            If the source needs consent and has none.
+        ServiceError
+            If no process can be started.
+        """
+        return self._ask("adapt", source, {"model": spec.model_dump()}, self.time_limit or ADAPT_WITHIN)
+
+    def check(self, source: ModelSource, spec: ModelSpec, *, tier: int = 2) -> Probe:
+        """Make the checks of tier 1, or of both; otherwise as :meth:`adapt`."""
+        request = {"model": spec.model_dump(), "tier": tier}
+        return self._ask("check", source, request, self.time_limit or CHECK_WITHIN)
+
+    def preflight(self, source: ModelSource, spec: RunSpec, *, micro_batches: bool = False) -> Probe:
+        """Measure on this machine what a run would be like; otherwise as :meth:`adapt`.
+
+        It ends after 20 seconds with what is known by then.
+
+        Parameters
+        ----------
+        micro_batches
+            Try several micro-batches as well.
+        """
+        request = {"spec": spec.to_mapping(), "micro_batches": micro_batches}
+        return self._ask("preflight", source, request, self.time_limit or PREFLIGHT_WITHIN)
+
+    def _ask(
+        self,
+        ask: Literal["adapt", "check", "preflight"],
+        source: ModelSource,
+        request: dict[str, Any],
+        seconds: float,
+    ) -> Probe:
+        TrustStore().require(source)
+        probe = Probe(ask)
+        process = self._take()
+        if process is None or process.has_ended:
+            process = _Process()
+        probe._process = process
+        memory = self.memory_limit or int(psutil.virtual_memory().available * MEMORY_SHARE)
+        request |= {"ask": ask, "origin": source.origin, "files": source.files, "memory": memory}
+        question = _Question(probe, process, request, seconds, memory)
+        threading.Thread(target=question.follow, name=f"probe-{ask}", daemon=True).start()
+        return probe
+
+    def _take(self) -> _Process | None:
+        with self._lock:
+            process, ProbeService._waiting = self._waiting, None
+            return process
+
+
+class _Process:
+    """The other process: its pipes, the end of its words, and its death."""
+
+    def __init__(self) -> None:
+        try:
+            self._popen = subprocess.Popen(
+                [sys.executable, "-u", "-m", "tb_widgets.service.probing_worker"],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                env=worker_environment(),
+                start_new_session=True,
+            )
+        except OSError as error:
+            raise ServiceError(
+                f"A process to try the model in can't be started: {error.strerror or error}.",
+                hint="Free some memory, then try again.",
+            ) from error
+        self._stdin, self._stdout = cast("IO[bytes]", self._popen.stdin), cast("IO[bytes]", self._popen.stdout)
+        self._stderr = cast("BufferedReader", self._popen.stderr)
+        self.printed, self._words = 0, b""
+        # Read all the time, or a model that prints much would wait for us; kept is only the end.
+        self._drain = threading.Thread(target=self._keep_last_words, name="probe-words", daemon=True)
+        self._drain.start()
+
+    @property
+    def has_ended(self) -> bool:
+        return self._popen.poll() is not None
+
+    @property
+    def words(self) -> str:
+        """The end of what the process printed."""
+        return self._words.decode(errors="replace")
+
+    def send(self, request: dict[str, Any]) -> None:
+        """Ask; the process listens no more afterwards."""
+        with contextlib.suppress(BrokenPipeError):  # it has died: that is found out when nothing comes back
+            self._stdin.write(json.dumps(request).encode() + b"\n")
+            self._stdin.close()
+
+    def answers(self, tell: Callable[[dict[str, Any]], None]) -> int:
+        """Hand over every answer until the process ends, and return its exit code."""
+        for line in self._stdout:
+            tell(json.loads(line))
+        code = self._popen.wait()
+        self._drain.join(1.0)
+        return code
+
+    def memory(self) -> int:
+        """Return the bytes of main memory that the process and its children use."""
+        used = 0
+        with contextlib.suppress(psutil.Error):
+            me = psutil.Process(self._popen.pid)
+            for process in (me, *me.children(recursive=True)):
+                with contextlib.suppress(psutil.Error):
+                    used += process.memory_info().rss
+        return used
+
+    def kill(self) -> None:
+        """End the process with everything that it started."""
+        children = []
+        with contextlib.suppress(psutil.Error):
+            children = psutil.Process(self._popen.pid).children(recursive=True)
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._popen.pid, signal.SIGKILL)
+        for child in children:  # those that left its session
+            with contextlib.suppress(psutil.Error):
+                child.kill()
+        self._popen.wait()
+
+    def _keep_last_words(self) -> None:
+        while piece := self._stderr.read1(65536):
+            self.printed += len(piece)
+            self._words = (self._words + piece)[-KEPT_WORDS:]
+
+
+class _Question:
+    """One question on its way, and who watches over it."""
+
+    def __init__(self, probe: Probe, process: _Process, request: dict[str, Any], seconds: float, memory: int) -> None:
+        self.probe, self.process, self.request = probe, process, request
+        self.seconds, self.memory = seconds, memory
+        request["seconds"] = seconds
+        self._deadline = time.monotonic() + START_WITHIN
+        self._printed_before = 0
+
+    def follow(self) -> None:
+        """Ask, watch, and collect, until the process is gone."""
+        probe, process = self.probe, self.process
+        if probe.ask == "preflight":  # its budget includes the start of the process
+            self._deadline = time.monotonic() + self.seconds
+            self.request["until"] = time.time() + self.seconds
+        threading.Thread(target=self._watch, name="probe-watch", daemon=True).start()
+        process.send(self.request)
+        code = process.answers(self._take_in)
+        process.kill()  # what it started and left behind
+        probe.printed = process.words
+        printed = process.printed - self._printed_before
+        if printed > MUCH_PRINTED:
+            probe.notes.append(f"The model's code printed {printed / 1e6:.1f} MB; the end of it is kept.")
+        if probe.answer and probe.phase == "done":
+            probe._end("done")
+        else:
+            probe._end("failed", self._death(code))
+
+    def _take_in(self, answer: dict[str, Any]) -> None:
+        probe = self.probe
+        if "ready" in answer and probe.ask != "preflight":
+            self._deadline = time.monotonic() + self.seconds
+            self._printed_before = self.process.printed
+        probe.phase = answer.get("phase", probe.phase)
+        probe.answer |= answer.get("answer", {})
+        probe.notes += answer.get("notes", [])
+        if "result" in answer:
+            probe.results.append(from_mapping(answer["result"]))
+        if "error" in answer:
+            probe._end("failed", ModelError(answer["error"], hint=answer["hint"]))
+
+    def _watch(self) -> None:
+        probe, process = self.probe, self.process
+        while not probe.finished.wait(LOOK_EVERY):
+            if time.monotonic() > self._deadline:
+                if probe.ask == "preflight" and probe.answer:
+                    probe._end("done")  # what is known by now, and it says what is not
+                else:
+                    probe._end("failed", self._too_slow())
+            elif process.memory() > self.memory:
+                error = ModelError(
+                    f"The model's code took more than {self.memory / 1e9:.1f} GB of memory{self._while()}, "
+                    "and was ended.",
+                    hint="Make the model or its inputs smaller.",
+                )
+                probe._end("failed", error)
+            if probe.finished.is_set():
+                process.kill()
+
+    def _too_slow(self) -> TbError:
+        return ModelError(
+            f"The model's code has not ended after {self.seconds:.0f} seconds{self._while()}, and was stopped.",
+            hint="Look for a loop without an end, or make the model smaller.",
+        )
+
+    def _death(self, code: int) -> TbError:
+        last = " ".join(self.process.words.splitlines()[-3:])
+        if code < 0:
+            name = signal.Signals(-code).name
+            reason = f"was ended by the system ({name})"
+            hint = "Most often memory ran out." if name == "SIGKILL" else "The code crashed Python itself."
+        else:
+            reason, hint = f"ended its process (exit code {code})", "Take exit calls such as os._exit out of the code."
+        return ModelError(f"The model's code {reason}{self._while()}. {last}".strip(), hint=hint)
+
+    def _while(self) -> str:
+        return f" ({self.probe.phase.lower()})" if self.probe.phase else ""

@@ -1,0 +1,189 @@
+"""The process in which a model's code is tried: one question on standard input, JSON lines as the answer."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, TextIO
+
+from tb_widgets.errors import TbError
+
+SEED = 42
+NAMED_FILES = 3
+OUTLIVES = 30  # seconds
+
+
+class Witness:
+    """Notes what a model's code does besides computing, while it is told to look."""
+
+    def __init__(self) -> None:
+        self._looking = False
+        self._files: list[str] = []
+        self._others: list[str] = []
+        sys.addaudithook(self._hear)
+
+    @contextmanager
+    def looking(self) -> Iterator[None]:
+        """Look while the block runs."""
+        import torch
+
+        threads = set(threading.enumerate())
+        torch.manual_seed(SEED)
+        self._looking = True
+        try:
+            yield
+        finally:
+            self._looking = False
+            if torch.initial_seed() != SEED:
+                seed = torch.initial_seed()
+                self._note(f"It sets torch's seed to {seed}: training.seed then decides nothing about the weights.")
+            if started := [thread for thread in threading.enumerate() if thread not in threads]:
+                self._note(f"It starts threads that go on: {len(started)}.")
+
+    @property
+    def notes(self) -> list[str]:
+        """What was noted, one sentence each."""
+        files = self._files
+        more = f" and {len(files) - NAMED_FILES} more" if len(files) > NAMED_FILES else ""
+        written = [f"It writes files: {', '.join(files[:NAMED_FILES])}{more}."] if files else []
+        return [f"The model's code: {note}" for note in (*written, *self._others)]
+
+    def _note(self, sentence: str) -> None:
+        if sentence not in self._others:
+            self._others.append(sentence)
+
+    def _hear(self, event: str, args: tuple[Any, ...]) -> None:
+        if not self._looking:
+            return
+        if event == "open":
+            self._hear_open(*args)
+        elif event in ("subprocess.Popen", "os.system", "os.posix_spawn", "os.exec"):
+            self._note(f"It starts another program: {args[0]}.")
+        elif event == "socket.connect":
+            self._note(f"It opens a network connection: {args[1]}.")
+
+    def _hear_open(self, path: Any, mode: Any, flags: Any) -> None:
+        writes = any(letter in (mode or "") for letter in "wax+") or (flags or 0) & (os.O_WRONLY | os.O_RDWR)
+        if not writes or not isinstance(path, str | bytes):
+            return
+        name = os.fsdecode(path)
+        # What Python and the system write of their own accord.
+        if "__pycache__" not in name and not name.startswith(("/dev/", "/proc/")) and name not in self._files:
+            self._files.append(name)
+
+
+def main() -> int:
+    """Answer one question."""
+    # Whatever the model's code prints goes elsewhere: the answers have their pipe to themselves.
+    answers = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
+    os.dup2(2, 1)
+    import torch  # noqa: F401 - the slow part, before anybody waits
+
+    import tb_widgets.checks.run  # noqa: F401
+
+    sys.dont_write_bytecode = True
+    line = sys.stdin.readline()
+    if not line.strip():
+        return 0
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # code that asks for input gets the end of it
+
+    def tell(**answer: Any) -> None:
+        answers.write(json.dumps(answer) + "\n")
+
+    tell(ready=True)
+    request = json.loads(line)
+    signal.alarm(int(request["seconds"]) + OUTLIVES)  # the system ends us, should whoever asked be gone by then
+    _limit_memory(request["memory"])
+    witness = Witness()
+    try:
+        _answer(request, witness, tell)
+    except TbError as error:
+        wide = _too_wide(error, request["memory"])
+        tell(error=wide or error.message, hint="Make the model smaller." if wide else error.hint, notes=witness.notes)
+    except (SystemExit, KeyboardInterrupt) as error:
+        hint = "Take sys.exit, exit and quit out of the code."
+        tell(error=f"The model's code ends the program ({type(error).__name__}: {error}).", hint=hint)
+    except Exception as error:  # noqa: BLE001 - the user's code may raise anything; whoever asked must hear of it
+        traceback.print_exc()
+        tell(error=_too_wide(error, request["memory"]) or f"{type(error).__name__}: {error}", hint="Mend the model.")
+    _leave(answers)
+    return 0
+
+
+def _answer(request: dict[str, Any], witness: Witness, tell: Callable[..., None]) -> None:
+    from tb_widgets.models.load import build
+    from tb_widgets.models.source import ModelSource
+    from tb_widgets.spec import ModelSpec
+
+    tell(phase="Building the model")
+    with witness.looking():
+        model = build(ModelSource(request["origin"], request["files"]), ModelSpec.model_validate(request["model"]))
+    adapter = model.adapter
+    answer = {
+        "title": type(model.module).__name__,
+        "task": adapter.task,
+        "parameters": model.parameters,
+        "vocab_size": adapter.vocab_size,
+        "context_limit": adapter.context_limit,
+        "classes": adapter.classes,
+        "image": adapter.image,
+        "conclusions": [asdict(conclusion) for conclusion in adapter.conclusions],
+    }
+    tell(answer=answer, notes=witness.notes)
+    if request["ask"] == "check":
+        from tb_widgets.checks.run import run_checks
+
+        run_checks(
+            model,
+            tier=request["tier"],
+            on_start=lambda check: tell(phase=check),
+            on_result=lambda result: tell(result=result.to_mapping()),
+        )
+    tell(phase="done")
+
+
+def _limit_memory(size: int) -> None:
+    """Let the process ask for no more memory than there is; not with CUDA, which reserves far more than it uses."""
+    import resource
+
+    import torch
+
+    if torch.cuda.is_available() or sys.platform != "linux":
+        return
+    pages = int(Path("/proc/self/statm").read_text().split()[0])
+    limit = pages * resource.getpagesize() + size
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+
+
+def _too_wide(error: BaseException, memory: int) -> str:
+    """Say that memory did not suffice, if that is at the bottom of an error."""
+    bottom: BaseException | None = error
+    while bottom is not None:
+        text = str(bottom)
+        if isinstance(bottom, MemoryError) or "can't allocate memory" in text or "out of memory" in text:
+            asked = re.search(r"tried to allocate (\d+) bytes", text)
+            wish = f"{int(asked.group(1)) / 1e9:.1f} GB at once" if asked else "more memory"
+            return f"The model's code asks for {wish}, and {memory / 1e9:.1f} GB are free."
+        bottom = bottom.__cause__ or bottom.__context__
+    return ""
+
+
+def _leave(answers: TextIO) -> None:
+    """End now: threads that the model's code started must not keep us."""
+    answers.flush()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
