@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from tb_widgets.spec import Task
 
+MASK_SIGN = "[MASK]"
+"""How people write a hidden token in a text."""
+
 # How many of pad, mask, start and end, in this order, the model must know.
 _ADDED: dict[Task, int] = {
     "causal-lm": 0,

@@ -11,9 +11,11 @@ from typing import Any
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tb_widgets.data.batches import Batch, Batches, TrainBatches, validation_batches
+from tb_widgets.data.batches import Batch, Batches, TrainBatches, key_of, validation_batches
 from tb_widgets.data.encoded import STREAMS, encoded_streams, made_tokenizer, read_stream, tokenizer_key
+from tb_widgets.data.masking import MaskedBatches, hide
 from tb_widgets.data.sources import Text, read_text
+from tb_widgets.data.special import MASK_SIGN, SpecialTokens
 from tb_widgets.data.split import split
 from tb_widgets.data.task_data import HeldBack, PreparedData
 from tb_widgets.data.tokenizers import Tokenizer, load_tokenizer
@@ -43,29 +45,49 @@ class StreamData(PreparedData):
 
     def train_batches(self, *, batch_size: int, seed: int) -> Batches:
         """Return windows of the training stream; see :class:`tb_widgets.data.batches.TrainBatches`."""
-        return NextTokenBatches(
-            TrainBatches(
-                self.train,
-                context_length=self.context_length,
-                batch_size=batch_size,
-                seed=seed,
-                fingerprint=self.fingerprint,
-            )
-        )
+        key: dict[str, Any] = {"seed": seed, "fingerprint": self.fingerprint}
+        windows = TrainBatches(self.train, context_length=self.context_length, batch_size=batch_size, **key)
+        if self.task == "causal-lm":
+            return NextTokenBatches(windows)
+        vocab_size, mask = self.tokenizer.vocab_size, self._mask
+        return MaskedBatches(windows, batch_size=batch_size, vocab_size=vocab_size, mask=mask, **key)
 
     def validation_batches(self, *, batch_size: int, batches: int) -> list[Batch]:
         """Return windows spread evenly over the held-back stream."""
+        found = validation_batches(
+            self.validation, context_length=self.context_length, batch_size=batch_size, batches=batches
+        )
+        if self.task == "causal-lm":
+            return [next_tokens(windows) for windows in found]
+        # Always the same masks: figures of different steps, seeds and runs are told about the same questions.
         return [
-            next_tokens(windows)
-            for windows in validation_batches(
-                self.validation, context_length=self.context_length, batch_size=batch_size, batches=batches
+            hide(
+                windows[:, :-1],
+                key_of("held-back masks", self.fingerprint, number),
+                vocab_size=self.tokenizer.vocab_size,
+                mask=self._mask,
             )
+            for number, windows in enumerate(found)
         ]
 
     def held_back(self, number: int) -> list[HeldBack]:
-        """Return beginnings of held-back stretches, 8 tokens each, for the model to go on from."""
+        """Return beginnings of held-back stretches: 8 tokens to go on from, or 24 of which every sixth is hidden."""
         places = [len(self.validation) * n // number for n in range(number)]
-        return [HeldBack(self.tokenizer.decode(self.validation[place : place + 8])) for place in places]
+        if self.task == "causal-lm":
+            return [HeldBack(self.tokenizer.decode(self.validation[place : place + 8])) for place in places]
+        return [self._with_gaps(self.validation[place : place + 24]) for place in places]
+
+    def _with_gaps(self, tokens: NDArray[Any]) -> HeldBack:
+        # Cut before each hidden token: what stands between two gaps is read as one stretch of text.
+        pieces = [tokens[:3]] + [tokens[gap + 1 : gap + 6] for gap in range(3, len(tokens), 6)]
+        return HeldBack(
+            prompt=MASK_SIGN.join(self.tokenizer.decode(piece) for piece in pieces),
+            expected=self.tokenizer.decode(tokens),
+        )
+
+    @property
+    def _mask(self) -> int:
+        return SpecialTokens(self.tokenizer.vocab_size).mask
 
 
 class NextTokenBatches:

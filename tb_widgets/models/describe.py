@@ -50,13 +50,15 @@ def describe(spec: ModelSpec, *, vocab_size: int, context_length: int) -> ModelS
 
 
 def _describe_zoo(spec: ModelSpec, config: dict[str, Any]) -> ModelSummary:
-    learned = config["positions"] == "learned"
+    name = spec.source.partition(":")[2]
+    # Only learned positions end somewhere; images have no context at all.
+    limit = config["context_length"] if name == "bert" or config.get("positions") == "learned" else None
     return ModelSummary(
-        title=f"{sizes.TITLES[spec.source.partition(':')[2]]}, {spec.preset}",
-        parameters=sizes.gpt_parameters(config),
-        vocab_size=config["vocab_size"],
-        context_limit=config["context_length"] if learned else None,
-        unlimited_context=not learned,
+        title=f"{sizes.TITLES[name]}, {spec.preset}",
+        parameters=sizes.count_parameters(name, config),
+        vocab_size=config.get("vocab_size"),
+        context_limit=limit,
+        unlimited_context=limit is None and "vocab_size" in config,
     )
 
 

@@ -11,6 +11,7 @@ import json
 import re
 import shutil
 from dataclasses import dataclass
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from tb_widgets.models.zoo import sizes
 from tb_widgets.spec import ModelSpec
 
 CODE, CONFIG, ORIGIN = "model.py", "config.json", "origin.json"
-_ZOO = Path(__file__).parent / "zoo"
+_ZOO = "tb_widgets.models.zoo"
 
 
 @dataclass(frozen=True)
@@ -174,8 +175,8 @@ def _from_zoo(name: str, spec: ModelSpec, *, vocab_size: int | None, context_len
             f"model.source: there is no zoo model {name!r}.",
             hint=f"There is {', '.join('zoo:' + known for known in sizes.TITLES)}.",
         )
-    config = sizes.gpt_config(spec.preset, spec.config, vocab_size=vocab_size, context_length=context_length)
-    code = (_ZOO / f"{name}.py").read_text(encoding="utf-8")
+    config = sizes.zoo_config(name, spec.preset, spec.config, vocab_size=vocab_size, context_length=context_length)
+    code = resources.files(_ZOO).joinpath(f"{name}.py").read_text(encoding="utf-8")
     files = {CODE: code, CONFIG: json.dumps(config, indent=2) + "\n"}
     return frozen({"source": spec.source, "kind": "zoo", "preset": spec.preset}, files)
 

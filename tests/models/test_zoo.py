@@ -165,8 +165,10 @@ def test_impossible_sizes_name_the_field(config, message):
 
 
 def test_unknown_zoo_model_and_unknown_vocabulary():
-    with pytest.raises(ModelError, match=r"there is no zoo model 'bert'. There is zoo:gpt\."):
-        resolve(ModelSpec(source="zoo:bert"), vocab_size=64, context_length=16)
+    with pytest.raises(
+        ModelError, match=r"there is no zoo model 'elmo'. There is zoo:gpt, zoo:bert, zoo:t5, zoo:vit\."
+    ):
+        resolve(ModelSpec(source="zoo:elmo"), vocab_size=64, context_length=16)
     with pytest.raises(ModelError, match=r"does not know how many tokens there are. Set model.config.vocab_size"):
         resolve(ModelSpec(), vocab_size=None, context_length=16)
     assert resolve(ModelSpec(config={"vocab_size": 99}), vocab_size=None, context_length=16).config["vocab_size"] == 99

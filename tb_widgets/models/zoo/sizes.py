@@ -6,56 +6,88 @@ import difflib
 from typing import Any
 
 from tb_widgets.errors import ModelError
+from tb_widgets.spec import Task
 
-TITLES = {"gpt": "GPT"}
-
-# n_layer, n_head, n_embd. Parameters with the vocabulary of the default tokenizer (2,048):
-PRESETS: dict[str, dict[str, int]] = {
-    "tiny": {"n_layer": 3, "n_head": 3, "n_embd": 96},  # 0.53 M (0.43 M at 1,024)
-    "small": {"n_layer": 4, "n_head": 4, "n_embd": 128},  # 1.05 M
-    "medium": {"n_layer": 6, "n_head": 6, "n_embd": 384},  # 11.4 M
-    "shakespeare-char": {"n_layer": 4, "n_head": 4, "n_embd": 128},  # 0.80 M with 65 characters
+TITLES = {"gpt": "GPT", "bert": "BERT", "t5": "T5", "vit": "ViT"}
+TASKS: dict[str, Task] = {
+    "gpt": "causal-lm",
+    "bert": "masked-lm",
+    "t5": "seq2seq",
+    "vit": "vision-classification",
 }
 
-DEFAULTS: dict[str, Any] = {
-    "positions": "rope",
-    "mlp_ratio": 4,
-    "bias": False,
-    "dropout": 0.0,
-    "tie_weights": True,
+_TINY = {"n_layer": 3, "n_head": 3, "n_embd": 96}
+_SMALL = {"n_layer": 4, "n_head": 4, "n_embd": 128}
+_MEDIUM = {"n_layer": 6, "n_head": 6, "n_embd": 384}
+# Parameters with the vocabulary of the default tokenizer (2,048) and the default context (128).
+PRESETS: dict[str, dict[str, dict[str, int]]] = {
+    "gpt": {
+        "tiny": _TINY,  # 0.53 M (0.43 M at 1,024)
+        "small": _SMALL,  # 1.05 M
+        "medium": _MEDIUM,  # 11.4 M
+        "shakespeare-char": _SMALL,  # 0.80 M with 65 characters
+    },
+    "bert": {"tiny": _TINY, "small": _SMALL, "medium": _MEDIUM},  # 0.55 M, 1.07 M, 11.5 M
+    # Layers on either side.
+    "t5": {  # 0.36 M, 1.18 M, 13.2 M
+        "tiny": {"n_layer": 2, "n_head": 2, "n_embd": 64},
+        "small": {"n_layer": 2, "n_head": 4, "n_embd": 128},
+        "medium": {"n_layer": 3, "n_head": 6, "n_embd": 384},
+    },
+    "vit": {  # 0.21 M, 0.80 M, 10.7 M
+        "tiny": {"n_layer": 4, "n_head": 4, "n_embd": 64},
+        "small": {"n_layer": 4, "n_head": 4, "n_embd": 128},
+        "medium": {"n_layer": 6, "n_head": 6, "n_embd": 384},
+    },
 }
-_WHOLE = ("vocab_size", "context_length", "n_layer", "n_head", "n_embd", "mlp_ratio")
+
+_DEFAULTS: dict[str, dict[str, Any]] = {
+    "gpt": {"positions": "rope", "mlp_ratio": 4, "bias": False, "dropout": 0.0, "tie_weights": True},
+    "bert": {"mlp_ratio": 4, "dropout": 0.0},
+    "t5": {"mlp_ratio": 4, "dropout": 0.0, "buckets": 32, "max_distance": 128},
+    "vit": {"channels": 1, "image_size": 32, "patch_size": 4, "classes": 4, "mlp_ratio": 4, "dropout": 0.0},
+}
+_WHOLE = (
+    *("vocab_size", "context_length", "n_layer", "n_head", "n_embd", "mlp_ratio"),
+    *("buckets", "max_distance", "channels", "image_size", "patch_size", "classes"),
+)
+_LABELS = ("model_name", "task")
 
 
-def gpt_config(
-    preset: str, overrides: dict[str, Any], *, vocab_size: int | None, context_length: int
+def zoo_config(
+    name: str, preset: str, overrides: dict[str, Any], *, vocab_size: int | None, context_length: int
 ) -> dict[str, Any]:
-    """Return the full config of the zoo's GPT.
+    """Return the full config of one of the zoo's models.
 
     Raises
     ------
     ModelError
-        If an override has an unknown name, an impossible value, or contradicts another.
+        If the model has no such preset, or an override has an unknown name, an impossible value, or contradicts
+        another.
     """
-    config: dict[str, Any] = {
-        "model_name": f"gpt-{preset}",
-        "vocab_size": vocab_size,
-        "context_length": context_length,
-        **PRESETS[preset],
-        **DEFAULTS,
-    }
-    for name, value in overrides.items():
-        if name not in config:
-            near = difflib.get_close_matches(name, config, n=1, cutoff=0.5)
-            known = ", ".join(key for key in config if key != "model_name")
-            raise ModelError(
-                f"model.config.{name}: zoo:gpt has no such setting.",
-                hint=f"Did you mean {near[0]}?" if near else f"It has: {known}.",
-            )
-        config[name] = value
-    if config["vocab_size"] is None:
+    if preset not in PRESETS[name]:
         raise ModelError(
-            "zoo:gpt does not know how many tokens there are.", hint="Set model.config.vocab_size, or choose a text."
+            f"model.preset: zoo:{name} has no size {preset!r}.", hint=f"It comes as {', '.join(PRESETS[name])}."
+        )
+    config: dict[str, Any] = {"model_name": f"{name}-{preset}", "task": TASKS[name]}
+    if name != "vit":
+        config["vocab_size"] = vocab_size
+    if name in ("gpt", "bert"):
+        config["context_length"] = context_length
+    config |= PRESETS[name][preset] | _DEFAULTS[name]
+    for key, value in overrides.items():
+        if key not in config or key in _LABELS:
+            names = [known for known in config if known not in _LABELS]
+            near = difflib.get_close_matches(key, names, n=1, cutoff=0.5)
+            raise ModelError(
+                f"model.config.{key}: zoo:{name} has no such setting.",
+                hint=f"Did you mean {near[0]}?" if near else f"It has: {', '.join(names)}.",
+            )
+        config[key] = value
+    if config.get("vocab_size", 0) is None:
+        raise ModelError(
+            f"zoo:{name} does not know how many tokens there are.",
+            hint="Set model.config.vocab_size, or choose a text.",
         )
     _check(config)
     return config
@@ -63,36 +95,79 @@ def gpt_config(
 
 def _check(config: dict[str, Any]) -> None:
     for name in _WHOLE:
-        value = config[name]
+        value = config.get(name, 1)
         if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise ModelError(f"model.config.{name} must be a whole number of at least 1, not {value!r}.")
     for name in ("bias", "tie_weights"):
-        if not isinstance(config[name], bool):
+        if not isinstance(config.get(name, True), bool):
             raise ModelError(f"model.config.{name} must be true or false, not {config[name]!r}.")
     dropout = config["dropout"]
     if isinstance(dropout, bool) or not isinstance(dropout, int | float) or not 0 <= dropout < 1:
         raise ModelError(f"model.config.dropout must be a number from 0 to below 1, not {dropout!r}.")
-    if config["positions"] not in ("rope", "learned"):
-        raise ModelError(f"model.config.positions must be rope or learned, not {config['positions']!r}.")
+    positions = config.get("positions", "learned")
+    if positions not in ("rope", "learned"):
+        raise ModelError(f"model.config.positions must be rope or learned, not {positions!r}.")
     width, heads = config["n_embd"], config["n_head"]
     # Rotary positions turn pairs of features, so a head needs an even width.
-    unit = heads * 2 if config["positions"] == "rope" else heads
+    unit = heads * 2 if positions == "rope" else heads
     if width % unit:
-        below, above = width // unit * unit, (width // unit + 1) * unit
-        ways = f"{below} or {above}" if below else str(above)
         raise ModelError(
-            f"model.config.n_embd is {width}, which {heads} heads can't share evenly.", hint=f"Try {ways}."
+            f"model.config.n_embd is {width}, which {heads} heads can't share evenly.", hint=_nearest(width, unit)
+        )
+    if "patch_size" in config and config["image_size"] % config["patch_size"]:
+        raise ModelError(
+            f"model.config.image_size is {config['image_size']}, which patches of {config['patch_size']} don't fill.",
+            hint=_nearest(config["image_size"], config["patch_size"]),
+        )
+    if "buckets" in config and (config["buckets"] % 4 or config["max_distance"] <= config["buckets"] // 2):
+        raise ModelError(
+            f"model.config.buckets is {config['buckets']} and model.config.max_distance {config['max_distance']}.",
+            hint="Set buckets to a multiple of 4, and max_distance to more than half of it.",
         )
 
 
-def gpt_parameters(config: dict[str, Any]) -> int:
-    """Count the GPT's weights by formula; a tied output layer counts once."""
+def _nearest(value: int, unit: int) -> str:
+    below, above = value // unit * unit, (value // unit + 1) * unit
+    return f"Try {below} or {above}." if below else f"Try {above}."
+
+
+def count_parameters(name: str, config: dict[str, Any]) -> int:
+    """Count a zoo model's weights by formula; tied ones count once."""
+    return int({"gpt": _gpt, "bert": _bert, "t5": _t5, "vit": _vit}[name](config))
+
+
+def _gpt(config: dict[str, Any]) -> int:
     width, bias = config["n_embd"], 1 if config["bias"] else 0
-    hidden = config["mlp_ratio"] * width
-    norm = width * (1 + bias)
-    attention = 4 * width * width + bias * 4 * width
-    mlp = 2 * width * hidden + bias * (hidden + width)
     tables = config["vocab_size"] * width * (1 if config["tie_weights"] else 2)
     if config["positions"] == "learned":
         tables += config["context_length"] * width
-    return int(tables + config["n_layer"] * (2 * norm + attention + mlp) + norm)
+    return int(tables + _encoder(config, bias) + width * (1 + bias))
+
+
+def _bert(config: dict[str, Any]) -> int:
+    width = config["n_embd"]
+    tables = (config["vocab_size"] + config["context_length"]) * width
+    return int(tables + _encoder(config, 1) + 2 * width + config["vocab_size"])
+
+
+def _vit(config: dict[str, Any]) -> int:
+    width, patch = config["n_embd"], config["patch_size"]
+    patches = (config["image_size"] // patch) ** 2
+    reading = (config["channels"] * patch * patch + 1) * width + (patches + 2) * width
+    return int(reading + _encoder(config, 1) + 2 * width + (width + 1) * config["classes"])
+
+
+def _encoder(config: dict[str, Any], bias: int) -> int:
+    """Count the weights of layers with two norms, fused attention and an MLP."""
+    width, hidden = config["n_embd"], config["mlp_ratio"] * config["n_embd"]
+    norms = 2 * width * (1 + bias)
+    attention = 4 * width * width + bias * 4 * width
+    mlp = 2 * width * hidden + bias * (hidden + width)
+    return int(config["n_layer"] * (norms + attention + mlp))
+
+
+def _t5(config: dict[str, Any]) -> int:
+    width, mlp = config["n_embd"], 2 * config["mlp_ratio"] * config["n_embd"] ** 2
+    layers = (4 * width * width + mlp + 2 * width) + (8 * width * width + mlp + 3 * width)
+    stacks = 2 * (config["buckets"] * config["n_head"] + width)
+    return int(config["vocab_size"] * width + config["n_layer"] * layers + stacks)

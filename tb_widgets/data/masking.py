@@ -1,0 +1,92 @@
+"""Masked language modelling: some tokens are hidden, and the model says what they were (BERT, arXiv 1810.04805).
+
+Of every hundred tokens 15 are chosen; of those 80 in a hundred become the mask token, 10 a random token and 10 stay as
+they are, so that the model can't tell by looking which ones it will be asked for. Only chosen tokens are counted, and
+nothing is shifted: the label stands where the token stood.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from tb_widgets.data.batches import NOT_COUNTED, Batch, TrainBatches, Words, key_of, mix, share_of
+
+CHOSEN, TO_MASK, TO_RANDOM = 0.15, 0.8, 0.1
+_CHOICE, _FATE, _OTHER = np.uint64(1), np.uint64(2), np.uint64(3)
+
+
+class MaskedBatches:
+    """Windows with masks that follow from seed, step and fingerprint alone; every pass hides other tokens.
+
+    Parameters
+    ----------
+    windows
+        What is hidden in.
+    batch_size
+        Windows per step, over all ranks.
+    vocab_size
+        Pieces of the tokenizer; the mask token has the id ``mask``.
+    seed, fingerprint
+        Key of the choices.
+    """
+
+    def __init__(
+        self, windows: TrainBatches, *, batch_size: int, vocab_size: int, mask: int, seed: int, fingerprint: str
+    ) -> None:
+        self._windows, self._batch_size = windows, batch_size
+        self._vocab_size, self._mask = vocab_size, mask
+        self._seed, self._fingerprint = seed, fingerprint
+
+    def batch(self, step: int, *, rank: int = 0, ranks: int = 1) -> Batch:
+        """Return the batch of a step, or a rank's slice of it."""
+        key = key_of("mask", self._seed, self._fingerprint, step)
+        whole = hide(self._windows.batch(step)[:, :-1], key, vocab_size=self._vocab_size, mask=self._mask)
+        rows = share_of(rank, ranks, self._batch_size)
+        return {role: tensor[rows] for role, tensor in whole.items()}
+
+
+def hide(tokens: Tensor, key: np.uint64, *, vocab_size: int, mask: int) -> Batch:
+    """Choose tokens, replace them, and make labels of what they were.
+
+    Parameters
+    ----------
+    tokens
+        Token ids, ``(B, T)``, int64. Ids from ``vocab_size`` on are special and never chosen.
+    key
+        What the choice follows from.
+    vocab_size
+        Random tokens are drawn from ``0 .. vocab_size - 1``.
+    mask
+        Id of the mask token.
+
+    Returns
+    -------
+    Batch
+        ``tokens`` and ``labels``, ``(B, T)``; labels are -100 where nothing was chosen. Each row has at least one
+        chosen token if it has one that may be.
+    """
+    text = tokens.numpy()
+    draw = _draws(key, _CHOICE, text.size).reshape(text.shape)
+    draw = np.where(text < vocab_size, draw, np.uint64(2**64 - 1))
+    # In a short row chance may choose none; then the one nearest to being chosen is.
+    chosen = ((draw < _part(CHOSEN)) | (draw == draw.min(axis=1, keepdims=True))) & (text < vocab_size)
+    fate = _draws(key, _FATE, text.size).reshape(text.shape)
+    other = (_draws(key, _OTHER, text.size) % np.uint64(vocab_size)).astype(np.int64).reshape(text.shape)
+    shown = np.where(chosen & (fate < _part(TO_MASK)), mask, text)
+    shown = np.where(chosen & (fate >= _part(TO_MASK)) & (fate < _part(TO_MASK + TO_RANDOM)), other, shown)
+    labels = np.where(chosen, text, NOT_COUNTED)
+    return {"tokens": torch.from_numpy(shown), "labels": torch.from_numpy(labels)}
+
+
+def _draws(key: np.uint64, purpose: np.uint64, number: int) -> Words:
+    """Return so many words of 64 bits, as good as random, one for each place."""
+    first: Words = np.full(1, key, dtype=np.uint64)
+    start = mix(first + purpose)
+    return mix(start + np.arange(number, dtype=np.uint64))
+
+
+def _part(share: float) -> np.uint64:
+    """Return the word below which a share of all words lies."""
+    return np.uint64(round(share * 2**64))
