@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tb_widgets.errors import ModelError
-from tb_widgets.models import written
+from tb_widgets.models import causal, rebuild, written
 from tb_widgets.models.rewrite import Draft, Mended, Refused, is_step, method, required, undefined
 from tb_widgets.models.source import CODE, ModelSource, frozen
 
@@ -192,4 +192,6 @@ def _and(names: list[str]) -> str:
 
 _MENDERS: dict[str, Callable[[str], Mended | Refused | None]] = {
     "undeclared-input": _declare_input,
+    "missing-steps": rebuild.missing_steps,
+    "causal-mask": causal.causal_mask,
 }

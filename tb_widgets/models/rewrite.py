@@ -74,8 +74,9 @@ class Draft:
         return self.text(self.start(node), self.end(node))
 
     def replace(self, start: int, end: int, text: str) -> None:
-        """Put a text in the place of a piece of the code."""
-        self._edits.append((start, end, text))
+        """Put a text in the place of a piece of the code; the same once only, whoever asks for it."""
+        if (start, end, text) not in self._edits:
+            self._edits.append((start, end, text))
 
     def insert_line(self, number: int, text: str) -> None:
         """Put a line before the line of this number, counted from 1."""
@@ -90,8 +91,6 @@ class Draft:
                 (alias.asname or alias.name.partition(".")[0]) == "torch" for alias in node.names
             ):
                 return
-        if any(text == f"import torch{self.newline}" for _, _, text in self._edits):
-            return
         for node in self.tree.body:
             is_docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
             is_future = isinstance(node, ast.ImportFrom) and node.module == "__future__"

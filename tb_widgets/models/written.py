@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import symtable
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -183,3 +184,75 @@ def size(name: str, found: dict[str, Any]) -> Any:
         if name in spellings:
             return next((found[other] for other in spellings if other in found), None)
     return None
+
+
+def parts(node: ast.AST) -> dict[str, ast.Call]:
+    """Return the calls that a class assigns to its attributes: ``self.norm = nn.LayerNorm(8)`` under ``norm``.
+
+    What stands in an ``nn.ModuleDict`` is there under its key.
+    """
+    found = {}
+    for inner in ast.walk(node):
+        if isinstance(inner, ast.Assign | ast.AnnAssign) and isinstance(inner.value, ast.Call):
+            for target in inner.targets if isinstance(inner, ast.Assign) else [inner.target]:
+                if isinstance(target, ast.Attribute) and dotted(target.value) == "self":
+                    found[target.attr] = inner.value
+        elif isinstance(inner, ast.Call) and kind(inner) == "ModuleDict" and inner.args:
+            found.update(_entries(inner.args[0]))
+    return found
+
+
+def _entries(node: ast.expr) -> Iterator[tuple[str, ast.Call]]:
+    """Yield the calls in ``dict(a=f())`` and ``{"a": f()}``, by key."""
+    if isinstance(node, ast.Call):
+        for keyword in node.keywords:
+            if keyword.arg and isinstance(keyword.value, ast.Call):
+                yield keyword.arg, keyword.value
+    elif isinstance(node, ast.Dict):
+        for key, value in zip(node.keys, node.values, strict=True):
+            if isinstance(key, ast.Constant) and isinstance(value, ast.Call):
+                yield str(key.value), value
+
+
+def kind(call: ast.Call) -> str:
+    """Return the last name of what is called: ``LayerNorm`` for ``nn.LayerNorm(8)``."""
+    return dotted(call.func).rpartition(".")[2]
+
+
+def argument(call: ast.Call, position: int, name: str) -> ast.expr | None:
+    """Return an argument of a call that may be given by position or by name."""
+    named = next((keyword.value for keyword in call.keywords if keyword.arg == name), None)
+    return call.args[position] if len(call.args) > position else named
+
+
+def output_layers(node: ast.ClassDef, tree: ast.Module) -> list[str]:
+    """Return the attributes of a class that hold a linear layer with one output per row of a token table of the file.
+
+    Sizes are compared as they are written: ``vocab_size``, ``self.vocab_size`` and ``config.vocab_size`` are the same.
+    """
+    rows = {_size_name(argument(call, 0, "num_embeddings")) for call in token_tables(tree).values()} - {""}
+    return [
+        name
+        for name, call in parts(node).items()
+        for part in ([call] if kind(call) == "Linear" else ast.walk(call) if kind(call) == "Sequential" else [])
+        if isinstance(part, ast.Call) and kind(part) == "Linear"
+        if _size_name(argument(part, 1, "out_features")) in rows
+    ]
+
+
+def token_tables(node: ast.AST) -> dict[str, ast.Call]:
+    """Return the embeddings of a class or file that are not tables of positions or segments."""
+    return {
+        name: call
+        for name, call in parts(node).items()
+        if kind(call) == "Embedding" and not _NOT_TOKENS.search(name.lower())
+    }
+
+
+_NOT_TOKENS = re.compile(r"pos|wpe|segment|seg_|token_type|_type")
+
+
+def _size_name(node: ast.expr | None) -> str:
+    if isinstance(node, ast.Constant):
+        return str(node.value)
+    return dotted(node).rpartition(".")[2] if node is not None else ""

@@ -1,0 +1,308 @@
+"""Give a language model the causal mask that its attention was written without."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from tb_widgets.models import written
+from tb_widgets.models.rewrite import Draft, Mended, Refused, method, models, required
+
+_TITLE = "Hide later tokens from the attention"
+_WHY = (
+    "The attention of this model sees the tokens that come after the one it scores, so it would read the next token "
+    "off instead of predicting it: the loss falls to almost nothing, and what it learned is useless. Right for a model "
+    "that continues texts; wrong for one that fills in masked tokens or judges whole texts."
+)
+_NOT_CONTINUING = re.compile(
+    r"bert|electra|mlm|mask(ed)?[_ -]?(lm|language|token)|classif|encoder[_ -]only|denois", re.I
+)
+_OTHER_TEXT = re.compile(r"memory|context|encoder|enc_|cond|cross|tgt|cache|past|start_pos")
+# What takes the mask, and the name that it takes it under.
+_MASKED = {"MultiheadAttention": "attn_mask", "TransformerEncoder": "mask", "TransformerEncoderLayer": "src_mask"}
+_MASK_POSITION = {"MultiheadAttention": 5, "TransformerEncoder": 1, "TransformerEncoderLayer": 1}
+_SDPA = "scaled_dot_product_attention"
+
+
+class _Open(Exception):  # noqa: N818  (not an error: the source leaves something open)
+    """Why the mask can't be put in."""
+
+
+def causal_mask(code: str) -> Mended | Refused | None:
+    """Add a causal mask to every unmasked self-attention of a language model."""
+    draft = Draft(code)
+    if not any(_continues_text(node, draft) for node in models(draft.tree)):
+        return None
+    found = False
+    try:
+        for node in ast.walk(draft.tree):
+            if isinstance(node, ast.ClassDef):
+                for function in node.body:
+                    if isinstance(function, ast.FunctionDef) and function.name != "__init__":
+                        found = _mask_function(draft, node, function) or found
+    except _Open as reason:
+        return Refused(_TITLE, str(reason))
+    return Mended(_TITLE, _WHY, draft.result()) if found else None
+
+
+def _continues_text(node: ast.ClassDef, draft: Draft) -> bool:
+    """Tell whether a class reads one text, scores the vocabulary at each token, and is not plainly an encoder."""
+    forward = method(node, "forward")
+    if forward is None or len(required(forward)) > 1:
+        return False
+    documents = [node.name, ast.get_docstring(node) or "", ast.get_docstring(draft.tree) or ""]
+    if any(_NOT_CONTINUING.search(text) for text in documents):
+        return False
+    arguments = forward.args.args + forward.args.kwonlyargs
+    if any(_OTHER_TEXT.search(argument.arg) or argument.arg == "pixel_values" for argument in arguments):
+        return False
+    return _scores_vocabulary(draft.tree, node, forward) and not any(_is_pooling(part) for part in ast.walk(forward))
+
+
+def _scores_vocabulary(tree: ast.Module, node: ast.ClassDef, forward: ast.FunctionDef) -> bool:
+    if written.output_layers(node, tree):
+        return True
+    tables = written.token_tables(node)
+    weights = [part.value for part in ast.walk(forward) if isinstance(part, ast.Attribute) and part.attr == "weight"]
+    return any(written.dotted(part).rpartition(".")[2] in tables for part in weights)
+
+
+def _is_pooling(node: ast.AST) -> bool:
+    """Tell ``x.mean(dim=1)`` and ``x[:, 0]``: one vector for a whole text."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("mean", "amax"):
+        place = written.argument(node, 0, "dim")
+        if written.root(node.func) == "torch":
+            place = written.argument(node, 1, "dim")
+        return isinstance(place, ast.Constant) and place.value == 1
+    if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Tuple) and len(node.slice.elts) > 1:
+        every, first = node.slice.elts[:2]
+        whole = isinstance(every, ast.Slice) and every.lower is None and every.upper is None
+        return whole and isinstance(first, ast.Constant) and first.value == 0
+    return False
+
+
+def _mask_function(draft: Draft, node: ast.ClassDef, function: ast.FunctionDef) -> bool:
+    kinds = dict(_callables(node, function))
+    parents = {id(child): parent for parent in ast.walk(function) for child in ast.iter_child_nodes(parent)}
+    found = False
+    for call in ast.walk(function):
+        if not isinstance(call, ast.Call):
+            continue
+        if written.dotted(call.func).rpartition(".")[2] == _SDPA:
+            found = _mask_sdpa(draft, function, call) or found
+            continue
+        made = kinds.get(_called(call))
+        if made is not None and _sees_everything(draft, call, written.kind(made)):
+            _mask_call(draft, function, call, made, parents)
+            found = True
+    return found
+
+
+def _called(call: ast.Call) -> str:
+    """Return ``self.name`` for ``self.name(x)`` and ``self.name[i](x)``, and ``name`` for ``name(x)``."""
+    function = call.func.value if isinstance(call.func, ast.Subscript) else call.func
+    return written.dotted(function)
+
+
+def _callables(node: ast.ClassDef, function: ast.FunctionDef) -> Iterator[tuple[str, ast.Call]]:
+    """Yield what attention is called by in a function: attributes, lists, and the variables of loops over them."""
+    made: dict[str, ast.Call] = {}
+    for name, call in written.parts(node).items():
+        for part in [call] if written.kind(call) != "ModuleList" else ast.walk(call):
+            if isinstance(part, ast.Call) and written.kind(part) in _MASKED:
+                made[f"self.{name}"] = part
+                break
+    yield from made.items()
+    for loop in ast.walk(function):
+        if isinstance(loop, ast.For | ast.comprehension):
+            yield from _looped(loop.target, loop.iter, made)
+
+
+def _looped(target: ast.expr, over: ast.expr, made: dict[str, ast.Call]) -> Iterator[tuple[str, ast.Call]]:
+    if isinstance(target, ast.Name) and written.dotted(over) in made:
+        yield target.id, made[written.dotted(over)]
+    elif isinstance(target, ast.Tuple) and isinstance(over, ast.Call):
+        pairs = {"zip": (target.elts, over.args), "enumerate": (target.elts[1:], over.args)}
+        for one, source in zip(*pairs.get(written.dotted(over.func), ([], [])), strict=False):
+            yield from _looped(one, source, made)
+
+
+def _sees_everything(draft: Draft, call: ast.Call, kind: str) -> bool:
+    """Tell whether a call is self-attention, and is given no mask over places."""
+    given = written.argument(call, _MASK_POSITION[kind], _MASKED[kind])
+    hint = written.argument(call, 99, "is_causal")
+    if any(isinstance(part, ast.Starred) for part in call.args) or any(k.arg is None for k in call.keywords):
+        return False
+    if given is not None or hint is not None:
+        return False
+    if kind == "MultiheadAttention":
+        three = [written.argument(call, n, name) for n, name in enumerate(("query", "key", "value"))]
+        return all(three) and len({draft.said(part) for part in three if part is not None}) == 1
+    return bool(call.args)
+
+
+def _mask_call(
+    draft: Draft, function: ast.FunctionDef, call: ast.Call, made: ast.Call, parents: dict[int, ast.AST]
+) -> None:
+    kind = written.kind(made)
+    query = written.argument(call, 0, "query" if kind == "MultiheadAttention" else "src")
+    name = _length_holder(query, call.lineno)
+    side = _length_side(draft, function, made)
+    draft.need_torch()
+    length = f"{name}.size({side})"
+    mask = f"torch.ones({length}, {length}, dtype=torch.bool, device={name}.device).triu(1)"
+    line = _own_line(draft, call, parents)
+    if line is not None and "causal_mask" not in draft.code:
+        indent = draft.lines[line - 1][: -len(draft.lines[line - 1].lstrip())]
+        draft.insert_line(line, f"{indent}# True where a token may not look: at the tokens after it.")
+        draft.insert_line(line, f"{indent}causal_mask = {mask}")
+        mask = "causal_mask"
+    more = [f"{_MASKED[kind]}={mask}", "is_causal=True"]
+    if kind == "MultiheadAttention" and _drops_weights(call, function, parents):
+        more.append("need_weights=False")
+    _add_arguments(draft, call, more)
+
+
+def _own_line(draft: Draft, call: ast.Call, parents: dict[int, ast.AST]) -> int | None:
+    """Return the line of a call's statement, if a line can be put before it and sees the same names."""
+    node: ast.AST = call
+    while not isinstance(node, ast.stmt):
+        if isinstance(node, ast.Lambda | ast.ListComp | ast.GeneratorExp | ast.DictComp | ast.SetComp | ast.IfExp):
+            return None
+        node = parents[id(node)]
+    simple = isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Expr | ast.Return)
+    blank = not draft.lines[node.lineno - 1].encode()[: node.col_offset].strip()
+    return node.lineno if simple and blank else None
+
+
+def _length_holder(query: ast.expr | None, line: int) -> str:
+    """Return the variable that is as long as what attention reads: ``x`` for ``x`` and for ``self.norm(x)``."""
+    while isinstance(query, ast.Call) and written.root(query.func) == "self" and len(query.args) == 1:
+        query = query.args[0]
+    if isinstance(query, ast.Name):
+        return query.id
+    raise _Open(f"line {line} computes what attention reads within the call, so its length has no name.")
+
+
+def _length_side(draft: Draft, function: ast.FunctionDef, made: ast.Call) -> int:
+    """Return the side that counts the places of a text, and turn attention to it where it looks along the batch."""
+    layer = made
+    if written.kind(made) == "TransformerEncoder":
+        inner = written.argument(made, 0, "encoder_layer")
+        found = inner if isinstance(inner, ast.Call) else _assigned(draft.tree, inner)
+        if found is None:
+            raise _Open("nothing says whether the encoder's batch comes first.")
+        layer = found
+    position = {"MultiheadAttention": 10, "TransformerEncoderLayer": 6}.get(written.kind(layer), 99)
+    first = written.argument(layer, position, "batch_first")
+    if isinstance(first, ast.Constant):
+        if first.value is True:
+            return 1
+    elif first is not None:
+        raise _Open("whether the batch comes first is computed, not written.")
+    if _turns(function):
+        return 0
+    if _turns(draft.tree):
+        raise _Open(
+            "the text is turned elsewhere than at the attention: which of its sides is the length is left open."
+        )
+    if first is not None:
+        draft.replace(draft.start(first), draft.end(first), "True")
+    else:
+        _add_arguments(draft, layer, ["batch_first=True"])
+    return 1
+
+
+def _assigned(tree: ast.Module, node: ast.expr | None) -> ast.Call | None:
+    """Return the call that a name was given."""
+    name = written.dotted(node) if node is not None else ""
+    calls = [
+        statement.value
+        for statement in ast.walk(tree)
+        if isinstance(statement, ast.Assign)
+        and isinstance(statement.value, ast.Call)
+        and any(written.dotted(target) == name for target in statement.targets)
+    ]
+    return calls[0] if name and len(calls) == 1 else None
+
+
+def _turns(tree: ast.AST) -> bool:
+    """Tell whether the first two sides are exchanged, or the text's length is read off the first."""
+    for node in ast.walk(tree):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+            continue
+        sides = [part.value for part in node.args if isinstance(part, ast.Constant)]
+        if (node.func.attr in ("transpose", "swapaxes") and sorted(map(str, sides[-2:])) == ["0", "1"]) or (
+            node.func.attr == "permute" and sides[:2] == [1, 0]
+        ):
+            return True
+    ends = [node.upper for node in ast.walk(tree) if isinstance(node, ast.Slice)]
+    return any(_is_first_side(end) for end in ends)
+
+
+def _is_first_side(node: ast.expr | None) -> bool:
+    """Tell ``x.size(0)`` and ``x.shape[0]``."""
+    if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "size":
+        side = written.argument(node, 0, "dim")
+    elif isinstance(node, ast.Subscript) and isinstance(node.value, ast.Attribute) and node.value.attr == "shape":
+        side = node.slice
+    else:
+        return False
+    return isinstance(side, ast.Constant) and side.value == 0
+
+
+def _drops_weights(call: ast.Call, function: ast.FunctionDef, parents: dict[int, ast.AST]) -> bool:
+    """Tell whether nobody reads the attention weights that a call gives beside its result."""
+    if written.argument(call, 4, "need_weights") is not None:
+        return False
+    parent = parents.get(id(call))
+    if isinstance(parent, ast.Subscript):
+        return isinstance(parent.slice, ast.Constant) and parent.slice.value == 0
+    if not (isinstance(parent, ast.Assign) and isinstance(parent.targets[0], ast.Tuple)):
+        return False
+    target = parent.targets[0].elts[-1]
+    reads = {n.id for n in ast.walk(function) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+    return isinstance(target, ast.Name) and target.id not in reads
+
+
+def _mask_sdpa(draft: Draft, function: ast.FunctionDef, call: ast.Call) -> bool:
+    arguments = function.args.args + function.args.kwonlyargs
+    given = written.argument(call, 3, "attn_mask")
+    empty = isinstance(given, ast.Constant) and given.value is None
+    hint = written.argument(call, 5, "is_causal")
+    if (given is not None and not empty) or any(k.arg is None for k in call.keywords):
+        return False
+    if isinstance(hint, ast.Constant) and hint.value is False:
+        draft.replace(draft.start(hint), draft.end(hint), "True")
+        return True
+    if hint is not None:
+        return False
+    if any(_OTHER_TEXT.search(argument.arg) for argument in arguments):
+        raise _Open(f"line {call.lineno} attends to more than one text, or to remembered tokens.")
+    _add_arguments(draft, call, ["is_causal=True"])
+    return True
+
+
+def _add_arguments(draft: Draft, call: ast.Call, more: list[str]) -> None:
+    """Put arguments at the end of a call, in the way in which it is laid out."""
+    close = draft.end(call) - 1
+    ends = [draft.end(part) for part in call.args] + [draft.end(keyword) for keyword in call.keywords]
+    last = max(ends, default=close)
+    if not ends:
+        draft.replace(close, close, ", ".join(more))
+        return
+    between = draft.text(last, close)
+    if between.strip() == ",":
+        lines = draft.text(0, last).splitlines(keepends=True)
+        indent = re.match(r"\s*", lines[-1])
+        on_own_lines = "\n" in between and indent is not None
+        blank = f"{draft.newline}{indent.group()}" if on_own_lines and indent is not None else " "
+        after = last + between.index(",") + 1
+        draft.replace(after, after, "".join(f"{blank}{argument}," for argument in more))
+    elif not between.strip():
+        draft.replace(last, last, ", " + ", ".join(more))
+    else:  # a comment, or a bracket round the last argument
+        bare = re.sub(r"#.*", "", between).strip()
+        comma = "" if bare.endswith(",") else ", "
+        draft.replace(close, close, comma + ", ".join(more))
