@@ -186,7 +186,7 @@ def _prepare_data(run: RunDirectory, journal: JournalWriter) -> PreparedData:
 def _build_model(run: RunDirectory, data: PreparedData, module: nn.Module | None) -> tuple[LoadedModel, dict[str, Any]]:
     context_length, vocab_size = run.spec.data.context_length, data.vocab_size
     if module is not None:
-        model, origin = from_module(module), {"source": f"live {type(module).__qualname__}"}
+        model, origin = from_module(module, run.spec.model), {"source": f"live {type(module).__qualname__}"}
     else:
         if not run.model_folder.is_dir():
             write_source(
@@ -194,7 +194,7 @@ def _build_model(run: RunDirectory, data: PreparedData, module: nn.Module | None
                 run.model_folder,
             )
         source = read_source(run.model_folder)
-        model, origin = build(source), source.origin
+        model, origin = build(source, run.spec.model), source.origin
     if vocab_size is not None:
         check_fits(model, vocab_size=vocab_size, context_length=context_length)
     return model, origin

@@ -77,9 +77,9 @@ def open_writer(run: RunDirectory, checkpoint: Path, *, module: nn.Module | None
         If the weights do not fit.
     """
     if module is not None:
-        model = from_module(module)
+        model = from_module(module, run.spec.model)
     elif run.model_folder.is_dir():
-        model = build(read_source(run.model_folder))
+        model = build(read_source(run.model_folder), run.spec.model)
     else:
         raise ModelError(
             f"{run.id} trained a live nn.Module, whose code is not in the run.",

@@ -6,7 +6,7 @@ convention it wants its mask, and for which task it was built. Importing this fi
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tb_widgets.errors import ModelError
@@ -50,7 +50,8 @@ class Conclusion:
     Attributes
     ----------
     what
-        Short name: ``task``, ``input``, ``mask``, ``output``, ``vocabulary``, ``context``, ``classes``, ``image``.
+        Short name: ``task``, ``input``, ``mask``, ``output``, ``vocabulary``, ``context``, ``classes``, ``image``,
+        ``leak``, ``batch``.
     value
         What was concluded, as a person reads it.
     why
@@ -66,6 +67,25 @@ class Conclusion:
 
 
 @dataclass(frozen=True)
+class Extra:
+    """An argument that a forward asks for and that follows from the batch.
+
+    Attributes
+    ----------
+    recipe
+        ``none`` (None), ``zero`` (the number 0), ``segments`` (all tokens belong to the first text), ``positions``
+        (0, 1, 2, ...), ``lengths`` (real tokens of each row), ``state`` (the model's own ``init_hidden``), ``padding``
+        (which tokens are real), ``causal`` and ``decoder-causal`` (which tokens a token may see).
+    convention, axes
+        For masks: see :func:`mask_as`; for ``positions``: 1 for ``(T,)``, 2 for ``(B, T)``.
+    """
+
+    recipe: str
+    convention: str = "keep"
+    axes: int = 2
+
+
+@dataclass(frozen=True)
 class Adapter:
     """How to call a model.
 
@@ -76,17 +96,32 @@ class Adapter:
     arguments
         Role to the name of the argument of ``forward``; an empty name is passed by position. The role ``labels`` is
         here only for models that give all their scores only when they are told the targets.
-    mask
-        The convention of the mask argument: ``keep`` (True or 1 = real token), ``drop`` (True = padding, as
-        ``nn.Transformer`` wants it), ``additive`` (0 = real, minus infinity = padding).
+    mask, mask_axes
+        The convention of the mask argument, see :func:`mask_as`.
     vocab_size
-        Token ids that it can read and, for language models, score; ``None`` for images.
+        Token ids that it can read and, for language models, score; ``None`` for images, or where nothing tells.
+    decoder_vocab_size
+        Token ids that the decoder can read and score, for sequence-to-sequence.
     context_limit
         Longest input in tokens; ``None`` where there is no such limit.
     classes
         Number of classes, for classification.
     image
         ``(C, H, W)`` that it takes, for images.
+    extras
+        Arguments that are worked out from the batch, by name.
+    sequence_first
+        Tokens go in, and scores come out, as ``(T, B)`` instead of ``(B, T)``.
+    output
+        Where the scores are in what ``forward`` returns: an index, key or attribute; ``None`` for the first tensor.
+    layout
+        ``btv``: as the task says; ``tbv``: time first; ``bvt``: scores before time; ``flat``: all rows in one.
+    head
+        A part of the model that makes scores of what ``forward`` returns, where ``forward`` leaves that out.
+    probabilities
+        The output has gone through a softmax already; its logarithm is taken.
+    leaks
+        A language model whose earlier scores depend on later tokens.
     conclusions
         What was concluded, and why.
     """
@@ -94,10 +129,19 @@ class Adapter:
     task: Task
     arguments: dict[str, str]
     mask: str = "keep"
+    mask_axes: int = 2
     vocab_size: int | None = None
+    decoder_vocab_size: int | None = None
     context_limit: int | None = None
     classes: int | None = None
     image: tuple[int, int, int] | None = None
+    extras: dict[str, Extra] = field(default_factory=dict)
+    sequence_first: bool = False
+    output: str | int | None = None
+    layout: str = "btv"
+    head: str = ""
+    probabilities: bool = False
+    leaks: bool = False
     conclusions: tuple[Conclusion, ...] = ()
 
     def scores(self, module: nn.Module, batch: Batch) -> Tensor:
@@ -114,24 +158,66 @@ class Adapter:
         ModelError
             If the model's output holds no tensor.
         """
+        found = self.pick(self.call(module, batch))
+        if self.head:
+            found = module.get_submodule(self.head)(found)
+        found = self._arranged(found, batch)
+        return found.float().clamp_min(1e-12).log() if self.probabilities else found
+
+    def call(self, module: nn.Module, batch: Batch) -> Any:
+        """Call a model on a batch, and return what its ``forward`` returns."""
         by_position, by_name = [], {}
         for role, name in self.arguments.items():
-            if role not in batch:
+            value = batch.get(role)
+            if value is None and role == "labels":
+                value = batch.get("decoder_tokens", batch["tokens"])  # any targets will do: they unlock the scores
+            if value is None:
                 continue
-            value = batch[role]
             if role == "mask":
-                value = mask_as(self.mask, value)
+                value = mask_as(self.mask, value, self.mask_axes)
             elif role == "labels":
                 value = value.clamp(min=0)  # its own loss is not used, and may not know -100
+            if self.sequence_first and role in ("tokens", "decoder_tokens", "labels"):
+                value = value.t()
             if name:
                 by_name[name] = value
             else:
                 by_position.append(value)
-        return first_tensor(module(*by_position, **by_name))
+        for name, extra in self.extras.items():
+            if name not in by_name:
+                by_name[name] = _made(extra, module, batch)
+        return module(*by_position, **by_name)
+
+    def pick(self, output: Any) -> Tensor:
+        """Return the tensor that holds the scores in what ``forward`` returned."""
+        if self.output is None:
+            return first_tensor(output)
+        chosen: Tensor = output[self.output] if hasattr(output, "__getitem__") else getattr(output, str(self.output))
+        return chosen
+
+    def _arranged(self, found: Tensor, batch: Batch) -> Tensor:
+        if self.task in ("sequence-classification", "vision-classification"):
+            return found.flatten(1) if found.dim() == 3 else found
+        if self.layout == "flat":
+            rows, length = batch.get("decoder_tokens", batch["tokens"]).shape
+            found = found.view(*((length, rows) if self.sequence_first else (rows, length)), -1)
+        if self.layout == "bvt":
+            return found.transpose(1, 2)
+        return found.transpose(0, 1) if self.sequence_first or self.layout == "tbv" else found
 
 
-def mask_as(convention: str, real: Tensor) -> Tensor:
-    """Write a mask in a model's convention; ``real`` is ``(B, T)``, bool, True at real tokens.
+def mask_as(convention: str, real: Tensor, axes: int = 2) -> Tensor:
+    """Write a mask in a model's convention.
+
+    Parameters
+    ----------
+    convention
+        ``keep`` (True = real token), ``numbers`` (1 = real, 0 = padding), ``drop`` (True = padding, as
+        ``nn.Transformer`` wants it), ``additive`` (0 = real, minus infinity = padding).
+    real
+        ``(B, T)``, bool: True at real tokens.
+    axes
+        2 for ``(B, T)``, 3 for ``(B, 1, T)``, 4 for ``(B, 1, 1, T)``.
 
     Raises
     ------
@@ -140,13 +226,45 @@ def mask_as(convention: str, real: Tensor) -> Tensor:
     """
     import torch
 
+    if axes > 2:
+        real = real.view(real.shape[0], *[1] * (axes - 2), real.shape[1])
     if convention == "keep":
         return real
+    if convention == "numbers":
+        return real.long()
     if convention == "drop":
         return ~real
     if convention == "additive":
         return torch.zeros(real.shape, device=real.device).masked_fill(~real, float("-inf"))
     raise ValueError(f"There is no mask convention {convention!r}.")
+
+
+def _made(extra: Extra, module: nn.Module, batch: Batch) -> Any:
+    """Work out an argument from the batch."""
+    import torch
+
+    tokens = batch["tokens"]
+    rows, length = tokens.shape
+    if extra.recipe in ("none", "zero"):
+        return None if extra.recipe == "none" else 0
+    if extra.recipe == "segments":
+        return torch.zeros_like(tokens)
+    if extra.recipe == "positions":
+        positions = torch.arange(length, device=tokens.device)
+        return positions if extra.axes == 1 else positions.expand(rows, length)
+    if extra.recipe == "state":
+        return next(getattr(module, name) for name in STATES if hasattr(module, name))(rows)
+    if extra.recipe in ("padding", "lengths"):
+        real = batch.get("mask", torch.ones_like(tokens, dtype=torch.bool))
+        # Packing wants its lengths on the CPU.
+        return real.sum(1).cpu() if extra.recipe == "lengths" else mask_as(extra.convention, real, extra.axes)
+    length = batch["decoder_tokens" if extra.recipe == "decoder-causal" else "tokens"].shape[1]
+    seen = torch.ones(length, length, dtype=torch.bool, device=tokens.device).tril()
+    return mask_as(extra.convention, seen).view(*[1] * (extra.axes - 2), length, length)
+
+
+STATES = ("init_hidden", "init_state", "initHidden", "init_states", "get_initial_state")
+"""Names under which recurrent models give the state that they begin with, for a number of rows."""
 
 
 def first_tensor(output: Any) -> Tensor:

@@ -28,7 +28,7 @@ class Config(dict[str, Any]):
             raise AttributeError(f"config.json has no {name!r}") from None
 
 
-def construct(source: ModelSource) -> nn.Module:
+def construct(source: ModelSource, entry: str | None = None) -> nn.Module:
     """Execute a model's code and build the model.
 
     Raises

@@ -10,11 +10,9 @@ from typing import TYPE_CHECKING
 
 from tb_widgets.errors import ModelError
 from tb_widgets.models.adapter import Adapter, Batch
-from tb_widgets.models.construct import construct
 from tb_widgets.models.describe import ModelSummary, describe
-from tb_widgets.models.probe import probe
 from tb_widgets.models.source import ModelSource, read_source, resolve, write_source
-from tb_widgets.spec import Task
+from tb_widgets.spec import ModelSpec, Task
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -75,55 +73,99 @@ class LoadedModel:
         return self.scores({"tokens": input_ids})
 
 
-def build(source: ModelSource) -> LoadedModel:
-    """Execute a model's code, build it, and try it on a few tokens.
+def build(source: ModelSource, spec: ModelSpec | None = None) -> LoadedModel:
+    """Execute a model's code, build it, and try it on a few tokens or images.
 
     Weights are drawn from torch's global generator: seed it first.
 
-    Raises
-    ------
-    ModelError
-        If the code fails, holds no model or several, the constructor needs arguments, or the forward pass fails or
-        returns something else than ``(B, T, vocabulary)``.
-    """
-    return _loaded(construct(source), source)
-
-
-def from_module(module: nn.Module) -> LoadedModel:
-    """Take a live module, and try it on a few tokens.
+    Parameters
+    ----------
+    spec
+        What the user decides about the model: its ``entry``, ``task``, ``input`` and ``mask``.
 
     Raises
     ------
     ModelError
-        If the forward pass fails or returns something else than ``(B, T, vocabulary)``.
+        If the code fails, holds no model or several, the constructor needs arguments, the forward pass fails, its
+        output fits no task, or nothing tells which of two tasks the model was built for.
     """
-    return _loaded(module, ModelSource(origin={"source": f"live:{type(module).__name__}"}, files={}))
+    from tb_widgets.models.construct import construct
+
+    return _loaded(construct(source, spec.entry if spec else None), source, spec)
 
 
-def _loaded(module: nn.Module, source: ModelSource) -> LoadedModel:
+def from_module(module: nn.Module, spec: ModelSpec | None = None) -> LoadedModel:
+    """Take a live module, and try it on a few tokens or images; ``spec`` is as for :func:`build`.
+
+    Raises
+    ------
+    ModelError
+        If the forward pass fails, its output fits no task, or nothing tells which of two tasks it was built for.
+    """
+    return _loaded(module, ModelSource(origin={"source": f"live:{type(module).__name__}"}, files={}), spec)
+
+
+def _loaded(module: nn.Module, source: ModelSource, spec: ModelSpec | None) -> LoadedModel:
+    from tb_widgets.models.probe import probe
+
     return LoadedModel(
         module=module,
-        adapter=probe(module, source),
+        adapter=probe(module, source, spec),
         parameters=sum(parameter.numel() for parameter in module.parameters()),
     )
 
 
-def check_fits(model: LoadedModel, *, vocab_size: int, context_length: int) -> None:
-    """Check that a model can read a tokenizer's ids and a context of this many tokens.
+def check_fits(
+    model: LoadedModel,
+    *,
+    vocab_size: int | None = None,
+    context_length: int | None = None,
+    classes: int | None = None,
+    image: tuple[int, int, int] | None = None,
+) -> None:
+    """Check that a model can take what the data hold.
+
+    Parameters
+    ----------
+    vocab_size
+        Token ids that it must read, special ones that its task needs among them.
+    context_length
+        Longest text, in tokens.
+    classes
+        Classes to tell apart.
+    image
+        ``(C, H, W)`` of the images.
 
     Raises
     ------
     ModelError
         If it can't; the message names the two numbers and the field to change.
     """
-    if model.vocab_size is not None and model.vocab_size < vocab_size:
-        raise ModelError(
-            f"The tokenizer has {vocab_size:,} tokens and the model knows {model.vocab_size:,}.",
-            hint=f"Set tokenizer.vocab_size to at most {model.vocab_size}, or enlarge the model's vocabulary.",
-        )
-    if model.context_limit is not None and model.context_limit < context_length:
+    adapter = model.adapter
+    sizes = ((adapter.vocab_size, "the model knows"), (adapter.decoder_vocab_size, "the model's decoder knows"))
+    for known, words in sizes:
+        if vocab_size is not None and known is not None and known < vocab_size:
+            raise ModelError(
+                f"The tokenizer has {vocab_size:,} tokens and {words} {known:,}.",
+                hint=f"Set tokenizer.vocab_size to at most {known}, or enlarge the model's vocabulary.",
+            )
+    if context_length is not None and adapter.context_limit is not None and adapter.context_limit < context_length:
         raise ModelError(
             f"data.context_length is {context_length:,} tokens and the model's position table ends at "
-            f"{model.context_limit:,}.",
-            hint=f"Set data.context_length to at most {model.context_limit}, or enlarge the table in the model.",
+            f"{adapter.context_limit:,}.",
+            hint=f"Set data.context_length to at most {adapter.context_limit}, or enlarge the table in the model.",
         )
+    if classes is not None and adapter.classes is not None and adapter.classes < classes:
+        raise ModelError(
+            f"The data have {classes:,} classes and the model tells {adapter.classes:,} apart.",
+            hint="Choose other data in data.source, or give the model's last layer as many outputs.",
+        )
+    if image is not None and adapter.image is not None and adapter.image != image:
+        raise ModelError(
+            f"The images are {_times(image)} and the model takes {_times(adapter.image)} (channels, height, width).",
+            hint="Choose other data in data.source, or change the sizes in the model.",
+        )
+
+
+def _times(sides: tuple[int, ...]) -> str:
+    return " x ".join(str(side) for side in sides)

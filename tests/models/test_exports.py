@@ -255,14 +255,15 @@ def test_code_that_fails_while_loading(export):
 def test_forwards_that_fail(export):
     message = failing(export, code(result="missing_name"))
     assert (
-        "forward fails on token ids of shape (2, 4): NameError: name 'missing_name' is not defined (model.py" in message
+        "forward fails on token ids of shape (3, 5): NameError: name 'missing_name' is not defined (model.py" in message
     )
     known = "input_0_tokens, mhsa_0_output, residual_0_output"
     message = failing(export, code(inputs=known, input="input_0_tokens"))
-    assert "The model's forward asks for more than token ids: mhsa_0_output, residual_0_output." in message
+    assert (
+        "The model's forward asks for more than its input input_0_tokens: mhsa_0_output, residual_0_output." in message
+    )
     assert "forward takes no input" in failing(export, code(inputs="", input="input_0_tokens"))
-    assert "reads images (pixel_values)" in failing(export, code(inputs="pixel_values", input="pixel_values"))
-    assert "into (2, 50)" in failing(export, code(result="logits[:, 0]"))
+    assert "into (3, 50)" in failing(export, code(result="logits[:, 0]"))
     assert "reads 50 different tokens but scores only 8: the output layer is missing" in failing(
         export, code(result="x")
     )

@@ -1,0 +1,170 @@
+"""Try a built model on a few images, and conclude which size it takes and how many classes it tells apart."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tb_widgets.errors import ModelError
+from tb_widgets.models import written
+from tb_widgets.models.adapter import Adapter, Conclusion, first_tensor
+from tb_widgets.models.construct import explain
+from tb_widgets.models.evidence import Claim
+from tb_widgets.models.signature import Reading
+from tb_widgets.models.source import CONFIG, ModelSource
+from tb_widgets.models.trial import PROBABILITIES, ROWS, are_probabilities, leaves, shapes
+
+_SIZE_NAMES = ("image_size", "img_size", "input_size", "image_dim", "img_dim", "resolution")
+_CHANNEL_NAMES = ("num_channels", "in_channels", "in_chans", "channels", "n_channels", "img_channels", "num_channel")
+_USUAL_SIZES = (32, 28, 64, 224, 96, 128, 256, 384, 16, 48, 8, 299)
+# Names that only token ids have.
+_TEXT_NAMES = ("input_ids", "input_0_tokens", "idx", "tokens", "ids", "token_ids", "text", "src")
+
+
+def looks_like_images(module: nn.Module, reading: Reading, claim: Claim | None) -> bool:
+    """Tell whether a model reads images rather than tokens."""
+    if claim is not None:
+        return claim.task == "vision-classification"
+    if reading.names_images:
+        return True
+    if reading.shown in _TEXT_NAMES or reading.decoder is not None:
+        return False
+    patches = any("patch" in name.lower() for name, _ in module.named_modules())
+    tables = any(isinstance(part, nn.Embedding) for part in module.modules())
+    return patches or (not tables and any(isinstance(part, nn.Conv2d) for part in module.modules()))
+
+
+def probe_images(
+    module: nn.Module, reading: Reading, source: ModelSource, claim: Claim | None, *, overridden: bool
+) -> Adapter:
+    """Conclude how an image classifier is called.
+
+    Raises
+    ------
+    ModelError
+        If no usual size of image runs, or the output is not one row of scores per image.
+    """
+    if claim is not None and claim.task != "vision-classification":
+        raise ModelError(
+            f"{claim.why.rstrip('.')}: {claim.task}. But the model reads images ({reading.shown}).",
+            hint="Set model.task to vision-classification, or model.input to the argument that takes tokens.",
+        )
+    device = next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
+    draw = torch.Generator().manual_seed(0)
+    first: Exception | None = None
+    asked = ""
+    for channels, height, width, why in _candidates(module, source):
+        for extras in reading.fillings():
+            arguments = {"images": reading.input}
+            if reading.labels in reading.required:
+                arguments["labels"] = reading.labels or ""
+            adapter = Adapter(
+                task="vision-classification", arguments=arguments, image=(channels, height, width), extras=extras
+            )
+            images = torch.randn(ROWS, channels, height, width, generator=draw).to(device)
+            batch = {"images": images, "labels": torch.zeros(ROWS, dtype=torch.int64, device=device)}
+            try:
+                output = adapter.call(module, batch)
+            except Exception as error:  # noqa: BLE001  (whatever the model's code raises: then it is another size)
+                asked = asked or str(tuple(images.shape))
+                first = first or error
+                continue
+            return _concluded(adapter, output, reading, why, claim, overridden=overridden)
+    raise ModelError(
+        f"The model's forward fails on images of shape {asked}, and of every other usual size: "
+        f"{explain(first, source) if first else 'nothing could be tried'}.",
+        hint='It must take images (B, C, H, W). Add "image_size" and "num_channels" to config.json.',
+    ) from first
+
+
+def _concluded(
+    adapter: Adapter, output: Any, reading: Reading, why: str, claim: Claim | None, *, overridden: bool
+) -> Adapter:
+    tensors = leaves(output)
+    if not tensors:
+        first_tensor(output)  # raises
+    rows = [(key, leaf) for key, leaf in tensors if leaf.is_floating_point() and _is_row(leaf)]
+    assert adapter.image is not None  # noqa: S101  (it has just been tried)
+    if not rows:
+        raise ModelError(
+            f"The model's forward turns images of shape {(ROWS, *adapter.image)} into {shapes(tensors)}.",
+            hint=f"An image classifier returns one row of scores per image: ({ROWS}, classes).",
+        )
+    key, leaf = rows[0]
+    channels, height, width = adapter.image
+    task_why = claim.why if claim else f"forward takes images ({reading.shown}) and gives one row of scores for each."
+    taken = f"model.input says {reading.shown}." if overridden else "forward takes it first."
+    conclusions = [
+        Conclusion("task", "vision-classification", task_why, "model.task"),
+        Conclusion("input", reading.shown, taken, "model.input"),
+        Conclusion("image", f"{channels} x {height} x {width}", why),
+        Conclusion("classes", f"{leaf.shape[-1]:,}", "Each image gets one row of that many scores."),
+    ]
+    probabilities = are_probabilities(leaf)
+    return replace(
+        adapter,
+        output=key,
+        classes=leaf.shape[-1],
+        probabilities=probabilities,
+        conclusions=(*conclusions, *([PROBABILITIES] if probabilities else [])),
+    )
+
+
+def _is_row(leaf: Tensor) -> bool:
+    return leaf.dim() >= 2 and leaf.shape[0] == ROWS and leaf[0].numel() == leaf.shape[-1]
+
+
+def _candidates(module: nn.Module, source: ModelSource) -> Iterator[tuple[int, int, int, str]]:
+    """Yield (C, H, W, why), likeliest first."""
+    config = written.sizes_in(source.config) if CONFIG in source.files else {}
+    conv = next((part for part in module.modules() if isinstance(part, nn.Conv2d)), None)
+    said = _first_size(config, _CHANNEL_NAMES)
+    many = [(conv.in_channels, "the first convolution")] if conv is not None else []
+    many += [(said[0], "config.json")] if said else []
+    many += [(3, "a usual number of channels"), (1, "a usual number of channels")] if not many else []
+    sides = list(_sides(module, config, conv))
+    seen = set()
+    for height, width, why in sides:
+        for channels, origin in many:
+            if (channels, height, width) not in seen:
+                seen.add((channels, height, width))
+                yield channels, height, width, f"Channels: {origin}. Size: {why}."
+
+
+def _sides(module: nn.Module, config: dict[str, Any], conv: nn.Conv2d | None) -> Iterator[tuple[int, int, str]]:
+    if size := _first_size(config, _SIZE_NAMES):
+        yield *size, "config.json"
+    for part in module.modules():
+        for holder in (part, getattr(part, "config", None)):
+            attributes = holder if isinstance(holder, dict) else getattr(holder, "__dict__", {})
+            if size := _first_size(attributes, _SIZE_NAMES):
+                yield *size, "the model's own image size"
+    # A table of positions has one row per patch, and maybe one or two for tokens in front.
+    strides = [conv.stride[0] if isinstance(conv.stride, tuple) else int(conv.stride)] if conv is not None else []
+    for part in module.modules():
+        patch = _first_size(vars(part), ("patch_size", "patch"))
+        strides += [patch[0]] if patch else []
+    tables = [(name, p.shape) for name, p in module.named_parameters() if "pos" in name.lower() and p.dim() >= 2]
+    for _, shape in tables:
+        for rows in (shape[-2] - 1, shape[-2], shape[-2] - 2):
+            side = math.isqrt(max(rows, 0))
+            if side > 0 and side * side == rows:
+                for stride in strides or [4, 16, 8, 7, 2]:
+                    yield side * stride, side * stride, "the table of positions, one row per patch"
+    for side in _USUAL_SIZES:
+        yield side, side, "the first usual size that runs"
+
+
+def _first_size(values: dict[str, Any], names: tuple[str, ...]) -> tuple[int, int] | None:
+    for name in names:
+        value = values.get(name)
+        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+            return value, value
+        if isinstance(value, tuple | list) and len(value) >= 2 and all(isinstance(v, int) and v > 0 for v in value):
+            return value[-2], value[-1]
+    return None

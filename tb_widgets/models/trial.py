@@ -1,0 +1,269 @@
+"""Tiny trial runs of a model, which leave it as it was, and what is seen during them."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F  # noqa: N812
+from torch.overrides import TorchFunctionMode
+
+from tb_widgets.models.adapter import Adapter, Batch, Conclusion
+
+# No two of these may be mistaken for one another in a shape.
+ROWS, LENGTH, DECODER_LENGTH = 3, 5, 4
+
+
+@contextlib.contextmanager
+def undisturbed(module: nn.Module) -> Iterator[None]:
+    """Evaluation mode without gradients; afterwards generators, training modes and weights are what they were.
+
+    Within, weights that are almost zero are filled with noise: a layer that starts at zero would hide what the model
+    looks at.
+    """
+    modes = {part: part.training for part in module.modules()}
+    kept: list[tuple[Tensor, Tensor]] = []
+    noise = torch.Generator().manual_seed(0)
+    devices = sorted({p.device.index or 0 for p in module.parameters() if p.device.type == "cuda"})
+    with torch.no_grad(), torch.random.fork_rng(devices=devices):
+        try:
+            module.eval()
+            for weight in module.parameters():
+                parameter: Tensor = weight
+                if isinstance(weight, nn.UninitializedParameter) or not parameter.is_floating_point():
+                    continue
+                if parameter.numel() and float(parameter.abs().amax()) < 1e-3:
+                    kept.append((parameter, parameter.clone()))
+                    parameter.copy_(torch.empty(parameter.shape).normal_(0.0, 0.1, generator=noise))
+            yield
+        finally:
+            for parameter, before in kept:
+                parameter.copy_(before)
+            for part, training in modes.items():
+                part.training = training
+
+
+@dataclass
+class Seen:
+    """What a model looked up during a forward pass.
+
+    Attributes
+    ----------
+    lookups
+        Rows of each table that token ids or positions were looked up in, and the index.
+    slices
+        Sides of the model's own tensors of which a beginning was taken: (side, from, to).
+    called
+        Names of the parts that ran.
+    """
+
+    lookups: list[tuple[int, Tensor]] = field(default_factory=list)
+    slices: list[tuple[int, int, int]] = field(default_factory=list)
+    called: set[str] = field(default_factory=set)
+
+
+class Watch(TorchFunctionMode):
+    """Sees which tables a forward pass looks up, be they modules, parameters or plain tensors."""
+
+    def __init__(self, module: nn.Module, seen: Seen) -> None:
+        super().__init__()
+        self.seen = seen
+        self._own = {id(tensor) for tensor in own_tensors(module)}
+        self._keep = list(own_tensors(module))  # an id counts while its tensor lives
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """See a call, then make it."""
+        if func is F.embedding:
+            index, table = _two(args, kwargs, "input", "weight")
+            self.lookup(table.shape[0], index)
+        elif func is torch.embedding:
+            table, index = _two(args, kwargs, "weight", "indices")
+            self.lookup(table.shape[0], index)
+        elif func is F.one_hot:
+            index, rows = _two(args, kwargs, "tensor", "num_classes")
+            self.lookup(int(rows), index)
+        elif func is Tensor.__getitem__ and id(args[0]) in self._own:
+            self._item(args[0], args[1])
+        return func(*args, **(kwargs or {}))
+
+    def lookup(self, rows: int, index: Tensor) -> None:
+        """See token ids or positions looked up in a table."""
+        self.seen.lookups.append((rows, index.detach().clone()))
+
+    def slice(self, side: int, start: int, stop: int) -> None:
+        """See a part taken of one side of a tensor of the model's own."""
+        self.seen.slices.append((side, start, stop))
+
+    def _item(self, tensor: Tensor, index: Any) -> None:
+        parts = index if isinstance(index, tuple) else (index,)
+        if isinstance(parts[0], Tensor) and not parts[0].is_floating_point() and parts[0].dtype != torch.bool:
+            self.lookup(tensor.shape[0], parts[0])
+            return
+        side = 0
+        for place, part in enumerate(parts):
+            if part is Ellipsis:
+                side = tensor.dim() - sum(other is not None for other in parts[place + 1 :])
+                continue
+            if part is None:
+                continue
+            if isinstance(part, slice) and part.stop is not None and part.step in (None, 1) and side < tensor.dim():
+                start, stop = int(part.start or 0), int(part.stop)
+                if 0 <= start < stop:
+                    self.slice(tensor.shape[side], start, stop)
+            side += 1
+
+
+def own_tensors(module: nn.Module) -> Iterator[Tensor]:
+    """Yield parameters, buffers, and tensors that are plain attributes."""
+    yield from module.parameters()
+    yield from module.buffers()
+    for part in module.modules():
+        yield from (value for value in vars(part).values() if isinstance(value, Tensor))
+
+
+def _two(args: Any, kwargs: Any, first: str, second: str) -> tuple[Any, Any]:
+    given = kwargs or {}
+    values = [*args[:2]]
+    values += [given[name] for name in (first, second)[len(values) :] if name in given]
+    return values[0], values[1]
+
+
+class _Known(BaseException):
+    """Ends a forward pass as soon as what was asked is known; no ``except Exception`` of the model's catches it."""
+
+
+class _WatchLength(Watch):
+    """Ends the pass as soon as one of the model's tables has been cut to a length that is too long for it, or not."""
+
+    def __init__(self, module: nn.Module, limit: int) -> None:
+        super().__init__(module, Seen())
+        self.module = module
+        self.limit = limit
+        self.short = False
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        """See a call; a table that the model has just made longer counts as well."""
+        if func is Tensor.__getitem__ and isinstance(args[0], Tensor):
+            before = len(self.seen.slices)
+            self._item(args[0], args[1])
+            for side, start, stop in self.seen.slices[before:]:
+                if self.limit < stop - start <= self.limit + 3:
+                    self.short = side < stop
+                    if self.short or any(tensor is args[0] for tensor in own_tensors(self.module)):
+                        raise _Known
+        return func(*args, **(kwargs or {}))
+
+
+class Trial:
+    """A model and its trial inputs."""
+
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+        self.device = next((p.device for p in module.parameters()), torch.device("cpu"))
+        self._random = torch.Generator().manual_seed(0)
+
+    def first_batch(self, *, decoder: bool) -> Batch:
+        """Return tokens that any model knows, in patterns that no positions have."""
+        tokens = torch.tensor([[1, 0, 0, 1, 1], [0, 1, 1, 0, 1], [1, 1, 0, 1, 0]], device=self.device)
+        return {"tokens": tokens} | ({"decoder_tokens": 1 - tokens[:, :DECODER_LENGTH]} if decoder else {})
+
+    def tokens(self, rows: int | None, length: int) -> Tensor:
+        """Draw tokens; the first few ids are left alone where there are others, they often mean padding."""
+        if rows is None or rows < 3:
+            low, high = 0, min(rows or 2, 2)
+        else:
+            low, high = min(5, rows - 2), rows
+        return torch.randint(low, high, (ROWS, length), generator=self._random).to(self.device)
+
+    def other(self, tokens: Tensor, rows: int | None) -> Tensor:
+        """Return other tokens than these, at every place."""
+        if rows is None or rows < 3:
+            return 1 - tokens
+        low = min(5, rows - 2)
+        return low + (tokens - low + 1) % (rows - low)
+
+    def watch(self, adapter: Adapter, batch: Batch) -> tuple[Any, Seen]:
+        """Call the model, and return what its forward returns and what was seen."""
+        seen = Seen()
+        names = {part: name for name, part in self.module.named_modules()}
+        hooks = [
+            part.register_forward_pre_hook(lambda ran, _: seen.called.add(names.get(ran, "")))
+            for part in self.module.modules()
+        ]
+        try:
+            self._same_chance()
+            with Watch(self.module, seen):
+                return adapter.call(self.module, batch), seen
+        finally:
+            for hook in hooks:
+                hook.remove()
+
+    def scores(self, adapter: Adapter, batch: Batch) -> Tensor:
+        """Return the scores for a batch, as numbers that can be compared."""
+        self._same_chance()
+        return torch.nan_to_num(adapter.scores(self.module, batch).float())
+
+    def _same_chance(self) -> None:
+        """Let a model that draws random numbers draw the same ones each time."""
+        torch.default_generator.manual_seed(0)
+        if self.device.type == "cuda":
+            with torch.cuda.device(self.device):
+                torch.cuda.manual_seed(0)
+
+    def reads_beyond(self, adapter: Adapter, limit: int) -> bool:
+        """Tell whether a model whose table ends at ``limit`` makes a longer one when it has to."""
+        batch = {"tokens": torch.zeros(1, limit + 1, dtype=torch.int64, device=self.device)}
+        if "decoder_tokens" in adapter.arguments:
+            batch["decoder_tokens"] = batch["tokens"]
+        watch = _WatchLength(self.module, limit)
+        try:
+            with watch:
+                adapter.call(self.module, batch)
+        except _Known:
+            return not watch.short
+        except Exception:  # noqa: BLE001  (whatever it says, it can't read that many)
+            return False
+        return True
+
+
+def moved(before: Tensor, after: Tensor, scale: Tensor | None = None) -> bool:
+    """Tell whether scores differ by more than rounding, measured by ``scale``, a difference known to be real."""
+    change = (before - after).abs().max()
+    reference = scale if scale is not None else before.abs().max().clamp_min(1.0) * 1e-2
+    return bool(change > 1e-4 * reference)
+
+
+def leaves(output: Any) -> list[tuple[str | int | None, Tensor]]:
+    """Return the tensors in what a forward returned, the likeliest scores first, with the way to each."""
+    known = ("logits", "last_hidden_state")
+    found: list[tuple[str | int | None, Any]]
+    if isinstance(output, Tensor):
+        return [(None, output)]
+    if isinstance(output, tuple | list):
+        found = list(enumerate(output))
+    elif isinstance(output, dict):
+        found = [(name, output[name]) for name in (*known, *(n for n in output if n not in known)) if name in output]
+    else:
+        names = (*known, *(n for n in getattr(output, "__dict__", {}) if n not in known))
+        found = [(name, getattr(output, name)) for name in names if hasattr(output, name)]
+    return [(key, value) for key, value in found if isinstance(value, Tensor)]
+
+
+def shapes(found: list[tuple[str | int | None, Tensor]]) -> str:
+    """Write the shapes of tensors."""
+    return " and ".join(str(tuple(leaf.shape)) for _, leaf in found)
+
+
+PROBABILITIES = Conclusion("output", "probabilities", "They are positive and add up to 1; their logarithm is trained.")
+
+
+def are_probabilities(scores: Tensor, side: int = -1) -> bool:
+    """Tell whether scores have gone through a softmax already."""
+    if not scores.is_floating_point() or scores.shape[side] < 2 or not bool((scores >= 0).all()):
+        return False
+    sums = scores.sum(side)
+    return torch.allclose(sums, torch.ones_like(sums), atol=1e-3)
