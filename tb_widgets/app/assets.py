@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from functools import cache
-from pathlib import Path
+from importlib import resources
 
 
 @cache
 def read_asset(name: str) -> str:
     """Return a text file of ``tb_widgets/app``."""
-    return (Path(__file__).parent / name).read_text(encoding="utf-8")
+    return resources.files("tb_widgets.app").joinpath(name).read_text(encoding="utf-8")
