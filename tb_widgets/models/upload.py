@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import struct
 import zipfile
 import zlib
 from collections.abc import Mapping
@@ -16,6 +17,8 @@ from tb_widgets.models.source import CODE, CONFIG, ModelSource
 
 ZIP_LIMIT = 50_000_000  # bytes
 ENTRIES = 5000
+# What zipfile raises for archives that are damaged, packed in an unknown way, or locked.
+DAMAGED = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, ValueError, RuntimeError)
 
 
 def from_files(files: Mapping[str, bytes]) -> ModelSource:
@@ -64,8 +67,7 @@ def from_zip(content: bytes) -> ModelSource:
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             return from_files(_read(archive, _members(archive)))
-    # What zipfile raises for damaged, unknown and locked archives.
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, ValueError, NotImplementedError, RuntimeError) as error:
+    except DAMAGED as error:
         raise ModelError(f"The zip can't be read: {error}.", hint="Pack it again, without a password.") from error
 
 

@@ -94,7 +94,7 @@ class GitHub:
             history.pop(0)  # a revision's answer begins with that revision
         if gist is None or not history:
             return None
-        version, texts, moment = history[0]
+        version, texts, _ = history[0]
         listed = list(texts.items())[:300]
         return {
             "url": f"{self.url}/gists/{id}",
