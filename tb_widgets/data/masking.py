@@ -82,8 +82,7 @@ def hide(tokens: Tensor, key: np.uint64, *, vocab_size: int, mask: int) -> Batch
 
 def _draws(key: np.uint64, purpose: np.uint64, number: int) -> Words:
     """Return so many words of 64 bits, as good as random, one for each place."""
-    first: Words = np.full(1, key, dtype=np.uint64)
-    start = mix(first + purpose)
+    start = mix(np.full(1, key, dtype=np.uint64) ^ purpose)
     return mix(start + np.arange(number, dtype=np.uint64))
 
 
