@@ -37,7 +37,8 @@ class ModelSpec(Section):
     source: str = setting(
         "zoo:gpt",
         title="Model",
-        help="A model of ours (zoo:gpt), or the path of a model.py or of the folder that holds it.",
+        help="A model of ours (zoo:gpt), the address of a Gist, hub:OWNER/NAME, or the path of a model.py or of the "
+        "folder that holds it.",
         group="Model",
         level="basic",
     )
@@ -88,6 +89,12 @@ class ModelSpec(Section):
         help="Known faults of exported models to mend in model.py: undeclared-input, missing-steps, causal-mask.",
         group="Model",
         max_length=8,
+    )
+    allow_leak: bool = setting(
+        False,
+        title="Train although it leaks",
+        help="Start a language model that sees the words that it has to predict. Its loss then means nothing.",
+        group="Model",
     )
 
 
