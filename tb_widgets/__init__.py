@@ -15,11 +15,12 @@ _HOMES = {
     "Run": "tb_widgets.service.run",
     "RunSpec": "tb_widgets.spec",
     "TrainingService": "tb_widgets.service.service",
+    "check": "tb_widgets.service.checking",
     "list_runs": "tb_widgets.service.run",
     "train": "tb_widgets.service.run",
 }
 
-__all__ = ["Dashboard", "Run", "RunSpec", "TrainingService", "__version__", "list_runs", "train"]
+__all__ = ["Dashboard", "Run", "RunSpec", "TrainingService", "__version__", "check", "list_runs", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,0 +1,114 @@
+"""Checking a model: ``check``."""
+
+from __future__ import annotations
+
+import json as json_text
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from tb_widgets.checks.result import CheckResult, any_failed
+from tb_widgets.cli.options import Json, Settings
+from tb_widgets.cli.screen import console, print_error, print_json, say
+from tb_widgets.errors import TbError
+from tb_widgets.service.checking import begin_check
+from tb_widgets.service.probing import Probe
+from tb_widgets.spec import RunSpec
+
+SIGNS = {"pass": ("✓", "green"), "warn": ("!", "yellow"), "fail": ("✗", "red"), "unknown": ("?", "dim")}
+WORDS = {"pass": "good", "warn": "worth knowing", "fail": "mend this", "unknown": "could not tell"}
+TITLE_WIDTH = 15
+NOT_RUN = 2  # exit code of a model that could not be loaded or run
+
+
+def check(
+    model: Annotated[
+        str, typer.Argument(metavar="MODEL", help="zoo:gpt, a path, a Gist's address, or hub:OWNER/NAME.")
+    ],
+    *,
+    tier: Annotated[int, typer.Option("--tier", min=1, max=2, help="1: what every model must pass; 2: more.")] = 2,
+    trust: Annotated[bool, typer.Option("--trust", help="Agree to run the code of this Gist or repository.")] = False,
+    settings: Settings = None,
+    json: Json = False,
+) -> None:
+    """Check a model before training it. Exit code: 0 nothing failed, 1 something failed, 2 it can't be run."""
+    screen = console()
+    spec = RunSpec().with_settings([f"model.source={json_text.dumps(model)}", *(settings or [])])
+    probe: Probe | None = None
+    try:
+        probe = begin_check(spec, tier=tier, trust=trust)
+        _follow(probe, None if json else screen)
+        probe.wait()
+    except TbError as error:
+        if json:
+            print_json(_facts(model, probe, _not_loaded(error, probe)))
+        print_error(error)
+        raise typer.Exit(NOT_RUN) from error
+    finally:
+        if probe is not None:
+            probe.stop()
+    if json:
+        print_json(_facts(model, probe, probe.results))
+    else:
+        _print_summary(screen, probe)
+    raise typer.Exit(int(any_failed(probe.results)))
+
+
+def _follow(probe: Probe, screen: Console | None) -> None:
+    """Print each result as it comes."""
+    shown, described = 0, False
+    while True:
+        finished = probe.finished.wait(0.05)
+        if screen is not None:
+            if probe.answer and not described:
+                described = True
+                _print_conclusions(screen, probe)
+            for result in probe.results[shown:]:
+                shown += 1
+                _print_result(screen, result)
+        if finished:
+            return
+
+
+def _print_conclusions(screen: Console, probe: Probe) -> None:
+    answer = probe.answer
+    screen.print(Text.assemble((answer["title"], "bold"), f", {answer['parameters']:,} parameters"), soft_wrap=True)
+    for conclusion in answer["conclusions"]:
+        screen.print(
+            Text.assemble((f"  {conclusion['what']:<{TITLE_WIDTH}} ", "dim"), f"{conclusion['value']}  "),
+            Text(conclusion["why"], style="dim"),
+            soft_wrap=True,
+        )
+    say(screen)
+
+
+def _print_result(screen: Console, result: CheckResult) -> None:
+    sign, style = SIGNS[result.verdict]
+    screen.print(Text.assemble((sign, style), f" {result.title:<{TITLE_WIDTH}} ", result.message), soft_wrap=True)
+    if result.verdict != "pass" and result.advice:
+        say(screen, f"  {'':<{TITLE_WIDTH}} {result.advice}", style)
+
+
+def _print_summary(screen: Console, probe: Probe) -> None:
+    say(screen)
+    for note in probe.notes:
+        say(screen, note)
+    verdicts = [result.verdict for result in probe.results]
+    counts = [f"{verdicts.count(verdict)} {words}" for verdict, words in WORDS.items() if verdict in verdicts]
+    say(screen, f"{', '.join(counts)}.")
+
+
+def _facts(model: str, probe: Probe | None, results: list[CheckResult]) -> dict[str, Any]:
+    facts: dict[str, Any] = {"model": model, "task": probe.answer.get("task") if probe is not None else None}
+    facts["checks"] = [result.to_mapping() for result in results]
+    facts["notes"] = probe.notes if probe is not None else []
+    return facts
+
+
+def _not_loaded(error: TbError, probe: Probe | None) -> list[CheckResult]:
+    """The results so far; a model that could not even be loaded has this one."""
+    if probe is not None and probe.results:
+        return probe.results
+    return [CheckResult("loads", "Loads", 1, "fail", error.message, advice=error.hint)]

@@ -1,0 +1,90 @@
+"""Checking a model from Python or a terminal: find it, ask for consent where it is needed, try it, and wait."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from tb_widgets.checks.result import CheckResult
+from tb_widgets.models.source import ModelSource, resolve
+from tb_widgets.models.trust import TrustStore
+from tb_widgets.service.probing import Probe, ProbeService
+from tb_widgets.spec import RunSpec
+
+if TYPE_CHECKING:
+    from torch import nn
+
+BYTES = 256
+
+
+def source_of(spec: RunSpec) -> ModelSource:
+    """Find the model that a spec names, with the sizes that its text asks for; no code of it is run.
+
+    Raises
+    ------
+    ModelError
+        If it can't be found or read.
+    """
+    vocabulary = BYTES if spec.tokenizer.kind == "byte" else spec.tokenizer.vocab_size
+    return resolve(spec.model, vocab_size=vocabulary, context_length=spec.data.context_length)
+
+
+def begin_check(spec: RunSpec, *, tier: int = 2, trust: bool = False) -> Probe:
+    """Begin to check the model that a spec names, in a process of its own, and return at once.
+
+    Parameters
+    ----------
+    tier
+        1, or 2 for both.
+    trust
+        Agree to run the model's code, if it comes from a Gist or the Hub; this is remembered for these very files.
+
+    Raises
+    ------
+    ModelError
+        If the model can't be found, or needs consent and has none.
+    """
+    source = source_of(spec)
+    if trust:
+        TrustStore().grant(source)
+    return ProbeService().check(source, spec.model, tier=tier)
+
+
+def check(
+    model: str | Path | nn.Module = "zoo:gpt",
+    *,
+    tier: Literal[1, 2] = 2,
+    trust: bool = False,
+    settings: dict[str, Any] | None = None,
+) -> list[CheckResult]:
+    """Check a model, and return what each check found.
+
+    Parameters
+    ----------
+    model
+        ``zoo:gpt``, a path, a Gist's address, ``hub:OWNER/NAME``; or a live ``nn.Module``, which is checked in this
+        process and left as it was. Anything else is tried in a process of its own.
+    tier
+        1 for what every model must pass, 2 for a closer look as well.
+    trust
+        Agree to run the code of a Gist or Hub repository; this is remembered for these very files.
+    settings
+        Fields by their dotted names, for example ``{"model.task": "masked-lm"}``.
+
+    Raises
+    ------
+    ModelError
+        If the model can't be found, loaded or run, or needs consent and has none.
+
+    Examples
+    --------
+    >>> for result in check("my_model/"):  # doctest: +SKIP
+    ...     print(result.verdict, result.title, result.message)
+    """
+    spec = RunSpec().with_values(settings or {})
+    if isinstance(model, str | Path):
+        return begin_check(spec.with_values({"model.source": str(model)}), tier=tier, trust=trust).wait().results
+    from tb_widgets.checks.run import run_checks
+    from tb_widgets.models.load import from_module
+
+    return run_checks(from_module(model, spec.model), tier=tier)
