@@ -15,6 +15,10 @@ _WHY = (
     "off instead of predicting it: the loss falls to almost nothing, and what it learned is useless. Right for a model "
     "that continues texts; wrong for one that fills in masked tokens or judges whole texts."
 )
+_BATCH_FIRST = "batch_first=True"
+_ALSO_TURNED = (
+    f" It also looks along the batch instead of along the text, so that texts see each other: {_BATCH_FIRST} turns it."
+)
 _NOT_CONTINUING = re.compile(
     r"bert|electra|mlm|mask(ed)?[_ -]?(lm|language|token)|classif|encoder[_ -]only|denois", re.I
 )
@@ -43,7 +47,11 @@ def causal_mask(code: str) -> Mended | Refused | None:
                         found = _mask_function(draft, node, function) or found
     except _Open as reason:
         return Refused(_TITLE, str(reason))
-    return Mended(_TITLE, _WHY, draft.result()) if found else None
+    if not found:
+        return None
+    mended = draft.result()
+    turned = mended.count(_BATCH_FIRST) > code.count(_BATCH_FIRST)
+    return Mended(_TITLE, _WHY + (_ALSO_TURNED if turned else ""), mended)
 
 
 def _continues_text(node: ast.ClassDef, draft: Draft) -> bool:
@@ -210,7 +218,7 @@ def _length_side(draft: Draft, function: ast.FunctionDef, made: ast.Call) -> int
     if first is not None:
         draft.replace(draft.start(first), draft.end(first), "True")
     else:
-        _add_arguments(draft, layer, ["batch_first=True"])
+        _add_arguments(draft, layer, [_BATCH_FIRST])
     return 1
 
 

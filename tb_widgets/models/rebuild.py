@@ -163,9 +163,10 @@ def _places(
     for number in range(node.lineno, (node.end_lineno or node.lineno) + 1):
         if found := _COMMENT.match(draft.lines[number - 1]):
             notes[number] = found[1]
-    order = list(dict.fromkeys(note for number, note in notes.items() if number < forward.lineno))
-    order = order or list(dict.fromkeys(notes.values()))
-    if all(_node_of(name) in order for name in missing):
+    # The constructor lists the nodes in the order of the graph; where it leaves some out, forward may not.
+    orders = [[note for n, note in notes.items() if (n < forward.lineno) == before] for before in (True, False)]
+    order = next((nodes for nodes in orders if {_node_of(name) for name in missing} <= set(nodes)), [])
+    if order:
         missing = sorted(missing, key=lambda name: order.index(_node_of(name)))
     places: list[tuple[str, int, int]] = []
     place, line = len(body) - 1, body[-1].lineno

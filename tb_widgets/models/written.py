@@ -16,12 +16,21 @@ DOCUMENTED_CLASSES = ("CustomTransformer", "Model")
 FACTORY = "build_model"
 
 # Names for the same size, as exports, config files and hand-written models spell it.
-SPELLINGS = (
-    ("vocab_size", "n_vocab", "num_embeddings"),
-    ("d_model", "n_embd", "hidden_size", "embed_dim", "dim"),
-    ("nhead", "n_head", "n_heads", "num_heads", "num_attention_heads"),
-    ("num_layers", "n_layer", "n_layers", "num_hidden_layers", "depth"),
-    ("max_seq_len", "seq_length", "context_length", "block_size", "max_position_embeddings", "max_len", "n_positions"),
+SPELLINGS = tuple(
+    tuple(names.split())
+    for names in (
+        "vocab_size n_vocab num_embeddings vocabulary_size src_vocab_size src_vocab tgt_vocab_size tgt_vocab "
+        "trg_vocab_size ntoken ntokens num_tokens n_tokens",
+        "d_model n_embd hidden_size embed_dim dim n_embed emb_size emb_dim embedding_dim embed_size model_dim hidden",
+        "nhead n_head n_heads num_heads num_attention_heads heads attn_heads",
+        "num_layers n_layer n_layers num_hidden_layers depth num_blocks n_blocks N",
+        "max_seq_len seq_length context_length block_size max_position_embeddings max_len n_positions max_length "
+        "max_seq_length n_ctx ctx_len seq_len sequence_length context_size context_window",
+        "d_ff dim_feedforward intermediate_size ffn_dim mlp_dim ff_dim",
+        "num_labels num_classes n_classes n_labels",
+        "image_size img_size",
+        "num_channels in_channels in_chans n_channels channels",
+    )
 )
 
 
@@ -228,7 +237,8 @@ def argument(call: ast.Call, position: int, name: str) -> ast.expr | None:
 def output_layers(node: ast.ClassDef, tree: ast.Module) -> list[str]:
     """Return the attributes of a class that hold a linear layer with one output per row of a token table of the file.
 
-    Sizes are compared as they are written: ``vocab_size``, ``self.vocab_size`` and ``config.vocab_size`` are the same.
+    Sizes are compared as they are written: ``vocab_size``, ``self.vocab_size`` and ``config["vocab_size"]`` are the
+    same.
     """
     rows = {_size_name(argument(call, 0, "num_embeddings")) for call in token_tables(tree).values()} - {""}
     return [
@@ -253,6 +263,8 @@ _NOT_TOKENS = re.compile(r"pos|wpe|segment|seg_|token_type|_type")
 
 
 def _size_name(node: ast.expr | None) -> str:
+    if isinstance(node, ast.Subscript):
+        node = node.slice
     if isinstance(node, ast.Constant):
         return str(node.value)
     return dotted(node).rpartition(".")[2] if node is not None else ""
