@@ -9,6 +9,7 @@ from typing import Literal
 
 from tb_widgets.checks.result import CheckResult
 from tb_widgets.checks.tier_1 import TIER_1
+from tb_widgets.checks.tier_2 import TIER_2
 from tb_widgets.checks.told import told
 from tb_widgets.models.load import LoadedModel
 
@@ -18,7 +19,7 @@ Check = Callable[[LoadedModel], CheckResult]
 
 def checks_of(tier: Tier) -> tuple[Check, ...]:
     """Return the checks up to a tier, in their order."""
-    return TIER_1
+    return TIER_1 + TIER_2 if tier == 2 else TIER_1
 
 
 def run_checks(

@@ -1,0 +1,321 @@
+"""Tier 2: a closer look at what a model attends to, what its answers hang on, and how steady they are.
+
+Each check leaves the model as it was, and says that it could not tell where it sees nothing to judge.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from tb_widgets.checks.attention import Attention, watch_attention
+from tb_widgets.checks.inputs import make_batch, usual_length
+from tb_widgets.checks.result import CheckResult, Verdict
+from tb_widgets.engine.undisturbed import filled_zeros, undisturbed
+from tb_widgets.models.adapter import Batch
+from tb_widgets.models.load import LoadedModel
+
+LENGTH = 13  # tokens: no usual number of heads, of features or of anything else
+COLLAPSED = 0.02  # share of the greatest entropy that is possible
+UNIFORM = 1e-5  # largest relative difference between the weights of one row
+NOTHING = 1e-6  # share of the whole
+NOISE = 0.01  # of the standard deviation of what is disturbed
+WILD = 30.0  # times as much change as went in
+MOST_CELLS = 16
+
+_Fault = tuple[Verdict, str, str]
+
+
+# ---- attention -------------------------------------------------------------------------------------------------------
+
+
+def attention(model: LoadedModel) -> CheckResult:
+    """Look at the attention patterns: entropy of each head, heads that see one place only, heads that see all alike."""
+    length = usual_length(model, LENGTH)
+    with undisturbed(model.module), filled_zeros(model.module), torch.no_grad():
+        batch = make_batch(model, rows=2, length=length, target_length=length)
+        with watch_attention() as seen:
+            model.scores(batch)
+    result = CheckResult("attention", "Attention", 2, "unknown", "No attention was seen, so there is nothing to judge.")
+    if not seen:
+        return result
+    spread = torch.cat([attention.entropies().flatten() for attention in seen])
+    finite = spread[spread.isfinite()]
+    heads = f"{len(spread)} heads in {len(seen)} layers"
+    good: _Fault = ("pass", f"{heads} look at several places, and not at all of them alike.", "")
+    verdict, message, advice = next(_attention_faults(seen, spread), good)
+    return CheckResult(
+        "attention",
+        "Attention",
+        2,
+        verdict,
+        message,
+        finite.mean().item() if len(finite) else None,
+        "of the greatest entropy",
+        f"more than {COLLAPSED:g} for each head",
+        advice,
+        _attention_picture(seen[0]),
+    )
+
+
+def _attention_faults(seen: list[Attention], spread: Tensor) -> Iterator[_Fault]:
+    if any(not attention.weights.isfinite().all() for attention in seen):
+        advice = "Look for a mask that hides everything from a position."
+        yield "fail", "Some attention weights are not numbers.", advice
+    wrong = [attention for attention in seen if not attention.rows_sum_to_one]
+    if wrong:
+        advice = "Take the softmax over the last dimension, the keys: dim=-1."
+        yield "fail", "The weights that a position gives do not add up to 1: softmax runs over the wrong side.", advice
+    total = len(spread)
+    narrow = int((spread < COLLAPSED).sum())
+    if narrow:
+        verdict: Verdict = "fail" if 2 * narrow > total else "warn"
+        advice = "Divide the products of queries and keys by the root of the head's width, and check the mask."
+        yield verdict, f"{narrow} of {total} heads look at one single place each.", advice
+    alike = sum(int(attention.uniform_heads().sum()) for attention in seen)
+    if alike:
+        verdict = "fail" if 2 * alike > total else "warn"
+        advice = "Look for queries or keys that are the same everywhere."
+        yield verdict, f"{alike} of {total} heads look at every place alike, whatever stands there.", advice
+
+
+def _attention_picture(first: Attention) -> dict[str, Any]:
+    weights = first.weights[0].mean(0)[:MOST_CELLS, :MOST_CELLS].nan_to_num().cpu()
+    return {
+        "kind": "heatmap",
+        "title": "attention of the first layer, mean of its heads",
+        "rows": "position that looks",
+        "columns": "position that is looked at",
+        "values": [[round(value, 4) for value in row] for row in weights.tolist()],
+    }
+
+
+# ---- attribution -----------------------------------------------------------------------------------------------------
+
+
+def attribution(model: LoadedModel) -> CheckResult:
+    """See what an answer hangs on, by gradient times input: the input at all, and more than one place of it."""
+    length = usual_length(model, LENGTH)
+    with undisturbed(model.module), filled_zeros(model.module):
+        batch = make_batch(model, rows=2, length=length, target_length=length)
+        with _felt_inputs(model, batch) as felt:
+            scores = model.scores(batch)
+        if not felt or not scores.requires_grad:
+            why = "No table was seen that token ids are looked up in, so there is nothing to follow."
+            return _attribution_result("unknown", why)
+        _answer(model, scores).backward()  # type: ignore[no-untyped-call]
+        # Summed over features, and over the tables that a token is looked up in.
+        shares = _shares(felt)
+    if not shares.isfinite().all():
+        return _attribution_result("unknown", "The gradients are not numbers.", "Mend what the other checks found.")
+    if model.task == "vision-classification":
+        return _judge_image(shares)
+    return _judge_tokens(model, shares)
+
+
+def _judge_tokens(model: LoadedModel, shares: Tensor) -> CheckResult:
+    total = shares.sum().item()
+    others = 1 - (shares.max() / total).item() if total > 0 else 0.0
+    where = "the last token" if model.task == "causal-lm" else "one token"
+    read = "the source" if model.task == "seq2seq" else "the text"
+    picture = {
+        "kind": "bars",
+        "title": "how much each token counts for one answer",
+        "labels": [str(place) for place in range(1, len(shares) + 1)],
+        "values": [round(value, 6) for value in (shares / max(total, 1e-30)).tolist()],
+    }
+    if total == 0:
+        advice = "Follow the input through forward: somewhere it is dropped or detached."
+        return _attribution_result("fail", f"The answer does not depend on {read} at all.", advice, 0.0, picture)
+    if len(shares) > 1 and others < NOTHING:
+        advice = "Look for attention or recurrence that is missing, or for a mask that hides all other places."
+        return _attribution_result("fail", f"The answer hangs on {where} alone.", advice, others, picture)
+    return _attribution_result("pass", f"The answer hangs on several places of {read}.", "", others, picture)
+
+
+def _judge_image(shares: Tensor) -> CheckResult:
+    used = (shares > NOTHING * shares.max()).float().mean().item()
+    rows = nn.functional.adaptive_avg_pool2d(shares[None], min(MOST_CELLS, *shares.shape))[0]
+    picture = {
+        "kind": "heatmap",
+        "title": "how much each part of the image counts for one answer",
+        "rows": "top to bottom",
+        "columns": "left to right",
+        "values": [[round(v, 6) for v in row] for row in (rows / rows.max().clamp(min=1e-30)).tolist()],
+    }
+    if shares.max() == 0:
+        advice = "Follow the image through forward: somewhere it is dropped or detached."
+        return _attribution_result("fail", "The answer does not depend on the image at all.", advice, 0.0, picture)
+    if used < 0.5:
+        advice = "Look for a stride, a crop or a selected patch that leaves the rest out."
+        return _attribution_result("warn", f"Only {used:.0%} of the image counts.", advice, used, picture)
+    return _attribution_result("pass", f"{used:.0%} of the image counts.", "", used, picture)
+
+
+def _attribution_result(
+    verdict: Verdict,
+    message: str,
+    advice: str = "",
+    value: float | None = None,
+    picture: dict[str, Any] | None = None,
+) -> CheckResult:
+    unit, bound = "of the answer hangs on other places", f"more than {NOTHING:g}"
+    return CheckResult("attribution", "Attribution", 2, verdict, message, value, unit, bound, advice, picture)
+
+
+@contextmanager
+def _felt_inputs(model: LoadedModel, batch: Batch) -> Iterator[list[Tensor]]:
+    """Collect what the model makes of its input first (rows of its tables, or the image), with gradients to come."""
+    felt: list[Tensor] = []
+    if "images" in batch:
+        batch["images"].requires_grad_()
+        felt.append(batch["images"])
+        yield felt
+        return
+    ids = batch["tokens"]
+
+    def feel(_: nn.Module, inputs: tuple[Any, ...], output: Any) -> Any:
+        # A sequence-first model turns them round before it looks them up.
+        if inputs and isinstance(inputs[0], Tensor) and inputs[0].shape[:2] in (ids.shape, ids.T.shape):
+            same = inputs[0] if inputs[0].shape[:2] == ids.shape else inputs[0].T
+            if same.shape == ids.shape and torch.equal(same, ids) and output.requires_grad:
+                output.retain_grad()
+                felt.append(output)
+
+    hooks = [part.register_forward_hook(feel) for part in model.module.modules() if isinstance(part, nn.Embedding)]
+    try:
+        yield felt
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _answer(model: LoadedModel, scores: Tensor) -> Tensor:
+    """The best score of one place: the last for a model that goes forward, else one in the middle."""
+    if "classification" in model.task:
+        return scores[0].max()
+    place = -1 if model.task == "causal-lm" else scores.shape[1] // 2
+    return scores[0, place].max()
+
+
+def _shares(felt: list[Tensor]) -> Tensor:
+    """How much each place counts: ``(T,)`` for tokens, ``(H, W)`` for images."""
+    total: Tensor | None = None
+    for value in felt:
+        gradient = torch.zeros_like(value) if value.grad is None else value.grad
+        if value.dim() == 4:
+            product = (gradient[0] * value.detach()[0]).sum(0).abs()
+        else:
+            product = (gradient * value.detach()).sum(-1).abs()
+            product = product[0] if product.shape[0] == 2 else product[:, 0]
+        total = product if total is None else total + product
+    return (total if total is not None else torch.zeros(0)).float().cpu()
+
+
+# ---- robustness ------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Changes:
+    """What moved the scores by how much, in standard deviations of the scores; ``None`` where it was not tried.
+
+    ``noise`` is relative to the noise that went in; ``swap`` is for two tokens that change places; ``padding`` for
+    other tokens where the mask says that none are.
+    """
+
+    noise: float | None
+    swap: float | None
+    padding: float | None
+
+
+def robustness(model: LoadedModel) -> CheckResult:
+    """Disturb the input a little: noise, two tokens that change places, other tokens under the padding."""
+    with undisturbed(model.module), filled_zeros(model.module), torch.no_grad():
+        changes = _changes(model)
+    good: _Fault = ("pass", "Small changes of the input move the scores a little.", "")
+    verdict, message, advice = next(_robustness_faults(model, changes), good)
+    bound = f"at most {WILD:g} times the noise"
+    unit = "times the noise"
+    return CheckResult("robustness", "Robustness", 2, verdict, message, changes.noise, unit, bound, advice)
+
+
+def _changes(model: LoadedModel) -> _Changes:
+    length = usual_length(model, LENGTH)
+    batch = make_batch(model, rows=4, length=length, target_length=length)
+
+    def scores(changes: Batch) -> Tensor:
+        torch.manual_seed(0)  # what is drawn at random in the forward pass is the same each time
+        return model.scores(batch | changes).float()
+
+    before = scores({})
+    scale = max(before.std().item(), 1e-12)
+    noise = swap = padding = None
+    with _noise_in_tables(model.module) as disturbed:
+        noisy: Batch = {}
+        if "images" in batch:
+            noisy = {"images": batch["images"] + _noise_like(batch["images"], 0.5)}
+        after = scores(noisy)
+    if disturbed or noisy:
+        noise = (after - before).std().item() / scale / NOISE
+    if "tokens" in batch and length > 3:
+        order = torch.tensor([1, 0, *range(2, length)])
+        swapped = scores({"tokens": batch["tokens"][:, order]})
+        # Where each answer belongs to a token, those of the two that moved are not compared.
+        kept = slice(2, None) if model.task in ("causal-lm", "masked-lm") else slice(None)
+        swap = (swapped[:, kept] - before[:, kept]).abs().max().item() / scale
+    if "mask" in model.adapter.arguments and length > 3:
+        padded = make_batch(model, rows=4, length=length, target_length=length, padded=True)
+        other = make_batch(model, rows=4, length=length, seed=1)["tokens"]
+        moved = (
+            scores(padded) - scores(padded | {"tokens": torch.where(padded["mask"], padded["tokens"], other)})
+        ).abs()
+        if model.task in ("causal-lm", "masked-lm"):
+            moved = moved[padded["mask"]]
+        padding = moved.nan_to_num(nan=math.inf).max().item() / scale
+    return _Changes(noise, swap, padding)
+
+
+def _noise_like(value: Tensor, spread: float) -> Tensor:
+    # A generator of its own: dropout that is always on must draw the same with noise as without.
+    drawn = torch.randn(value.shape, generator=torch.Generator().manual_seed(1))
+    return NOISE * spread * drawn.to(value.device, value.dtype)
+
+
+@contextmanager
+def _noise_in_tables(module: nn.Module) -> Iterator[list[nn.Module]]:
+    """Add a little noise to every row that is looked up."""
+    disturbed: list[nn.Module] = []
+
+    def disturb(table: nn.Module, _: Any, output: Tensor) -> Tensor:
+        disturbed.append(table)
+        return output + _noise_like(output, output.std().item())
+
+    hooks = [part.register_forward_hook(disturb) for part in module.modules() if isinstance(part, nn.Embedding)]
+    try:
+        yield disturbed
+    finally:
+        for hook in hooks:
+            hook.remove()
+
+
+def _robustness_faults(model: LoadedModel, changes: _Changes) -> Iterator[_Fault]:
+    if changes.padding is not None and changes.padding > 1e-3:
+        advice = "Pass the mask on to every attention layer, and leave padding out of means."
+        yield "fail", "What stands under the padding changes the answer, though the mask hides it.", advice
+    if changes.noise is not None and not changes.noise <= WILD:
+        advice = "Add a norm, and look for factors that are very large."
+        yield "fail", f"A little noise in the input comes out {changes.noise:,.0f} times as large.", advice
+    if changes.swap is not None and changes.swap < 1e-5 and model.task != "causal-lm":
+        advice = "Add positions to the token vectors, if order matters for the task."
+        yield "warn", "Two tokens that change places change no other answer: the model does not see order.", advice
+    if changes.noise is None and changes.padding is None:
+        yield "unknown", "No table of tokens was seen that could be disturbed.", ""
+
+
+TIER_2: tuple[Callable[[LoadedModel], CheckResult], ...] = (attention, attribution, robustness)
