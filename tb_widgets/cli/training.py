@@ -17,7 +17,7 @@ from tb_widgets.errors import RunError, SpecError
 from tb_widgets.runs import RunDirectory, Status
 from tb_widgets.runs.journal import read_records
 from tb_widgets.service.run import Run
-from tb_widgets.service.service import TrainingService
+from tb_widgets.service.service import FOREIGN, TrainingService
 from tb_widgets.service.terminal import watch
 from tb_widgets.service.terminal_plot import loss_plot
 from tb_widgets.service.wording import duration
@@ -31,7 +31,10 @@ def train(
     spec: Annotated[Path | None, typer.Argument(metavar="[SPEC.yaml]", help="A spec in YAML or JSON.")] = None,
     *,
     preset: Preset = None,
-    model: Annotated[str | None, typer.Option("--model", help="zoo:gpt, or the path of a model.py.")] = None,
+    model: Annotated[
+        str | None, typer.Option("--model", help="zoo:gpt, a Gist's address, hub:OWNER/NAME, or a path.")
+    ] = None,
+    trust: Annotated[bool, typer.Option("--trust", help="Agree to run the code of this Gist or repository.")] = False,
     data: Data = None,
     name: Annotated[str | None, typer.Option("--name", help="A name for the run.")] = None,
     settings: Settings = None,
@@ -47,7 +50,9 @@ def train(
     # A quoted text is YAML for itself: a file called 1e3 stays a file.
     chosen = [f"{field}={json_text.dumps(value)}" for field, value in shortcuts.items() if value is not None]
     training = service(runs_dir)
-    run = training.start(base.with_settings([*chosen, *(settings or [])]))
+    run = training.start(base.with_settings([*chosen, *(settings or [])]), trust=trust)
+    if trust and run.spec.model.source.startswith(FOREIGN):
+        say(console(stderr=json), f"You agreed to run the code of {run.spec.model.source}.")
     _detach_or_follow(training, run, detach=detach, as_json=json)
 
 

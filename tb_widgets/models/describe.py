@@ -38,12 +38,14 @@ class ModelSummary:
 def describe(spec: ModelSpec, *, vocab_size: int, context_length: int) -> ModelSummary:
     """Summarise the model that a spec names, as it would be built for these sizes (in tokens).
 
+    The network is not asked: a model from elsewhere must have been fetched, and be named with its revision.
+
     Raises
     ------
     ModelError
         If the model's files are missing or unreadable, or an override does not fit.
     """
-    source = resolve(spec, vocab_size=vocab_size, context_length=context_length)
+    source = resolve(spec, vocab_size=vocab_size, context_length=context_length, online=False)
     if spec.source.startswith("zoo:"):
         return _describe_zoo(spec, source.config)
     return _describe_files(source)
@@ -64,24 +66,24 @@ def _describe_zoo(spec: ModelSpec, config: dict[str, Any]) -> ModelSummary:
 
 def _describe_files(source: ModelSource) -> ModelSummary:
     tree, config = code_tree(source), source.config
-    # What is written in the code decides; the config counts where the constructor takes its sizes from it.
-    defaults = written.parameter_defaults(tree)
+    # What is written in the code decides; the config counts where the code takes its sizes from it.
+    found = written.sizes_in(config)
+    defaults = written.config_defaults(tree) | written.parameter_defaults(tree)
     given = {name: value for name, value in defaults.items() if value is not None} | {
-        name: value for name in defaults if (value := written.size(name, written.sizes_in(config))) is not None
+        name: value for name in defaults if (value := written.size(name, found)) is not None
     }
     vocabulary = written.size("vocab_size", given)
     context = written.size("max_seq_len", given)
-    for attribute, rows in written.embeddings(tree):
-        if "pos" in attribute.lower():
+    for attribute, rows in written.embeddings(tree, found | written.constants(tree) | given):
+        if written.is_positions(attribute):
             context = rows
         else:
             vocabulary = rows
-    fallback = written.sizes_in(config)
     return ModelSummary(
         title=_title(source, config),
         parameters=None,
-        vocab_size=_whole(vocabulary if vocabulary is not None else written.size("vocab_size", fallback)),
-        context_limit=_whole(context if context is not None else written.size("max_seq_len", fallback)),
+        vocab_size=_whole(vocabulary if vocabulary is not None else written.size("vocab_size", found)),
+        context_limit=_whole(context if context is not None else written.size("max_seq_len", found)),
     )
 
 

@@ -168,7 +168,8 @@ class _Fetch:
             raise fetched.too_large(name, self.place)
         if not entry.get("truncated") and isinstance(content, str):
             try:
-                return base64.b64decode(content, validate=True) if entry.get("encoding") == "base64" else content.encode()
+                packed = entry.get("encoding") == "base64"
+                return base64.b64decode(content, validate=True) if packed else content.encode()
             except ValueError as error:
                 raise ModelError(f"{name} in {self.place} is not text.", hint="Export the model again.") from error
         raw_url = entry.get("raw_url")

@@ -160,9 +160,13 @@ def create_run(runs_dir: str | Path, spec: RunSpec) -> RunDirectory:
 
 
 def model_title(spec: RunSpec) -> str:
-    """Return what a list calls the model: ``gpt tiny``, or the name of the user's file."""
+    """Return what a list calls the model: ``gpt tiny``, ``gist 0123abcd``, or the name of a repository or file."""
     if spec.model.source.startswith("zoo:"):
         return f"{spec.model.source.removeprefix('zoo:')} {spec.model.preset}"
+    kind, _, address = spec.model.source.partition(":")
+    if kind in ("gist", "hub", "upload"):
+        name = address.partition("@")[0].rpartition("/")[2]
+        return name if kind == "hub" else f"{kind} {name[:8]}"
     path = Path(spec.model.source)
     return path.parent.name if path.name == "model.py" and path.parent.name else path.name
 

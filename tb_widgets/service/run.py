@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tb_widgets.errors import RunError, SpecError
+from tb_widgets.errors import RunError, ServiceError, SpecError
 from tb_widgets.runs import CheckpointInfo, RunDirectory, State, Status, default_runs_dir, open_run
 from tb_widgets.runs import list_runs as list_entries
 from tb_widgets.runs.checkpoints import pin
 from tb_widgets.runs.journal import Record, read_records
-from tb_widgets.service.service import LIVE, TrainingService
+from tb_widgets.service.service import FOREIGN, LIVE, TrainingService
 from tb_widgets.spec import RunSpec
 from tb_widgets.spec import preset as preset_spec
 
@@ -55,7 +55,9 @@ class Checkpoint:
         seed: int = 0,
         module: nn.Module | None = None,
     ) -> str:
-        """Return the prompt continued by this checkpoint's model, which is built in this process.
+        """Return the prompt continued by this checkpoint's model.
+
+        The model is built in this process, and one from a Gist or the Hub in a process of its own.
 
         Parameters
         ----------
@@ -74,11 +76,28 @@ class Checkpoint:
         ------
         CheckpointError
             If the weights do not fit the model.
+        ServiceError
+            If the process of its own fails; the message says why.
         """
+        if module is None and self.run.spec.model.source.startswith(FOREIGN):
+            return prompt + self._write_apart(prompt, length=length, temperature=temperature, top_k=top_k, seed=seed)
         from tb_widgets.engine.writer import open_writer
 
         writer = open_writer(self.run, self.path, module=module)
         return prompt + "".join(writer.write(prompt, length=length, temperature=temperature, top_k=top_k, seed=seed))
+
+    def _write_apart(self, prompt: str, **options: Any) -> str:
+        from tb_widgets.service.generation import GenerationService
+
+        service = GenerationService()
+        try:
+            text = service.generate(self.run, self.path, prompt, **options)
+            text.finished.wait()
+        finally:
+            service.close()
+        if text.state == "failed":
+            raise ServiceError(text.message)
+        return text.text
 
     def pin(self, pinned: bool = True) -> None:
         """Keep this checkpoint for ever, or let the run's rules decide again."""
@@ -275,6 +294,7 @@ def train(
     model: str | Path | nn.Module | None = None,
     data: str | Path | None = None,
     runs_dir: str | Path | None = None,
+    trust: bool = False,
     wait: bool = True,
     show_progress: bool = True,
     settings: dict[str, Any] | None = None,
@@ -288,11 +308,14 @@ def train(
         A spec or the path of its YAML file; otherwise ``preset`` (``quick``, ``small``, ``standard``,
         ``shakespeare-char``), otherwise the default spec.
     model
-        ``zoo:gpt``, a path, or a live ``nn.Module``, which is trained in this process.
+        ``zoo:gpt``, a path, a Gist's address, ``hub:OWNER/NAME``, or a live ``nn.Module``, which is trained in this
+        process.
     data
         ``python-docs``, ``python-source``, or the path of a text file.
     runs_dir
         ``TB_RUNS_DIR`` or ``./runs`` by default.
+    trust
+        Agree to run the code of a Gist or Hub repository; this is remembered for these very files.
     wait
         Return when the run has ended; otherwise at once.
     show_progress
@@ -306,6 +329,8 @@ def train(
     ------
     SpecError
         With every field that is wrong.
+    ModelError
+        If a model from elsewhere can't be had, or needs consent and has none.
     RunError
         If the run failed while it was waited for.
 
@@ -326,7 +351,7 @@ def train(
         live = model
         values |= {"hardware.backend": "kernel", "model.source": f"{LIVE}{type(model).__name__}"}
     service = TrainingService(runs_dir)
-    run = Run(service.start(base.with_values(values), module=live).path)
+    run = Run(service.start(base.with_values(values), module=live, trust=trust).path)
     if wait:
         # Interrupting the cell leaves the run at work; it can be watched, paused or stopped from anywhere.
         run.wait(show_progress=show_progress)

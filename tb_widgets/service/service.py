@@ -14,7 +14,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tb_widgets.data.sources import is_built_in
-from tb_widgets.errors import RunError, ServiceError, TbError
+from tb_widgets.errors import ModelError, RunError, ServiceError, TbError
+from tb_widgets.models.source import ModelSource, fetch, is_fetched, pinned, resolve, write_source
+from tb_widgets.models.trust import TrustStore, needs_consent
 from tb_widgets.runs import RunDirectory, RunEntry, create_run, default_runs_dir, list_runs, open_run
 from tb_widgets.runs.process import ProcessIdentity
 from tb_widgets.runs.status import read_status, write_status
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 LIVE = "live:"  # what a spec names as the source of a model that lives in a notebook
+FOREIGN = ("gist:", "hub:")  # what it names where the code is somebody else's
 LOOK_EVERY = 0.2  # seconds between two looks at a run that somebody waits for
 LET_GO_WITHIN = 3.0  # seconds
 
@@ -72,8 +75,13 @@ class TrainingService:
         if worker is not None:
             worker.discard()
 
-    def start(self, spec: RunSpec, *, module: nn.Module | None = None, queue: bool = False) -> RunDirectory:
+    def start(
+        self, spec: RunSpec, *, module: nn.Module | None = None, queue: bool = False, trust: bool = False
+    ) -> RunDirectory:
         """Start a run and return its directory at once.
+
+        A model from elsewhere is fetched here and frozen into the run, which from then on names its full revision:
+        workers know no network.
 
         Parameters
         ----------
@@ -83,15 +91,29 @@ class TrainingService:
             A live model of this process; it is then trained in a thread of this process.
         queue
             Wait until the run that this service started before has ended.
+        trust
+            Agree to run the model's code, if it comes from a Gist or the Hub; this is remembered for these very files.
 
         Raises
         ------
+        ModelError
+            If the model comes from elsewhere and can't be had, or nobody has agreed to run its code.
         RunError
             If the runs folder can't be written.
         ServiceError
             If no worker process can be started.
         """
-        run = create_run(self.runs_dir, _with_whole_paths(spec))
+        spec = _with_whole_paths(spec)
+        source = None
+        if module is None and is_fetched(spec.model.source):
+            spec, source = _fetched(spec, trust=trust)
+        run = create_run(self.runs_dir, spec)
+        if source is not None:
+            try:
+                write_source(source, run.model_folder)
+            except ModelError as error:
+                _fail(run, error.message, error.hint)
+                raise
         with self._lock:
             busy = self._current is not None and self._current.status().is_active
             if queue and module is None and (busy or self._queue):
@@ -311,6 +333,21 @@ def _with_whole_paths(spec: RunSpec) -> RunSpec:
         return spec
     path = Path(source).expanduser()
     return spec.with_values({"data.source": str(path.absolute())}) if path.is_file() else spec
+
+
+def _fetched(spec: RunSpec, *, trust: bool) -> tuple[RunSpec, ModelSource]:
+    """Return the spec with its model's full revision, and that model, which somebody has agreed to run."""
+    source, store = fetch(spec.model.source), TrustStore()
+    if needs_consent(source) and spec.hardware.backend == "kernel":
+        raise ModelError(
+            "hardware.backend: the code of a Gist or repository runs in a process of its own only, not in this one.",
+            hint="Set it to process; or save model.py and config.json in a folder and give its path.",
+        )
+    if trust:
+        store.grant(source)
+    store.require(source)
+    spec = spec.with_values({"model.source": pinned(source)})
+    return spec, resolve(spec.model, vocab_size=None, context_length=spec.data.context_length, online=False)
 
 
 def _is_let_go(run: RunDirectory) -> bool:

@@ -37,8 +37,7 @@ class ModelSpec(Section):
     source: str = setting(
         "zoo:gpt",
         title="Model",
-        help="A model of ours (zoo:gpt), the address of a Gist, hub:OWNER/NAME, or the path of a model.py or of the "
-        "folder that holds it.",
+        help="A model of ours (zoo:gpt), a Gist's address, hub:OWNER/NAME, or the path of a model.py or its folder.",
         group="Model",
         level="basic",
     )
