@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import ast
+import operator
 import re
 import symtable
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -14,6 +15,11 @@ from tb_widgets.errors import ModelError
 # The names that exported models carry, and the factory that settles every doubt.
 DOCUMENTED_CLASSES = ("CustomTransformer", "Model")
 FACTORY = "build_model"
+
+# Bases of classes that hold values and are no models.
+_PLAIN_BASES = frozenset({"NamedTuple", "TypedDict", "Enum", "IntEnum", "StrEnum", "Protocol", "BaseModel"})
+_PLAIN_BASES |= {"PretrainedConfig", "Exception", "object"}
+_CONFIG_CLASS = re.compile(r"(config|configuration|args|arguments|params|hparams|hyperparameters|settings)$", re.I)
 
 # Names for the same size, as exports, config files and hand-written models spell it.
 SPELLINGS = tuple(
@@ -84,6 +90,10 @@ def dotted(node: ast.expr) -> str:
     return ".".join([node.id, *reversed(parts)]) if isinstance(node, ast.Name) else ""
 
 
+def _last(node: ast.expr) -> str:
+    return dotted(node).rpartition(".")[2]
+
+
 def root(node: ast.expr) -> str:
     """Return the name that ``a.b[0](c).d`` begins with, and an empty text where there is none."""
     while isinstance(node, ast.Attribute | ast.Subscript | ast.Call):
@@ -93,7 +103,11 @@ def root(node: ast.expr) -> str:
 
 def module_classes(tree: ast.Module) -> dict[str, ast.ClassDef]:
     """Return the classes at module level that look like models: they have a base class, as an nn.Module must."""
-    return {node.name: node for node in tree.body if isinstance(node, ast.ClassDef) and node.bases}
+    return {
+        node.name: node
+        for node in tree.body
+        if isinstance(node, ast.ClassDef) and node.bases and not _PLAIN_BASES & {_last(base) for base in node.bases}
+    }
 
 
 def outermost(names: list[str], tree: ast.Module) -> list[str]:
@@ -126,23 +140,83 @@ def has_factory(tree: ast.Module) -> bool:
 def parameter_defaults(tree: ast.Module) -> dict[str, Any]:
     """Return the names, and literal defaults where there are some, of what builds the model; ``None`` without one."""
     function = _builder(tree)
-    if function is None:
-        return {}
+    return _defaults(function) if function is not None else {}
+
+
+def _defaults(function: ast.FunctionDef) -> dict[str, Any]:
     arguments = function.args
     positional = arguments.posonlyargs + arguments.args
     defaults: dict[str, Any] = {argument.arg: None for argument in positional + arguments.kwonlyargs}
     pairs = list(zip(reversed(positional), reversed(arguments.defaults), strict=False))
     pairs += [(a, d) for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if d is not None]
     for argument, default in pairs:
-        if isinstance(default, ast.Constant):
-            defaults[argument.arg] = default.value
+        defaults[argument.arg] = literal(default)
     defaults.pop("self", None)
     return defaults
 
 
 def parameter_names(tree: ast.Module) -> set[str]:
-    """Return the argument names of what builds the model."""
-    return set(parameter_defaults(tree))
+    """Return the names that config.json can set: the arguments of what builds the model, and its config's fields."""
+    return set(parameter_defaults(tree)) | set(config_defaults(tree))
+
+
+def config_defaults(tree: ast.Module) -> dict[str, Any]:
+    """Return the fields of the file's config classes, with their values where they are written; ``None`` without one.
+
+    A config class holds sizes and computes nothing: a dataclass, a named tuple, or a class called ``...Config``.
+    """
+    found: dict[str, Any] = {}
+    for node in tree.body:
+        if not (isinstance(node, ast.ClassDef) and _is_config(node)):
+            continue
+        for part in node.body:
+            if isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name):
+                found[part.target.id] = literal(part.value)
+            elif isinstance(part, ast.Assign) and isinstance(part.targets[0], ast.Name):
+                found[part.targets[0].id] = literal(part.value)
+            elif isinstance(part, ast.FunctionDef) and part.name == "__init__":
+                found |= _defaults(part)
+    return found
+
+
+def _is_config(node: ast.ClassDef) -> bool:
+    if any(isinstance(part, ast.FunctionDef) and part.name == "forward" for part in node.body):
+        return False
+    decorated = any(
+        _last(part.func if isinstance(part, ast.Call) else part) == "dataclass" for part in node.decorator_list
+    )
+    return decorated or _CONFIG_CLASS.search(node.name) is not None or any(_last(b) == "NamedTuple" for b in node.bases)
+
+
+def constants(tree: ast.Module) -> dict[str, Any]:
+    """Return the names at the top of the file that stand for a written value, such as ``VOCAB_SIZE = 50257``."""
+    return {
+        target.id: value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and (value := literal(node.value)) is not None
+        for target in node.targets
+        if isinstance(target, ast.Name)
+    }
+
+
+def literal(node: ast.expr | None, depth: int = 8) -> Any:
+    """Return the value of a number, text, or simple sum or product as written: ``4 * 192``; ``None`` for all else."""
+    if isinstance(node, ast.Constant):
+        return node.value
+    if isinstance(node, ast.Call) and kind(node) == "field":
+        return literal(argument(node, 99, "default"))
+    if depth and isinstance(node, ast.BinOp) and type(node.op) in _SIMPLE:
+        left, right = literal(node.left, depth - 1), literal(node.right, depth - 1)
+        if type(left) is int and type(right) is int and abs(left) < 2**32 and abs(right) < 2**32:
+            return _SIMPLE[type(node.op)](left, right)
+    return None
+
+
+_SIMPLE: dict[type[ast.operator], Callable[[int, int], int]] = {
+    ast.Add: operator.add,
+    ast.Sub: operator.sub,
+    ast.Mult: operator.mul,
+}
 
 
 def _builder(tree: ast.Module) -> ast.FunctionDef | None:
@@ -159,19 +233,32 @@ def _builder(tree: ast.Module) -> ast.FunctionDef | None:
     return None
 
 
-def embeddings(tree: ast.Module) -> Iterator[tuple[str, int]]:
-    """Yield (attribute, rows) for every ``self.attribute = nn.Embedding(rows, ...)`` with a literal size."""
-    for node in ast.walk(tree):
-        if not (isinstance(node, ast.Assign) and isinstance(node.value, ast.Call)):
-            continue
-        call, target = node.value, node.targets[0]
-        name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
-        rows = call.args[0] if call.args else None
-        literal = isinstance(rows, ast.Constant) and isinstance(rows.value, int)
-        if name == "Embedding" and isinstance(target, ast.Attribute) and literal:
-            assert isinstance(rows, ast.Constant)  # noqa: S101  (for the type checker)
-            assert isinstance(rows.value, int)  # noqa: S101
-            yield target.attr, rows.value
+def embeddings(tree: ast.Module, known: dict[str, Any] | None = None) -> Iterator[tuple[str, int]]:
+    """Yield (attribute, rows) for every table of tokens or positions that the file builds.
+
+    Parameters
+    ----------
+    known
+        Sizes by name, for tables whose rows are written as ``vocab_size``, ``self.vocab_size`` or
+        ``config["vocab_size"]``. A table whose rows are written in another way is left out.
+    """
+    for name, call in parts(tree).items():
+        rows = None
+        if kind(call) == "Embedding" and (name in token_tables(tree) or is_positions(name)):
+            rows = argument(call, 0, "num_embeddings")
+        elif kind(call) == "Parameter" and is_positions(name) and call.args and isinstance(call.args[0], ast.Call):
+            sides = call.args[0].args  # nn.Parameter(torch.zeros(1, rows, width))
+            rows = sides[-2] if len(sides) > 1 else None
+        value = literal(rows)
+        if value is None:
+            value = size(_size_name(rows), known or {})
+        if isinstance(value, int) and not isinstance(value, bool):
+            yield name, value
+
+
+def is_positions(attribute: str) -> bool:
+    """Tell whether a table is one of positions, by its name."""
+    return re.search(r"pos|wpe", attribute.lower()) is not None
 
 
 def sizes_in(config: dict[str, Any]) -> dict[str, Any]:
@@ -225,7 +312,7 @@ def _entries(node: ast.expr) -> Iterator[tuple[str, ast.Call]]:
 
 def kind(call: ast.Call) -> str:
     """Return the last name of what is called: ``LayerNorm`` for ``nn.LayerNorm(8)``."""
-    return dotted(call.func).rpartition(".")[2]
+    return _last(call.func)
 
 
 def argument(call: ast.Call, position: int, name: str) -> ast.expr | None:
@@ -259,7 +346,7 @@ def token_tables(node: ast.AST) -> dict[str, ast.Call]:
     }
 
 
-_NOT_TOKENS = re.compile(r"pos|wpe|segment|seg_|token_type|_type")
+_NOT_TOKENS = re.compile(r"pos|wpe|seg|token_type|_type")
 
 
 def _size_name(node: ast.expr | None) -> str:
@@ -267,4 +354,4 @@ def _size_name(node: ast.expr | None) -> str:
         node = node.slice
     if isinstance(node, ast.Constant):
         return str(node.value)
-    return dotted(node).rpartition(".")[2] if node is not None else ""
+    return _last(node) if node is not None else ""

@@ -174,7 +174,7 @@ def test_a_broken_export_can_be_described(tmp_path, name):
     (tmp_path / "config.json").write_text(broken.BLOCKS_CONFIG if name == "BLOCKS" else "{}")
     summary = describe(ModelSpec(source=str(tmp_path)), vocab_size=64, context_length=8)
     assert summary.vocab_size == 64
-    assert summary.context_limit == (None if name in {"ENCODER", "LAYERS"} else 48)
+    assert summary.context_limit == 48
 
 
 @pytest.mark.parametrize(
