@@ -78,6 +78,11 @@ def too_large(name: str, place: str) -> ModelError:
     )
 
 
+def shown(value: Any) -> str:
+    """Return a text of an answer as it can be shown: somebody may have put a terminal's commands into a name."""
+    return "".join(c if c.isprintable() else "�" for c in value) if isinstance(value, str) else ""
+
+
 def complete(origin: dict[str, Any], files: dict[str, str]) -> ModelSource:
     """Return a source as it was fetched, with its checksums in the origin."""
     source = frozen(origin, files)
@@ -171,5 +176,5 @@ def _folder(kind: str, identity: str) -> Path:
 
 
 def _listed(names: list[str]) -> str:
-    shown = ", ".join(names[:8])
-    return f"{shown} and {len(names) - 8} more" if len(names) > 8 else shown
+    first = ", ".join(names[:8])
+    return f"{first} and {len(names) - 8} more" if len(names) > 8 else first

@@ -116,9 +116,9 @@ class _Fetch:
             "kind": "gist",
             "id": self.address.id,
             "revision": revision,
-            "owner": _text(owner.get("login")) if isinstance(owner, dict) else "anonymous",
-            "description": _text(answer.get("description")),
-            "updated": moments.get(revision) or _text(answer.get("updated_at")),
+            "owner": fetched.shown(owner.get("login")) if isinstance(owner, dict) else "anonymous",
+            "description": fetched.shown(answer.get("description")),
+            "updated": moments.get(revision) or fetched.shown(answer.get("updated_at")),
             "url": f"https://gist.github.com/{self.address.id}/{revision}",
             "listed": [{"name": name, "bytes": entry.get("size")} for name, entry in listed.items()],
         }
@@ -163,7 +163,7 @@ class _Fetch:
 
     def _content(self, entry: dict[str, Any]) -> bytes:
         """Return a file's bytes: from the answer, or from where the answer says that the whole of it is."""
-        name, content, size = _text(entry.get("filename")), entry.get("content"), entry.get("size")
+        name, content, size = fetched.shown(entry.get("filename")), entry.get("content"), entry.get("size")
         if isinstance(size, int) and size > fetched.FILE_LIMIT:
             raise fetched.too_large(name, self.place)
         if not entry.get("truncated") and isinstance(content, str):
@@ -334,20 +334,17 @@ def _files(answer: dict[str, Any]) -> dict[str, dict[str, Any]]:
     files = answer.get("files")
     if not isinstance(files, dict):
         raise _odd("it lists no files")
-    return {_text(name): {**entry, "filename": name} for name, entry in files.items() if isinstance(entry, dict)}
+    return {
+        fetched.shown(name): {**entry, "filename": name} for name, entry in files.items() if isinstance(entry, dict)
+    }
 
 
 def _history(answer: dict[str, Any]) -> list[tuple[str, str]]:
     """Return (sha, ISO time) of each revision that the answer names, newest first."""
     history = answer.get("history")
     entries = [entry for entry in history if isinstance(entry, dict)] if isinstance(history, list) else []
-    versions = [(_text(entry.get("version")), _text(entry.get("committed_at"))) for entry in entries]
+    versions = [(fetched.shown(entry.get("version")), fetched.shown(entry.get("committed_at"))) for entry in entries]
     return [(version, moment) for version, moment in versions if SHA.fullmatch(version)]
-
-
-def _text(value: Any) -> str:
-    """Return a text of an answer as it can be shown: somebody may have put a terminal's commands into a name."""
-    return "".join(c if c.isprintable() else "�" for c in value) if isinstance(value, str) else ""
 
 
 def _sentence(text: str) -> str:

@@ -15,6 +15,7 @@ from tb_widgets.models.source import CODE, CONFIG, ModelSource
 from tb_widgets.version import __version__
 
 READ, TOTAL = 15.0, 60.0  # seconds: for one answer, for everything together
+COMMIT = re.compile("[0-9a-f]{40}")
 
 
 def fetch(text: str, *, online: bool = True) -> ModelSource:
@@ -33,7 +34,7 @@ def fetch(text: str, *, online: bool = True) -> ModelSource:
         If the address is wrong, the Hub can't be reached or refuses, or the files are missing or not text.
     """
     address = parse_hub(text)
-    is_commit = re.fullmatch("[0-9a-f]{40}", address.revision or "") is not None
+    is_commit = COMMIT.fullmatch(address.revision or "") is not None
     kept = fetched.find("hub", address.id, str(address.revision)) if is_commit else None
     if kept is None:
         if not online:
@@ -47,40 +48,48 @@ def _download(address: HubAddress) -> ModelSource:
     from huggingface_hub import HfApi
 
     # Its HTTP client is httpx in one version and httpx2 in another; the error is there under one name.
-    from huggingface_hub.errors import HfHubHTTPError, HTTPError  # type: ignore[attr-defined]
+    from huggingface_hub.errors import HfHubHTTPError, HTTPError, OfflineModeIsEnabled  # type: ignore[attr-defined]
 
     # The variable may have been set after the library was imported.
     api = HfApi(os.environ.get("HF_ENDPOINT") or None, library_name="tb-widgets", library_version=__version__)
-    place = f"The Hub's {address.id}"
+    place = f"Hub repository {address.id}"
     try:
         info = api.model_info(address.id, revision=address.revision, timeout=READ, files_metadata=True)
-        listed = {file.rfilename: file.size for file in info.siblings or []}
+        commit, listed = str(info.sha), {fetched.shown(file.rfilename): file.size for file in info.siblings or []}
+        if not COMMIT.fullmatch(commit):
+            raise ValueError("it names no commit")  # noqa: TRY301 - like every other answer that can't be used
         fetched.require_files(listed, place)
         for name in (CODE, CONFIG):
             if (listed[name] or 0) > fetched.FILE_LIMIT:
                 raise fetched.too_large(name, place)
-        texts = {
-            name: fetched.as_text(_content(api, address.id, info.sha, name), name, place) for name in (CODE, CONFIG)
-        }
+        texts = {name: fetched.as_text(_content(api, address.id, commit, name), name, place) for name in (CODE, CONFIG)}
+        updated = info.last_modified.isoformat() if info.last_modified else ""
     except HfHubHTTPError as error:
         raise _explained(error, address) from error
+    except OfflineModeIsEnabled as error:
+        raise _unreachable(address, "may not be asked (HF_HUB_OFFLINE is set)") from error
     except (HTTPError, OSError) as error:
         raise _unreachable(address) from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ModelError(
+            f"The Hub's answer for {address.id} can't be used: {error}.",
+            hint="Look at HF_ENDPOINT if it is set; otherwise try again, or give the path of a folder with the files.",
+        ) from error
     origin = {
         "source": str(address),
         "kind": "hub",
         "id": address.id,
-        "revision": info.sha,
-        "owner": info.author or address.id.partition("/")[0],
+        "revision": commit,
+        "owner": fetched.shown(info.author) or address.id.partition("/")[0],
         "description": "",
-        "updated": info.last_modified.isoformat() if info.last_modified else "",
-        "url": f"{api.endpoint}/{address.id}/tree/{info.sha}",
+        "updated": updated,
+        "url": f"{api.endpoint}/{address.id}/tree/{commit}",
         "listed": [{"name": name, "bytes": size} for name, size in listed.items()],
     }
     return fetched.complete(origin, texts)
 
 
-def _content(api: Any, identity: str, commit: str | None, name: str) -> bytes:
+def _content(api: Any, identity: str, commit: str, name: str) -> bytes:
     # Our own copies are the cache; the Hub's would keep a second one.
     with tempfile.TemporaryDirectory() as folder:
         return Path(api.hf_hub_download(identity, name, revision=commit, local_dir=folder)).read_bytes()
