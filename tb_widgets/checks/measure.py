@@ -79,7 +79,6 @@ def megabytes(count: float) -> str:
 
 def live_tensor_bytes() -> int:
     """Return how many bytes the tensors hold that Python code can still reach, each storage counted once."""
-    gc.collect()
     sizes = {}
     for thing in gc.get_objects():
         # Not isinstance: it asks objects for __class__, and lazy ones load things then.
@@ -87,6 +86,20 @@ def live_tensor_bytes() -> int:
             storage = thing.untyped_storage()
             sizes[storage.data_ptr()] = storage.nbytes()
     return sum(sizes.values())
+
+
+def left_behind(step: Callable[[], object]) -> int:
+    """Return how many bytes of tensors a repeated step leaves behind each time."""
+    before = live_tensor_bytes()
+    step()
+    if live_tensor_bytes() <= before:
+        return 0
+    # It may be rubbish that is not collected yet; collecting takes long, so only now.
+    gc.collect()
+    before = live_tensor_bytes()
+    step()
+    gc.collect()
+    return live_tensor_bytes() - before
 
 
 def trial_step(model: LoadedModel) -> Callable[[Batch], float]:

@@ -8,14 +8,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from tb_widgets.checks.inputs import choices, loss_of, make_batch, usual_length
-from tb_widgets.checks.measure import live_tensor_bytes, matrix_speed, megabytes, peak_memory, seconds_for, trial_step
+from tb_widgets.checks.measure import left_behind, matrix_speed, megabytes, peak_memory, seconds_for, trial_step
 from tb_widgets.checks.result import CheckResult, Verdict
 from tb_widgets.checks.told import told
 from tb_widgets.engine.causality import Causality, measure_causality
@@ -359,17 +358,15 @@ def memory(model: LoadedModel) -> CheckResult:
 
     try:
         with undisturbed(model.module, training=True):
-            step, kept = trial_step(model), []
+            step = trial_step(model)
             with peak_memory(device) as peak:
                 step(batch)
-            for _ in range(3):
-                step(batch)
-                kept.append(live_tensor_bytes())
+            step(batch)  # what is made once, such as a table of rotations, is made now
+            growth = left_behind(lambda: step(batch))
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and "memory" not in str(error).lower():
             raise
         return result("fail", f"A training step with {size} does not fit: {told(error)}.", "Make the model smaller.")
-    growth = min(later - before for before, later in pairwise(kept))
     if growth > 0:
         return result(
             "fail",
