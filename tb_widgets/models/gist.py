@@ -129,7 +129,8 @@ class _Fetch:
         asked = self.address.revision
         if asked is not None and SHA.fullmatch(asked):
             answer = self._answer(f"gists/{self.address.id}/{asked}")
-            if asked not in [version for version, _ in _history(answer)]:
+            # A long history may be cut; then the answer's own address has to say it.
+            if asked not in dict(_history(answer)) and not fetched.shown(answer.get("url")).endswith(asked):
                 raise _odd(f"it does not name the revision {asked}")
             return answer, asked
         answer = self._answer(f"gists/{self.address.id}")
@@ -244,7 +245,7 @@ class _Fetch:
 
     def _explained(self, refused: _RefusedError) -> ModelError:
         status, asked = refused.status, self.address.revision
-        if status == 404 and asked:
+        if status in (404, 422) and asked:
             return ModelError(
                 f"There is no {self.place} with a revision {asked}.",
                 hint="Look at the Revisions on its page; the number in a Raw link can be a single file's.",

@@ -11,7 +11,7 @@ from tb_widgets.models import fetched
 from tb_widgets.models.source import fetch, pinned, read_source, resolve, write_source
 from tb_widgets.spec import ModelSpec
 
-from .github import ID
+from .github import ID, status
 
 CODE = "from torch import nn\n\n\nclass Model(nn.Module):\n    def __init__(self, vocab_size=9):\n        pass\n"
 CONFIG = '{"model_name": "Tiny", "vocab_size": 65}'
@@ -50,6 +50,13 @@ def test_a_revision_that_is_not_there_is_never_replaced_by_another(github):
     github.add(ID, FILES)
     with pytest.raises(ModelError, match=r"no Gist .* with a revision 0{40}"):
         fetch(f"{ID}@{'0' * 40}")
+    github.answer = status(422)  # what GitHub says to some shas that are not there
+    with pytest.raises(ModelError, match=r"no Gist .* with a revision 0{40}"):
+        fetch(f"{ID}@{'0' * 40}")
+    github.answer = lambda handler: handler.send(200, json.dumps(github.describe(ID, None)).encode())
+    with pytest.raises(ModelError, match=r"does not name the revision 0{40}"):
+        fetch(f"{ID}@{'0' * 40}")
+    github.answer = None
     with pytest.raises(ModelError, match="has no revision that begins with 0000000") as caught:
         fetch(f"{ID}@0000000")
     assert github.shas(ID)[0] in caught.value.hint
@@ -194,3 +201,17 @@ def test_settings_that_make_no_sense_are_told_without_their_content(github, monk
     monkeypatch.setenv("GITHUB_API_URL", "api.github.com")
     with pytest.raises(ModelError, match="GITHUB_API_URL is not a web address"):
         fetch(ID)
+
+
+@pytest.mark.parametrize(
+    ("source", "words"),
+    [
+        ("https://example.com/model", "leads to another site"),
+        (ID[:-1], "has 31 characters"),
+        ("mine", "no file or folder"),
+    ],
+)
+def test_what_is_neither_a_path_nor_an_address_is_told(github, source, words):
+    with pytest.raises(ModelError, match=words) as caught:
+        resolve(ModelSpec(source=source), vocab_size=None, context_length=8)
+    assert "Gist" in str(caught.value)
