@@ -6,7 +6,7 @@ BIN := .venv/bin
 CONSTRAINTS := .ci/constraints.txt
 PIP := install --quiet --disable-pip-version-check
 .DEFAULT_GOAL := help
-.PHONY: help app demo test lint bench floor clean
+.PHONY: help app demo template test lint bench floor clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -42,6 +42,10 @@ app: .venv/.app
 #   make demo    trains for about a minute in this terminal
 demo: .venv/.app
 	$(BIN)/tb-widgets demo
+
+#   make template  packs dist/tb_widgets.zip and the notebook that checks a model with it; installs nothing
+template:
+	$(PYTHON) notebooks/pack.py dist
 
 #   make lint    formatting, lint, types, and the floors that imports must keep
 lint: .venv/.test

@@ -15,12 +15,13 @@ _HOMES = {
     "Run": "tb_widgets.service.run",
     "RunSpec": "tb_widgets.spec",
     "TrainingService": "tb_widgets.service.service",
+    "Validation": "tb_widgets.service.validation",
     "check": "tb_widgets.service.checking",
     "list_runs": "tb_widgets.service.run",
     "train": "tb_widgets.service.run",
 }
 
-__all__ = ["Dashboard", "Run", "RunSpec", "TrainingService", "__version__", "check", "list_runs", "train"]
+__all__ = ["Dashboard", "Run", "RunSpec", "TrainingService", "Validation", "__version__", "check", "list_runs", "train"]
 
 
 def __getattr__(name: str) -> Any:

@@ -24,6 +24,10 @@ class TbError(Exception):
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip()
 
+    def _render_traceback_(self) -> list[str]:
+        """Return what a notebook shows in place of a traceback, which says nothing to whoever reads the sentence."""
+        return [str(self)]
+
 
 class SpecError(TbError):
     """A run spec that can't be used. ``problems`` holds every (field, reason) pair, not only the first."""

@@ -1,0 +1,197 @@
+"""The notebook that checks a model, where Colab's packages are and ours is not: as a user runs it, top to bottom."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from tb_widgets.checks.result import ORDER
+from tests.models.github import ID, GitHub
+
+REPOSITORY = Path(__file__).parents[2]
+FLOOR_PYTHON = REPOSITORY / ".venv-floor" / "bin" / "python"
+
+# Loaded by every Python that the kernel or its children start: tells where they connect to, and stops them.
+GUARD = """
+import os, sys
+
+def watch(event, args):
+    if event == "socket.connect" and isinstance(args[1], tuple) and args[1][0] not in ("127.0.0.1", "::1"):
+        with open(os.environ["TB_TEST_CONNECTIONS"], "a") as file:
+            file.write(f"{args[1]}\\n")
+        raise OSError("the network is off limits")
+
+sys.addaudithook(watch)
+"""
+LEAKY = """
+import pathlib
+import torch
+from torch import nn
+
+pathlib.Path("executed").touch()
+
+class Model(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embedding_0_token = nn.Embedding(50, 16)
+        self.embedding_0_pos = nn.Embedding(32, 16)
+        self.mhsa_0 = nn.MultiheadAttention(16, 2, batch_first=True)
+        self.output_0 = nn.Linear(16, 50)
+
+    def forward(self, input_ids):
+        x = self.embedding_0_token(input_ids) + self.embedding_0_pos(torch.arange(input_ids.shape[1]))
+        attended, _ = self.mhsa_0(x, x, x)
+        return self.output_0(x + attended)
+"""
+FILES = {"model.py": LEAKY, "config.json": '{"vocab_size": 50, "model_name": "<b>Tiny</b>"}'}
+
+Execute = Callable[..., nbformat.NotebookNode]
+
+
+def pack(folder: Path) -> Path:
+    """Do what `make template` does."""
+    subprocess.run([sys.executable, REPOSITORY / "notebooks" / "pack.py", folder], check=True, capture_output=True)
+    return folder / "tb_widgets.zip"
+
+
+@pytest.fixture
+def github() -> Iterator[GitHub]:
+    with GitHub() as server:
+        yield server
+
+
+@pytest.fixture
+def execute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, github: GitHub) -> Execute:
+    """Run the notebook beside the packed file, with some of its form's fields filled in."""
+    if not FLOOR_PYTHON.exists():
+        reason = "No .venv-floor: the Colab-like floor is made by `make floor`."
+        pytest.fail(reason, pytrace=False) if os.environ.get("CI") else pytest.skip(reason)
+    folder, guard, kernels = tmp_path / "content", tmp_path / "guard", tmp_path / "jupyter" / "kernels" / "floor"
+    pack(folder)
+    guard.mkdir()
+    (guard / "sitecustomize.py").write_text(GUARD)
+    kernels.mkdir(parents=True)
+    environment = {
+        "PYTHONPATH": str(guard),
+        "TB_TEST_CONNECTIONS": str(tmp_path / "connections"),
+        "TB_CACHE_DIR": str(tmp_path / "cache"),
+        "TB_CONFIG_DIR": str(tmp_path / "config"),
+        "GITHUB_API_URL": github.url,
+        "OMP_NUM_THREADS": "1",
+    }
+    start = [str(FLOOR_PYTHON), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    spec = {"argv": start, "display_name": "Floor", "language": "python", "env": environment}
+    (kernels / "kernel.json").write_text(json.dumps(spec))
+    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
+
+    def run(**fields: Any) -> nbformat.NotebookNode:
+        notebook = nbformat.read(folder / "template.ipynb", as_version=4)
+        form = next(cell for cell in notebook.cells if "# @title Your model" in cell.source)
+        lines = form.source.splitlines()
+        for name, value in fields.items():
+            (number,) = [number for number, line in enumerate(lines) if line.startswith(f"{name} = ")]
+            lines[number] = f"{name} = {value!r}"
+        form.source = "\n".join(lines)
+        resources = {"metadata": {"path": str(folder)}}
+        NotebookClient(notebook, timeout=120, kernel_name="floor", resources=resources, allow_errors=True).execute()
+        return notebook
+
+    return run
+
+
+def shown(notebook: nbformat.NotebookNode) -> str:
+    """Everything that the notebook shows, as text."""
+    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert not [output for output in outputs if output.output_type == "error"]
+    return "\n".join(output.get("text") or output.data.get("text/html", "") for output in outputs)
+
+
+def freeze() -> str:
+    return subprocess.run(
+        [FLOOR_PYTHON, "-m", "pip", "freeze", "--all"], capture_output=True, check=True, text=True
+    ).stdout
+
+
+@pytest.mark.floor
+def test_run_all_checks_our_gpt_from_the_packed_file_and_changes_nothing(execute: Execute, tmp_path: Path) -> None:
+    before = freeze()
+    notebook = execute()
+    text = shown(notebook)
+    assert freeze() == before
+
+    assert f"from {tmp_path / 'content' / 'tb_widgets.zip'}" in text
+    table = next(cell for cell in notebook.cells if "validation.check" in cell.source).outputs[-1].data["text/html"]
+    assert table.count('class="tbr-sign') == len(ORDER)
+    assert "✗" not in table
+    assert "Later tokens change no earlier score." in table
+    assert text.count("<svg") >= 2
+    assert not (tmp_path / "connections").exists()
+
+
+@pytest.mark.floor
+def test_a_gist_is_shown_and_not_run_before_the_box_is_ticked(execute: Execute, github: GitHub, tmp_path: Path) -> None:
+    sha = github.add(ID, FILES, owner="anna<script>")
+    text = shown(execute(model=f"https://gist.github.com/anna/{ID}"))
+
+    assert f"gist:{ID}@{sha}" in text
+    assert "anna&lt;script&gt;" in text
+    assert "mhsa_0" in text
+    assert "Line 2 imports pathlib" in text
+    assert "tick trust_this_revision" in text
+    assert "Not checked." in text
+    assert not (tmp_path / "content" / "executed").exists()
+
+    text = shown(execute(model=ID, trust_this_revision=True))
+    assert "This model sees the answers." in text
+    assert "tick repair_known_faults" in text
+    assert (tmp_path / "content" / "executed").exists()
+
+    text = shown(execute(model=ID, repair_known_faults=True))  # the consent is remembered
+    assert "This model sees the answers." not in text
+    assert "Later tokens change no earlier score." in text
+    assert not (tmp_path / "connections").exists()
+
+
+@pytest.mark.floor
+def test_what_is_wrong_is_one_sentence_without_a_traceback(execute: Execute) -> None:
+    notebook = execute(model=ID)
+    cell = next(cell for cell in notebook.cells if "tb_widgets.Validation" in cell.source)
+    (error,) = [output for output in cell.outputs if output.output_type == "error"]
+    (sentence,) = error.traceback
+    assert sentence.startswith(f"There is no Gist {ID} on GitHub.")
+
+
+def test_the_same_source_gives_the_same_file(tmp_path: Path) -> None:
+    first, second = pack(tmp_path / "a"), pack(tmp_path / "b")
+    assert first.read_bytes() == second.read_bytes()
+    assert b"LICENSE" in first.read_bytes()
+    assert b"__pycache__" not in first.read_bytes()
+
+
+def test_a_worker_finds_the_packed_file_that_was_put_on_the_path(tmp_path: Path) -> None:
+    packed = pack(tmp_path)
+    code = (
+        "import sys; sys.path.insert(0, 'tb_widgets.zip')\n"
+        "from tb_widgets.service.environment import worker_environment\n"
+        "print(worker_environment()['PYTHONPATH'])"
+    )
+    environment = {**os.environ, "PYTHONPATH": "/elsewhere"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == f"{packed}{os.pathsep}/elsewhere"
+
+
+def test_the_notebook_holds_no_outputs() -> None:
+    notebook = nbformat.read(REPOSITORY / "notebooks" / "template.ipynb", as_version=4)
+    nbformat.validate(notebook)
+    assert not [cell for cell in notebook.cells if cell.get("outputs") or cell.get("execution_count")]

@@ -1,0 +1,96 @@
+"""What the notebook shows of a model before and after it may run. No process is started here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tb_widgets import Validation
+from tb_widgets.checks.result import CheckResult
+from tb_widgets.errors import ModelError
+from tb_widgets.service import report
+from tests.models.github import ID, GitHub
+
+CODE = """import os
+from torch import nn
+
+TITLE = "<script>alert(1)</script> \u202e"
+
+class Model(nn.Module):
+    def forward(self, input_ids):
+        return input_ids
+"""
+
+
+@pytest.fixture
+def github(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[GitHub]:
+    monkeypatch.setenv("TB_CONFIG_DIR", str(tmp_path / "config"))
+    monkeypatch.setenv("TB_CACHE_DIR", str(tmp_path / "cache"))
+    with GitHub() as server:
+        monkeypatch.setenv("GITHUB_API_URL", server.url)
+        yield server
+
+
+def files(code: str = CODE) -> dict[str, str]:
+    return {"model.py": code, "config.json": '{"vocab_size": 7}'}
+
+
+def test_a_tick_is_consent_to_what_is_found_and_no_tick_is_none(github):
+    sha = github.add(ID, files())
+    assert not Validation(ID).may_run
+    assert Validation(ID).check() == []
+    assert Validation(ID, trust=True).may_run
+    assert Validation(f"{ID}@{sha[:10]}").may_run
+
+
+def test_an_old_tick_is_no_consent_to_a_changed_gist(github):
+    github.add(ID, files())
+    assert Validation(ID, trust=True).may_run
+    changed = github.add(ID, files(CODE + "\nchanged = 1\n"))
+
+    validation = Validation(ID, trust=True)
+
+    assert not validation.may_run
+    html = validation._repr_html_()
+    assert "+changed" in html.replace("<span></span>", "")
+    assert f"write gist:{ID}@{changed} as the model" in html
+    assert Validation(f"{ID}@{changed}", trust=True).may_run
+    assert Validation(ID).may_run
+
+
+def test_what_somebody_wrote_is_shown_and_never_becomes_a_part_of_the_page(github):
+    evil = "<img src=x onerror=alert(1)>"
+    github.add(ID, files(), owner=evil, description=evil)
+    html = Validation(ID)._repr_html_()
+    assert "<img" not in html
+    assert "<script" not in html
+    assert "&lt;script&gt;" in html
+    assert "\u202e" not in html
+    assert "[U+202E]" in html
+    assert "Line 1 imports os." in html
+
+
+def test_results_are_escaped_and_a_leak_is_said_in_plain_words():
+    evil = "<img src=x>"
+    bars = {"kind": "bars", "title": evil, "labels": [evil, "b"], "values": [1.0, 0.0]}
+    heat = {"kind": "heatmap", "title": evil, "rows": evil, "columns": evil, "values": [[0.0, 2.0], [0.0, 0.0]]}
+    results = [
+        CheckResult("causality", evil, 1, "fail", evil, 1.5, evil, evil, evil, heat),
+        CheckResult("gradients", evil, 1, "pass", evil, picture=bars),
+    ]
+    html = report.page(report.results_html(results), report.pictures_html(results))
+    assert "<img" not in html
+    assert "This model sees the answers." in html
+    assert "✗ mend this" in html
+    assert "1.5 &lt;img" in html
+    assert html.count("<svg") == 2
+    assert 'fill-opacity="1.000"><title>2</title>' in html
+    assert "sees the answers" not in report.results_html(results[1:])
+
+
+def test_a_gist_that_is_not_there_is_an_error_in_one_sentence(github):
+    with pytest.raises(ModelError) as caught:
+        Validation(ID)
+    assert caught.value._render_traceback_() == [str(caught.value)]
