@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from functools import wraps
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from tb_widgets.app.draft import Draft
+from tb_widgets.app.model_choice import ModelChoice
 from tb_widgets.app.page_view import PageView
 from tb_widgets.app.parts import words
 from tb_widgets.app.registry import STEPS
@@ -24,7 +26,8 @@ from tb_widgets.service.generation import Generation, GenerationService
 from tb_widgets.service.service import TrainingService
 from tb_widgets.spec import RunSpec, read_value
 
-PANELS = ("model", "data", "settings", "live", "runs", "playground")
+PANELS = ("model", "found_model", "data", "settings", "live", "runs", "playground")
+LOOK_EVERY = 0.05  # seconds between two looks of a script that waits
 BUSY, IDLE = 500, 1500  # milliseconds between two beats, while something moves and while nothing does
 
 logger = logging.getLogger(__name__)
@@ -72,6 +75,7 @@ class Dashboard:
         self.service = TrainingService(runs_dir)
         self.writer = GenerationService()
         self.draft = Draft(spec)
+        self.choice = ModelChoice(self.draft)
         self.watch = Watch()
         self.generation: Generation | None = None
         self.has_page = False
@@ -148,6 +152,60 @@ class Dashboard:
     def use_preset(self, name: str) -> None:
         """Fill the form from a preset; model source and text stay."""
         self.draft.use_preset(name)
+
+    @_one_at_a_time
+    def load_model(self, source: str) -> ModelChoice:
+        """Take another model; returns at once, and what is found out about it arrives in the returned object.
+
+        Parameters
+        ----------
+        source
+            Any address of a Gist, ``hub:OWNER/NAME``, the path of a model.py or of its folder, or ``zoo:gpt``.
+
+        Notes
+        -----
+        Nothing of a Gist or Hub repository is run before :meth:`trust_model`. A path that you type is consent.
+        """
+        self.choice.load(source)
+        return self.choice
+
+    @_one_at_a_time
+    def trust_model(self) -> None:
+        """Agree that this revision's code may run on this machine, with your permissions; it is then tried.
+
+        Raises
+        ------
+        TbError
+            If no model waits for that, or your consent can't be remembered.
+        """
+        self.choice.agree()
+
+    @_one_at_a_time
+    def repair_model(self, ids: Sequence[str]) -> None:
+        """Apply these repairs to the model's source and no others; an empty list takes them back."""
+        self.choice.repair(ids)
+
+    def wait_for_model(self, timeout: float = 120.0) -> ModelChoice:
+        """Wait until the model is fetched or tried, for scripts: the page looks by itself.
+
+        Raises
+        ------
+        TimeoutError
+            If that takes longer than ``timeout`` seconds.
+        """
+        deadline = time.monotonic() + timeout
+        self.refresh()
+        while self.choice.state in ("fetching", "trying"):
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"The model is still {self.choice.state} after {timeout} seconds.")
+            time.sleep(LOOK_EVERY)
+            self.refresh()
+        return self.choice
+
+    @_one_at_a_time
+    def use_what_fits(self) -> None:
+        """Choose the text and the sizes that fit the model, in place of what you chose and it can't use."""
+        self.draft.use_what_fits()
 
     @_one_at_a_time
     def use_settings_of_run(self) -> None:
@@ -245,6 +303,7 @@ class Dashboard:
         """Read what is new and show it. The heartbeat calls this; so may a script."""
         with self._lock:
             self.watch.refresh()
+            self.choice.refresh(may_try=self.has_page)
             state = self.watch.status.state if self.watch.status else ""
             if self.asked and state != self._asked_at_state:
                 self.asked = ""
@@ -267,9 +326,10 @@ class Dashboard:
             self._bring_up_to_date(self._open_what_works if first else None)
             status = self.watch.status
             active = status is not None and status.is_active
+            busy = active or self.is_writing or self.choice.is_busy
             if not active and not self._is_warm and self._beats > 1:
                 self._warm()
-            return BUSY if active or self.is_writing or not self.figure_is_there else IDLE
+            return BUSY if busy or not self.figure_is_there else IDLE
 
     def _bring_up_to_date(self, before: Callable[[], None] | None = None) -> None:
         """Refresh the page. One refresh that fails must not end the heartbeat: the page says so, the next tries again.

@@ -10,16 +10,28 @@ from typing import Any
 
 import traitlets
 
+from tb_widgets.app.fitting import BYTES, Misfit, ModelFacts, misfits
 from tb_widgets.data.describe import DataSummary, describe_data
 from tb_widgets.errors import DataError, ModelError, SpecError, TbError
 from tb_widgets.models.describe import ModelSummary, describe
+from tb_widgets.models.source import fetch, is_fetched
 from tb_widgets.spec import PRESETS, FieldCard, RunSpec, read_value
 from tb_widgets.spec import preset as preset_spec
 from tb_widgets.spec.text import write_value
 
-BYTES = 256  # tokens of the byte tokenizer
 CARDS: dict[str, FieldCard] = {card.path: card for card in RunSpec.field_cards()}
 THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?")  # 10,000, but not 0,003
+# What the user decided about one model, and about no other.
+DECIDED = (
+    "model.config",
+    "model.task",
+    "model.entry",
+    "model.input",
+    "model.mask",
+    "model.repairs",
+    "model.allow_leak",
+)
+KEPT = ("model.source", *DECIDED[1:], "data.source", "name")  # what a preset leaves as it was chosen
 LONGEST_REASON = 400  # characters; a path may have thousands
 
 
@@ -28,6 +40,18 @@ class Draft(traitlets.HasTraits):
 
     ``values`` holds what was entered, by field path, also where it is wrong; ``errors`` holds the reasons by field
     path; ``spec`` is the last valid spec and ``is_valid`` says whether it is what was entered.
+
+    Attributes
+    ----------
+    facts
+        What is known of the model, once it has been tried.
+    hold
+        Why the model can't be started whatever its files say: it is being fetched, waits for consent, or failed.
+    fitted
+        What was changed so that text and sizes fit the model: the value before and the reason, by field path. Only
+        fields that nobody has chosen are changed.
+    remedies
+        Values that would fit, by field path, for fields that the user has chosen and that don't fit the model.
     """
 
     preset = traitlets.Unicode("quick")
@@ -40,6 +64,11 @@ class Draft(traitlets.HasTraits):
 
     def __init__(self, spec: RunSpec | None = None) -> None:
         self._described: tuple[Any, dict[str, str]] | None = None
+        self.facts: ModelFacts | None = None
+        self.hold = ""
+        self.fitted: dict[str, tuple[Any, str]] = {}
+        self.remedies: dict[str, Any] = {}
+        self._entered: set[str] = set()
         super().__init__(spec=spec or PRESETS["quick"].spec())
         if spec is not None:
             self.preset = ""
@@ -63,23 +92,55 @@ class Draft(traitlets.HasTraits):
         SpecError
             If there is no preset of that name.
         """
-        kept: dict[str, Any] = {
-            path: self.values[path] for path in ("model.source", "data.source", "name") if path in self.values
-        }
+        kept: dict[str, Any] = {path: self.values[path] for path in KEPT if path in self.values}
         spec = preset_spec(name)
+        entered = self._entered & {*KEPT}
         self.preset = name
         self.load(spec, keep=kept)
+        self._entered = entered
 
     def load(self, spec: RunSpec, *, keep: dict[str, Any] | None = None) -> None:
         """Take over every field of a spec."""
         tree = spec.to_mapping()
-        values = {}
-        for path in CARDS:
-            section, _, name = path.rpartition(".")
-            key = "schema" if path == "schema_version" else name
-            values[path] = (tree[section] if section else tree).get(key)
+        values = {path: _at(tree, path) for path in CARDS}
         self.values = values | (keep or {})
+        self.fitted = {path: fit for path, fit in self.fitted.items() if keep and path in keep}
+        base = self._base().to_mapping()
+        self._entered = {path for path in CARDS if self.values[path] != _at(base, path)} - {*self.fitted}
         self.check()
+
+    def choose_model(self, source: str, *, anew: bool = True) -> None:
+        """Take another model; unless it is the same (not ``anew``), nothing decided about the one before holds."""
+        fresh = RunSpec().to_mapping()
+        changes = {path: _at(fresh, path) for path in DECIDED} if anew else {}
+        self.values = self.values | changes | {"model.source": source}
+        self._entered |= {"model.source"}
+        self.check(look_again=True)
+
+    def know(self, facts: ModelFacts | None, hold: str = "") -> None:
+        """Hear what is known of the model, and why it can't be started yet; empty if it can."""
+        if (facts, hold) == (self.facts, self.hold):
+            return
+        if facts is None or (self.facts is not None and facts.task != self.facts.task):
+            self._take_back()
+        self.facts, self.hold = facts, hold
+        self.check()
+
+    def use_what_fits(self) -> None:
+        """Change the fields that the user has chosen and that don't fit the model to values that do."""
+        for path, value in self.remedies.items():
+            self.values = self.values | {path: value}
+        self.check()
+
+    def _take_back(self) -> None:
+        """Put back what was changed for a model that is chosen no more, where nobody has changed it since."""
+        for path, (before, _) in self.fitted.items():
+            if path not in self._entered:
+                self.values = self.values | {path: before}
+        self.fitted = {}
+
+    def _base(self) -> RunSpec:
+        return PRESETS[self.preset].spec() if self.preset in PRESETS else RunSpec()
 
     def set(self, path: str, value: Any) -> None:
         """Enter one field. A text is read as a person means it: ``3e-4`` is a number, empty is *none*."""
@@ -89,6 +150,8 @@ class Draft(traitlets.HasTraits):
         if self.values.get(path) == value and type(self.values.get(path)) is type(value):
             return
         self.values = self.values | {path: value}
+        self._entered.add(path)
+        self.fitted.pop(path, None)
         self.check()
 
     def check(self, *, look_again: bool = False) -> None:
@@ -101,25 +164,45 @@ class Draft(traitlets.HasTraits):
         """
         if look_again:
             self._described = None
+        spec, errors = self._validate()
+        wrong: list[Misfit] = []
+        if spec is not None and self.facts is not None:
+            # A text that fits may ask for other sizes, and those for nothing more.
+            for _ in range(2):
+                wrong = misfits(spec, self.facts)
+                free = [misfit for misfit in wrong if misfit.value is not None and misfit.path not in self._entered]
+                for misfit in free:
+                    before = self.fitted.get(misfit.path, (self.values[misfit.path], ""))[0]
+                    self.fitted[misfit.path] = (before, misfit.why)
+                    self.values = self.values | {misfit.path: misfit.value}
+                    spec = spec.with_values({misfit.path: misfit.value})
+                wrong = [misfit for misfit in wrong if misfit not in free]
+        self.remedies = {misfit.path: misfit.value for misfit in wrong if misfit.value is not None}
+        if spec is not None:
+            errors |= self._describe(spec)
+            if self.model is not None and self.facts is None and not self.hold:
+                errors |= self._misfits(spec, self.model)
+            errors |= {misfit.path: misfit.why for misfit in wrong}
+            self.spec = spec
+        if self.hold:
+            errors["model.source"] = self.hold
+        self.errors = errors
+        self.version += 1
+
+    def _validate(self) -> tuple[RunSpec | None, dict[str, str]]:
         tree: dict[str, Any] = {}
         for path, value in self.values.items():
             section, _, name = path.rpartition(".")
             if path != "schema_version":
                 (tree.setdefault(section, {}) if section else tree)[name] = value
-        errors: dict[str, str] = {}
         try:
-            spec = RunSpec.from_mapping(tree)
+            return RunSpec.from_mapping(tree), {}
         except SpecError as error:
-            errors = dict(error.problems)
-        else:
-            errors |= self._describe(spec)
-            self.spec = spec
-        self.errors = errors
-        self.version += 1
+            return None, dict(error.problems)
 
     def _describe(self, spec: RunSpec) -> dict[str, str]:
         # Reading a text costs more than a keystroke may: only when model, text or tokenizer differ.
-        key = (spec.model.model_dump_json(), spec.data, spec.tokenizer)
+        key = (spec.model.model_dump_json(), spec.data, spec.tokenizer, self.facts)
         if self._described is None or self._described[0] != key:
             self._described = (key, self._look(spec))
         return self._described[1]
@@ -136,6 +219,8 @@ class Draft(traitlets.HasTraits):
         try:
             if not spec.model.source:
                 raise ModelError("type the path of a model.py, or of the folder that holds it.")
+            if is_fetched(spec.model.source):
+                fetch(spec.model.source, online=False)  # a form waits for no network: it was fetched before, or not
             vocab_size = {"byte": BYTES}.get(spec.tokenizer.kind, spec.tokenizer.vocab_size)
             self.model = describe(spec.model, vocab_size=vocab_size, context_length=spec.data.context_length)
         except (TbError, *ODD_PATH) as error:
@@ -143,8 +228,6 @@ class Draft(traitlets.HasTraits):
             overrides = spec.model.source.startswith("zoo:") or str(error).startswith("model.config")
             path = "model.config" if overrides else "model.source"
             errors[path] = _reason(error, "model.source", "model.config")
-        else:
-            errors |= self._misfits(spec, self.model)
         return errors
 
     @staticmethod
@@ -163,7 +246,7 @@ class Draft(traitlets.HasTraits):
 
     def code(self) -> str:
         """Return the Python that does what Start does."""
-        base = PRESETS[self.preset].spec() if self.preset in PRESETS else RunSpec()
+        base = self._base()
         changed = {path: mine for path, (mine, _) in self.spec.differences(base).items()}
         lines = ["import tb_widgets", ""]
         given = [f'preset="{self.preset}"'] if self.preset in PRESETS else []
@@ -176,7 +259,7 @@ class Draft(traitlets.HasTraits):
 
     def command(self) -> str:
         """Return the terminal command that does what Start does."""
-        base = PRESETS[self.preset].spec() if self.preset in PRESETS else RunSpec()
+        base = self._base()
         words = ["tb-widgets", "train"] + (["--preset", self.preset] if self.preset in PRESETS else [])
         for path, (mine, _) in self.spec.differences(base).items():
             words += ["--set", f"{path}={_typed(mine)}"]
@@ -254,3 +337,9 @@ def show(card: FieldCard, value: Any) -> str:
         rough = f"{value:g}"
         return rough if float(rough) == value else repr(value)
     return str(value)
+
+
+def _at(tree: dict[str, Any], path: str) -> Any:
+    """Return a field of a spec's tree by its path."""
+    section, _, name = path.rpartition(".")
+    return (tree[section] if section else tree).get("schema" if path == "schema_version" else name)

@@ -1,52 +1,117 @@
-"""The Model step: which model is trained, and what it is like."""
+"""The Model step: which model is trained, where it comes from, and what it is like."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
 from tb_widgets.app.parts import words
-from tb_widgets.app.parts.cards import card, show
-from tb_widgets.app.parts.form import Form, SourceField
+from tb_widgets.app.parts.cards import button, card, row, show
+from tb_widgets.app.parts.fitted import fitted_notes
+from tb_widgets.app.parts.form import Form
 from tb_widgets.app.registry import panel
+from tb_widgets.errors import ModelError
+from tb_widgets.models.address import is_gist, parse_gist
+from tb_widgets.models.zoo.sizes import TITLES
 
 if TYPE_CHECKING:
     from tb_widgets.app.dashboard import Dashboard
 
+PASTED = 8  # characters that come at once are pasted, not typed
+OURS = {
+    "gpt": "continues texts",
+    "bert": "fills gaps in texts",
+    "t5": "turns one text into another",
+    "vit": "sorts images",
+}
+HELP = (
+    "The address of a Gist (transformer-builder.com exports there), hub:OWNER/NAME, or the path of a model.py or of "
+    "its folder on the machine that runs this notebook. The code behind a path is run without asking."
+)
+
 
 @panel("model", step="model", column="main", order=1)
 class ModelPanel:
-    """Source, size and single overrides of the model."""
+    """One field for whatever names a model, and ours to choose from."""
 
     def __init__(self, dashboard: Dashboard) -> None:
         self._dashboard = dashboard
-        self._version = -1
+        self._seen = (-1, -1)
+        self._following = False
 
     def render(self) -> widgets.Widget:
         """Build the form."""
-        draft, act = self._dashboard.draft, self._dashboard.act
-        self._source = SourceField(
-            draft,
-            "model.source",
-            act,
-            ours=[("GPT, ready to train", "zoo:gpt")],
-            own="A model.py of my own",
-            own_help="Path of a model.py, or of the folder that holds it and its config.json. Its code is run.",
-        )
-        self._zoo = Form(draft, ["model.preset", "model.config"], act)
-        return card("Model", [self._source.widget, self._zoo.widget])
+        dashboard = self._dashboard
+        self._address = widgets.Text(placeholder="Paste the address of a Gist, or a path", continuous_update=True)
+        self._address.add_class("tbw-at-model-address")
+        self._address.observe(self._typed, "value")
+        self._address.on_msg(self._entered)
+        self._load = button("Load", lambda: dashboard.act(self._press), "tbw-at-load")
+        frame = widgets.Box([self._address])
+        frame.add_class("tbw-input")
+        self._frame = frame
+        line = row([frame, self._load], "tbw-address")
+        self._help = widgets.HTML()
+        own = widgets.VBox([widgets.HTML('<span class="tbw-label">Your model</span>'), line, self._help])
+        own.add_class("tbw-field")
+        ours = [(f"{TITLES[name]}: {what}", f"zoo:{name}") for name, what in OURS.items()]
+        self._ours = widgets.Dropdown(options=[*ours, ("–", "")])
+        self._ours.add_class("tbw-at-model-source-choice")
+        self._ours.observe(self._chosen, "value")
+        box = widgets.Box([self._ours])
+        box.add_class("tbw-input")
+        choice = widgets.VBox([widgets.HTML('<span class="tbw-label">Or one of ours</span>'), box])
+        choice.add_class("tbw-field")
+        self._zoo = Form(dashboard.draft, ["model.preset", "model.config"], dashboard.act)
+        return card("Model", [own, choice, self._zoo.widget])
+
+    def _press(self) -> None:
+        self._dashboard.load_model(self._address.value)
+
+    def _entered(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:
+        if content.get("event") == "submit":  # Enter, in ipywidgets 7 and 8
+            self._dashboard.act(self._press)
+
+    def _typed(self, change: dict[str, Any]) -> None:
+        """Load a whole address that was pasted without waiting for Enter."""
+        if self._following or len(change["new"]) - len(change["old"]) < PASTED or not is_gist(change["new"]):
+            return
+        try:
+            parse_gist(change["new"])
+        except ModelError:
+            return  # told when it is entered: more may be pasted behind it
+        self._dashboard.act(self._press)
+
+    def _chosen(self, change: dict[str, str]) -> None:
+        if change["new"] and not self._following:
+            self._dashboard.act(lambda: self._dashboard.load_model(change["new"]))
 
     def refresh(self) -> None:
         """Follow the draft."""
-        draft = self._dashboard.draft
-        if draft.version == self._version:
+        dashboard = self._dashboard
+        draft, choice = dashboard.draft, dashboard.choice
+        if (draft.version, choice.version) == self._seen:
             return
-        self._version = draft.version
-        self._source.follow()
+        self._seen = (draft.version, choice.version)
+        source = str(draft.values["model.source"])
+        is_ours = source.startswith("zoo:") and choice.state == "ours"
+        known = [value for _, value in self._ours.options]
+        self._following = True
+        try:
+            self._ours.value = source if is_ours and source in known else ""
+            if is_ours:
+                self._address.value = ""
+            elif not self._address.value:
+                self._address.value = choice.address
+        finally:
+            self._following = False
+        failed = choice.state == "failed" and choice.error is not None
+        (self._frame.add_class if failed else self._frame.remove_class)("is-bad")
+        self._help.value = f'<div class="tbw-help">{HELP}</div>'
         self._zoo.follow()
-        is_zoo = str(draft.values["model.source"]).startswith("zoo:")
-        show(self._zoo.fields[0].widget, is_zoo)  # overrides reach the constructor of one's own model as well
+        show(self._zoo.fields[0].widget, is_ours)  # overrides reach the constructor of one's own model as well
+        show(self._zoo.widget, is_ours or choice.state in ("ready", "waiting", "trying", "failed"))
 
 
 @panel("model-summary", step="model", column="side", order=1)
@@ -62,21 +127,36 @@ class ModelSummaryPanel:
         return card("What you get", [self._facts])
 
     def refresh(self) -> None:
-        """Follow the draft."""
-        draft = self._dashboard.draft
+        """Follow the draft and what is found out about its model."""
+        draft, choice = self._dashboard.draft, self._dashboard.choice
         model, spec = draft.model, draft.spec
-        if model is None:
-            self._facts.value = words.note("Choose a model first.", "warn")
+        if choice.state == "fetching" or model is None:
+            waiting = "The model is being fetched." if choice.state == "fetching" else "Choose a model first."
+            self._facts.value = f'<span class="tbw-muted">{waiting}</span>'
             return
-        context = "no limit" if model.unlimited_context else words.count(model.context_limit)
+        answer = choice.answer
+        parameters = answer.get("parameters", model.parameters)
+        vocabulary = answer.get("vocab_size", model.vocab_size)
+        limit = answer.get("context_limit", model.context_limit)
+        unlimited = limit is None and (bool(answer) or model.unlimited_context)
+        task = answer.get("task") or (draft.facts.task if draft.facts else None)
+        unknown = "known once it is tried"
         pairs = [
             ("Model", model.title),
-            ("Parameters", words.short_count(model.parameters) if model.parameters else "known once it is built"),
-            ("Longest context", f"{context} tokens" if model.context_limit else context),
-            ("Vocabulary", f"{words.count(model.vocab_size)} tokens" if model.vocab_size else "known once it is built"),
+            ("Task", task or unknown),
+            ("Parameters", words.short_count(parameters) if parameters else unknown),
         ]
-        if model.parameters:
+        if task != "vision-classification":
+            pairs += [
+                ("Vocabulary", f"{words.count(vocabulary)} tokens" if vocabulary else unknown),
+                ("Longest context", f"{limit:,} tokens" if limit else "no limit" if unlimited else unknown),
+                ("Reads at a time", f"{spec.data.context_length:,} tokens"),
+            ]
+        if answer.get("image"):
+            pairs.append(("Image", " × ".join(str(side) for side in answer["image"])))
+        if answer.get("classes"):
+            pairs.append(("Classes", words.count(answer["classes"])))
+        if parameters:
             # Weights, gradients and AdamW's two averages, each in 32-bit numbers.
-            pairs.append(("Memory for training", words.size(16 * model.parameters) + " + activations"))
-        pairs.append(("Reads at a time", f"{spec.data.context_length:,} tokens"))
-        self._facts.value = words.facts(pairs)
+            pairs.append(("Memory for training", words.size(16 * parameters) + " + activations"))
+        self._facts.value = words.facts(pairs) + fitted_notes(draft)

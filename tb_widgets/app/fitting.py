@@ -1,0 +1,118 @@
+"""Which text and sizes fit a model that has been tried. No widget is known here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from tb_widgets.data.special import vocabulary_with_specials
+from tb_widgets.models.zoo import sizes
+from tb_widgets.spec import RunSpec, Task
+
+BYTES = 256  # tokens of the byte tokenizer
+SMALLEST_VOCABULARY = 32  # pieces, as the spec declares it
+
+# What each task learns from when nobody has chosen anything, and why another text would not do.
+TEXTS: dict[Task, str] = {
+    "causal-lm": "python-docs",
+    "masked-lm": "python-docs",
+    "sequence-classification": "prose-or-code",
+    "seq2seq": "reversed-words",
+    "vision-classification": "drawn-shapes",
+}
+NEEDS: dict[Task, str] = {
+    "causal-lm": "the model continues texts, and needs a plain text",
+    "masked-lm": "the model fills gaps in texts, and needs a plain text",
+    "sequence-classification": "the model sorts texts into classes, and needs lines with labels",
+    "seq2seq": "the model turns one text into another, and needs pairs of texts",
+    "vision-classification": "the model sorts images into classes, and needs images with labels",
+}
+TASK_TITLES: dict[Task, str] = {
+    "causal-lm": "continues texts",
+    "masked-lm": "fills gaps in texts",
+    "sequence-classification": "sorts texts into classes",
+    "seq2seq": "turns one text into another",
+    "vision-classification": "sorts images into classes",
+}
+# For whom the built-in sources are; what is not listed is the user's own, and is judged when it is read.
+_FOR: dict[str, tuple[Task, ...]] = {
+    "python-docs": ("causal-lm", "masked-lm"),
+    "python-source": ("causal-lm", "masked-lm"),
+    "prose-or-code": ("sequence-classification",),
+    "reversed-words": ("seq2seq",),
+    "drawn-shapes": ("vision-classification",),
+}
+
+
+@dataclass(frozen=True)
+class ModelFacts:
+    """What is known of a model once it has been tried; for ours, what is known anyway."""
+
+    task: Task
+    parameters: int | None = None
+    vocab_size: int | None = None
+    context_limit: int | None = None
+    classes: int | None = None
+
+    @classmethod
+    def of_ours(cls, name: str) -> ModelFacts:
+        """Return the facts of a zoo model; it takes whatever vocabulary and context it is given."""
+        return cls(sizes.TASKS[name])
+
+    @classmethod
+    def of_answer(cls, answer: Mapping[str, Any]) -> ModelFacts:
+        """Return the facts in the answer of :meth:`tb_widgets.service.probing.ProbeService.adapt`."""
+        vocabularies = [answer.get(name) for name in ("vocab_size", "decoder_vocab_size")]
+        known = [size for size in vocabularies if size is not None]
+        return cls(
+            task=answer["task"],
+            parameters=answer["parameters"],
+            vocab_size=min(known) if known else None,
+            context_limit=answer["context_limit"],
+            classes=answer["classes"],
+        )
+
+
+@dataclass(frozen=True)
+class Misfit:
+    """A field that does not fit the model.
+
+    Attributes
+    ----------
+    path
+        The field.
+    value
+        A value that fits; ``None`` where there is none.
+    why
+        What is wrong, as the end of a sentence that begins with the field's name.
+    """
+
+    path: str
+    value: Any
+    why: str
+
+
+def misfits(spec: RunSpec, facts: ModelFacts) -> list[Misfit]:
+    """Return the fields of a spec that don't fit a model, each with a value that does."""
+    found = []
+    source, task = spec.data.source, facts.task
+    if task not in _FOR.get(source, (task,)):
+        found.append(Misfit("data.source", TEXTS[task], f"{NEEDS[task]}."))
+    if task == "vision-classification":
+        return found
+    if facts.context_limit is not None and spec.data.context_length > facts.context_limit:
+        why = f"the model reads {facts.context_limit:,} tokens at most."
+        found.append(Misfit("data.context_length", facts.context_limit, why))
+    if facts.vocab_size is None:
+        return found
+    added = vocabulary_with_specials(0, task)
+    room = facts.vocab_size - added
+    reserved = f", {added} of them for padding and other signs" if added else ""
+    if spec.tokenizer.kind == "bpe" and spec.tokenizer.vocab_size > room:
+        why = f"the model knows {facts.vocab_size:,} tokens{reserved}; choose at most {room:,}."
+        found.append(Misfit("tokenizer.vocab_size", room if room >= SMALLEST_VOCABULARY else None, why))
+    if spec.tokenizer.kind == "byte" and room < BYTES:
+        why = f"bytes need {BYTES} tokens and the model knows {facts.vocab_size:,}{reserved}; choose bpe or char."
+        found.append(Misfit("tokenizer.kind", "bpe" if room >= SMALLEST_VOCABULARY else None, why))
+    return found

@@ -1,0 +1,349 @@
+"""The model that was asked for, on its way to be trained: fetched, agreed to, tried. No widget is known here.
+
+Fetching waits for the network in a thread, and a model's code runs in a process of its own; both only fill objects
+that :meth:`ModelChoice.refresh` looks at. Nothing of a Gist or Hub repository runs before :meth:`ModelChoice.trust`.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterable
+from typing import Any, Literal
+
+from tb_widgets.app.draft import Draft
+from tb_widgets.app.fitting import BYTES, ModelFacts
+from tb_widgets.errors import ModelError, RunError, TbError
+from tb_widgets.models import fetched
+from tb_widgets.models.address import parse_gist, parse_hub
+from tb_widgets.models.findings import Finding, findings
+from tb_widgets.models.repair import OpenFault, Repair, open_faults, repairs
+from tb_widgets.models.source import CODE, ModelSource, fetch, is_fetched, pinned, resolve
+from tb_widgets.models.trust import Trust, TrustStore
+from tb_widgets.service.probing import Probe, ProbeService
+from tb_widgets.spec import ModelSpec
+
+State = Literal["ours", "waiting", "fetching", "asking", "trying", "ready", "failed"]
+
+HOLDS: dict[State, str] = {
+    "fetching": "it is being fetched.",
+    "asking": "it waits for you to read it and to trust it, in the Model step.",
+    "trying": "it is being tried; a moment.",
+}
+
+
+class Fetching:
+    """A fetch in a thread of its own. It ends with a ``source`` or an ``error``."""
+
+    def __init__(self, address: str) -> None:
+        self.address = address
+        self.source: ModelSource | None = None
+        self.error: TbError | None = None
+        self.finished = threading.Event()
+        threading.Thread(target=self._fetch, name="fetch", daemon=True).start()
+
+    def _fetch(self) -> None:
+        try:
+            self.source = fetch(self.address)
+        except TbError as error:
+            self.error = error
+        except Exception as error:  # noqa: BLE001 - whatever the network does, the page must hear of it
+            self.error = ModelError(f"{self.address} could not be fetched: {type(error).__name__}: {error}")
+        finally:
+            self.finished.set()
+
+
+class ModelChoice:
+    """Follows the form's model, from its address to what is known about it, and tells the form.
+
+    Parameters
+    ----------
+    draft
+        Takes the model once it has been fetched, and hears what fits it.
+    probes, store
+        Where models are tried, and whose code may run.
+
+    Attributes
+    ----------
+    state
+        ``ours`` (a model of ours, nothing to find out), ``waiting`` (found, and not tried before a page or a script
+        asks for it), ``fetching``, ``asking`` (for consent), ``trying``, ``ready``, ``failed`` (``error`` says why).
+    address
+        What was asked for, as it was typed.
+    original, source
+        The model as it came, and with what the form changes: overrides and repairs.
+    trust
+        What the user has agreed to.
+    findings, repairs, faults
+        What to look at, what could be mended, and what could not, in the model as it came.
+    answer, notes
+        What the trial found, see :class:`tb_widgets.service.probing.Probe`.
+    checks, measured
+        The last checks and the last measurement of this model.
+    version
+        Grows whenever anything of this changes.
+    """
+
+    def __init__(self, draft: Draft, probes: ProbeService | None = None, store: TrustStore | None = None) -> None:
+        self.draft = draft
+        self.probes = probes or ProbeService()
+        self.store = store or TrustStore()
+        self.state: State = "ours"
+        self.address = ""
+        self.error: TbError | None = None
+        self.version = 0
+        self._fetching: Fetching | None = None
+        self._spec: ModelSpec | None = None
+        self._may_try = False
+        self._asked = ""  # what was fetched last, so that a failure is not asked for again and again
+        self._clear()
+
+    def _clear(self) -> None:
+        self.original: ModelSource | None = None
+        self.source: ModelSource | None = None
+        self.trust = Trust("trusted")
+        self.findings: list[Finding] = []
+        self.repairs: list[Repair] = []
+        self.faults: list[OpenFault] = []
+        self.trial: Probe | None = None
+        self.checks: Probe | None = None
+        self.measured: Probe | None = None
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is on its way."""
+        probes = (self.checks, self.measured)
+        return self.state in ("fetching", "trying") or any(probe and probe.state == "working" for probe in probes)
+
+    @property
+    def answer(self) -> dict[str, Any]:
+        """What the trial found."""
+        return self.trial.answer if self.trial is not None else {}
+
+    @property
+    def leaks(self) -> bool:
+        """Whether a language model sees the tokens that it is asked for."""
+        found = [entry["value"] for entry in self.answer.get("conclusions", []) if entry["what"] == "leak"]
+        return "yes" in found and self.answer.get("task") in ("causal-lm", "seq2seq")
+
+    @property
+    def may_leak(self) -> bool:
+        """Whether the user wants a model that leaks trained as it is."""
+        return self.draft.spec.model.allow_leak
+
+    @property
+    def copies(self) -> list[ModelSource]:
+        """The kept revisions of what could not be fetched, the latest first."""
+        if self.state != "failed" or not is_fetched(self.address):
+            return []
+        try:
+            if self.address.startswith("hub:"):
+                return fetched.copies("hub", parse_hub(self.address).id)
+            return fetched.copies("gist", parse_gist(self.address).id)
+        except ModelError:
+            return []
+
+    def load(self, address: str) -> None:
+        """Ask for a model by its address, path, or name; returns at once."""
+        address = address.strip()
+        if not address:
+            raise ModelError("Type or paste the address of a model first.")
+        self._may_try = True
+        self._leave()
+        self._spec = None
+        self.address = self._asked = address
+        if is_fetched(address):
+            self._fetching = Fetching(address)
+            self._say("fetching")
+            return
+        self.draft.know(None)
+        self.draft.choose_model(address)
+        self._follow()
+
+    def agree(self) -> None:
+        """Agree to run exactly the bytes that are shown.
+
+        Raises
+        ------
+        RunError
+            If no model waits for that.
+        """
+        if self.state != "asking" or self.source is None:
+            raise RunError("No model waits for your consent.", hint="Load one by its address first.")
+        self.store.grant(self.source)
+        self._may_try = True
+        self._spec = None
+        self._follow()
+
+    def repair(self, ids: Iterable[str]) -> None:
+        """Apply these repairs and no others; an empty list takes them back."""
+        self._may_try = True
+        self.draft.set("model.repairs", list(ids))
+        self._follow()
+
+    def check(self, tier: int = 2) -> Probe:
+        """Make the checks, in a process of their own."""
+        if self.checks is not None:
+            self.checks.stop()
+        self.checks = self.probes.check(self._known(), self.draft.spec.model, tier=tier)
+        self.version += 1
+        return self.checks
+
+    def measure(self) -> Probe:
+        """Measure what a run with the form's settings would be like, in a process of its own."""
+        if self.measured is not None:
+            self.measured.stop()
+        self.measured = self.probes.preflight(self._known(), self.draft.spec)
+        self.version += 1
+        return self.measured
+
+    def refresh(self, *, may_try: bool = False) -> None:
+        """Look at what has arrived. The beat calls this.
+
+        Parameters
+        ----------
+        may_try
+            Whether a process may be started for a model that stands in the form without having been asked for here.
+        """
+        self._may_try |= may_try
+        if self._fetching is not None:
+            if not self._fetching.finished.is_set():
+                return
+            self._take_fetched(self._fetching)
+        self._follow()
+        if self.is_busy:
+            self.version += 1
+
+    def close(self) -> None:
+        """End what is on its way."""
+        self._leave()
+        self.probes.close()
+
+    # ---- from one state to the next --------------------------------------------------------------------------------
+
+    def _take_fetched(self, done: Fetching) -> None:
+        self._fetching = None
+        if done.source is None:
+            self.error = done.error
+            self._spec = self.draft.spec.model  # what stands in the form is not what was asked for
+            self._say("failed")
+            return
+        self.draft.know(None)
+        # An address that stood in the form already, as in the settings of a run, keeps what was decided about it.
+        self.draft.choose_model(pinned(done.source), anew=done.address != self.draft.values["model.source"])
+
+    def _follow(self) -> None:
+        """Follow the form's model, and the trial of it."""
+        if self._fetching is not None:
+            return
+        source, wrong = str(self.draft.values["model.source"]), self.draft.errors.get("model.source")
+        if wrong and not self.draft.hold:
+            if self._may_try and is_fetched(source) and source != self._asked:
+                self.load(source)
+            elif self.state != "failed" or self._spec is not None:
+                self._leave()
+                self._spec, self.error, self.address = None, ModelError(f"{source}: {wrong}"), source
+                self.state = "failed"
+                self.version += 1
+            return
+        spec = self.draft.spec.model
+        if source != spec.source:
+            return  # something else in the form can't be read yet
+        if self._spec is None or _decides(spec) != _decides(self._spec):
+            self._spec = spec
+            self._look(spec)
+        elif self.state == "waiting" and self._may_try and self.source is not None:
+            self._try(self.source, spec)
+        elif self.state == "ready" and spec.allow_leak != self._spec.allow_leak:
+            self._spec = spec
+            self._say("ready")
+        if self.state == "trying" and self.trial is not None and self.trial.finished.is_set():
+            self.error = self.trial.error
+            self._say("ready" if self.trial.state == "done" else "failed")
+            if self.repairs:
+                self.probes.warm()  # to try it again once it is mended
+
+    def _look(self, spec: ModelSpec) -> None:
+        """Read a model's files, and go as far as is allowed."""
+        self._leave()
+        if spec.source.startswith("zoo:"):
+            self._say("ours")
+            return
+        self.address = spec.source
+        try:
+            plain = spec.model_copy(update={"repairs": [], "config": {}})
+            self.original = _read(plain)
+            self.source = _read(spec)
+            self.trust = self.store.state(self.source)
+            self.findings = findings(self.original.files[CODE])
+            self.repairs, self.faults = repairs(self.original), open_faults(self.original)
+        except TbError as error:
+            self.error = error
+            self._say("failed")
+            return
+        if self.trust.state != "trusted":
+            self._say("asking")
+            if self._may_try:
+                self.probes.warm()
+        elif self._may_try:
+            self._try(self.source, spec)
+        else:
+            self._say("waiting")
+
+    def _try(self, source: ModelSource, spec: ModelSpec) -> None:
+        try:
+            self.trial = self.probes.adapt(source, spec)
+        except TbError as error:
+            self.error = error
+            self._say("failed")
+        else:
+            self._say("trying")
+
+    def _leave(self) -> None:
+        for probe in (self.trial, self.checks, self.measured):
+            if probe is not None:
+                probe.stop()
+        self._fetching = None
+        self.error = None
+        self._clear()
+
+    def _say(self, state: State) -> None:
+        """Enter a state, and tell the form what it means for Start."""
+        self.state = state
+        self.version += 1
+        hold, facts = HOLDS.get(state, ""), None
+        if state == "failed" and self.error is not None:
+            hold = self.error.message
+        elif state == "ours" and self._spec is not None:
+            facts = ModelFacts.of_ours(self._spec.source.partition(":")[2])
+        elif state == "ready":
+            facts = ModelFacts.of_answer(self.answer)
+            hold = (
+                "it sees the tokens that it should predict: see the Model step."
+                if self.leaks and not self.may_leak
+                else ""
+            )
+        elif state == "trying":
+            facts = self.draft.facts  # until it answers, what is known of it stays
+        self.draft.know(facts, hold)
+
+    def _known(self) -> ModelSource:
+        """Return the form's model as it would be trained."""
+        spec = self.draft.spec
+        if self.source is not None:
+            return self.source
+        if self.state in ("fetching", "failed") or "model.source" in self.draft.errors:
+            raise RunError("There is no model to try yet.", hint="Choose or load one in the Model step.")
+        vocab_size = BYTES if spec.tokenizer.kind == "byte" else spec.tokenizer.vocab_size
+        return resolve(spec.model, vocab_size=vocab_size, context_length=spec.data.context_length, online=False)
+
+
+def _read(spec: ModelSpec) -> ModelSource:
+    # A model that is no zoo model has its own sizes: what the text asks for plays no part.
+    return resolve(spec, vocab_size=None, context_length=1, online=False)
+
+
+def _decides(spec: ModelSpec) -> dict[str, Any]:
+    """Return what makes one model another; the size of our own models does not."""
+    return (
+        {"source": spec.source} if spec.source.startswith("zoo:") else spec.model_dump(exclude={"preset", "allow_leak"})
+    )

@@ -1,0 +1,268 @@
+"""What was found behind an address: who wrote it, whether it may run, what is wrong with it, how it is called."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING, Any
+
+import ipywidgets as widgets
+
+from tb_widgets.app.parts import code_view, words
+from tb_widgets.app.parts.cards import button, card, row, show
+from tb_widgets.app.parts.form import Form
+from tb_widgets.app.registry import panel
+from tb_widgets.models.repair import Repair
+from tb_widgets.models.source import CODE, CONFIG, pinned
+
+if TYPE_CHECKING:
+    from tb_widgets.app.dashboard import Dashboard
+    from tb_widgets.app.model_choice import ModelChoice
+
+KINDS = {"gist": "Gist", "hub": "Hub repository", "path": "Your file", "upload": "Your files"}
+CONSENT = "Loading runs the author's code with your permissions."
+OVERRIDES = ("model.task", "model.entry", "model.input", "model.mask", "model.allow_leak")
+
+
+@panel("found-model", step="model", column="main", order=2)
+class FoundModelPanel:
+    """One card for a model on its way: fetching, asking, trying, ready, failed."""
+
+    def __init__(self, dashboard: Dashboard) -> None:
+        self._dashboard = dashboard
+        self._version = -1
+
+    def render(self) -> widgets.Widget:
+        """Build the card."""
+        dashboard = self._dashboard
+        act = dashboard.act
+        self._head = widgets.HTML()
+        self._trust = button("Trust this revision", lambda: act(dashboard.trust_model), "tbw-primary", "tbw-at-trust")
+        self._again = button("Try again", lambda: act(self._retry), "tbw-at-retry")
+        self._copy = button("Use the cached copy", lambda: act(self._use_copy), "tbw-at-copy")
+        self._buttons = row([self._trust, self._again, self._copy])
+        self._body = widgets.HTML()
+        self._card = card("What was found", [self._head, self._buttons, self._body])
+        self._heading = self._card.children[0]
+        return self._card
+
+    def _retry(self) -> None:
+        self._dashboard.load_model(self._dashboard.choice.address)
+
+    def _use_copy(self) -> None:
+        self._dashboard.load_model(pinned(self._dashboard.choice.copies[0]))
+
+    def refresh(self) -> None:
+        """Follow the model."""
+        choice = self._dashboard.choice
+        if choice.version == self._version:
+            return
+        self._version = choice.version
+        state = choice.state
+        show(self._card, state not in ("ours", "waiting"))
+        asking, failed = state == "asking", state == "failed"
+        show(self._trust, asking)
+        show(self._again, failed)
+        copies = choice.copies if failed else []
+        show(self._copy, bool(copies))
+        show(self._buttons, asking or failed)
+        if copies:
+            self._copy.description = f"Use the cached copy of {str(copies[0].origin.get('updated'))[:10]}"
+        self._heading.value = words.heading(*_title(choice))
+        self._head.value = _head(choice)
+        self._body.value = _to_read(choice, choice.original.files) if asking and choice.original else ""
+
+
+@panel("repairs", step="model", column="main", order=3)
+class RepairsPanel:
+    """What is wrong with the source and can be mended, as a diff, with one button."""
+
+    def __init__(self, dashboard: Dashboard) -> None:
+        self._dashboard = dashboard
+        self._seen: Any = None
+
+    def render(self) -> widgets.Widget:
+        """Build the card."""
+        dashboard = self._dashboard
+        self._text = widgets.HTML()
+        self._apply = button("Apply", lambda: dashboard.act(self._press), "tbw-primary", "tbw-at-repair")
+        self._undo = button("Take the repairs back", lambda: dashboard.act(lambda: dashboard.repair_model([])))
+        self._card = card("Repairs", [self._text, row([self._apply, self._undo])])
+        return self._card
+
+    def _press(self) -> None:
+        self._dashboard.repair_model([repair.id for repair in self._offered()])
+
+    def _offered(self) -> list[Repair]:
+        """The repairs that fit what is known: a mask that hides later tokens is for models that continue texts."""
+        choice = self._dashboard.choice
+        applied = self._dashboard.draft.spec.model.repairs
+        task = choice.answer.get("task") if choice.state == "ready" else None
+        return [
+            repair
+            for repair in choice.repairs
+            if repair.id != "causal-mask" or repair.id in applied or task is None or choice.leaks
+        ]
+
+    def refresh(self) -> None:
+        """Follow the model."""
+        choice, spec = self._dashboard.choice, self._dashboard.draft.spec.model
+        seen = (choice.version, spec.repairs)
+        if seen == self._seen:
+            return
+        self._seen = seen
+        # A model that has not been tried may be whole as it is; one that needs consent needs that first.
+        known = choice.state in ("ready", "failed")
+        offered = self._offered() if known or spec.repairs else []
+        applied = [repair for repair in offered if repair.id in spec.repairs]
+        missing = [repair for repair in offered if repair.id not in spec.repairs]
+        faults = choice.faults if known else []
+        show(self._card, bool(offered or faults) and choice.state not in ("ours", "asking", "fetching"))
+        show(self._apply, bool(missing))
+        show(self._undo, bool(applied))
+        self._apply.description = "Apply" if len(offered) == 1 else f"Apply all {len(offered)}"
+        parts = [
+            f"<h4>{words.chip('applied', 'ok') if repair.id in spec.repairs else words.chip('offered', 'warn')} "
+            f"{escape(repair.title)}</h4><p>{escape(repair.why)}</p>{code_view.diff(repair.diff)}"
+            for repair in offered
+        ]
+        parts += [
+            words.note(f"{fault.title}: this can't be done from the source alone.", detail=fault.why)
+            for fault in faults
+        ]
+        self._text.value = "".join(parts)
+
+
+@panel("conclusions", step="model", column="main", order=4)
+class ConclusionsPanel:
+    """What was concluded about the model and why, and a way to say otherwise."""
+
+    def __init__(self, dashboard: Dashboard) -> None:
+        self._dashboard = dashboard
+        self._seen = (-1, -1)
+
+    def render(self) -> widgets.Widget:
+        """Build the card."""
+        dashboard = self._dashboard
+        self._text = widgets.HTML()
+        self._form = Form(dashboard.draft, OVERRIDES, dashboard.act)
+        self._form.widget.add_class("tbw-fields")
+        self._more = widgets.ToggleButton(description="Decide otherwise")
+        self._more.add_class("tbw-at-decide")
+        self._more.observe(lambda change: show(self._form.widget, change["new"]), "value")
+        show(self._form.widget, False)
+        self._source = widgets.HTML()
+        self._read = widgets.ToggleButton(description="Show the source")
+        self._read.observe(lambda change: dashboard.act(lambda: self._show_source(change["new"])), "value")
+        self._card = card(
+            "How it is called", [self._text, row([self._more, self._read]), self._form.widget, self._source]
+        )
+        return self._card
+
+    def _show_source(self, visible: bool) -> None:
+        source = self._dashboard.choice.source
+        self._source.value = code_view.source(source.files[CODE]) if visible and source is not None else ""
+
+    def refresh(self) -> None:
+        """Follow the model."""
+        choice, draft = self._dashboard.choice, self._dashboard.draft
+        if (choice.version, draft.version) == self._seen:
+            return
+        self._seen = (choice.version, draft.version)
+        wrong = choice.state == "failed" and choice.trial is not None
+        show(self._card, choice.state == "ready" or wrong)
+        if wrong and not self._more.value:
+            self._more.value = True  # a task that could not be told is asked for here
+        self._form.follow()
+        lines = "".join(
+            f"<tr><td>{escape(str(entry['what']))}</td><td>{escape(str(entry['value']))}</td>"
+            f"<td>{escape(str(entry['why']))}</td></tr>"
+            for entry in choice.answer.get("conclusions", [])
+        )
+        self._text.value = f'<table class="tbw-table is-told">{lines}</table>' if lines else ""
+
+
+def _title(choice: ModelChoice) -> tuple[str, str]:
+    titles = {
+        "fetching": ("Fetching …", ""),
+        "asking": ("Read it, then decide", "nothing of it has run"),
+        "trying": ("Trying it …", "in a process of its own"),
+        "ready": ("Ready", ""),
+        "failed": ("That did not work", ""),
+    }
+    return titles.get(choice.state, ("", ""))
+
+
+def _head(choice: ModelChoice) -> str:
+    """Return what is known, and what it means."""
+    if choice.state == "fetching":
+        wait = '<div class="tbw-progress is-waiting" role="progressbar"><span></span></div>'
+        return f'<p class="tbw-muted">{escape(choice.address)}</p>{wait}'
+    parts = [_origin(choice.source.origin)] if choice.source is not None else []
+    if choice.state == "asking":
+        if choice.trust.state == "changed":
+            parts.append(
+                words.note(
+                    f"It has changed since you trusted revision {choice.trust.revision[:10]}.",
+                    detail="What differs stands first below.",
+                )
+            )
+        parts.append(words.note(CONSENT, detail="Trust it if you know where it comes from, or have read it."))
+    elif choice.state == "trying":
+        phase = choice.trial.phase if choice.trial is not None else ""
+        parts.append(
+            f'<p class="tbw-muted">{escape(phase or "Starting")} …</p>'
+            '<div class="tbw-progress is-waiting" role="progressbar"><span></span></div>'
+        )
+    elif choice.state == "failed" and choice.error is not None:
+        parts.append(words.error_note(choice.error))
+    elif choice.leaks and not choice.may_leak:
+        parts.append(
+            words.note(
+                "It sees the tokens that it should predict.",
+                "bad",
+                detail="Training would reach a wonderful loss and the model would be worthless: Start waits for a "
+                "repair, or for another task under “Decide otherwise”.",
+            )
+        )
+    elif choice.state == "ready":
+        parts.append(words.note(f"It runs, and is trained as a model of the task {choice.answer['task']}.", "ok"))
+    if choice.trial is not None and choice.state in ("ready", "failed"):
+        parts += [words.note(note) for note in choice.trial.notes]
+    return "".join(parts)
+
+
+def _origin(origin: dict[str, Any]) -> str:
+    kind = origin.get("kind", "")
+    pairs = [(KINDS.get(kind, kind), origin.get("id") or origin.get("path") or origin["source"])]
+    if kind in ("gist", "hub"):
+        pairs += [
+            ("Description", origin.get("description") or "–"),
+            ("Owner", origin.get("owner") or "unknown"),
+            ("Last change", str(origin.get("updated", "–"))[:16].replace("T", " ")),
+            ("Revision", str(origin.get("revision"))[:10]),
+        ]
+    listed = origin.get("listed")
+    if listed:
+        names = [f"{entry['name']} ({words.size(entry['bytes'] or 0)})" for entry in listed[:8]]
+        more = f" and {len(listed) - 8} more" if len(listed) > 8 else ""
+        pairs.append(("Files", ", ".join(names) + more))
+    return words.facts(pairs)
+
+
+def _to_read(choice: ModelChoice, files: dict[str, str]) -> str:
+    """Return diff, findings and source of a model that waits for consent."""
+    parts = []
+    if choice.trust.diff:
+        parts.append(f"<h4>What has changed</h4>{code_view.diff(choice.trust.diff)}")
+    if choice.findings:
+        lines = "".join(
+            f"<tr><td>line {found.line}</td><td>{words.chip(found.level, 'warn' if found.level == 'odd' else '')}</td>"
+            f"<td><b>{escape(found.what)}</b> {escape(found.why)}</td></tr>"
+            for found in choice.findings
+        )
+        parts.append(f'<h4>Worth a look</h4><table class="tbw-table is-told">{lines}</table>')
+    else:
+        parts.append("<h4>Nothing unusual was found, which proves nothing: the list of what to look for is short.</h4>")
+    parts.append(f"<h4>{CODE}</h4>{code_view.source(files[CODE], {found.line for found in choice.findings})}")
+    parts.append(f'<h4>{CONFIG}</h4><pre class="tbw-text tbw-log">{escape(files[CONFIG][:20_000])}</pre>')
+    return "".join(parts)
