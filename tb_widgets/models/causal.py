@@ -281,14 +281,15 @@ def _mask_sdpa(draft: Draft, function: ast.FunctionDef, call: ast.Call) -> bool:
     hint = written.argument(call, 5, "is_causal")
     if (given is not None and not empty) or any(k.arg is None for k in call.keywords):
         return False
-    if isinstance(hint, ast.Constant) and hint.value is False:
-        draft.replace(draft.start(hint), draft.end(hint), "True")
-        return True
-    if hint is not None:
+    off = isinstance(hint, ast.Constant) and hint.value is False
+    if hint is not None and not off:
         return False
     if any(_OTHER_TEXT.search(argument.arg) for argument in arguments):
         raise _Open(f"line {call.lineno} attends to more than one text, or to remembered tokens.")
-    _add_arguments(draft, call, ["is_causal=True"])
+    if hint is not None:
+        draft.replace(draft.start(hint), draft.end(hint), "True")
+    else:
+        _add_arguments(draft, call, ["is_causal=True"])
     return True
 
 

@@ -8,6 +8,7 @@ import re
 import symtable
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 from tb_widgets.models import written
 from tb_widgets.models.source import CODE
@@ -148,22 +149,32 @@ def undefined(code: str, function: ast.FunctionDef) -> list[str]:
     ModelError
         If Python can't tell the scopes of the code apart.
     """
+    tables, defined = _scopes(code)
+    read = {
+        symbol.get_name()
+        for table in tables
+        if table.get_name() == function.name and table.get_lineno() == function.lineno
+        for inner in _tables(table)  # also its lambdas and comprehensions
+        for symbol in inner.get_symbols()
+        if symbol.is_global() and symbol.is_referenced()
+    }
+    return sorted(read - defined) if "*" not in defined else []
+
+
+@lru_cache(maxsize=4)
+def _scopes(code: str) -> tuple[list[symtable.SymbolTable], set[str]]:
+    """Return all scopes of a code and the names that its module defines; ``*`` where it imports what is not seen."""
     tables = list(_tables(written.scopes(code, CODE)))
-    defined, read = set(_EVERYWHERE), set()
+    defined = set(_EVERYWHERE)
     for symbol in tables[0].get_symbols():
         if symbol.is_assigned() or symbol.is_imported() or symbol.is_namespace():
             defined.add(symbol.get_name())
     for table in tables:
         defined |= {symbol.get_name() for symbol in table.get_symbols() if symbol.is_declared_global()}
-        if table.get_name() == function.name and table.get_lineno() == function.lineno:
-            for inner in _tables(table):  # also its lambdas and comprehensions
-                read |= {s.get_name() for s in inner.get_symbols() if s.is_global() and s.is_referenced()}
-    return [] if "*" in code and _imports_everything(code) else sorted(read - defined)
-
-
-def _imports_everything(code: str) -> bool:
-    froms = [node for node in ast.walk(written.parse(code, CODE)) if isinstance(node, ast.ImportFrom)]
-    return any(alias.name == "*" for node in froms for alias in node.names)
+    for node in ast.walk(written.parse(code, CODE)):
+        if isinstance(node, ast.ImportFrom):
+            defined |= {"*"} & {alias.name for alias in node.names}
+    return tables, defined
 
 
 def _tables(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:

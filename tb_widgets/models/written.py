@@ -242,9 +242,10 @@ def embeddings(tree: ast.Module, known: dict[str, Any] | None = None) -> Iterato
         Sizes by name, for tables whose rows are written as ``vocab_size``, ``self.vocab_size`` or
         ``config["vocab_size"]``. A table whose rows are written in another way is left out.
     """
+    tokens = token_tables(tree)
     for name, call in parts(tree).items():
         rows = None
-        if kind(call) == "Embedding" and (name in token_tables(tree) or is_positions(name)):
+        if kind(call) == "Embedding" and (name in tokens or is_positions(name)):
             rows = argument(call, 0, "num_embeddings")
         elif kind(call) == "Parameter" and is_positions(name) and call.args and isinstance(call.args[0], ast.Call):
             sides = call.args[0].args  # nn.Parameter(torch.zeros(1, rows, width))

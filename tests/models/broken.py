@@ -187,6 +187,7 @@ class Net(nn.Module):
         h = self.tok(x) + self.pos_emb[: x.size(1)]
         return self.head(self.encoder(h))
 """
+ENCODER_BATCH_LAST = ENCODER.replace(", batch_first=True", "")
 LAYERS = ENCODER.replace(
     "        self.encoder = nn.TransformerEncoder(layer, num_layers)\n",
     "        self.layers = nn.ModuleList(\n"

@@ -1,11 +1,13 @@
 """Known faults of exports are mended in place, and a mended model is called, masked and trained like any other."""
 
 import ast
+from pathlib import Path
 
 import pytest
 import torch
 
 from tb_widgets.errors import ModelError, SpecError
+from tb_widgets.models import zoo
 from tb_widgets.models.load import build, describe, resolve
 from tb_widgets.models.repair import apply_repairs, open_faults, repairs
 from tb_widgets.models.source import ModelSource, frozen, read_source, write_source
@@ -26,6 +28,7 @@ WHAT_EACH_NEEDS = {
     "BATCH_LAST": ["causal-mask"],
     "TURNED": ["causal-mask"],
     "ENCODER": ["causal-mask"],
+    "ENCODER_BATCH_LAST": ["causal-mask"],
     "LAYERS": ["causal-mask"],
     "BLOCKS": ["causal-mask"],
 }
@@ -239,10 +242,17 @@ def test_a_mask_is_not_offered_to_encoders_nor_where_there_is_one(name, old, new
 
 
 def test_healthy_models_are_offered_nothing():
-    for preset in ("tiny", "small"):
-        assert ids(resolve(ModelSpec(preset=preset), vocab_size=64, context_length=8)) == []
+    for file in sorted((Path(zoo.__file__).parent).glob("*.py")):
+        assert (ids(source_of(file.read_text())), open_faults(source_of(file.read_text()))) == ([], [])
     odd = "import torch.nn as nn\nfrom math import *\nclass Model(nn.Module):\n    def forward(self): return pi\n"
     assert (ids(source_of(odd)), open_faults(source_of(odd))) == ([], [])
+
+
+@pytest.mark.parametrize("given", ["attn_mask=None, is_causal=False", "None, 0.0", "is_causal=False"])
+def test_a_mask_that_is_switched_off_is_switched_on(given):
+    code = broken.BLOCKS.replace("(q, k, v)", f"(q, k, v, {given})")
+    mended = apply_repairs(source_of(code, broken.BLOCKS_CONFIG), ["causal-mask"])
+    assert moved(built(mended))[:7].max() < 1e-5
 
 
 def test_names_that_scopes_define_are_not_missing():
