@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import wraps
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 from tb_widgets.app.draft import Draft
 from tb_widgets.app.model_choice import ModelChoice
@@ -23,10 +23,11 @@ from tb_widgets.app.watch import Watch
 from tb_widgets.errors import RunError, TbError
 from tb_widgets.runs import RunDirectory
 from tb_widgets.service.generation import Generation, GenerationService
+from tb_widgets.service.probing import Probe
 from tb_widgets.service.service import TrainingService
 from tb_widgets.spec import RunSpec, read_value
 
-PANELS = ("model", "found_model", "data", "settings", "live", "runs", "playground")
+PANELS = ("model", "found_model", "check", "data", "settings", "live", "runs", "playground")
 LOOK_EVERY = 0.05  # seconds between two looks of a script that waits
 BUSY, IDLE = 500, 1500  # milliseconds between two beats, while something moves and while nothing does
 
@@ -185,6 +186,17 @@ class Dashboard:
         """Apply these repairs to the model's source and no others; an empty list takes them back."""
         self.choice.repair(ids)
 
+    @_one_at_a_time
+    def check_model(self, tier: Literal[1, 2] = 2) -> Probe:
+        """Make the checks of tier 1, or of both, in a process of its own; results arrive in the returned object.
+
+        Raises
+        ------
+        TbError
+            If there is no model yet, or its code may not run.
+        """
+        return self.choice.check(tier)
+
     def wait_for_model(self, timeout: float = 120.0) -> ModelChoice:
         """Wait until the model is fetched or tried, for scripts: the page looks by itself.
 
@@ -259,7 +271,7 @@ class Dashboard:
 
     @_one_at_a_time
     def show(self, step: str) -> None:
-        """Show a step: ``model``, ``data``, ``train`` or ``runs``.
+        """Show a step: ``model``, ``check``, ``data``, ``train`` or ``runs``.
 
         Raises
         ------

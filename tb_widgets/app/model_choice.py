@@ -93,7 +93,7 @@ class ModelChoice:
         self.version = 0
         self._fetching: Fetching | None = None
         self._spec: ModelSpec | None = None
-        self._may_try = False
+        self._may_try = self._was_busy = False
         self._asked = ""  # what was fetched last, so that a failure is not asked for again and again
         self._clear()
 
@@ -185,7 +185,7 @@ class ModelChoice:
         if self.checks is not None:
             self.checks.stop()
         self.checks = self.probes.check(self._known(), self.draft.spec.model, tier=tier)
-        self.version += 1
+        self._was_busy = True
         return self.checks
 
     def measure(self) -> Probe:
@@ -193,7 +193,7 @@ class ModelChoice:
         if self.measured is not None:
             self.measured.stop()
         self.measured = self.probes.preflight(self._known(), self.draft.spec)
-        self.version += 1
+        self._was_busy = True
         return self.measured
 
     def refresh(self, *, may_try: bool = False) -> None:
@@ -210,8 +210,10 @@ class ModelChoice:
                 return
             self._take_fetched(self._fetching)
         self._follow()
-        if self.is_busy:
+        busy = self.is_busy
+        if busy or self._was_busy:  # once more, for what came last
             self.version += 1
+        self._was_busy = busy
 
     def close(self) -> None:
         """End what is on its way."""

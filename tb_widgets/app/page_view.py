@@ -10,6 +10,7 @@ import ipywidgets as widgets
 import psutil
 
 from tb_widgets.app.assets import read_asset
+from tb_widgets.app.panels.check import summary
 from tb_widgets.app.parts import words
 from tb_widgets.app.parts.cards import button, card, row, show
 from tb_widgets.app.parts.heartbeat import Answer, Heartbeat
@@ -129,23 +130,40 @@ class PageView:
 
     def _summary(self, step: str) -> tuple[str, str]:
         """Return a step's state in one line, and its mark: ticked off, in need of a look, or neither."""
-        draft, status = self._dashboard.draft, self._dashboard.watch.status
+        draft = self._dashboard.draft
         wrong = {path.split(".")[0] for path in draft.errors}
         if step == "model":
+            holds = self._dashboard.choice.state in ("fetching", "asking", "trying", "failed")
             text = "choose a model"
             if draft.model is not None:
                 text = f"{draft.model.title} · {words.short_count(draft.model.parameters)} parameters"
+            text = self._dashboard.choice.state.replace("asking", "waits for your consent") if holds else text
             return text, "!" if "model" in wrong else "✓"
+        if step == "check":
+            return self._checked()
         if step == "data":
             text = "choose a text"
             if draft.data is not None:
                 text = f"{draft.data.name} · {words.short_count(draft.data.tokens)} tokens"
             return text, "!" if wrong & {*TOKENS} else "✓"
         if step == "train":
-            if status is not None and (status.is_active or not wrong):
-                share = 100 * status.step / max(1, status.total)
-                return f"{status.state} · {share:.0f} %", {"done": "✓", "failed": "!"}.get(status.state, "")
-            if wrong:
-                return "needs a look" if wrong - {"model", *TOKENS} else "waits for the steps before", ""
-            return "ready", ""
+            return self._trained(wrong)
         return "compare, generate", ""
+
+    def _trained(self, wrong: set[str]) -> tuple[str, str]:
+        status = self._dashboard.watch.status
+        if status is not None and (status.is_active or not wrong):
+            share = 100 * status.step / max(1, status.total)
+            return f"{status.state} · {share:.0f} %", {"done": "✓", "failed": "!"}.get(status.state, "")
+        if wrong:
+            return "needs a look" if wrong - {"model", *TOKENS} else "waits for the steps before", ""
+        return "ready", ""
+
+    def _checked(self) -> tuple[str, str]:
+        probe = self._dashboard.choice.checks
+        if probe is None:
+            return "not checked yet", ""
+        if probe.state == "working":
+            return "checking …", ""
+        text, tone = summary(probe.results) if probe.state == "done" else (probe.state, "bad")
+        return text, {"ok": "✓", "warn": "✓"}.get(tone, "!")

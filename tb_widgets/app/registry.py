@@ -39,7 +39,7 @@ class Entry:
     make: type[Panel]
 
 
-STEPS = {"model": "Model", "data": "Data", "train": "Train", "runs": "Runs"}
+STEPS = {"model": "Model", "check": "Check", "data": "Data", "train": "Train", "runs": "Runs"}
 _entries: dict[str, Entry] = {}
 
 

@@ -9,6 +9,7 @@ import ipywidgets as widgets
 
 from tb_widgets.app.parts import words
 from tb_widgets.app.parts.cards import card, show
+from tb_widgets.app.parts.fitted import fits_button, fitted_notes
 from tb_widgets.app.parts.form import Form, SourceField
 from tb_widgets.app.registry import panel
 from tb_widgets.data.sources import list_sources
@@ -43,7 +44,9 @@ class DataPanel:
             act,
             choices={"tokenizer.kind": kinds},
         )
-        return card("Text", [self._source.widget, self._tokens.widget])
+        self._notes = widgets.HTML()
+        self._fits = fits_button(self._dashboard)
+        return card("Text", [self._notes, self._fits, self._source.widget, self._tokens.widget])
 
     def refresh(self) -> None:
         """Follow the draft."""
@@ -53,6 +56,8 @@ class DataPanel:
         self._version = draft.version
         self._source.follow()
         self._tokens.follow()
+        self._notes.value = fitted_notes(draft, "data", "tokenizer")
+        show(self._fits, bool(draft.remedies))
         show(self._tokens.fields[1].widget, draft.values["tokenizer.kind"] == "bpe")
 
 

@@ -1,9 +1,17 @@
-"""What was changed so that text and sizes fit the model, in words."""
+"""What was changed, or should be, so that text and sizes fit the model."""
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+import ipywidgets as widgets
+
 from tb_widgets.app.draft import CARDS, Draft, show
 from tb_widgets.app.parts import words
+from tb_widgets.app.parts.cards import button
+
+if TYPE_CHECKING:
+    from tb_widgets.app.dashboard import Dashboard
 
 
 def fitted_notes(draft: Draft, *sections: str) -> str:
@@ -15,3 +23,14 @@ def fitted_notes(draft: Draft, *sections: str) -> str:
         for path, (_, why) in draft.fitted.items()
         if not sections or path.split(".")[0] in sections
     )
+
+
+def fitted_line(draft: Draft) -> str:
+    """Return in a few words what was chosen for the model; empty if nothing was."""
+    chosen = [f"{CARDS[path].title.lower()} {show(CARDS[path], draft.values[path])}" for path in draft.fitted]
+    return f"chosen for this model: {', '.join(chosen)}" if chosen else ""
+
+
+def fits_button(dashboard: Dashboard) -> widgets.Button:
+    """Return the button that changes what the user has chosen to what fits the model."""
+    return button("Use what fits the model", lambda: dashboard.act(dashboard.use_what_fits), "tbw-at-use-what-fits")

@@ -10,6 +10,7 @@ import ipywidgets as widgets
 
 from tb_widgets.app.parts import words
 from tb_widgets.app.parts.cards import button, row, show
+from tb_widgets.app.parts.fitted import fitted_line
 from tb_widgets.runs import Status
 
 if TYPE_CHECKING:
@@ -39,7 +40,8 @@ class RunBar:
         self._pause = self._button("Pause", dashboard.pause, "tbw-at-pause")
         self._stop = self._button("Stop and save", dashboard.stop, "tbw-at-stop")
         self._save = self._button("Save now", dashboard.save_now, "tbw-at-save")
-        buttons = row([self._resume, self._pause, self._save, self._stop, self._start], "tbw-buttons")
+        self._fits = self._button("Use what fits the model", dashboard.use_what_fits, "tbw-at-bar-fits")
+        buttons = row([self._fits, self._resume, self._pause, self._save, self._stop, self._start], "tbw-buttons")
         self.widget = widgets.Box([self._text, buttons])
         self.widget.add_class("tbw-bar")
 
@@ -69,6 +71,7 @@ class RunBar:
         self._stop.disabled = asked == "stop" or state == "stopping"
         self._resume.disabled = asked == "resume"
         self._start.disabled = bool(dashboard.draft.blockers) or asked == "start"
+        show(self._fits, bool(dashboard.draft.remedies) and not active)
         # One filled button: Resume where there is something to go on with, Start otherwise.
         for made, primary in ((self._resume, can_resume), (self._start, not can_resume)):
             (made.add_class if primary else made.remove_class)("tbw-primary")
@@ -86,6 +89,7 @@ class RunBar:
         facts = (
             f"<span><b class='tbw-number'>{spec.training.steps:,}</b> steps</span>"
             f"<span><b class='tbw-number'>{tokens:,}</b> tokens a step</span>"
+            f"<span>{escape(fitted_line(draft))}</span>"
         )
         title = escape(f"{model.title if model else spec.model.source}{size}, on {spec.data.source}")
         return (

@@ -1,0 +1,59 @@
+"""Small pictures beside a check's figure, drawn as SVG and HTML: no plotting library, light and dark alike."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from html import escape
+from typing import Any
+
+MOST_CELLS = 48  # along one side; more would be smaller than a pixel
+SIDE = 190.0  # pixels
+
+
+def picture(found: dict[str, Any] | None) -> str:
+    """Return a check's picture as HTML, empty if there is none; see :class:`tb_widgets.checks.result.CheckResult`."""
+    if found is None:
+        return ""
+    return _heatmap(found) if found["kind"] == "heatmap" else _bars(found)
+
+
+def _heatmap(found: dict[str, Any]) -> str:
+    values = _thinned([_thinned(row) for row in found["values"]])
+    if not values or not values[0]:
+        return ""
+    finite = [abs(value) for row in values for value in row if isinstance(value, int | float)]
+    top = max(finite, default=0.0) or 1.0
+    size = SIDE / max(len(values), len(values[0]))
+    cells = "".join(
+        f'<rect x="{column * size:.1f}" y="{line * size:.1f}" width="{size:.1f}" height="{size:.1f}" '
+        f'fill-opacity="{abs(value) / top:.2f}"/>'
+        for line, row in enumerate(values)
+        for column, value in enumerate(row)
+        if isinstance(value, int | float) and abs(value) > top / 200
+    )
+    wide, high = size * len(values[0]), size * len(values)
+    title, rows, columns = (escape(str(found.get(name, ""))) for name in ("title", "rows", "columns"))
+    return (
+        f'<figure class="tbw-picture"><svg viewBox="0 0 {wide:.0f} {high:.0f}" width="{wide:.0f}" height="{high:.0f}" '
+        f'role="img" aria-label="{rows} against {columns}">{cells}</svg>'
+        f"<figcaption>{title}<br>↓ {rows}<br>→ {columns}<br>darkest: {top:.3g}</figcaption></figure>"
+    )
+
+
+def _bars(found: dict[str, Any]) -> str:
+    values = [value if isinstance(value, int | float) else 0.0 for value in found["values"]]
+    top = max(map(abs, values), default=0.0) or 1.0
+    lines = "".join(
+        f"<tr><td>{escape(str(label))}</td>"
+        f'<td><span class="tbw-stick" style="width:{100 * abs(value) / top:.0f}%"></span></td><td>{value:.3g}</td></tr>'
+        for label, value in list(zip(found["labels"], values, strict=False))[:MOST_CELLS]
+    )
+    title = escape(str(found.get("title", "")))
+    table = f'<table class="tbw-sticks">{lines}</table>'
+    return f'<figure class="tbw-picture"><figcaption>{title}</figcaption>{table}</figure>'
+
+
+def _thinned(values: Sequence[Any]) -> list[Any]:
+    """Return at most so many values as can be seen, evenly spread."""
+    step = -(-len(values) // MOST_CELLS) or 1
+    return list(values[::step])
