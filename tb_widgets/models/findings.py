@@ -93,6 +93,7 @@ _CALLS: dict[str, tuple[FindingLevel, str]] = {
     "numpy.fromfile": ("look", _FILES),
     "numpy.memmap": ("look", _FILES),
 }
+_BUILTIN = ("exec", "eval", "compile", "__import__", "open")
 # Methods that are known by their names alone, whatever they are called on.
 _METHODS: dict[str, str] = {
     "from_pretrained": _NETWORK,
@@ -154,10 +155,14 @@ def findings(code: str) -> list[Finding]:
     """
     tree = written.parse(code, "model.py")
     aliases = _aliases(tree)
-    found = [*_imports(tree), *_top_level(tree.body), *_text(code)]
+    found = [*_imports(tree), *_top_level(tree.body), *_hidden_calls(tree.body, aliases), *_text(code)]
+    called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
     for node in ast.walk(tree):
         if isinstance(node, ast.Call):
             found += _call(node, aliases)
+        elif isinstance(node, ast.Name) and node.id in _BUILTIN and id(node) not in called and node.id not in aliases:
+            # As a decorator, or under another name, it is called without a bracket behind it.
+            found.append(Finding(node.lineno, f"uses {node.id}", _CALLS[node.id][1], "odd"))
         found += _insides(node)
     first: dict[tuple[int, str], Finding] = {}
     for finding in found:
@@ -269,6 +274,22 @@ def _top_level(body: list[ast.stmt]) -> Iterator[Finding]:
         elif not _only_names(node):
             what = "calls" if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) else "does"
             yield Finding(node.lineno, f"{what} something at the top of the file", _AT_ONCE, "look")
+
+
+def _hidden_calls(body: list[ast.stmt], aliases: dict[str, str]) -> Iterator[Finding]:
+    """Yield the calls in bases and defaults: they stand in a definition and run when the file is loaded."""
+    for node in body:
+        parts: list[ast.expr] = []
+        if isinstance(node, ast.ClassDef):
+            parts = [*node.bases, *(keyword.value for keyword in node.keywords)]
+            yield from _hidden_calls(node.body, aliases)
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            parts = [*node.args.defaults, *(default for default in node.args.kw_defaults if default)]
+        for call in (inner for part in parts for inner in ast.walk(part) if isinstance(inner, ast.Call)):
+            head = written.root(call.func)
+            name = written.dotted(call.func).rpartition(".")[2]
+            if aliases.get(head, head).partition(".")[0] not in ("torch", "math") and name not in _NAMING_CALLS:
+                yield Finding(call.lineno, "calls something at the top of the file", _AT_ONCE, "look")
 
 
 def _is_usual_guard(test: ast.expr) -> bool:

@@ -10,6 +10,7 @@ ORDINARY = '''"""Generated model: Plain"""
 from __future__ import annotations
 
 import math
+from collections import namedtuple
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Optional, TypeVar
 
@@ -41,8 +42,12 @@ class Config:
     rates: list = field(default_factory=list)
 
 
+class Sizes(namedtuple("Sizes", "a b")):
+    pass
+
+
 class Model(nn.Module):
-    def __init__(self):
+    def __init__(self, act=nn.GELU()):
         super().__init__()
         self.table = nn.Embedding(9, 8)
         for i in range(2):
@@ -113,6 +118,11 @@ def test_an_ordinary_model_and_ours_have_none():
         ("x = [print(1)]", "does something at the top of the file", "look"),
         ("class A:\n    print(1)", "calls something at the top of the file", "look"),
         ("try:\n    import math\nexcept ImportError:\n    print(1)", "calls something at the top of the file", "look"),
+        ("@exec\nclass A: pass", "uses exec", "odd"),
+        ("def f(): return map(eval, x)", "uses eval", "odd"),
+        ("def f(x=launch()): pass", "calls something at the top of the file", "look"),
+        ("class A:\n    def f(self, *, x=launch()): pass", "calls something at the top of the file", "look"),
+        ("class A(make()): pass", "calls something at the top of the file", "look"),
         ("import math\nmath.pi = 3", "does something at the top of the file", "look"),
         ("x = 1  # \u202e hidden", "holds U+202E (right-to-left override)", "odd"),
         ("x = 'a\u200bb'", "holds U+200B (zero width space)", "odd"),
