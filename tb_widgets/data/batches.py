@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any, Protocol
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tb_widgets.data.order import Order, mix
 from tb_widgets.errors import DataError
 
 Batch = dict[str, Tensor]
@@ -19,10 +19,6 @@ Batch = dict[str, Tensor]
 NOT_COUNTED = -100
 """The label of a place that is not predicted; what torch's cross entropy leaves out."""
 
-Words = NDArray[np.uint64]
-_GOLDEN = 0x9E3779B97F4A7C15
-_MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
-_ROUND_CONSTANTS = [np.uint64(number * _GOLDEN % 2**64) for number in range(6)]
 # Windows whose place is computed at once: the cost of a step is then that of the gather.
 _WINDOWS_AT_ONCE = 4096
 
@@ -33,64 +29,6 @@ class Batches(Protocol):
     def batch(self, step: int, *, rank: int = 0, ranks: int = 1) -> Batch:
         """Return the batch of a step, counted from 0, or a rank's equal slice of it."""
         ...
-
-
-class Order:
-    """The order in which things are seen: each once per pass, every pass in another order.
-
-    A keyed permutation of ``0 .. count - 1``: a Feistel network over the next power of four, walked along its cycles
-    until the value is in range (Black and Rogaway, "Ciphers with arbitrary finite domains", 2002). All of it is
-    whole-number arithmetic on 64 bits, so every machine and version computes the same order, and any place in it can
-    be asked for first: a resumed run needs no data position.
-
-    Parameters
-    ----------
-    count
-        How many things there are.
-    seed, fingerprint
-        Key of the order; ``fingerprint`` names the things.
-    """
-
-    def __init__(self, count: int, *, seed: int, fingerprint: str) -> None:
-        self.count = count
-        self._key = key_of(seed, fingerprint)
-        self._half = np.uint64(max(1, ((count - 1).bit_length() + 1) // 2))
-
-    def take(self, first: int, number: int) -> tuple[Words, Words]:
-        """Return the things at places ``first .. first + number - 1`` of the order, and the keys of their passes."""
-        order = np.arange(first, first + number, dtype=np.uint64)
-        epoch, place = np.divmod(order, np.uint64(self.count))
-        key = mix(self._key + epoch)
-        return self._permuted(place, key), key
-
-    def _permuted(self, place: Words, key: Words) -> Words:
-        value = self._feistel(place, key)
-        outside = np.flatnonzero(value >= self.count)
-        while outside.size:
-            value[outside] = self._feistel(value[outside], key[outside])
-            outside = outside[value[outside] >= self.count]
-        return value
-
-    def _feistel(self, value: Words, key: Words) -> Words:
-        mask = (np.uint64(1) << self._half) - np.uint64(1)
-        left, right = value >> self._half, value & mask
-        for constant in _ROUND_CONSTANTS:
-            left, right = right, left ^ (mix(right ^ (key + constant)) & mask)
-        return (left << self._half) | right
-
-
-def key_of(*parts: object) -> np.uint64:
-    """Return 64 bits that follow from the parts alone."""
-    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
-    return np.uint64(int.from_bytes(digest[:8], "little"))
-
-
-def mix(words: Words) -> Words:
-    """Scramble 64-bit words: the output function of SplitMix64 (Steele, Lea and Flood, 2014)."""
-    words = words + np.uint64(_GOLDEN)
-    words = (words ^ (words >> np.uint64(30))) * _MIX_1
-    words = (words ^ (words >> np.uint64(27))) * _MIX_2
-    return words ^ (words >> np.uint64(31))
 
 
 def share_of(rank: int, ranks: int, batch_size: int) -> slice:

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tb_widgets.data.batches import NOT_COUNTED, Batch, TrainBatches, Words, key_of, mix, share_of
+from tb_widgets.data.batches import NOT_COUNTED, Batch, TrainBatches, share_of
+from tb_widgets.data.order import draws, key_of
 
 CHOSEN, TO_MASK, TO_RANDOM = 0.15, 0.8, 0.1
-_CHOICE, _FATE, _OTHER = np.uint64(1), np.uint64(2), np.uint64(3)
 
 
 class MaskedBatches:
@@ -68,22 +68,15 @@ def hide(tokens: Tensor, key: np.uint64, *, vocab_size: int, mask: int) -> Batch
         chosen token if it has one that may be.
     """
     text = tokens.numpy()
-    draw = _draws(key, _CHOICE, text.size).reshape(text.shape)
+    draw, fate, other = draws(key, 3 * text.size).reshape(3, *text.shape)
     draw = np.where(text < vocab_size, draw, np.uint64(2**64 - 1))
     # In a short row chance may choose none; then the one nearest to being chosen is.
     chosen = ((draw < _part(CHOSEN)) | (draw == draw.min(axis=1, keepdims=True))) & (text < vocab_size)
-    fate = _draws(key, _FATE, text.size).reshape(text.shape)
-    other = (_draws(key, _OTHER, text.size) % np.uint64(vocab_size)).astype(np.int64).reshape(text.shape)
+    anything = (other % np.uint64(vocab_size)).astype(np.int64)
     shown = np.where(chosen & (fate < _part(TO_MASK)), mask, text)
-    shown = np.where(chosen & (fate >= _part(TO_MASK)) & (fate < _part(TO_MASK + TO_RANDOM)), other, shown)
+    shown = np.where(chosen & (fate >= _part(TO_MASK)) & (fate < _part(TO_MASK + TO_RANDOM)), anything, shown)
     labels = np.where(chosen, text, NOT_COUNTED)
     return {"tokens": torch.from_numpy(shown), "labels": torch.from_numpy(labels)}
-
-
-def _draws(key: np.uint64, purpose: np.uint64, number: int) -> Words:
-    """Return so many words of 64 bits, as good as random, one for each place."""
-    start = mix(np.full(1, key, dtype=np.uint64) ^ purpose)
-    return mix(start + np.arange(number, dtype=np.uint64))
 
 
 def _part(share: float) -> np.uint64:

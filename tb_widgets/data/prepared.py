@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from tb_widgets.data.padded import PaddedData, prepare_examples
+from tb_widgets.data.pictures import PictureData, prepare_pictures
+from tb_widgets.data.sources import TEXT_TASKS, check_serves
 from tb_widgets.data.streams import StreamData, prepare_streams
 from tb_widgets.data.task_data import PreparedData
 from tb_widgets.spec import DataSpec, Task, TokenizerSpec
 
 Progress = Callable[[str, float], None]
 
-__all__ = ["PreparedData", "StreamData", "prepare"]
+__all__ = ["PaddedData", "PictureData", "PreparedData", "StreamData", "prepare"]
 
 
 def prepare(
@@ -19,6 +22,7 @@ def prepare(
     tokenizer: TokenizerSpec,
     *,
     task: Task = "causal-lm",
+    image: tuple[int, int, int] | None = None,
     cache_dir: Path,
     frozen_tokenizer: Path | None = None,
     on_progress: Progress | None = None,
@@ -31,6 +35,8 @@ def prepare(
         Sections of the run spec.
     task
         What the model is built for.
+    image
+        ``(C, H, W)`` that the model takes, for images.
     cache_dir
         Where token files are kept for the next run.
     frozen_tokenizer
@@ -45,6 +51,10 @@ def prepare(
         made, or the cache can't be written.
     """
     report = on_progress or (lambda _message, _share: None)
-    return prepare_streams(
+    check_serves(data.source, task)
+    if task == "vision-classification":
+        return prepare_pictures(data, image=image, report=report)
+    prepare_texts = prepare_streams if task in TEXT_TASKS else prepare_examples
+    return prepare_texts(
         data, tokenizer, task=task, cache_dir=cache_dir, frozen_tokenizer=frozen_tokenizer, report=report
     )

@@ -1,4 +1,4 @@
-"""Texts to learn from: two that every Python brings along, and files of the user's own."""
+"""What there is to learn from: sources that every Python brings along, and text files of the user's own."""
 
 from __future__ import annotations
 
@@ -11,6 +11,10 @@ from functools import lru_cache
 from pathlib import Path
 
 from tb_widgets.errors import DataError
+from tb_widgets.spec import Task
+
+TEXT_TASKS: tuple[Task, ...] = ("causal-lm", "masked-lm")
+"""What a plain text serves, of ours or of the user's."""
 
 # Tests and the IDLE editor repeat themselves; the rest of the library is code that people read.
 _SKIPPED_FOLDERS = frozenset({"test", "tests", "idlelib", "idle_test", "site-packages", "dist-packages", "__pycache__"})
@@ -22,12 +26,13 @@ _BYTE_ORDER_MARKS = (
 
 
 @dataclass(frozen=True)
-class TextSource:
-    """A text that needs no file of the user's: the name that a spec uses, and how a form presents it."""
+class Source:
+    """Data that need no file of the user's: the name that a spec uses, how a form presents it, and what it serves."""
 
     name: str
     title: str
     help: str
+    tasks: tuple[Task, ...] = TEXT_TASKS
 
 
 @dataclass(frozen=True)
@@ -52,9 +57,36 @@ class Text:
     path: Path | None = None
 
 
-def list_sources() -> list[TextSource]:
-    """Return the built-in texts."""
-    return [source for source, _ in _BUILT_IN.values()]
+def list_sources(task: Task | None = None) -> list[Source]:
+    """Return the built-in sources, or those that serve a task."""
+    sources = [source for source, _ in _TEXTS.values()] + list(_EXAMPLES)
+    return [source for source in sources if task is None or task in source.tasks]
+
+
+def tasks_of(source: str) -> tuple[Task, ...]:
+    """Return what a spec's source serves; a path is taken for a plain text."""
+    return next((known.tasks for known in list_sources() if known.name == source), TEXT_TASKS)
+
+
+def check_serves(source: str, task: Task) -> None:
+    """Check that a source has what a task needs.
+
+    Raises
+    ------
+    DataError
+        If it has not; the message names task and source, the hint the sources that do.
+    """
+    served = tasks_of(source)
+    if task in served:
+        return
+    doing, need = _NEEDS[task]
+    names = [known.name for known in list_sources(task)]
+    own = " or the path of a text file" if task in TEXT_TASKS else ""
+    raise DataError(
+        f"data.source: the model {doing} ({task}) and needs {need}; {source} serves {' and '.join(served)}.",
+        hint=f"Set data.source to {' or '.join(names) if not own else ', '.join(names)}{own}, "
+        f"or choose a model for {served[0]}.",
+    )
 
 
 def read_text(source: str) -> Text:
@@ -65,8 +97,8 @@ def read_text(source: str) -> Text:
     DataError
         If there is no such file, it can't be read, is a folder, is empty, or is not text.
     """
-    if source in _BUILT_IN:
-        text = _BUILT_IN[source][1]()
+    if source in _TEXTS:
+        text = _TEXTS[source][1]()
         if not text.strip():
             raise DataError(f"data.source: this Python comes without the text of {source}.", hint="Give a text file.")
         return Text(text=text, name=source, fingerprint=_fingerprint(text))
@@ -100,7 +132,7 @@ def find_file(source: str) -> Path:
     if not exists:
         raise DataError(
             f"data.source: there is no file {source!r} (looked in {Path.cwd()}).",
-            hint=f"Give the path of a text file, or one of {', '.join(_BUILT_IN)}.",
+            hint=f"Give the path of a text file, or one of {', '.join(_TEXTS)}.",
         )
     if is_folder:
         found = sorted(entry.name for entry in path.glob("*.txt"))[:5]
@@ -143,8 +175,8 @@ def decode(raw: bytes, path: Path) -> str:
 
 
 def is_built_in(source: str) -> bool:
-    """Tell whether a spec's source names one of the built-in texts."""
-    return source in _BUILT_IN
+    """Tell whether a spec's source is one of ours."""
+    return any(known.name == source for known in list_sources())
 
 
 def _fingerprint(text: str) -> str:
@@ -172,11 +204,11 @@ def _python_source() -> str:
     return "\n\n".join(parts)
 
 
-_BUILT_IN: dict[str, tuple[TextSource, Callable[[], str]]] = {
+_TEXTS: dict[str, tuple[Source, Callable[[], str]]] = {
     source.name: (source, read)
     for source, read in (
         (
-            TextSource(
+            Source(
                 "python-docs",
                 "Python's reference (prose)",
                 "About 465,000 characters of the language reference that comes with Python. No download.",
@@ -184,7 +216,7 @@ _BUILT_IN: dict[str, tuple[TextSource, Callable[[], str]]] = {
             _python_docs,
         ),
         (
-            TextSource(
+            Source(
                 "python-source",
                 "Python's library (code)",
                 "About 11 million characters of the standard library's source on this machine. No download.",
@@ -192,4 +224,34 @@ _BUILT_IN: dict[str, tuple[TextSource, Callable[[], str]]] = {
             _python_source,
         ),
     )
+}
+
+_EXAMPLES = (
+    Source(
+        "prose-or-code",
+        "Prose or code? (labelled lines)",
+        "Lines of Python's reference against lines of its library: about 11,000, half of each. No download.",
+        ("sequence-classification",),
+    ),
+    Source(
+        "reversed-words",
+        "Words in reverse order (pairs)",
+        "Some 18,000 lines of two to five words, and the same words backwards: the right answer is known. No download.",
+        ("seq2seq",),
+    ),
+    Source(
+        "drawn-shapes",
+        "Drawn shapes (images)",
+        "20,000 circles, squares, triangles and crosses, drawn with noise in the size the model takes. No download.",
+        ("vision-classification",),
+    ),
+)
+
+# What a model of each task does, and what it needs for that.
+_NEEDS: dict[Task, tuple[str, str]] = {
+    "causal-lm": ("continues texts", "a plain text"),
+    "masked-lm": ("fills gaps in texts", "a plain text"),
+    "sequence-classification": ("sorts texts into classes", "texts with labels"),
+    "seq2seq": ("turns one text into another", "pairs of texts"),
+    "vision-classification": ("sorts images into classes", "images with labels"),
 }

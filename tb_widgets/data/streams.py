@@ -11,9 +11,10 @@ from typing import Any
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tb_widgets.data.batches import Batch, Batches, TrainBatches, key_of, validation_batches
+from tb_widgets.data.batches import Batch, Batches, TrainBatches, validation_batches
 from tb_widgets.data.encoded import STREAMS, encoded_streams, made_tokenizer, read_stream, tokenizer_key
 from tb_widgets.data.masking import MaskedBatches, hide
+from tb_widgets.data.order import key_of
 from tb_widgets.data.sources import Text, read_text
 from tb_widgets.data.special import MASK_SIGN, SpecialTokens
 from tb_widgets.data.split import split

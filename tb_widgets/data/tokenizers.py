@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,10 @@ class Tokenizer(ABC):
     @abstractmethod
     def encode(self, text: str) -> Ids:
         """Return the token ids of a text, ``(tokens,)``."""
+
+    def encode_all(self, texts: Sequence[str]) -> list[Ids]:
+        """Return the token ids of each text by itself."""
+        return [self.encode(text) for text in texts]
 
     @abstractmethod
     def decode(self, ids: Any) -> str:
@@ -136,6 +140,11 @@ class BpeTokenizer(Tokenizer):
         encodings = self._core.encode_batch_fast(list(chunks(text)), add_special_tokens=False)
         parts = [np.asarray(encoding.ids, dtype=np.uint32) for encoding in encodings]
         return np.concatenate(parts) if parts else np.zeros(0, dtype=np.uint32)
+
+    def encode_all(self, texts: Sequence[str]) -> list[Ids]:
+        """Return the ids of the pieces of each text, all texts at once."""
+        encodings = self._core.encode_batch_fast(list(texts), add_special_tokens=False)
+        return [np.asarray(encoding.ids, dtype=np.uint32) for encoding in encodings]
 
     def decode(self, ids: Any) -> str:
         """Return the text of the pieces."""

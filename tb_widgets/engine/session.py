@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import random
-import time
 import traceback
 from dataclasses import replace
 from typing import Any
@@ -15,17 +14,16 @@ import torch
 from filelock import Timeout
 from torch import nn
 
-from tb_widgets.data.prepared import PreparedData, prepare
 from tb_widgets.engine.environment import snapshot_environment
 from tb_widgets.engine.hardware import choose_device, choose_precision, choose_threads, describe_device
+from tb_widgets.engine.inputs import gather_inputs
 from tb_widgets.engine.saver import CheckpointSaver
 from tb_widgets.engine.trainer import Trainer
 from tb_widgets.errors import RunError, TbError
-from tb_widgets.models.load import LoadedModel, build, check_fits, from_module, read_source, resolve, write_source
+from tb_widgets.models.load import LoadedModel
 from tb_widgets.runs import RunDirectory, State
 from tb_widgets.runs.checkpoints import newest_verified, remove_leftovers
 from tb_widgets.runs.durable import replace_json
-from tb_widgets.runs.folders import default_cache_dir
 from tb_widgets.runs.journal import JournalWriter, rewind
 from tb_widgets.runs.process import ProcessIdentity
 from tb_widgets.runs.status import read_status
@@ -121,17 +119,16 @@ def _prepare_and_train(run: RunDirectory, journal: JournalWriter, module: nn.Mod
 
     device = choose_device(spec.hardware.device)
     dtype = choose_precision(spec.training.precision, device)
-    data = _prepare_data(run, journal)
+    _seed_everything(spec.training.seed, deterministic=spec.training.deterministic)
+    inputs = gather_inputs(run, journal, module)
     if run.control.is_requested("stop"):
         run.control.withdraw("stop")
         return "stopped"
-    journal.update(phase="Building the model", progress=None, now=True)
-    _seed_everything(spec.training.seed, deterministic=spec.training.deterministic)
-    model, origin = _build_model(run, data, module)
+    model, data = inputs.model, inputs.data
     threads = _use_threads(run, model, device)
     replace_json(
         run.environment_file,
-        snapshot_environment(spec, device=device, data_fingerprint=data.fingerprint, model_origin=origin),
+        snapshot_environment(spec, device=device, data_fingerprint=data.fingerprint, model_origin=inputs.origin),
     )
     saver = CheckpointSaver(run, spec.checkpoints, journal)
     try:
@@ -164,50 +161,15 @@ def _prepare_and_train(run: RunDirectory, journal: JournalWriter, module: nn.Mod
     return outcome
 
 
-def _prepare_data(run: RunDirectory, journal: JournalWriter) -> PreparedData:
-    last = [0.0]
-
-    def report(phase: str, progress: float) -> None:
-        if time.perf_counter() - last[0] > 0.2 or progress >= 1.0:
-            last[0] = time.perf_counter()
-            journal.update(phase=phase, progress=round(progress, 3))
-
-    frozen = run.tokenizer_folder if run.tokenizer_folder.is_dir() else None
-    data = prepare(
-        run.spec.data, run.spec.tokenizer, cache_dir=default_cache_dir(), frozen_tokenizer=frozen, on_progress=report
-    )
-    if frozen is None and data.tokenizer is not None:
-        data.tokenizer.save(run.tokenizer_folder)
-    if note := getattr(data.tokenizer, "note", ""):
-        journal.event("warning", message=note)
-    return data
-
-
-def _build_model(run: RunDirectory, data: PreparedData, module: nn.Module | None) -> tuple[LoadedModel, dict[str, Any]]:
-    context_length, vocab_size = run.spec.data.context_length, data.vocab_size
-    if module is not None:
-        model, origin = from_module(module, run.spec.model), {"source": f"live {type(module).__qualname__}"}
-    else:
-        if not run.model_folder.is_dir():
-            write_source(
-                resolve(run.spec.model, vocab_size=vocab_size, context_length=context_length, online=False),
-                run.model_folder,
-            )
-        source = read_source(run.model_folder)
-        model, origin = build(source, run.spec.model), source.origin
-    if vocab_size is not None:
-        check_fits(model, vocab_size=vocab_size, context_length=context_length)
-    return model, origin
-
-
 def _use_threads(run: RunDirectory, model: LoadedModel, device: torch.device) -> int:
     """Set the number of intra-op threads; a resumed run takes the number it began with, since sums depend on it."""
     before = read_status(run.status_file).threads
     training = run.spec.training
     rows = min(training.batch_size, training.micro_batch_size or training.batch_size)
-    threads = before or choose_threads(
-        run.spec.hardware, parameters=model.parameters, tokens_per_pass=rows * run.spec.data.context_length
-    )
+    # An image counts as one token for 4 x 4 pixels.
+    image = model.adapter.image
+    length = run.spec.data.context_length if image is None else max(1, image[1] * image[2] // 16)
+    threads = before or choose_threads(run.spec.hardware, parameters=model.parameters, tokens_per_pass=rows * length)
     if device.type == "cpu":
         torch.set_num_threads(threads)
     return threads

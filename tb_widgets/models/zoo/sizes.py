@@ -153,7 +153,7 @@ def _bert(config: dict[str, Any]) -> int:
 def _vit(config: dict[str, Any]) -> int:
     width, patch = config["n_embd"], config["patch_size"]
     patches = (config["image_size"] // patch) ** 2
-    reading = (config["channels"] * patch * patch + 1) * width + (patches + 2) * width
+    reading = (config["channels"] * patch * patch + 1) * width + patches * width
     return int(reading + _encoder(config, 1) + 2 * width + (width + 1) * config["classes"])
 
 

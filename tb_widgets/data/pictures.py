@@ -1,0 +1,123 @@
+"""Drawn shapes: a circle, a square, a triangle or a cross on each image, in whatever size the model takes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from tb_widgets.data.batches import Batch, Batches
+from tb_widgets.data.order import draws, key_of, shares
+from tb_widgets.data.padded import ExampleBatches
+from tb_widgets.data.task_data import HeldBack, PreparedData
+from tb_widgets.errors import DataError
+from tb_widgets.spec import DataSpec
+
+SHAPES = ("circle", "square", "triangle", "cross")
+IMAGES = 20_000
+_NOISE = 0.2
+
+
+@dataclass
+class PictureData(PreparedData):
+    """Numbers of images, each of which is drawn when it is asked for.
+
+    Attributes
+    ----------
+    image
+        ``(C, H, W)``.
+    held_back_from
+        Images from this number on are held back.
+    """
+
+    image: tuple[int, int, int]
+    held_back_from: int
+
+    def train_batches(self, *, batch_size: int, seed: int) -> Batches:
+        """Return batches of the images that are not held back."""
+        same_length = np.zeros(self.held_back_from, dtype=np.int64)
+        return ExampleBatches(self._batch, same_length, batch_size=batch_size, seed=seed, fingerprint=self.fingerprint)
+
+    def validation_batches(self, *, batch_size: int, batches: int) -> list[Batch]:
+        """Return batches of the first held-back images; each shape comes as often as the others."""
+        numbers = np.arange(self.held_back_from, min(IMAGES, self.held_back_from + batch_size * batches))
+        return [self._batch(numbers[first : first + batch_size]) for first in range(0, len(numbers), batch_size)]
+
+    def held_back(self, number: int) -> list[HeldBack]:
+        """Return the names of the first held-back images, and what is on them."""
+        numbers = range(self.held_back_from, min(IMAGES, self.held_back_from + number))
+        return [HeldBack(f"image {n}", SHAPES[n % len(SHAPES)]) for n in numbers]
+
+    def _batch(self, numbers: NDArray[np.int64]) -> Batch:
+        return {
+            "images": torch.from_numpy(draw(numbers, self.image)),
+            "labels": torch.from_numpy(numbers % len(SHAPES)),
+        }
+
+
+def prepare_pictures(
+    data: DataSpec, *, image: tuple[int, int, int] | None, report: Callable[[str, float], None]
+) -> PictureData:
+    """Say which images are for training; see :func:`tb_widgets.data.prepared.prepare`."""
+    if image is None:
+        raise DataError(
+            "What size of images the model takes is not known, so none can be drawn for it.",
+            hint="Give the model a layer that fixes it, for example a table of positions.",
+        )
+    held_back = max(len(SHAPES), round(IMAGES * data.validation_fraction))
+    report("The images are ready", 1.0)
+    return PictureData(
+        task="vision-classification",
+        fingerprint=hashlib.sha256(f"drawn-shapes/{image}/{held_back}".encode()).hexdigest(),
+        statistics={"train_examples": IMAGES - held_back, "validation_examples": held_back, "image": list(image)},
+        tokenizer=None,
+        classes=SHAPES,
+        image=image,
+        held_back_from=IMAGES - held_back,
+    )
+
+
+def draw(numbers: NDArray[np.int64], image: tuple[int, int, int]) -> NDArray[np.float32]:
+    """Draw images by their numbers; image n shows shape ``n % 4``.
+
+    Place, size, turn and colours differ from image to image and follow from its number, as does the noise.
+
+    Parameters
+    ----------
+    numbers
+        ``(B,)``.
+    image
+        ``(C, H, W)``.
+
+    Returns
+    -------
+    ndarray
+        ``(B, C, H, W)``, float32, about -1 to 1 with a mean of about 0.
+    """
+    channels, height, width = image
+    side = min(height, width)
+    chance = np.stack([shares(draws(key_of("drawn-shapes", int(n)), 5 + 2 * channels)) for n in numbers])
+    across, down, size, turn, seed = chance[:, :5].T[:, :, None, None]
+    x = (np.arange(width) + 0.5)[None, None, :] - width / 2 - (across - 0.5) * (width - 0.75 * side)
+    y = (np.arange(height) + 0.5)[None, :, None] - height / 2 - (down - 0.5) * (height - 0.75 * side)
+    radius, angle = (0.25 + 0.15 * size) * side, (turn - 0.5) * 0.4
+    u = (x * np.cos(angle) + y * np.sin(angle)) / radius
+    v = (y * np.cos(angle) - x * np.sin(angle)) / radius
+    inside = np.select(
+        [(numbers % len(SHAPES) == shape)[:, None, None] for shape in range(len(SHAPES))],
+        [
+            (u * u + v * v < 1) & (u * u + v * v > 0.36),  # a ring, which is not nearly a square
+            np.maximum(np.abs(u), np.abs(v)) < 0.85,
+            (v < 0.5) & (np.sqrt(3) * np.abs(u) - v < 1),
+            (np.maximum(np.abs(u), np.abs(v)) < 1) & (np.minimum(np.abs(u), np.abs(v)) < 0.3),
+        ],
+    )
+    dark, light = -0.4 - 0.6 * chance[:, 5::2, None, None], 0.4 + 0.6 * chance[:, 6::2, None, None]
+    per_image = channels * height * width
+    noise = np.stack([shares(draws(np.uint64(s * 2**53), per_image)) for s in seed.ravel()])
+    noise = noise.reshape(len(numbers), *image) - 0.5
+    return (np.where(inside[:, None], light, dark) + 2 * _NOISE * noise).astype(np.float32)

@@ -1,0 +1,137 @@
+"""A run's model and its data, made for each other."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, replace
+from typing import Any
+
+from torch import nn
+
+from tb_widgets.data.prepared import PreparedData, prepare
+from tb_widgets.engine.causality import measure_causality
+from tb_widgets.errors import ModelError
+from tb_widgets.models.load import LoadedModel, build, check_fits, from_module, read_source, resolve, write_source
+from tb_widgets.models.source import is_fetched
+from tb_widgets.models.zoo import sizes
+from tb_widgets.runs import RunDirectory
+from tb_widgets.runs.folders import default_cache_dir
+from tb_widgets.runs.journal import JournalWriter
+from tb_widgets.spec import ModelSpec, Task
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """What is trained, on what, and where the model came from."""
+
+    model: LoadedModel
+    data: PreparedData
+    origin: dict[str, Any]
+
+
+def gather_inputs(run: RunDirectory, journal: JournalWriter, module: nn.Module | None) -> Inputs:
+    """Build the model and prepare the data that its task asks for.
+
+    A model of ours has a known task and takes its vocabulary from the data, so the data come first; any other model is
+    built first, and says which data it needs. Weights are drawn from torch's global generator: seed it first.
+
+    Raises
+    ------
+    ModelError
+        If the model can't be built, does not fit the data, or is a language model that sees what it has to predict.
+    DataError
+        If the source can't be prepared for the model's task.
+    """
+    spec = run.spec
+    data = None
+    if module is None and not run.model_folder.is_dir():
+        # Whoever agreed to a model from elsewhere agreed to what was frozen, not to what is there now.
+        if is_fetched(spec.model.source):
+            raise ModelError(
+                f"{run.id} has lost its model folder.", hint="Copy it back, or start a new run with that model."
+            )
+        task = _known_task(spec.model)
+        if task is not None and task != "vision-classification":
+            data = _prepare_data(run, journal, task=task, image=None)
+        write_source(
+            resolve(
+                spec.model,
+                vocab_size=data.vocab_size if data else None,
+                context_length=spec.data.context_length,
+            ),
+            run.model_folder,
+        )
+    journal.update(phase="Building the model", progress=None, now=True)
+    if module is not None:
+        model, origin = from_module(module, spec.model), {"source": f"live {type(module).__qualname__}"}
+    else:
+        source = read_source(run.model_folder)
+        model, origin = build(source, spec.model), source.origin
+    if data is None or data.task != model.task:
+        data = _prepare_data(run, journal, task=model.task, image=model.adapter.image)
+    reads_text = data.tokenizer is not None
+    check_fits(
+        model,
+        vocab_size=data.vocab_size,
+        context_length=spec.data.context_length if reads_text else None,
+        classes=len(data.classes) or None,
+    )
+    if model.task == "causal-lm" and not spec.model.allow_leak:
+        _refuse_leak(model, spec.data.context_length, journal)
+    return Inputs(model, data, origin)
+
+
+def _known_task(spec: ModelSpec) -> Task | None:
+    """Return the task of a model of ours; ``None`` where the model has to be built to tell."""
+    kind, _, name = spec.source.partition(":")
+    if kind != "zoo" or name not in sizes.TASKS:
+        return None
+    return sizes.TASKS[name] if spec.task == "auto" else spec.task
+
+
+def _prepare_data(
+    run: RunDirectory, journal: JournalWriter, *, task: Task, image: tuple[int, int, int] | None
+) -> PreparedData:
+    last = [0.0]
+
+    def report(phase: str, progress: float) -> None:
+        if time.perf_counter() - last[0] > 0.2 or progress >= 1.0:
+            last[0] = time.perf_counter()
+            journal.update(phase=phase, progress=round(progress, 3))
+
+    frozen = run.tokenizer_folder if run.tokenizer_folder.is_dir() else None
+    data = prepare(
+        run.spec.data,
+        run.spec.tokenizer,
+        task=task,
+        image=image,
+        cache_dir=default_cache_dir(),
+        frozen_tokenizer=frozen,
+        on_progress=report,
+    )
+    if frozen is None and data.tokenizer is not None:
+        data.tokenizer.save(run.tokenizer_folder)
+    if note := getattr(data.tokenizer, "note", ""):
+        journal.event("warning", message=note)
+    return data
+
+
+def _refuse_leak(model: LoadedModel, context_length: int, journal: JournalWriter) -> None:
+    """Refuse a language model that sees the tokens that it has to predict.
+
+    Raises
+    ------
+    ModelError
+        If it does; the hint names the ways out.
+    """
+    limit = min(context_length, model.context_limit or context_length)
+    found = measure_causality(replace(model, adapter=replace(model.adapter, context_limit=limit)))
+    if found.leaks or model.adapter.leaks:
+        raise ModelError(
+            "The model sees the words that it has to predict: its earlier scores change when only later tokens do. "
+            "It would reach a wonderful loss and could not write.",
+            hint="Add the causal mask (model.repairs: [causal-mask]), set model.task to masked-lm if it was built to "
+            "fill gaps, or set model.allow_leak to true to train it as it is.",
+        )
+    if found.moved is None:
+        journal.event("warning", message=f"Whether the model sees later tokens can't be told. {found.why_not}")
