@@ -7,7 +7,7 @@ import json
 import pytest
 
 from tb_widgets.errors import ModelError
-from tb_widgets.models import fetched
+from tb_widgets.models import fetched, gist
 from tb_widgets.models.source import fetch, pinned, read_source, resolve, write_source
 from tb_widgets.spec import ModelSpec
 
@@ -64,8 +64,8 @@ def test_a_revision_that_is_not_there_is_never_replaced_by_another(github):
 
 def test_a_short_sha_of_two_revisions_is_asked_for_again(github):
     github.add(ID, FILES, revisions=[{"n": "1"}])
-    gist = github.gists[ID]
-    gist.revisions = [("abcd" + sha[4:], *rest) for sha, *rest in gist.revisions]
+    alike = github.gists[ID]
+    alike.revisions = [("abcd" + sha[4:], *rest) for sha, *rest in alike.revisions]
     with pytest.raises(ModelError, match="several revisions that begin with abcd"):
         fetch(f"{ID}@abcd")
 
@@ -157,6 +157,21 @@ def test_the_token_goes_to_the_api_and_nowhere_else(github, monkeypatch):
         with pytest.raises(ModelError, match="sent us to another site"):
             fetch(ID)
         assert not other.seen
+
+
+def test_the_token_does_not_go_to_where_raw_files_are(github, monkeypatch):
+    with type(github)() as other:
+        monkeypatch.setattr(gist, "RAW_HOST", gist._origin(other.url))
+        monkeypatch.setenv("GH_TOKEN", "canary1234")
+        github.add(ID, FILES)
+        other.add(ID, FILES)
+        described = github.describe(ID, None)
+        raw_url = other.describe(ID, None)["files"]["model.py"]["raw_url"]
+        described["files"]["model.py"] |= {"truncated": True, "raw_url": raw_url}
+        github.answer = lambda handler: handler.send(200, json.dumps(described).encode())
+        assert fetch(ID).files["model.py"] == CODE
+        assert [headers.get("authorization") for _, headers in github.seen] == ["Bearer canary1234"]
+        assert [headers.get("authorization") for _, headers in other.seen] == [None]
 
 
 def test_no_password_is_taken_from_netrc(github, monkeypatch, tmp_path):

@@ -54,6 +54,14 @@ def test_a_new_revision_is_asked_for_with_its_diff(github):
     assert store.state(fetch(ID)).revision == new
 
 
+def test_a_revision_with_the_same_two_files_is_asked_for_with_an_empty_diff(github):
+    github.add(ID, FILES)
+    TrustStore().grant(fetch(ID))
+    github.add(ID, FILES | {"README.md": "new"})
+    trust = TrustStore().state(fetch(ID))
+    assert (trust.state, trust.diff) == ("changed", "")
+
+
 def test_without_the_trusted_copy_everything_counts_as_new(github, caches):
     github.add(ID, FILES)
     store = TrustStore()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import tracemalloc
 import warnings
 import zipfile
 
@@ -83,8 +84,11 @@ def test_a_bomb_is_read_up_to_the_limit_only(caches, monkeypatch):
     monkeypatch.setattr(fetched, "FILE_LIMIT", 1000)
     bomb = packed([("model.py", b"#" * 50_000_000), ("config.json", CONFIG)], compression=zipfile.ZIP_DEFLATED)
     assert len(bomb) < 100_000
+    tracemalloc.start()
     with pytest.raises(ModelError, match=r"model\.py in what was dropped is larger"):
         from_zip(bomb)
+    assert tracemalloc.get_traced_memory()[1] < 5_000_000
+    tracemalloc.stop()
     # What is not read may be as large as it likes.
     monkeypatch.undo()
     ballast = packed([*FILES.items(), ("x", b"#" * 50_000_000)], compression=zipfile.ZIP_DEFLATED)
