@@ -21,6 +21,7 @@ from tb_widgets.app.registry import STEPS, Panel, panels_of
 if TYPE_CHECKING:
     from tb_widgets.app.dashboard import Dashboard
 
+WAITING = {"fetching": "being fetched …", "asking": "waits for your consent", "trying": "being tried …"}
 TOKENS = ("data", "tokenizer")
 
 
@@ -118,12 +119,14 @@ class PageView:
             columns[entry.column].append(panel.render())
             panels.append(panel)
         boxes = []
-        for children in columns.values():
+        for children in filter(None, columns.values()):
             column = widgets.VBox(children)
             column.add_class("tbw-column")
             boxes.append(column)
         box = widgets.Box(boxes)
         box.add_class("tbw-step")
+        if len(boxes) == 1:
+            box.add_class("is-one")
         self.boxes[step] = box
         self.panels[step] = panels
         self._body.children = tuple(self.boxes.values())
@@ -133,12 +136,7 @@ class PageView:
         draft = self._dashboard.draft
         wrong = {path.split(".")[0] for path in draft.errors}
         if step == "model":
-            holds = self._dashboard.choice.state in ("fetching", "asking", "trying", "failed")
-            text = "choose a model"
-            if draft.model is not None:
-                text = f"{draft.model.title} · {words.short_count(draft.model.parameters)} parameters"
-            text = self._dashboard.choice.state.replace("asking", "waits for your consent") if holds else text
-            return text, "!" if "model" in wrong else "✓"
+            return self._chosen_model("model" in wrong)
         if step == "check":
             return self._checked()
         if step == "data":
@@ -149,6 +147,16 @@ class PageView:
         if step == "train":
             return self._trained(wrong)
         return "compare, generate", ""
+
+    def _chosen_model(self, wrong: bool) -> tuple[str, str]:
+        choice, model = self._dashboard.choice, self._dashboard.draft.model
+        if choice.state in WAITING:
+            return WAITING[choice.state], ""
+        if choice.state == "failed" or model is None:
+            return "needs a look" if choice.state == "failed" else "choose a model", "!"
+        count = choice.answer.get("parameters", model.parameters)
+        parameters = f" · {words.short_count(count)} parameters" if count else ""
+        return f"{model.title}{parameters}", "!" if wrong else "✓"
 
     def _trained(self, wrong: set[str]) -> tuple[str, str]:
         status = self._dashboard.watch.status

@@ -122,7 +122,10 @@ def summary(results: list[CheckResult]) -> tuple[str, str]:
 
 def _result(result: CheckResult) -> str:
     label, tone = VERDICTS[result.verdict]
-    figure = "" if result.value is None else f"{result.value:.3g} {result.unit}".strip()
+    number = (
+        "" if result.value is None else words.count(result.value) if result.value >= 1000 else f"{result.value:.3g}"
+    )
+    figure = f"{number} {result.unit}".strip() if number else ""
     held = f" · {result.threshold}" if result.threshold else ""
     advice = f"<p>{escape(result.advice)}</p>" if result.advice and result.verdict != "pass" else ""
     return (

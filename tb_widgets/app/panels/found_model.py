@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
+from tb_widgets.app.fitting import TASK_TITLES
 from tb_widgets.app.parts import code_view, words
 from tb_widgets.app.parts.cards import button, card, row, show
 from tb_widgets.app.parts.form import Form
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 
 KINDS = {"gist": "Gist", "hub": "Hub repository", "path": "Your file", "upload": "Your files"}
 CONSENT = "Loading runs the author's code with your permissions."
-OVERRIDES = ("model.task", "model.entry", "model.input", "model.mask", "model.allow_leak")
+OVERRIDES = ("model.config", "model.task", "model.entry", "model.input", "model.mask", "model.allow_leak")
 
 
 @panel("found-model", step="model", column="main", order=2)
@@ -186,7 +187,7 @@ def _title(choice: ModelChoice) -> tuple[str, str]:
         "fetching": ("Fetching …", ""),
         "asking": ("Read it, then decide", "nothing of it has run"),
         "trying": ("Trying it …", "in a process of its own"),
-        "ready": ("Ready", ""),
+        "ready": ("Not ready yet" if choice.leaks and not choice.may_leak else "Ready", ""),
         "failed": ("That did not work", ""),
     }
     return titles.get(choice.state, ("", ""))
@@ -197,7 +198,8 @@ def _head(choice: ModelChoice) -> str:
     if choice.state == "fetching":
         wait = '<div class="tbw-progress is-waiting" role="progressbar"><span></span></div>'
         return f'<p class="tbw-muted">{escape(choice.address)}</p>{wait}'
-    parts = [_origin(choice.source.origin)] if choice.source is not None else []
+    origin = _origin(choice.source.origin) if choice.source is not None else ""
+    parts = [origin] if choice.state == "asking" else []
     if choice.state == "asking":
         if choice.trust.state == "changed":
             parts.append(
@@ -225,10 +227,11 @@ def _head(choice: ModelChoice) -> str:
             )
         )
     elif choice.state == "ready":
-        parts.append(words.note(f"It runs, and is trained as a model of the task {choice.answer['task']}.", "ok"))
+        task = choice.answer["task"]
+        parts.append(words.note(f"It runs, and {TASK_TITLES[task]}.", "ok", detail=f"It is trained as {task}."))
     if choice.trial is not None and choice.state in ("ready", "failed"):
         parts += [words.note(note) for note in choice.trial.notes]
-    return "".join(parts)
+    return "".join([*parts, origin] if choice.state != "asking" else parts)
 
 
 def _origin(origin: dict[str, Any]) -> str:

@@ -75,10 +75,13 @@ class ModelPanel:
 
     def _typed(self, change: dict[str, Any]) -> None:
         """Load a whole address that was pasted without waiting for Enter."""
-        if self._following or len(change["new"]) - len(change["old"]) < PASTED or not is_gist(change["new"]):
+        old, new = change["old"], change["new"]
+        kept = next((at for at, pair in enumerate(zip(old, new, strict=False)) if len({*pair}) > 1), len(old))
+        is_typed = abs(len(new) - len(old)) == 1 or len(new) - kept < PASTED
+        if self._following or is_typed or not is_gist(new):
             return
         try:
-            parse_gist(change["new"])
+            parse_gist(new)
         except ModelError:
             return  # told when it is entered: more may be pasted behind it
         self._dashboard.act(self._press)
@@ -110,8 +113,9 @@ class ModelPanel:
         (self._frame.add_class if failed else self._frame.remove_class)("is-bad")
         self._help.value = f'<div class="tbw-help">{HELP}</div>'
         self._zoo.follow()
-        show(self._zoo.fields[0].widget, is_ours)  # overrides reach the constructor of one's own model as well
-        show(self._zoo.widget, is_ours or choice.state in ("ready", "waiting", "trying", "failed"))
+        show(self._zoo.fields[0].widget, is_ours)
+        # Overrides reach the constructor of one's own model as well; once it has been tried, they stand beside it.
+        show(self._zoo.widget, is_ours or choice.state == "waiting" or "model.config" in draft.errors)
 
 
 @panel("model-summary", step="model", column="side", order=1)

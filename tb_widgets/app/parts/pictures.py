@@ -50,7 +50,7 @@ def _bars(found: dict[str, Any]) -> str:
     )
     title = escape(str(found.get("title", "")))
     table = f'<table class="tbw-sticks">{lines}</table>'
-    return f'<figure class="tbw-picture"><figcaption>{title}</figcaption>{table}</figure>'
+    return f'<figure class="tbw-picture is-bars"><figcaption>{title}</figcaption>{table}</figure>'
 
 
 def _thinned(values: Sequence[Any]) -> list[Any]:

@@ -84,7 +84,8 @@ class RunBar:
             reasons = " ".join(escape(reason) for reason in draft.blockers)
             return f'<div class="tbw-bar-text">{words.chip("Not ready", "warn")}<div>{reasons}</div></div>'
         spec, model = draft.spec, draft.model
-        size = f", {words.short_count(model.parameters)} parameters" if model and model.parameters else ""
+        count = self._dashboard.choice.answer.get("parameters", model.parameters if model else None)
+        size = f", {words.short_count(count)} parameters" if count else ""
         tokens = spec.training.batch_size * spec.data.context_length
         facts = (
             f"<span><b class='tbw-number'>{spec.training.steps:,}</b> steps</span>"
