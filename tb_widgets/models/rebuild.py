@@ -318,14 +318,23 @@ def _values(node: ast.expr) -> set[str]:
 
 
 def _drop_arguments(draft: Draft, forward: ast.FunctionDef, names: list[str]) -> None:
-    """Take arguments out of the signature, each from the end of the one before it to its own end."""
+    """Take arguments out of the signature: with their lines, or each from the end of the one before it."""
     arguments = forward.args
     positional = arguments.posonlyargs + arguments.args
     defaults = [None] * (len(positional) - len(arguments.defaults)) + list(arguments.defaults)
-    pairs = list(zip(positional, defaults, strict=True))
     if any(argument.arg in names for argument in arguments.kwonlyargs):
         raise _Open("the steps are arguments that can be given by name only.")
-    ends = [draft.end(default or argument) for argument, default in pairs]
-    for number, (argument, _) in enumerate(pairs):
+    before = 0
+    lines, pieces = [], []
+    for argument, default in zip(positional, defaults, strict=True):
+        last = default or argument
+        end = draft.end(last)
         if argument.arg in names:
-            draft.replace(ends[number - 1], ends[number], "")
+            start, after = draft.line(argument.lineno), draft.line((last.end_lineno or last.lineno) + 1)
+            alone = not draft.text(start, draft.start(argument)).strip()
+            if alone and re.fullmatch(r"\s*,?\s*(#.*)?\s*", draft.text(end, after)):
+                lines.append((start, after))
+            pieces.append((before, end))
+        before = end
+    for start, end in lines if len(lines) == len(pieces) else pieces:
+        draft.replace(start, end, "")

@@ -66,6 +66,10 @@ class Draft:
         assert node.end_col_offset is not None  # noqa: S101
         return self._starts[node.end_lineno - 1] + node.end_col_offset
 
+    def line(self, number: int) -> int:
+        """Return where a line begins, in bytes from the start of the code."""
+        return self._starts[min(number, len(self._starts)) - 1]
+
     def text(self, start: int, end: int) -> str:
         """Return a piece of the unchanged code."""
         return self._text[start:end].decode()
@@ -82,7 +86,7 @@ class Draft:
     def insert_line(self, number: int, text: str) -> None:
         """Put a line before the line of this number, counted from 1."""
         last = number > len(self.lines) and self.lines and not self.lines[-1].endswith(("\n", "\r"))
-        place = self._starts[min(number, len(self._starts)) - 1]
+        place = self.line(number)
         self.replace(place, place, (self.newline if last else "") + text + self.newline)
 
     def need_torch(self) -> None:

@@ -1,6 +1,8 @@
 """Known faults of exports are mended in place, and a mended model is called, masked and trained like any other."""
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -104,7 +106,6 @@ def test_nothing_but_the_mended_lines_changes(name):
     code = apply_repairs(source, ids(source)).files["model.py"]
     before, after = source.files["model.py"].splitlines(True), code.splitlines(True)
     assert {line for line in before if "#" in line} - {line for line in after if "#" in line} <= {
-        "        input_0_tokens: torch.Tensor,  # (B, T)\r\n",  # its comment goes with the argument after it
         "        for n, layer in enumerate(self.layers): h = layer(h)  # one line\n",
     }
     assert ("\r\n" in code) == ("\r\n" in source.files["model.py"])
@@ -253,6 +254,26 @@ def test_a_mask_that_is_switched_off_is_switched_on(given):
     code = broken.BLOCKS.replace("(q, k, v)", f"(q, k, v, {given})")
     mended = apply_repairs(source_of(code, broken.BLOCKS_CONFIG), ["causal-mask"])
     assert moved(built(mended))[:7].max() < 1e-5
+
+
+def test_signatures_keep_the_form_in_which_they_are_written():
+    code = broken.TIED.replace(f"self, input_0_tokens, {broken.STEPS}", "{}")
+    for before, after in [
+        ("self, a, mhsa_0_output, residual_0_output=None, residual_1_output=None", "self, a"),
+        ("self, mhsa_0_output, a, *, flag=None", "self, a, *, flag=None"),
+        ("self,\n        a,  # ids\n        mhsa_0_output,  # (B, T, C)\n    ", "self,\n        a,  # ids\n    "),
+        ("self,\n        a,  # ids\n        mhsa_0_output: T = (\n        )\n    ", "self,\n        a,  # ids\n    "),
+        ("self,\n        mhsa_0_output,\n        residual_0_output, a", "self, a"),
+        ("self, a,\n        mhsa_0_output, residual_0_output,\n    ", "self, a,\n    "),
+    ]:
+        given = code.replace("{}", before).replace("input_0_tokens", "a")
+        mended = apply_repairs(source_of(given), ["missing-steps"]).files["model.py"]
+        assert f"    def forward({after}):\n" in mended
+
+
+def test_reading_a_source_needs_no_torch():
+    script = "import sys, tb_widgets.models.findings, tb_widgets.models.repair; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 
 def test_names_that_scopes_define_are_not_missing():
