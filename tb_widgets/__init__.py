@@ -15,13 +15,25 @@ _HOMES = {
     "Run": "tb_widgets.service.run",
     "RunSpec": "tb_widgets.spec",
     "TrainingService": "tb_widgets.service.service",
-    "Validation": "tb_widgets.service.validation",
+    "Validation": "tb_widgets.app.validation",
     "check": "tb_widgets.service.checking",
     "list_runs": "tb_widgets.service.run",
+    "preflight": "tb_widgets.service.checking",
     "train": "tb_widgets.service.run",
 }
 
-__all__ = ["Dashboard", "Run", "RunSpec", "TrainingService", "Validation", "__version__", "check", "list_runs", "train"]
+__all__ = [
+    "Dashboard",
+    "Run",
+    "RunSpec",
+    "TrainingService",
+    "Validation",
+    "__version__",
+    "check",
+    "list_runs",
+    "preflight",
+    "train",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from tb_widgets.cli import check, look, serve, specs, steer, training, writing
+from tb_widgets.cli import check, look, preflight, serve, specs, steer, training, writing
 from tb_widgets.cli.screen import print_error
 from tb_widgets.errors import TbError
 
@@ -24,6 +24,7 @@ for command in (
     training.train,
     training.resume,
     check.check,
+    preflight.preflight,
     look.runs,
     look.show,
     steer.pause,

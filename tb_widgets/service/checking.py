@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from tb_widgets.checks.preflight import Preflight, from_mapping
 from tb_widgets.checks.result import CheckResult
 from tb_widgets.models.source import ModelSource, resolve
 from tb_widgets.models.trust import TrustStore
@@ -88,3 +89,47 @@ def check(
     from tb_widgets.models.load import from_module
 
     return run_checks(from_module(model, spec.model), tier=tier)
+
+
+def begin_preflight(spec: RunSpec, *, micro_batches: bool = False, trust: bool = False) -> Probe:
+    """Begin to measure what the run of a spec would be like, in a process of its own; otherwise as :func:`begin_check`.
+
+    Parameters
+    ----------
+    micro_batches
+        Try several micro-batches as well.
+    """
+    source = source_of(spec)
+    if trust:
+        TrustStore().grant(source)
+    return ProbeService().preflight(source, spec, micro_batches=micro_batches)
+
+
+def preflight(
+    spec: RunSpec | None = None,
+    *,
+    micro_batches: bool = False,
+    trust: bool = False,
+    settings: dict[str, Any] | None = None,
+) -> Preflight:
+    """Measure on this machine what a run would be like, in 20 seconds at most.
+
+    Parameters
+    ----------
+    spec
+        What would be trained; the default spec otherwise.
+    micro_batches, trust, settings
+        As for :func:`begin_preflight` and :func:`check`.
+
+    Raises
+    ------
+    ModelError
+        If the model can't be found, loaded or run, needs consent and has none, or is too short for the context.
+
+    Examples
+    --------
+    >>> figures = preflight(settings={"model.preset": "tiny"})  # doctest: +SKIP
+    >>> figures.per_second, figures.eta, figures.best_threads  # doctest: +SKIP
+    """
+    spec = (spec or RunSpec()).with_values(settings or {})
+    return from_mapping(begin_preflight(spec, micro_batches=micro_batches, trust=trust).wait().answer)

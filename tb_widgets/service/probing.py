@@ -58,7 +58,7 @@ class Probe:
     answer
         For ``adapt``: ``title``, ``task``, ``parameters``, ``vocab_size``, ``context_limit``, ``classes``, ``image``,
         and ``conclusions``, a list of mappings with ``what``, ``value``, ``why``, ``override``. For ``check`` the
-        same. For ``preflight``: the figures so far, see :class:`tb_widgets.checks.preflight.Preflight`.
+        same. For ``preflight``: the figures so far, for :func:`tb_widgets.checks.preflight.from_mapping`.
     notes
         What the code did besides, one sentence each: files that it wrote, processes, a changed seed, much printing.
     error
@@ -148,11 +148,11 @@ class ProbeService:
         ServiceError
             If no process can be started.
         """
-        return self._ask("adapt", source, {"model": spec.model_dump()}, self.time_limit or ADAPT_WITHIN)
+        return self._ask("adapt", source, {"spec": _only(spec)}, self.time_limit or ADAPT_WITHIN)
 
     def check(self, source: ModelSource, spec: ModelSpec, *, tier: int = 2) -> Probe:
         """Make the checks of tier 1, or of both; otherwise as :meth:`adapt`."""
-        request = {"model": spec.model_dump(), "tier": tier}
+        request = {"spec": _only(spec), "tier": tier}
         return self._ask("check", source, request, self.time_limit or CHECK_WITHIN)
 
     def preflight(self, source: ModelSource, spec: RunSpec, *, micro_batches: bool = False) -> Probe:
@@ -347,3 +347,7 @@ class _Question:
 
     def _while(self) -> str:
         return f" ({self.probe.phase.lower()})" if self.probe.phase else ""
+
+
+def _only(model: ModelSpec) -> dict[str, Any]:
+    return {"model": model.model_dump()}

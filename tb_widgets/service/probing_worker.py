@@ -20,6 +20,7 @@ from tb_widgets.errors import TbError
 SEED = 42
 NAMED_FILES = 3
 OUTLIVES = 30  # seconds
+LEAVES_BEFORE = 0.5  # seconds before a preflight's time is up
 
 
 class Witness:
@@ -122,11 +123,25 @@ def main() -> int:
 def _answer(request: dict[str, Any], witness: Witness, tell: Callable[..., None]) -> None:
     from tb_widgets.models.load import build
     from tb_widgets.models.source import ModelSource
-    from tb_widgets.spec import ModelSpec
+    from tb_widgets.spec import RunSpec
 
+    spec = RunSpec.from_mapping(request["spec"])
     tell(phase="Building the model")
     with witness.looking():
-        model = build(ModelSource(request["origin"], request["files"]), ModelSpec.model_validate(request["model"]))
+        model = build(ModelSource(request["origin"], request["files"]), spec.model)
+    if request["ask"] == "preflight":
+        from tb_widgets.checks.rehearsal import Rehearsal
+
+        tell(phase="Measuring", notes=witness.notes)
+        Rehearsal(
+            model,
+            spec,
+            until=request["until"] - LEAVES_BEFORE,
+            micro_batches=request["micro_batches"],
+            on_figures=lambda figures: tell(answer=figures.to_mapping()),
+        ).run()
+        tell(phase="done")
+        return
     adapter = model.adapter
     answer = {
         "title": type(model.module).__name__,

@@ -1,0 +1,114 @@
+"""What a run would be like on this machine: the measured figures. Importing this file imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Any, Literal
+
+LITTLE, NOTHING = 0.05, 0.005  # share of the first loss that must go in overfitting one batch
+
+
+@dataclass(frozen=True)
+class Speed:
+    """How many tokens (or images) a second there are with so many threads, or so many rows in a micro-batch."""
+
+    count: int
+    per_second: float
+
+
+@dataclass(frozen=True)
+class Preflight:
+    """Measured figures of the run that a spec describes. ``None`` where time did not suffice; see ``left_out``.
+
+    Attributes
+    ----------
+    task, parameters, device
+        What is trained, and where.
+    batch
+        The micro-batch that was measured, in words; it has the greatest length that a batch can have.
+    peak_bytes
+        Highest use of memory in a training step: of the device, or of the whole process on a CPU.
+    memory_bytes
+        How much there is.
+    step_seconds
+        One step with the whole batch.
+    per_second, unit
+        Speed of training, in ``tokens`` or ``images``.
+    eta
+        Seconds for all steps of the spec with their evaluations; checkpoints and the preparation of the data come on
+        top.
+    first_loss, even_guess
+        Loss of the fresh model and of somebody who knows nothing, in nats.
+    overfit_steps, overfit_loss
+        Steps on one and the same small batch, and the loss after them.
+    overfit
+        ``pass`` if the loss fell by 5 % or more, ``warn`` if by less, ``fail`` if not: such a model learns nothing.
+    threads
+        Speeds for numbers of threads, on a CPU.
+    threads_used
+        The number of threads that the run would use.
+    micro_batches
+        Speeds for micro-batches of so many rows, where asked for.
+    left_out
+        What time did not suffice for, in words.
+    seconds
+        How long all this took.
+    """
+
+    task: str = ""
+    parameters: int = 0
+    device: str = ""
+    batch: str = ""
+    peak_bytes: int | None = None
+    memory_bytes: int | None = None
+    step_seconds: float | None = None
+    per_second: float | None = None
+    unit: str = "tokens"
+    eta: float | None = None
+    first_loss: float | None = None
+    even_guess: float | None = None
+    overfit_steps: int = 0
+    overfit_loss: float | None = None
+    threads: tuple[Speed, ...] = ()
+    threads_used: int | None = None
+    micro_batches: tuple[Speed, ...] = ()
+    left_out: tuple[str, ...] = ()
+    seconds: float = 0.0
+
+    @property
+    def best_threads(self) -> int | None:
+        """The number of threads that was fastest."""
+        return max(self.threads, key=lambda speed: speed.per_second).count if self.threads else None
+
+    @property
+    def best_micro_batch(self) -> int | None:
+        """The micro-batch that was fastest, in rows."""
+        return max(self.micro_batches, key=lambda speed: speed.per_second).count if self.micro_batches else None
+
+    @property
+    def overfit(self) -> Literal["pass", "warn", "fail", "unknown"]:
+        """Whether the model can learn one batch by heart, or is on the way to."""
+        if self.overfit_loss is None or not self.first_loss:
+            return "unknown"
+        fell = 1 - self.overfit_loss / self.first_loss
+        return "pass" if fell >= LITTLE else "warn" if fell >= NOTHING else "fail"
+
+    def to_mapping(self) -> dict[str, Any]:
+        """Return the figures as plain values that JSON can hold, with what follows from them."""
+        plain = {field.name: getattr(self, field.name) for field in fields(self)}
+        for name in ("threads", "micro_batches"):
+            plain[name] = [{"count": speed.count, "per_second": speed.per_second} for speed in plain[name]]
+        plain["left_out"] = list(self.left_out)
+        return plain | {
+            "best_threads": self.best_threads,
+            "best_micro_batch": self.best_micro_batch,
+            "overfit": self.overfit,
+        }
+
+
+def from_mapping(plain: dict[str, Any]) -> Preflight:
+    """Return the figures that :meth:`Preflight.to_mapping` wrote; what is missing was not measured."""
+    known = {field.name: plain[field.name] for field in fields(Preflight) if field.name in plain}
+    for name in ("threads", "micro_batches"):
+        known[name] = tuple(Speed(**speed) for speed in known.get(name, ()))
+    return Preflight(**known | {"left_out": tuple(known.get("left_out", ()))})

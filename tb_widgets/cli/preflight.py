@@ -1,0 +1,95 @@
+"""Measuring before training: ``preflight``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.text import Text
+
+from tb_widgets.checks.preflight import Preflight, from_mapping
+from tb_widgets.cli.check import SIGNS
+from tb_widgets.cli.options import Json, Preset, Settings
+from tb_widgets.cli.screen import console, print_json, say
+from tb_widgets.errors import SpecError
+from tb_widgets.service.checking import begin_preflight
+from tb_widgets.service.wording import duration
+from tb_widgets.spec import RunSpec
+from tb_widgets.spec import preset as preset_spec
+
+TITLE_WIDTH = 15
+
+
+def preflight(
+    spec: Annotated[Path | None, typer.Argument(metavar="[SPEC.yaml]", help="A spec in YAML or JSON.")] = None,
+    *,
+    preset: Preset = None,
+    micro_batches: Annotated[bool, typer.Option("--micro-batches", help="Try several micro-batches as well.")] = False,
+    trust: Annotated[bool, typer.Option("--trust", help="Agree to run the code of this Gist or repository.")] = False,
+    settings: Settings = None,
+    json: Json = False,
+) -> None:
+    """Measure what a run would be like on this machine, in 20 seconds at most, and train nothing."""
+    if spec is not None and preset is not None:
+        raise SpecError([("preset", "give a spec or a preset, not both.")])
+    base = RunSpec.load(spec) if spec is not None else preset_spec(preset) if preset is not None else RunSpec()
+    probe = begin_preflight(base.with_settings(settings or []), micro_batches=micro_batches, trust=trust)
+    try:
+        figures = from_mapping(probe.wait().answer)
+    finally:
+        probe.stop()
+    if json:
+        print_json(figures.to_mapping())
+    else:
+        _print(console(), figures, probe.notes)
+
+
+def _print(screen: Console, figures: Preflight, notes: list[str]) -> None:
+    rows = [
+        ("Model", f"{figures.task}, {figures.parameters:,} parameters, on {figures.device}"),
+        ("Measured with", figures.batch),
+        ("Memory", _memory(figures)),
+        ("Speed", f"{figures.per_second:,.0f} {figures.unit} a second" if figures.per_second else ""),
+        ("Whole run", f"about {duration(figures.eta)}" if figures.eta is not None else ""),
+        ("First loss", _first_loss(figures)),
+        ("CPU threads", _threads(figures)),
+        ("Micro-batch", f"{figures.best_micro_batch} rows are fastest" if figures.best_micro_batch else ""),
+    ]
+    for title, value in rows:
+        if value:
+            screen.print(Text.assemble((f"{title:<{TITLE_WIDTH}} ", "dim"), value), soft_wrap=True)
+    if figures.overfit != "unknown":
+        sign, style = SIGNS[figures.overfit]
+        words = {
+            "pass": "it learns.",
+            "warn": "it learns slowly; a higher learning rate may help.",
+            "fail": "it does not learn; run tb-widgets check, and look at the learning rate.",
+        }[figures.overfit]
+        said = f"loss {figures.overfit_loss:.2f} after {figures.overfit_steps} steps on one batch: {words}"
+        screen.print(
+            Text.assemble((f"{'One batch':<{TITLE_WIDTH}} ", "dim"), (sign, style), f" {said}"), soft_wrap=True
+        )
+    for sentence in (*notes, *(f"There was no time for: {what}." for what in figures.left_out)):
+        say(screen, sentence)
+
+
+def _memory(figures: Preflight) -> str:
+    if figures.peak_bytes is None or figures.memory_bytes is None:
+        return ""
+    return f"{figures.peak_bytes / 1e9:.2f} of {figures.memory_bytes / 1e9:.0f} GB at most"
+
+
+def _first_loss(figures: Preflight) -> str:
+    if figures.first_loss is None or figures.even_guess is None:
+        return ""
+    return f"{figures.first_loss:.2f}; an even guess has {figures.even_guess:.2f}"
+
+
+def _threads(figures: Preflight) -> str:
+    if not figures.threads:
+        return ""
+    speeds = ", ".join(f"{speed.count}: {speed.per_second:,.0f}" for speed in figures.threads)
+    fastest = f"{figures.best_threads} is fastest ({figures.unit} a second with {speeds})"
+    return f"{fastest}; the run uses {figures.threads_used}"

@@ -1,0 +1,141 @@
+"""Figures of a run before it is started: measured, within their time, and saying what they lack."""
+
+from __future__ import annotations
+
+import math
+import time
+
+import pytest
+import torch
+
+from tb_widgets.checks.preflight import Preflight, Speed, from_mapping
+from tb_widgets.checks.rehearsal import Rehearsal
+from tb_widgets.engine.hardware import usable_cores
+from tb_widgets.errors import ModelError
+from tb_widgets.spec import RunSpec
+from tests.checks.faulty.tier_1 import SEQ2SEQ, Translator
+from tests.checks.small import Masked, MaskedMean, Small, loaded
+from tests.checks.test_healthy import VISION, Vision
+
+SPEC = RunSpec().with_values(
+    {
+        "data.context_length": 32,
+        "training.batch_size": 8,
+        "training.steps": 100,
+        "training.learning_rate": 3e-3,
+        "evaluation.every": 50,
+        "evaluation.batches": 5,
+    }
+)
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    yield
+    torch.set_num_threads(1)
+
+
+def rehearse(model, values=None, seconds=15.0, **options):
+    told: list[Preflight] = []
+    spec = SPEC.with_values(values or {})
+    figures = Rehearsal(model, spec, until=time.time() + seconds, on_figures=told.append, **options).run()
+    assert told[-1] == figures
+    return figures, told
+
+
+def test_every_figure_is_measured():
+    figures, told = rehearse(loaded(Small()), micro_batches=True)
+    assert figures.left_out == ()
+    assert (figures.task, figures.batch, figures.unit) == ("causal-lm", "8 x 32 tokens", "tokens")
+    assert 50e6 < figures.peak_bytes < figures.memory_bytes
+    assert figures.first_loss == pytest.approx(math.log(40), rel=0.2)
+    assert figures.even_guess == pytest.approx(math.log(40))
+    assert figures.per_second * figures.step_seconds == pytest.approx(8 * 32)
+    # A hundred steps, and two evaluations of five batches that cost less than a step each.
+    assert 100 * figures.step_seconds < figures.eta < 115 * figures.step_seconds
+    assert figures.overfit == "pass"
+    assert figures.overfit_loss < 0.9 * figures.first_loss
+    assert [speed.count for speed in figures.threads] == sorted({1, 2, usable_cores()} & set(range(usable_cores() + 1)))
+    assert figures.best_threads in [speed.count for speed in figures.threads]
+    assert [speed.count for speed in figures.micro_batches] == [1, 2, 4, 8]
+    # What comes first is told first.
+    assert next(len(one.left_out) for one in told if one.left_out != figures.left_out) == 5
+
+
+@pytest.mark.parametrize(
+    ("model", "unit"),
+    [
+        (lambda: loaded(Masked()), "tokens"),
+        (lambda: loaded(MaskedMean()), "tokens"),
+        (lambda: loaded(Translator(causal=True), SEQ2SEQ), "tokens"),
+        (lambda: loaded(Vision(), VISION), "images"),
+    ],
+    ids=["masked-lm", "classification", "seq2seq", "vision"],
+)
+def test_every_task_is_measured(model, unit):
+    figures, _ = rehearse(model())
+    assert (figures.left_out, figures.unit) == ((), unit)
+    assert figures.overfit in ("pass", "warn")
+
+
+def test_gradient_accumulation_counts_every_pass():
+    whole, _ = rehearse(loaded(Small()), {"training.batch_size": 64, "training.micro_batch_size": 4})
+    assert whole.batch == "4 x 32 tokens"
+    pass_seconds = 4 * 32 / next(speed for speed in whole.threads if speed.count == 1).per_second
+    assert whole.step_seconds > 8 * pass_seconds
+
+
+class Slow(Small):
+    """Takes its time for each row."""
+
+    def after(self, x):
+        time.sleep(0.05 * len(x))
+        return x
+
+
+def test_a_slow_model_is_measured_with_fewer_rows_and_within_its_time():
+    began = time.time()
+    figures, _ = rehearse(loaded(Slow()), {"training.batch_size": 512}, seconds=6)
+    assert time.time() - began < 9
+    assert any(what.startswith("512 x 32 tokens at once (measured with ") for what in figures.left_out)
+    assert int(figures.batch.split()[0]) < 20
+    # Told for the whole batch all the same.
+    assert figures.per_second < 2 / 0.05 * 32
+    assert figures.step_seconds > 512 * 0.05
+
+
+def test_what_there_is_no_time_for_is_named():
+    figures, _ = rehearse(loaded(Slow()), seconds=0.1)
+    for what in ("memory and first loss", "speed", "overfitting one batch", "number of threads"):
+        assert what in figures.left_out
+    assert (figures.peak_bytes, figures.eta, figures.overfit) == (None, None, "unknown")
+
+
+class Stubborn(Small):
+    """Its output layer hears nothing of what was learned."""
+
+    def forward(self, input_ids):
+        return super().forward(input_ids) * 1e-9
+
+
+def test_a_model_that_can_not_learn_one_batch_is_found_out():
+    figures, _ = rehearse(loaded(Stubborn()))
+    assert figures.overfit == "fail"
+
+
+def test_a_model_that_blows_up_is_found_out():
+    figures, _ = rehearse(loaded(Small()), {"training.learning_rate": 10.0, "training.clip": None})
+    assert figures.overfit == "fail"
+
+
+def test_a_context_that_is_too_long_is_refused():
+    with pytest.raises(ModelError, match="65"):
+        rehearse(loaded(Small()), {"data.context_length": 65})
+
+
+def test_figures_survive_json():
+    figures = Preflight(task="causal-lm", threads=(Speed(1, 10.0), Speed(2, 8.0)), left_out=("speed",), eta=3.0)
+    plain = figures.to_mapping()
+    assert from_mapping(plain) == figures
+    assert plain["best_threads"] == 1
+    assert from_mapping({"task": "x"}).eta is None

@@ -1,0 +1,51 @@
+"""``tb-widgets preflight``: what a run would be like here, in words and in JSON, and nothing is trained."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import tb_widgets
+from tb_widgets.spec import RunSpec
+
+from .conftest import command
+
+
+def test_figures_in_words(tiny_file, tmp_path):
+    said = command("preflight", tiny_file, cwd=tmp_path)
+    assert (said.code, said.err) == (0, "")
+    for title in ("Measured with   4 x 16 tokens", "Memory ", "Speed ", "Whole run ", "CPU threads ", "One batch "):
+        assert title in said.out
+    assert not list(tmp_path.iterdir())
+
+
+def test_figures_for_machines(tiny_file):
+    said = command("preflight", tiny_file, "--json", "--micro-batches", "--set", "training.steps=1000")
+    assert said.code == 0
+    figures = said.json
+    assert figures["task"] == "causal-lm"
+    assert figures["eta"] > 900 * figures["step_seconds"]
+    assert figures["best_micro_batch"] in (1, 2, 4)
+    assert figures["seconds"] < 20
+
+
+def test_a_model_that_never_ends_keeps_to_the_time(tmp_path: Path):
+    (tmp_path / "config.json").write_text('{"task": "causal-lm"}')
+    (tmp_path / "model.py").write_text(
+        "from torch import nn\n"
+        "class Model(nn.Module):\n"
+        "    def __init__(self):\n"
+        "        super().__init__()\n"
+        "        self.table = nn.Embedding(20, 20)\n"
+        "    def forward(self, input_ids):\n"
+        "        while self.training: pass\n"
+        "        return self.table(input_ids).cumsum(1)\n"
+    )
+    figures = tb_widgets.preflight(RunSpec(), settings={"model.source": str(tmp_path)})
+    assert figures.parameters == 400
+    assert figures.left_out == ("number of threads", "memory and first loss", "speed", "overfitting one batch")
+
+
+def test_a_spec_and_a_preset_is_one_too_many(tiny_file):
+    said = command("preflight", tiny_file, "--preset", "quick")
+    assert said.code == 2
+    assert "give a spec or a preset, not both" in said.err
