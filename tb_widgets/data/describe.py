@@ -9,7 +9,8 @@ from pathlib import Path
 
 from tb_widgets.data import cache
 from tb_widgets.data.encoded import STREAMS, streams_key, tokenizer_key
-from tb_widgets.data.sources import decode, find_file, is_built_in, read_text
+from tb_widgets.data.examples import read_examples
+from tb_widgets.data.sources import TEXT_TASKS, decode, find_file, is_built_in, read_text, tasks_of
 from tb_widgets.data.tokenizers import load_tokenizer
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec, TokenizerSpec
@@ -35,7 +36,10 @@ class DataSummary:
     exact
         Whether the tokens were counted.
     first_lines
-        The first lines that are not empty, cut at 200 characters.
+        The first lines that are not empty, cut at 200 characters; of examples, each with its answer.
+    examples
+        How many labelled lines or pairs there are; ``None`` for a plain text, and for images, which are drawn when
+        they are asked for and have no characters.
     """
 
     name: str
@@ -43,6 +47,7 @@ class DataSummary:
     tokens: int
     exact: bool
     first_lines: tuple[str, ...]
+    examples: int | None = None
 
 
 def describe_data(data: DataSpec, tokenizer: TokenizerSpec, *, cache_dir: Path | None = None) -> DataSummary:
@@ -60,6 +65,8 @@ def describe_data(data: DataSpec, tokenizer: TokenizerSpec, *, cache_dir: Path |
     DataError
         If the text is missing, unreadable or not text.
     """
+    if set(tasks_of(data.source)).isdisjoint(TEXT_TASKS):
+        return _of_examples(data.source, tokenizer)
     if not is_built_in(data.source):
         path = find_file(data.source)
         size = path.stat().st_size
@@ -73,6 +80,22 @@ def describe_data(data: DataSpec, tokenizer: TokenizerSpec, *, cache_dir: Path |
         tokens=_estimate(text.text, tokenizer) if counted is None else counted,
         exact=counted is not None,
         first_lines=_first_lines(text.text[:_SAMPLE]),
+    )
+
+
+def _of_examples(source: str, tokenizer: TokenizerSpec) -> DataSummary:
+    if tasks_of(source) == ("vision-classification",):
+        return DataSummary(name=source, characters=0, tokens=0, exact=True, first_lines=())
+    found = read_examples(source)
+    lines = [f"{example.text} → {example.answer}" for example in found.examples]
+    texts = "\n".join(lines if not found.classes else [example.text for example in found.examples])
+    return DataSummary(
+        name=source,
+        characters=len(texts),
+        tokens=_estimate(texts, tokenizer),
+        exact=False,
+        first_lines=_first_lines("\n".join(lines[:_FIRST_LINES])),
+        examples=len(lines),
     )
 
 

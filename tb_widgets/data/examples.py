@@ -9,10 +9,9 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from tb_widgets.data.order import draws, key_of
-from tb_widgets.data.sources import read_text
+from tb_widgets.data.sources import classes_of, read_text
 from tb_widgets.errors import DataError
 
-PROSE, CODE = "prose", "code"
 _SHORTEST, _LONGEST = 20, 200  # characters of a line
 _WORD = re.compile("[A-Za-z]{3}")
 _WORDS, _PAIRS, _FEWEST, _MOST = 50, 20_000, 2, 5
@@ -83,11 +82,12 @@ def _prose_or_code() -> ExampleSet:
     only_prose = [line for line in prose if line not in code]
     only_code = [line for line in code if line not in prose]
     number = min(len(only_prose), len(only_code))
+    classes = classes_of("prose-or-code")
     examples = []
     for place in range(number):  # the two take turns, each spread over all of its text
-        examples.append(Example(only_prose[place * len(only_prose) // number], PROSE))
-        examples.append(Example(only_code[place * len(only_code) // number], CODE))
-    return _set("prose-or-code", examples, (PROSE, CODE))
+        examples.append(Example(only_prose[place * len(only_prose) // number], classes[0]))
+        examples.append(Example(only_code[place * len(only_code) // number], classes[1]))
+    return _set("prose-or-code", examples, classes)
 
 
 def _lines(source: str) -> dict[str, None]:

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from tb_widgets.data.batches import Batch, Batches
 from tb_widgets.data.order import draws, key_of, shares
 from tb_widgets.data.padded import ExampleBatches
+from tb_widgets.data.sources import classes_of
 from tb_widgets.data.task_data import HeldBack, PreparedData
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec
 
-SHAPES = ("circle", "square", "triangle", "cross")
+SHAPES = classes_of("drawn-shapes")  # in the order in which draw knows them
 IMAGES = 20_000
 _NOISE = 0.2
 

@@ -33,6 +33,7 @@ class Source:
     title: str
     help: str
     tasks: tuple[Task, ...] = TEXT_TASKS
+    classes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -66,6 +67,11 @@ def list_sources(task: Task | None = None) -> list[Source]:
 def tasks_of(source: str) -> tuple[Task, ...]:
     """Return what a spec's source serves; a path is taken for a plain text."""
     return next((known.tasks for known in list_sources() if known.name == source), TEXT_TASKS)
+
+
+def classes_of(source: str) -> tuple[str, ...]:
+    """Return the names of a source's classes, in the order of their labels; empty where nothing is classified."""
+    return next((known.classes for known in list_sources() if known.name == source), ())
 
 
 def check_serves(source: str, task: Task) -> None:
@@ -232,6 +238,7 @@ _EXAMPLES = (
         "Prose or code? (labelled lines)",
         "Lines of Python's reference against lines of its library: about 11,000, half of each. No download.",
         ("sequence-classification",),
+        ("prose", "code"),
     ),
     Source(
         "reversed-words",
@@ -244,6 +251,7 @@ _EXAMPLES = (
         "Drawn shapes (images)",
         "20,000 circles, squares, triangles and crosses, drawn with noise in the size the model takes. No download.",
         ("vision-classification",),
+        ("circle", "square", "triangle", "cross"),
     ),
 )
 

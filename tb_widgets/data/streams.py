@@ -79,16 +79,28 @@ class StreamData(PreparedData):
         return [self._with_gaps(self.validation[place : place + 24]) for place in places]
 
     def _with_gaps(self, tokens: NDArray[Any]) -> HeldBack:
-        # Cut before each hidden token: what stands between two gaps is read as one stretch of text.
-        pieces = [tokens[:3]] + [tokens[gap + 1 : gap + 6] for gap in range(3, len(tokens), 6)]
-        return HeldBack(
-            prompt=MASK_SIGN.join(self.tokenizer.decode(piece) for piece in pieces),
-            expected=self.tokenizer.decode(tokens),
-        )
+        length = min(len(tokens), self.context_length)
+        pieces = _between_gaps(tokens[:length])
+        # What begins or ends inside a character is longer when it is read again.
+        while length > 1 and sum(1 + len(self.tokenizer.encode(text)) for text in self._decoded(pieces)) > (
+            self.context_length + 1
+        ):
+            length //= 2
+            pieces = _between_gaps(tokens[:length])
+        return HeldBack(MASK_SIGN.join(self._decoded(pieces)), expected=self.tokenizer.decode(tokens[:length]))
+
+    def _decoded(self, pieces: list[NDArray[Any]]) -> list[str]:
+        return [self.tokenizer.decode(piece) for piece in pieces]
 
     @property
     def _mask(self) -> int:
         return SpecialTokens(self.tokenizer.vocab_size).mask
+
+
+def _between_gaps(tokens: NDArray[Any]) -> list[NDArray[Any]]:
+    """Cut out the fourth token and every sixth after it, or the last where there are fewer."""
+    gaps = range(min(3, len(tokens) - 1), len(tokens), 6)
+    return [tokens[: gaps[0]], *(tokens[gap + 1 : gap + 6] for gap in gaps)]
 
 
 class NextTokenBatches:

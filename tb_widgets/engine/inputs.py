@@ -10,7 +10,8 @@ from torch import nn
 
 from tb_widgets.data.prepared import PreparedData, prepare
 from tb_widgets.engine.causality import measure_causality
-from tb_widgets.errors import ModelError
+from tb_widgets.engine.evaluation import WITH_PERPLEXITY
+from tb_widgets.errors import ModelError, TrainingError
 from tb_widgets.models.load import LoadedModel, build, check_fits, from_module, read_source, resolve, write_source
 from tb_widgets.models.source import is_fetched
 from tb_widgets.models.zoo import sizes
@@ -39,6 +40,8 @@ def gather_inputs(run: RunDirectory, journal: JournalWriter, module: nn.Module |
     ------
     ModelError
         If the model can't be built, does not fit the data, or is a language model that sees what it has to predict.
+    TrainingError
+        If the best checkpoint is to be chosen by a figure that the task does not have.
     DataError
         If the source can't be prepared for the model's task.
     """
@@ -76,6 +79,7 @@ def gather_inputs(run: RunDirectory, journal: JournalWriter, module: nn.Module |
         context_length=spec.data.context_length if reads_text else None,
         classes=len(data.classes) or None,
     )
+    _check_monitor(spec.checkpoints.monitor, model.task)
     if model.task == "causal-lm" and not spec.model.allow_leak:
         _refuse_leak(model, spec.data.context_length, journal)
     return Inputs(model, data, origin)
@@ -114,6 +118,14 @@ def _prepare_data(
     if note := getattr(data.tokenizer, "note", ""):
         journal.event("warning", message=note)
     return data
+
+
+def _check_monitor(monitor: str, task: Task) -> None:
+    if monitor == "val/perplexity" and task not in WITH_PERPLEXITY:
+        raise TrainingError(
+            f"checkpoints.monitor is val/perplexity, which a model for {task} does not have.",
+            hint="Set it to val/loss, or to val/accuracy with checkpoints.mode max.",
+        )
 
 
 def _refuse_leak(model: LoadedModel, context_length: int, journal: JournalWriter) -> None:

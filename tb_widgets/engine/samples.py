@@ -7,25 +7,55 @@ from collections.abc import Iterator
 import torch
 
 from tb_widgets.data.task_data import HeldBack, PreparedData
-from tb_widgets.engine.writer import Writer
+from tb_widgets.engine.writer import Writer, in_words
 from tb_widgets.models.load import LoadedModel
 from tb_widgets.spec import RunSpec
 
+SHOWN = 3  # held-back examples, where each has a known answer
+
 
 class Sampler:
-    """Lets a model answer the prompts of a spec, or some held-back examples where it names none."""
+    """Lets a model answer the prompts of a spec, or some held-back examples where it names none.
+
+    Raises
+    ------
+    ModelError
+        If a prompt of the spec is nothing that the model can answer.
+    """
 
     def __init__(self, spec: RunSpec, model: LoadedModel, data: PreparedData, device: torch.device) -> None:
-        self._spec = spec
-        self._shown = [HeldBack(prompt) for prompt in spec.evaluation.prompts] or data.held_back(1)
-        assert data.tokenizer is not None  # noqa: S101  (for the type checker)
-        self._writer = Writer(model, data.tokenizer, spec.data.context_length, device)
+        self._spec, self._model, self._data, self._device = spec, model, data, device
+        prompts = [HeldBack(prompt) for prompt in spec.evaluation.prompts] if data.tokenizer else []
+        self._shown = prompts or data.held_back(1 if model.task == "causal-lm" else SHOWN)
+        self._writer = None
+        if data.tokenizer is not None:
+            self._writer = Writer(model, data.tokenizer, spec.data.context_length, device, data.classes)
+            for shown in prompts:
+                self._writer.check(shown.prompt)
 
     def samples(self) -> Iterator[dict[str, str]]:
-        """Yield what a line of the samples file holds: ``prompt``, ``text``, and ``expected`` where that is known."""
+        """Yield what a line of the samples file holds.
+
+        ``prompt`` and ``text``, the answer; ``task`` where that is not to go on from the prompt; ``expected`` where
+        it is known what would be right.
+        """
+        answers = self._texts() if self._writer is not None else self._images()
+        task = {} if self._model.task == "causal-lm" else {"task": self._model.task}
+        for shown, text in zip(self._shown, answers, strict=True):
+            known = {"expected": shown.expected} if shown.expected else {}
+            yield {"prompt": shown.prompt, "text": text, **task, **known}
+
+    def _texts(self) -> Iterator[str]:
+        assert self._writer is not None  # noqa: S101  (for the type checker)
         for shown in self._shown:
             pieces = self._writer.write(
                 shown.prompt, length=self._spec.evaluation.sample_length, seed=self._spec.training.seed
             )
-            known = {"expected": shown.expected} if shown.expected else {}
-            yield {"prompt": shown.prompt, "text": "".join(pieces), **known}
+            yield "".join(pieces)
+
+    def _images(self) -> Iterator[str]:
+        (batch,) = self._data.validation_batches(batch_size=len(self._shown), batches=1)
+        with torch.inference_mode():
+            scores = self._model.scores({"images": batch["images"].to(self._device)}).float()
+        for row in scores:
+            yield in_words(row, self._data.classes)

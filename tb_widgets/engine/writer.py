@@ -1,4 +1,4 @@
-"""A checkpoint's model, ready to write."""
+"""A checkpoint's model, ready to answer a prompt in the way of its task."""
 
 from __future__ import annotations
 
@@ -7,63 +7,170 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from tb_widgets.data.padded import pad
+from tb_widgets.data.sources import classes_of
+from tb_widgets.data.special import MASK_SIGN, SpecialTokens
 from tb_widgets.data.tokenizers import Tokenizer, load_tokenizer
 from tb_widgets.engine.hardware import choose_device
 from tb_widgets.engine.sampling import sample_tokens
 from tb_widgets.engine.state import load_weights
 from tb_widgets.errors import ModelError
+from tb_widgets.models.adapter import Batch
 from tb_widgets.models.load import LoadedModel, build, from_module, read_source
 from tb_widgets.runs import RunDirectory
 
 
 @dataclass(frozen=True)
 class Writer:
-    """A model in evaluation mode together with its tokenizer."""
+    """A model in evaluation mode together with its tokenizer and the names of its classes."""
 
     model: LoadedModel
     tokenizer: Tokenizer
     context_length: int
     device: torch.device
+    classes: tuple[str, ...] = ()
 
     def write(
         self, prompt: str, *, length: int, temperature: float = 0.8, top_k: int | None = 40, seed: int = 0
     ) -> Iterator[str]:
-        """Yield the continuation of a prompt piece by piece, as soon as whole characters are there.
+        """Yield the answer to a prompt piece by piece, as soon as whole characters are there.
+
+        A causal language model goes on from the prompt. A masked one writes the prompt again with each ``[MASK]``
+        filled by its likeliest token, between « and ». A sequence-to-sequence model turns the prompt into another
+        text, a classifier says how probable each class is.
 
         Parameters
         ----------
         prompt
-            Any text; empty begins with a line break.
+            Any text; for a causal language model empty begins with a line break.
         length
-            New tokens.
+            New tokens at most, where there are new tokens.
+        temperature, top_k, seed
+            How a causal language model chooses; the others always take what is likeliest.
+
+        Raises
+        ------
+        ModelError
+            If the prompt is nothing that the model can answer.
         """
-        start = [int(token) for token in self.tokenizer.encode(prompt or "\n")]
-        if not start:
+        self.check(prompt)
+        with torch.inference_mode():
+            if self.model.task == "masked-lm":
+                yield from self._fill(prompt)
+            elif self.model.task == "seq2seq":
+                yield from self._whole_characters(self._answer(prompt, length))
+            elif self.model.task == "sequence-classification":
+                yield self._classify(prompt)
+            else:
+                new = sample_tokens(
+                    self.model.logits,
+                    self._encoded(prompt or "\n"),
+                    context_length=self.context_length,
+                    length=length,
+                    vocab_size=self.tokenizer.vocab_size,
+                    temperature=temperature,
+                    top_k=top_k,
+                    seed=seed,
+                    device=self.device,
+                )
+                yield from self._whole_characters(new)
+
+    def check(self, prompt: str) -> None:
+        """Check that a prompt can be answered.
+
+        Raises
+        ------
+        ModelError
+            If it can't; the hint says what can.
+        """
+        task = self.model.task
+        text = prompt.replace(MASK_SIGN, "") if task == "masked-lm" else prompt
+        if task == "masked-lm" and MASK_SIGN not in prompt:
+            raise ModelError(
+                f"The model fills gaps, and this prompt has none: {prompt[:60]!r}.",
+                hint=f"Write {MASK_SIGN} where a word is to be guessed.",
+            )
+        tokens = len(self._encoded(text or "\n"))
+        if task == "masked-lm":
+            tokens += prompt.count(MASK_SIGN)
+        if task in ("masked-lm", "seq2seq") and tokens > self.context_length:
+            raise ModelError(
+                f"The prompt has {tokens:,} tokens and the model was trained on {self.context_length:,} at most.",
+                hint="Write a shorter one.",
+            )
+
+    def _encoded(self, text: str) -> list[int]:
+        tokens = [int(token) for token in self.tokenizer.encode(text)]
+        if not tokens:
             raise ModelError(
                 "The tokenizer can't read this prompt.", hint="Write a word or two in the text's own language."
             )
+        return tokens
+
+    def _whole_characters(self, new: Iterator[int]) -> Iterator[str]:
         tokens: list[int] = []
         shown = ""
-        with torch.inference_mode():
-            for token in sample_tokens(
-                self.model.logits,
-                start,
-                context_length=self.context_length,
-                length=length,
-                vocab_size=self.tokenizer.vocab_size,
-                temperature=temperature,
-                top_k=top_k,
-                seed=seed,
-                device=self.device,
-            ):
-                tokens.append(token)
-                text = self.tokenizer.decode(tokens)
-                # A token may end inside a character; its first half decodes to a replacement sign.
-                if text.startswith(shown) and not text.endswith("\ufffd"):
-                    yield text[len(shown) :]
-                    shown = text
+        for token in new:
+            tokens.append(token)
+            text = self.tokenizer.decode(tokens)
+            # A token may end inside a character; its first half decodes to a replacement sign.
+            if text.startswith(shown) and not text.endswith("\ufffd"):
+                yield text[len(shown) :]
+                shown = text
+
+    def _scores(self, batch: Batch) -> Tensor:
+        return self.model.scores({role: tensor.to(self.device) for role, tensor in batch.items()})[0].float()
+
+    def _fill(self, prompt: str) -> Iterator[str]:
+        stretches = prompt.split(MASK_SIGN)
+        tokens: list[int] = []
+        gaps = []
+        for number, stretch in enumerate(stretches):
+            if number:
+                gaps.append(len(tokens))
+                tokens.append(self._special.mask)
+            tokens += [int(token) for token in self.tokenizer.encode(stretch)]
+        scores = self._scores({"tokens": torch.tensor([tokens])})
+        yield stretches[0]
+        for gap, stretch in zip(gaps, stretches[1:], strict=True):
+            guess = self.tokenizer.decode([int(scores[gap, : self.tokenizer.vocab_size].argmax())])
+            space = guess[: len(guess) - len(guess.lstrip())]
+            yield f"{space}«{guess[len(space) :]}»{stretch}"
+
+    def _answer(self, prompt: str, length: int) -> Iterator[int]:
+        tokens, mask = pad([[*self._encoded(prompt or "\n"), self._special.end]], self._special.pad)
+        written = [self._special.start]
+        # Pieces of the tokenizer and the end token; nothing else can be written.
+        choices = torch.tensor([*range(self.tokenizer.vocab_size), self._special.end], device=self.device)
+        for _ in range(min(length, self.context_length - 1)):
+            scores = self._scores({"tokens": tokens, "mask": mask, "decoder_tokens": torch.tensor([written])})
+            token = int(choices[scores[-1, choices].argmax()])
+            if token == self._special.end:
+                return
+            written.append(token)
+            yield token
+
+    def _classify(self, prompt: str) -> str:
+        tokens, mask = pad([self._encoded(prompt or "\n")[: self.context_length]], self._special.pad)
+        return in_words(self._scores({"tokens": tokens, "mask": mask}), self.classes)
+
+    @property
+    def _special(self) -> SpecialTokens:
+        return SpecialTokens(self.tokenizer.vocab_size)
+
+
+def in_words(scores: Tensor, classes: tuple[str, ...]) -> str:
+    """Return how probable each class is, the likeliest first, for example ``prose 92 %, code 8 %``.
+
+    >>> in_words(torch.tensor([0.0, 2.0]), ("prose", "code"))
+    'code 88 %, prose 12 %'
+    """
+    # A model may tell more classes apart than the data have; they were never trained and have no name.
+    found = scores[: len(classes)].softmax(-1).tolist()
+    ranked = sorted(zip(found, classes, strict=True), reverse=True)
+    return ", ".join(f"{name} {share:.0%}".replace("%", " %") for share, name in ranked)
 
 
 def open_writer(run: RunDirectory, checkpoint: Path, *, module: nn.Module | None = None) -> Writer:
@@ -72,7 +179,7 @@ def open_writer(run: RunDirectory, checkpoint: Path, *, module: nn.Module | None
     Raises
     ------
     ModelError
-        If the run trained a live module and none is given.
+        If the run trained a live module and none is given, or the model reads images.
     CheckpointError
         If the weights do not fit.
     """
@@ -85,7 +192,13 @@ def open_writer(run: RunDirectory, checkpoint: Path, *, module: nn.Module | None
             f"{run.id} trained a live nn.Module, whose code is not in the run.",
             hint="Pass a module of the same shape: run.best.generate(..., module=my_model).",
         )
+    if model.task == "vision-classification":
+        raise ModelError(
+            "The model sorts images, and a prompt is a text.",
+            hint="What it makes of held-back images is among the run's samples.",
+        )
     load_weights(model.module, checkpoint)
     device = choose_device(run.spec.hardware.device)
     model.module.to(device).eval()
-    return Writer(model, load_tokenizer(run.tokenizer_folder), run.spec.data.context_length, device)
+    classes = classes_of(run.spec.data.source)
+    return Writer(model, load_tokenizer(run.tokenizer_folder), run.spec.data.context_length, device, classes)

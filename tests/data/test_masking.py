@@ -76,7 +76,7 @@ def test_the_ranks_slices_are_the_batch():
 
 
 def test_held_back_masks_are_the_same_for_every_seed_and_batch_of_batches(tmp_path, text_file):
-    data = DataSpec(source=str(text_file), context_length=16)
+    data = DataSpec(source=str(text_file), context_length=24)
     prepared = prepare(data, TokenizerSpec(kind="byte"), task="masked-lm", cache_dir=tmp_path)
     assert prepared.vocab_size == 256 + 2
     one, again = (prepared.validation_batches(batch_size=4, batches=3) for _ in range(2))
@@ -90,3 +90,14 @@ def test_held_back_masks_are_the_same_for_every_seed_and_batch_of_batches(tmp_pa
     assert len("[MASK]".join(pieces)) - 4 * 6 + 4 == len(shown.expected)  # a byte for each gap
     assert shown.expected.startswith(pieces[0])
     assert shown.expected.endswith(pieces[-1])
+
+
+@pytest.mark.parametrize("context", [2, 5, 16, 128])
+def test_a_shown_sentence_fits_the_context_also_where_tokens_end_inside_characters(tmp_path, context):
+    (tmp_path / "text.txt").write_text("世界🦋" * 500, encoding="utf-8")
+    data = DataSpec(source=str(tmp_path / "text.txt"), context_length=context)
+    prepared = prepare(data, TokenizerSpec(kind="byte"), task="masked-lm", cache_dir=tmp_path)
+    for shown in prepared.held_back(4):
+        pieces = shown.prompt.split("[MASK]")
+        assert len(pieces) > 1
+        assert sum(len(prepared.tokenizer.encode(piece)) for piece in pieces) + len(pieces) - 1 <= context
