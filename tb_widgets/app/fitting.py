@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tb_widgets.data.sources import tasks_of
 from tb_widgets.data.special import vocabulary_with_specials
 from tb_widgets.models.zoo import sizes
 from tb_widgets.spec import RunSpec, Task
@@ -34,14 +35,6 @@ TASK_TITLES: dict[Task, str] = {
     "sequence-classification": "sorts texts into classes",
     "seq2seq": "turns one text into another",
     "vision-classification": "sorts images into classes",
-}
-# For whom the built-in sources are; what is not listed is the user's own, and is judged when it is read.
-_FOR: dict[str, tuple[Task, ...]] = {
-    "python-docs": ("causal-lm", "masked-lm"),
-    "python-source": ("causal-lm", "masked-lm"),
-    "prose-or-code": ("sequence-classification",),
-    "reversed-words": ("seq2seq",),
-    "drawn-shapes": ("vision-classification",),
 }
 
 
@@ -97,7 +90,7 @@ def misfits(spec: RunSpec, facts: ModelFacts) -> list[Misfit]:
     """Return the fields of a spec that don't fit a model, each with a value that does."""
     found = []
     source, task = spec.data.source, facts.task
-    if task not in _FOR.get(source, (task,)):
+    if task not in tasks_of(source):
         found.append(Misfit("data.source", TEXTS[task], f"{NEEDS[task]}."))
     if task == "vision-classification":
         return found

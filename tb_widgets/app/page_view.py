@@ -142,7 +142,8 @@ class PageView:
         if step == "data":
             text = "choose a text"
             if draft.data is not None:
-                text = f"{draft.data.name} · {words.short_count(draft.data.tokens)} tokens"
+                size = f"{words.short_count(draft.data.tokens)} tokens" if draft.data.tokens else "images"
+                text = f"{draft.data.name} · {size}"
             return text, "!" if wrong & {*TOKENS} else "✓"
         if step == "train":
             return self._trained(wrong)

@@ -46,7 +46,7 @@ class DataPanel:
         )
         self._notes = widgets.HTML()
         self._fits = fits_button(self._dashboard)
-        return card("Text", [self._notes, self._fits, self._source.widget, self._tokens.widget])
+        return card("Data", [self._notes, self._fits, self._source.widget, self._tokens.widget])
 
     def refresh(self) -> None:
         """Follow the draft."""
@@ -54,11 +54,14 @@ class DataPanel:
         if draft.version == self._version:
             return
         self._version = draft.version
+        reads_text = draft.facts is None or draft.facts.task != "vision-classification"
+        for field in self._tokens.fields[:3]:
+            show(field.widget, reads_text)
         self._source.follow()
         self._tokens.follow()
         self._notes.value = fitted_notes(draft, "data", "tokenizer")
         show(self._fits, bool(draft.remedies))
-        show(self._tokens.fields[1].widget, draft.values["tokenizer.kind"] == "bpe")
+        show(self._tokens.fields[1].widget, reads_text and draft.values["tokenizer.kind"] == "bpe")
 
 
 @panel("data-preview", step="data", column="side", order=1)
@@ -82,14 +85,24 @@ class DataPreviewPanel:
             self._facts.value = words.note("Choose a text first.", "warn")
             self._lines.value = ""
             return
+        if not data.characters:  # images are drawn when they are asked for
+            about = next(source.help for source in list_sources() if source.name == data.name)
+            self._facts.value, self._lines.value = f'<p class="tbw-muted">{escape(about)}</p>', ""
+            return
         training = data.tokens * (1 - spec.data.validation_fraction)
-        per_step = spec.training.batch_size * spec.data.context_length
         pairs = [
             ("Characters", words.count(data.characters)),
             ("Tokens" if data.exact else "Tokens, about", words.count(data.tokens)),
-            ("Held back", f"{words.short_count(data.tokens - training)} tokens"),
-            ("One pass", f"{words.count(max(1, training / per_step))} steps"),
         ]
+        if data.examples is None:
+            per_step = spec.training.batch_size * spec.data.context_length
+            held_back = f"{words.short_count(data.tokens - training)} tokens"
+            one_pass = training / per_step
+        else:
+            pairs.insert(0, ("Examples", words.count(data.examples)))
+            held_back = f"{words.count(data.examples * spec.data.validation_fraction)} examples"
+            one_pass = data.examples * (1 - spec.data.validation_fraction) / spec.training.batch_size
+        pairs += [("Held back", held_back), ("One pass", f"{words.count(max(1, one_pass))} steps")]
         if model is not None and model.parameters:
             pairs.append(("Tokens per parameter", words.figure(data.tokens / model.parameters, 2)))
         self._facts.value = words.facts(pairs)
