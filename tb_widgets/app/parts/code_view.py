@@ -1,7 +1,11 @@
-"""Source code and diffs, to be read before they are trusted. Whatever stands in them is escaped."""
+"""Source code and diffs, to be read before they are trusted.
+
+Whatever stands in them is escaped, and a character that can't be seen is shown by its number.
+"""
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Collection
 from html import escape
 
@@ -22,7 +26,7 @@ def source(code: str, marked: Collection[int] = ()) -> str:
     from pygments.formatters import HtmlFormatter
     from pygments.lexers import PythonLexer
 
-    lines = code.splitlines()
+    lines = _visible(code).splitlines()
     shown = "\n".join(lines[:MOST_LINES])
     # The lexer would take away empty lines at the beginning, and the numbers with them.
     coloured = highlight(shown, PythonLexer(stripnl=False), HtmlFormatter(nowrap=True)).splitlines()
@@ -40,7 +44,12 @@ def diff(text: str) -> str:
     tones = {"+": "is-new", "-": "is-gone", "@": "is-place"}
     rows = "".join(
         f'<span class="tbw-change {tones.get(line[:1], "")}">{escape(line)}\n</span>'
-        for line in text.splitlines()[:MOST_LINES]
+        for line in _visible(text).splitlines()[:MOST_LINES]
         if not line.startswith(("+++ ", "--- "))
     )
     return f'<pre class="tbw-text tbw-diff">{rows}</pre>'
+
+
+def _visible(text: str) -> str:
+    hidden = {character for character in set(text) if unicodedata.category(character) in ("Cc", "Cf")} - set("\t\r\n")
+    return text.translate({ord(character): f"[U+{ord(character):04X}]" for character in hidden})

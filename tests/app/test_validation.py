@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from tb_widgets import Validation
+from tb_widgets.app import report
 from tb_widgets.checks.result import CheckResult
 from tb_widgets.errors import ModelError
-from tb_widgets.service import report
 from tests.models.github import ID, GitHub
 
 CODE = """import os
@@ -80,14 +80,13 @@ def test_results_are_escaped_and_a_leak_is_said_in_plain_words():
         CheckResult("causality", evil, 1, "fail", evil, 1.5, evil, evil, evil, heat),
         CheckResult("gradients", evil, 1, "pass", evil, picture=bars),
     ]
-    html = report.page(report.results_html(results), report.pictures_html(results))
+    html = report.page(report.results(results), report.pictures(results))
     assert "<img" not in html
     assert "This model sees the answers." in html
-    assert "✗ mend this" in html
+    assert "✕ mend this" in html
     assert "1.5 &lt;img" in html
-    assert html.count("<svg") == 2
-    assert 'fill-opacity="1.000"><title>2</title>' in html
-    assert "sees the answers" not in report.results_html(results[1:])
+    assert html.count("<figure") == 2
+    assert "sees the answers" not in report.results(results[1:])
 
 
 def test_a_gist_that_is_not_there_is_an_error_in_one_sentence(github):

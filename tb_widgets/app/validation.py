@@ -5,21 +5,22 @@ No code of the model runs in this process, and none of a Gist or Hub repository 
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Literal
 
+from tb_widgets.app import report
+from tb_widgets.app.parts import code_view, words
 from tb_widgets.checks.result import CheckResult
 from tb_widgets.models.address import parse_gist, parse_hub
 from tb_widgets.models.findings import findings
 from tb_widgets.models.repair import apply_repairs, repairs
 from tb_widgets.models.source import CODE, ModelSource, pinned
 from tb_widgets.models.trust import TrustStore, needs_consent
-from tb_widgets.service import report
 from tb_widgets.service.checking import source_of
 from tb_widgets.service.probing import Probe, ProbeService
 from tb_widgets.spec import RunSpec
 
 LOOK_EVERY = 0.2  # seconds
+MASK = "causal-mask"
 
 
 class Validation:
@@ -33,7 +34,8 @@ class Validation:
         Agree to run the code of this Gist or repository. Where you agreed to another revision before, the address must
         name the one you mean: it has changed, and what changed is shown first.
     repair
-        Mend the known faults of exported models that are found in it.
+        Mend the known faults of exported models that are found in it. A causal mask is put in where the checks find a
+        language model that sees the answers.
     settings
         Fields of a run by their dotted names, for example ``{"model.task": "masked-lm"}``.
 
@@ -59,8 +61,10 @@ class Validation:
             store.grant(original)
             self.trust = store.state(original)
         self.repairs = repairs(original)
-        self.repaired = repair and bool(self.repairs)
-        self.source = apply_repairs(original, [offer.id for offer in self.repairs]) if self.repaired else original
+        self.repair = repair
+        # A causal mask is right for some models and wrong for others: that one waits for what the checks find.
+        wanted = [offer.id for offer in self.repairs if repair and offer.id != MASK]
+        self.original, self.source = original, apply_repairs(original, wanted)
         self.results: list[CheckResult] = []
 
     @property
@@ -79,60 +83,73 @@ class Validation:
         tier
             1 for what every model must pass, 2 for a closer look as well.
         """
-        from IPython.display import HTML, display
-
-        self.results = []
         if not self.may_run:
-            display(HTML(report.page(report.note(f"Not checked. {self._how_to_agree()}"))))
+            _display(words.note(f"Not checked. {self._how_to_agree()}"))
             return []
+        self.results = self._try(tier)
+        can_be_masked = MASK in [offer.id for offer in self.repairs if offer.id not in self.applied]
+        if report.leaks(self.results) and can_be_masked:
+            if not self.repair:
+                _display(
+                    words.note("The mask can be put in for you: tick repair_known_faults and run all cells again.")
+                )
+                return self.results
+            self.source = apply_repairs(self.original, [*self.applied, MASK])
+            _display(words.note("The causal mask has been put in. The same checks again:", "on"))
+            self.results = self._try(tier)
+        return self.results
+
+    @property
+    def applied(self) -> list[str]:
+        """Ids of the repairs that have been made."""
+        return list(self.source.origin.get("repairs", []))
+
+    def _try(self, tier: int) -> list[CheckResult]:
         probe = ProbeService().check(self.source, self.spec.model, tier=tier)
         try:
-            _follow(probe, self._progress)
+            _follow(probe)
         finally:
             probe.stop()  # somebody may have stopped the cell
-        self.results = probe.results
-        return self.results
+        return probe.results
 
     def pictures(self) -> None:
         """Show the pictures that the checks drew."""
-        from IPython.display import HTML, display
-
-        drawn = report.pictures_html(self.results) or report.note("There are no pictures: nothing was checked.")
-        display(HTML(report.page(drawn)))
+        _display(report.pictures(self.results) or words.note("There are no pictures: nothing was checked."))
 
     def __repr__(self) -> str:
         return f"<Validation of {pinned(self.source)}: {'may run' if self.may_run else 'not agreed to'}>"
 
     def _repr_html_(self) -> str:
         # What is shown is what will be run: the files with overrides and repairs.
-        origin, source = self.source.origin, report.source_html(self.source)
+        origin, found = self.source.origin, findings(self.source.files[CODE])
+        listed = [f"{file['name']} ({file['bytes']} bytes)" for file in origin.get("listed", [])]
         parts = [
-            "<h3>Found</h3>",
             report.facts(
                 [
                     ("Model", pinned(self.source)),
                     ("Owner", str(origin.get("owner") or "")),
                     ("Description", str(origin.get("description") or "")),
                     ("Changed", str(origin.get("updated") or "")),
-                    ("Files", ", ".join(f"{file['name']} ({file['bytes']:,} bytes)" for file in _listed(origin))),
+                    ("Files", ", ".join(listed)),
                     ("Address", str(origin.get("url") or "")),
                 ]
             ),
         ]
         if needs_consent(self.source):
-            parts += ["<h3>What to look at in model.py</h3>", report.findings_html(findings(self.source.files[CODE]))]
+            parts += [report.heading("What to look at in model.py"), report.findings(found)]
         if self.trust.state == "changed":
-            parts += [
-                f"<h3>What has changed since revision {self.trust.revision[:10]}, which you agreed to</h3>",
-                report.diff_html(self.trust.diff),
-            ]
-        if self.may_run:
-            parts.append(report.folded("The code that will be run", source))
-        else:
-            parts += [source, report.note(self._how_to_agree())]
-        if self.repairs:
-            title = "Mended" if self.repaired else "Known faults that can be mended: tick repair_known_faults"
-            parts += [f"<h3>{title}</h3>", report.repairs_html(self.repairs)]
+            since = f"What has changed since revision {self.trust.revision[:10]}, which you agreed to"
+            parts += [report.heading(since), code_view.diff(self.trust.diff)]
+        code = report.source(self.source, found)
+        parts += [report.folded("The code that will be run", code)] if self.may_run else [code]
+        for title, offers in (
+            ("Mended", [offer for offer in self.repairs if offer.id in self.applied]),
+            ("On offer, with repair_known_faults", [offer for offer in self.repairs if offer.id not in self.applied]),
+        ):
+            if offers:
+                parts += [report.heading(title), report.repairs(offers)]
+        if not self.may_run:
+            parts.append(words.note(self._how_to_agree()))
         return report.page(*parts)
 
     def _how_to_agree(self) -> str:
@@ -144,47 +161,39 @@ class Validation:
             )
         return f"{begin} If you trust what is shown, tick trust_this_revision and run all cells again."
 
-    def _progress(self, probe: Probe) -> str:
-        answer, parts = probe.answer, []
-        if answer:
-            parts.append(
-                report.facts(
-                    [
-                        ("Model", f"{answer['title']}, {answer['parameters']:,} parameters"),
-                        *(
-                            (item["what"].capitalize(), f"{item['value']}. {item['why']}")
-                            for item in answer["conclusions"]
-                        ),
-                    ]
-                )
-            )
-        if probe.results:
-            parts.append(report.results_html(probe.results))
-        if not probe.finished.is_set():
-            parts.append(report.note(f"At work: {probe.phase} …"))
-        if probe.error is not None:
-            parts.append(report.error_note(probe.error))
-        parts += [report.note(sentence) for sentence in probe.notes]
-        leaks = any(result.id == "causality" and result.verdict == "fail" for result in probe.results)
-        if leaks and not self.repaired and any(offer.id == "causal-mask" for offer in self.repairs):
-            parts.append(
-                report.note("The mask can be put in for you: tick repair_known_faults and run all cells again.")
-            )
-        return report.page(*parts)
+
+def _display(html: str) -> None:
+    from IPython.display import HTML, display
+
+    display(HTML(report.page(html)))
 
 
-def _follow(probe: Probe, draw: Callable[[Probe], str]) -> None:
+def _follow(probe: Probe) -> None:
     """Show a probe's state from this thread, again and again, until it has ended."""
     from IPython.display import HTML, display
 
-    shown = draw(probe)
-    output = display(HTML(shown), display_id=True)
+    shown = _progress(probe)
+    output = display(HTML(report.page(shown)), display_id=True)
     finished = False
     while not finished:
         finished = probe.finished.wait(LOOK_EVERY)
-        if (now := draw(probe)) != shown:
+        if (now := _progress(probe)) != shown:
             shown = now
-            output.update(HTML(shown))
+            output.update(HTML(report.page(shown)))
+
+
+def _progress(probe: Probe) -> str:
+    answer, parts = probe.answer, []
+    if answer:
+        concluded = [(item["what"].capitalize(), f"{item['value']}. {item['why']}") for item in answer["conclusions"]]
+        parts.append(report.facts([("Model", f"{answer['title']}, {answer['parameters']:,} parameters"), *concluded]))
+    if probe.results:
+        parts.append(report.results(probe.results))
+    if not probe.finished.is_set():
+        parts.append(words.note(f"At work: {probe.phase} …", "on"))
+    if probe.error is not None:
+        parts.append(words.error_note(probe.error))
+    return "".join((*parts, *(words.note(sentence) for sentence in probe.notes)))
 
 
 def _is_named(source: ModelSource) -> bool:
@@ -192,7 +201,3 @@ def _is_named(source: ModelSource) -> bool:
     parse = parse_hub if source.origin["kind"] == "hub" else parse_gist
     named = parse(source.origin["source"]).revision
     return named is not None and source.origin["revision"].startswith(named)
-
-
-def _listed(origin: dict[str, Any]) -> list[dict[str, Any]]:
-    return [file for file in origin.get("listed") or [] if isinstance(file.get("bytes"), int)]
