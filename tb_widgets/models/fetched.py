@@ -149,7 +149,10 @@ def find(kind: str, identity: str, revision: str) -> ModelSource | None:
         source = read_source(folder) if folder.is_dir() else None
     except ModelError:
         return None
-    return source if source is None or source.origin.get("revision") == revision else None
+    if source is None or source.origin.get("revision") != revision:
+        return None
+    # Consent is for the files as they came: a copy that claims to be altered is none.
+    return source if source.origin.get("fetched") == source.origin["sha256"] else None
 
 
 def copies(kind: str, identity: str) -> list[ModelSource]:

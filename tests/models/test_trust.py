@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import pytest
 
 from tb_widgets.errors import ModelError
-from tb_widgets.models.source import fetch, resolve
+from tb_widgets.models.source import fetch, frozen, resolve, write_source
 from tb_widgets.models.trust import Trust, TrustStore, needs_consent
 from tb_widgets.spec import ModelSpec
 
@@ -82,6 +83,17 @@ def test_other_bytes_under_a_trusted_revision_are_not_trusted(github, caches):
         copy.unlink()
     github.gists[ID].revisions[0][1]["model.py"] = b"import os\n"  # GitHub, or somebody between us, lies
     assert store.state(fetch(f"{ID}@{sha}")).state == "changed"
+
+
+def test_a_copy_that_borrows_trusted_checksums_is_not_used(github, caches):
+    sha = github.add(ID, FILES)
+    source = fetch(ID)
+    TrustStore().grant(source)
+    folder = next(caches.rglob("model.py")).parent
+    shutil.rmtree(folder)
+    write_source(frozen(source.origin, {**source.files, "model.py": "import os\n"}), folder)
+    with pytest.raises(ModelError, match="has not been fetched yet"):
+        fetch(f"{ID}@{sha}", online=False)
 
 
 def test_overrides_do_not_ask_again(github):

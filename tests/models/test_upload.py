@@ -48,7 +48,11 @@ def test_dropped_files_are_found_again_by_their_name(caches):
 
 @pytest.mark.parametrize("folder", ["", "my-model/", "a/b/c/", "a\\b\\"])
 def test_a_zip_may_hold_its_files_in_a_folder(caches, folder):
-    noise = [("__MACOSX/my-model/._model.py", b"\0\0"), ("__MACOSX/model.py", b"\0"), (f"{folder}._config.json", b"\0")]
+    noise = [
+        ("__MACOSX/my-model/._model.py", b"\0\0"),
+        *[(f"__MACOSX/{name}", b"\0") for name in FILES],
+        (f"{folder}._config.json", b"\0"),
+    ]
     entries = [(folder + name, content) for name, content in FILES.items()]
     others = [("weights/big.bin", b"x" * 1000), (f"{folder}sub/model.py", b"other")]
     assert from_zip(packed([*noise, *entries, *others])).files == from_files(FILES).files
