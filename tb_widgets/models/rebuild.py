@@ -80,7 +80,7 @@ def missing_steps(code: str) -> Mended | Refused | None:
 def _rebuild(
     draft: Draft, node: ast.ClassDef, forward: ast.FunctionDef, arguments: list[str], unknown: list[str]
 ) -> Mended:
-    inputs = [name for name in required(forward) if name not in arguments]
+    inputs = [name for name in required(forward) if name not in arguments and "mask" not in name]
     if len(inputs) != 1:
         raise _Open(f"forward has {len(inputs)} inputs besides the steps, and one is needed.")
     body = [s for s in forward.body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))]
@@ -98,12 +98,15 @@ def _rebuild(
     left = undefined(code, method(mended, "forward") or forward)
     if left:
         raise _Open(f"forward also reads {', '.join(left)}, which nothing defines.")
-    steps = ", ".join(missing) or "no step"
-    asked = f"asks for {', '.join(arguments)} as if they were inputs, and " if arguments else ""
+    faults = []
+    if arguments:
+        faults.append(f"asks for {', '.join(arguments)} as if they were inputs")
+    if missing:
+        faults.append(f"never computes {', '.join(missing)}")
     return Mended(
         _TITLE,
-        f"forward {asked}never computes {steps}, so it can't be called with a text alone and training would fail at "
-        f"its first step. The repair computes {'them' if len(missing) > 1 else 'it'} in the order of the model's "
+        f"forward {', and '.join(faults)}, so it can't be called with a text alone and training would fail at its "
+        f"first step. The repair leaves it the one input, and computes the rest in the order of the model's "
         f"nodes{maker.remarks()}.",
         code,
     )

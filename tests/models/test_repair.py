@@ -271,6 +271,14 @@ def test_signatures_keep_the_form_in_which_they_are_written():
         assert f"    def forward({after}):\n" in mended
 
 
+def test_steps_that_are_computed_are_only_no_longer_asked_for():
+    code = broken.UNMASKED.replace("(self, input_0_tokens)", "(self, input_0_tokens, attention_mask, mhsa_0_output)")
+    repair = repairs(source_of(code))[0]
+    assert "asks for mhsa_0_output as if they were inputs, so it can't be called" in repair.why
+    changed = [line for line in repair.diff.splitlines()[2:] if line[0] in "+-"]
+    assert changed[1:] == ["+    def forward(self, input_0_tokens, attention_mask):"]
+
+
 def test_reading_a_source_needs_no_torch():
     script = "import sys, tb_widgets.models.findings, tb_widgets.models.repair; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
