@@ -169,6 +169,12 @@ def demo(data: Data = None, settings: Settings = None, runs_dir: RunsDir = None)
 def _print_sample(run: Run, screen: Console) -> None:
     from tb_widgets.cli.writing import write
 
+    answers = [sample for sample in run.samples if "task" in sample]
+    if answers:  # a model that does not go on from a prompt has shown what it does
+        say(screen, f"\nWhat it made of a held-back example at step {answers[-1]['step']:,}:", "bold")
+        shown = Text.assemble((answers[-1]["prompt"], "bold"), "\n", answers[-1]["text"])
+        screen.print(shown, width=min(screen.width, 80) - 2)
+        return
     chosen = next((checkpoint for checkpoint in run.checkpoints if checkpoint.info.best), run.last)
     prompt = "The import statement"
     text = write(chosen, prompt, length=100, show=False)

@@ -30,11 +30,9 @@ def generate(
     """Let a run's model write."""
     run = Run(service(runs_dir).attach(name).path)
     chosen = run.checkpoint(checkpoint)
-    if not json:
-        sys.stdout.write(prompt)
     done = write(chosen, prompt, length=length, temperature=temperature, top_k=top_k or None, seed=seed, show=not json)
     if json:
-        facts = {"run_id": run.id, "checkpoint": chosen.step, "prompt": prompt, "text": done.text}
+        facts = {"run_id": run.id, "checkpoint": chosen.step, "task": done.task, "prompt": prompt, "text": done.text}
         print_json(facts | {"tokens_per_second": done.tokens_per_second})
 
 
@@ -48,7 +46,9 @@ def write(
     seed: int = 0,
     show: bool = True,
 ) -> Generation:
-    """Let a checkpoint go on from a prompt, in a process without secrets, and print the text as it grows.
+    """Let a checkpoint answer a prompt, in a process without secrets, and print the text as it grows.
+
+    A text that goes on from its prompt is printed after it; any other answer stands alone.
 
     Raises
     ------
@@ -65,7 +65,9 @@ def write(
         ended = False
         while not ended:
             ended = text.finished.wait(0.05)
-            if show:
+            if show and text.text:
+                if not shown and text.task == "causal-lm":
+                    sys.stdout.write(prompt)
                 sys.stdout.write(text.text[shown:])
                 sys.stdout.flush()
                 shown = len(text.text)

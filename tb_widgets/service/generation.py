@@ -1,4 +1,4 @@
-"""Letting checkpoints write without loading a model into this process.
+"""Letting checkpoints answer without loading a model into this process.
 
 A model's code may be anybody's. It runs in a process of its own, without secrets in its environment; this side only
 sends prompts and collects text.
@@ -14,11 +14,16 @@ from pathlib import Path
 from tb_widgets.errors import ServiceError
 from tb_widgets.runs import RunDirectory
 from tb_widgets.service.processes import Child
+from tb_widgets.spec import Task
 
 
 @dataclass
 class Generation:
-    """One text in the making. ``text`` grows; ``state`` ends as ``done`` or ``failed`` (then ``message`` says why)."""
+    """One text in the making. ``text`` grows; ``state`` ends as ``done`` or ``failed`` (then ``message`` says why).
+
+    ``task`` is what the model was built for, known once it is loaded: ``text`` goes on from the prompt for
+    ``causal-lm``, and is an answer to it otherwise.
+    """
 
     run: RunDirectory
     checkpoint: Path
@@ -26,6 +31,7 @@ class Generation:
     state: str = "loading"
     text: str = ""
     message: str = ""
+    task: Task | None = None
     tokens_per_second: float | None = None
     finished: threading.Event = field(default_factory=threading.Event)
 
@@ -107,7 +113,9 @@ class GenerationService:
             # What an older process still says must not land in the text of a newer one.
             if child is not self._child or generation is None or generation.finished.is_set():
                 continue
-            if "piece" in answer:
+            if "task" in answer:
+                generation.task = answer["task"]
+            elif "piece" in answer:
                 generation.state = "writing"
                 generation.text += answer["piece"]
             elif "error" in answer:

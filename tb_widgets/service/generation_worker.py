@@ -43,9 +43,13 @@ def main() -> int:
 def _answer(writer: Any, request: dict[str, Any], answers: TextIO) -> None:
     started = time.perf_counter()
     options = {name: request[name] for name in ("length", "temperature", "top_k", "seed")}
+    _send(answers, task=writer.model.task)
     for piece in writer.write(request["prompt"], **options):
         _send(answers, piece=piece)
-    _send(answers, done=True, tokens_per_second=round(request["length"] / (time.perf_counter() - started), 1))
+    # Only a text that is gone on with has exactly the length that was asked for.
+    continues = writer.model.task == "causal-lm"
+    speed = round(request["length"] / (time.perf_counter() - started), 1) if continues else None
+    _send(answers, done=True, tokens_per_second=speed)
 
 
 def _send(answers: TextIO, **answer: Any) -> None:

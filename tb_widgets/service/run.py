@@ -12,7 +12,7 @@ from tb_widgets.runs import list_runs as list_entries
 from tb_widgets.runs.checkpoints import pin
 from tb_widgets.runs.journal import Record, read_records
 from tb_widgets.service.service import FOREIGN, LIVE, TrainingService
-from tb_widgets.spec import RunSpec
+from tb_widgets.spec import RunSpec, Task
 from tb_widgets.spec import preset as preset_spec
 
 if TYPE_CHECKING:
@@ -55,9 +55,11 @@ class Checkpoint:
         seed: int = 0,
         module: nn.Module | None = None,
     ) -> str:
-        """Return the prompt continued by this checkpoint's model.
+        """Return the prompt continued by this checkpoint's model; where its task is another one, its answer.
 
-        The model is built in this process, and one from a Gist or the Hub in a process of its own.
+        A masked language model fills each ``[MASK]`` of the prompt, a sequence-to-sequence model turns the prompt into
+        another text, a classifier says how probable each class is. The model is built in this process, and one from a
+        Gist or the Hub in a process of its own.
 
         Parameters
         ----------
@@ -79,14 +81,17 @@ class Checkpoint:
         ServiceError
             If the process of its own fails; the message says why.
         """
+        options: dict[str, Any] = {"length": length, "temperature": temperature, "top_k": top_k, "seed": seed}
         if module is None and self.run.spec.model.source.startswith(FOREIGN):
-            return prompt + self._write_apart(prompt, length=length, temperature=temperature, top_k=top_k, seed=seed)
-        from tb_widgets.engine.writer import open_writer
+            task, text = self._write_apart(prompt, **options)
+        else:
+            from tb_widgets.engine.writer import open_writer
 
-        writer = open_writer(self.run, self.path, module=module)
-        return prompt + "".join(writer.write(prompt, length=length, temperature=temperature, top_k=top_k, seed=seed))
+            writer = open_writer(self.run, self.path, module=module)
+            task, text = writer.model.task, "".join(writer.write(prompt, **options))
+        return prompt + text if task == "causal-lm" else text
 
-    def _write_apart(self, prompt: str, **options: Any) -> str:
+    def _write_apart(self, prompt: str, **options: Any) -> tuple[Task | None, str]:
         from tb_widgets.service.generation import GenerationService
 
         service = GenerationService()
@@ -97,7 +102,7 @@ class Checkpoint:
             service.close()
         if text.state == "failed":
             raise ServiceError(text.message)
-        return text.text
+        return text.task, text.text
 
     def pin(self, pinned: bool = True) -> None:
         """Keep this checkpoint for ever, or let the run's rules decide again."""

@@ -122,8 +122,12 @@ class SamplePanel:
             return
         sample = watch.samples[-1]
         self._heading.value = words.heading("What it writes", f"at step {sample['step']:,}")
+        # A text that goes on from its prompt follows it; any other answer has a line of its own.
+        apart = "\n" if "task" in sample else ""
+        expected = f"\nright: {escape(str(sample['expected']))}" if "expected" in sample else ""
         self._text.value = (
-            f'<pre class="tbw-text tbw-sample"><mark>{escape(sample["prompt"])}</mark>{escape(sample["text"])}</pre>'
+            f'<pre class="tbw-text tbw-sample"><mark>{escape(sample["prompt"])}</mark>{apart}'
+            f"{escape(sample['text'])}{expected}</pre>"
         )
 
 

@@ -83,8 +83,10 @@ class PlaygroundPanel:
             speed = f"{writing.tokens_per_second:,.0f} tokens/s" if writing.tokens_per_second else ""
             phase = {"loading": "Loading the checkpoint …", "writing": "Writing …", "stopped": "Stopped."}
             line = phase.get(writing.state, speed)
+            # Only a text that goes on from its prompt is shown after it; any other answer stands alone.
+            begins = f"<mark>{escape(writing.prompt)}</mark>" if writing.task in (None, "causal-lm") else ""
             self._text.value = (
-                f'<pre class="tbw-text tbw-sample"><mark>{escape(writing.prompt)}</mark>{escape(writing.text)}</pre>'
+                f'<pre class="tbw-text tbw-sample">{begins}{escape(writing.text)}</pre>'
                 f'<div class="tbw-help">{escape(line)}</div>'
             )
 
