@@ -11,6 +11,7 @@ from tb_widgets.models.adapter import NOT_COUNTED, Batch
 from tb_widgets.models.load import LoadedModel
 
 USUAL_LENGTH = 64  # tokens
+LARGE = 5_000_000  # parameters
 MASKED_EVERY = 6  # tokens; about the 15 % of BERT
 
 
@@ -60,6 +61,17 @@ def make_batch(
         batch["mask"] = real
     where = device_of(model.module)
     return {role: value.to(where) for role, value in batch.items()}
+
+
+def usual_batch(model: LoadedModel) -> Batch:
+    """Return the batch that memory and speed are measured with; smaller for a large model, so that nobody waits."""
+    rows = 4 if model.parameters < LARGE else 2
+    return make_batch(model, rows=rows, length=usual_length(model))
+
+
+def tokens_in(batch: Batch) -> int:
+    """Return how many tokens a batch holds, or images."""
+    return batch["tokens"].numel() if "tokens" in batch else len(batch["images"])
 
 
 def loss_of(model: LoadedModel, batch: Batch) -> Tensor:

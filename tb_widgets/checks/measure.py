@@ -15,9 +15,12 @@ import psutil
 import torch
 from torch import Tensor, nn
 
-from tb_widgets.checks.inputs import loss_of
+from tb_widgets.checks.inputs import USUAL_LENGTH, loss_of, make_batch, usual_length
+from tb_widgets.engine.hardware import choose_threads
+from tb_widgets.engine.undisturbed import device_of, undisturbed
 from tb_widgets.models.adapter import Batch
 from tb_widgets.models.load import LoadedModel
+from tb_widgets.spec import HardwareSpec
 
 _PROCESS = Path("/proc/self")
 _TENSORS = {Tensor, nn.Parameter, nn.Buffer}
@@ -140,6 +143,30 @@ def seconds_for(work: Callable[[], object], *, times: int) -> float:
         if sum(found) > 1.0:
             break
     return min(found)
+
+
+@contextmanager
+def fastest_threads(model: LoadedModel) -> Iterator[None]:
+    """Use one thread or all cores, whichever is faster now; at the end it is as before.
+
+    On a machine that others use too, two threads wait for each other more than they compute.
+    """
+    before = torch.get_num_threads()
+    many = choose_threads(HardwareSpec(), parameters=model.parameters, tokens_per_pass=4 * USUAL_LENGTH)
+    best = 1
+    if many > 1 and device_of(model.module).type == "cpu":
+        batch = make_batch(model, rows=1, length=usual_length(model))
+        seconds = {}
+        with undisturbed(model.module), torch.no_grad():
+            for threads in (1, many):
+                torch.set_num_threads(threads)
+                seconds[threads] = seconds_for(lambda: model.scores(batch), times=1)
+        best = min(seconds, key=lambda threads: seconds[threads])
+    torch.set_num_threads(best)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def matrix_speed(device: torch.device) -> float:

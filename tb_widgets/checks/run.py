@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
+from tb_widgets.checks.measure import fastest_threads
 from tb_widgets.checks.result import CheckResult
 from tb_widgets.checks.tier_1 import TIER_1
 from tb_widgets.checks.tier_2 import TIER_2
@@ -44,19 +45,26 @@ def run_checks(
     on_result
         Called with each result.
     """
-    results = []
-    for check in checks_of(tier):
-        if on_start is not None:
-            on_start(check.__name__)
-        began = time.perf_counter()
-        try:
-            result = check(model)
-        except Exception as error:  # noqa: BLE001 - the user's code may raise anything
-            title = check.__name__.capitalize()
-            kind = 1 if check in TIER_1 else 2
-            result = CheckResult(check.__name__, title, kind, "unknown", f"The model fails here: {told(error)}.")
-        result = replace(result, seconds=round(time.perf_counter() - began, 3))
-        results.append(result)
-        if on_result is not None:
-            on_result(result)
-    return results
+    with fastest_threads(model):
+        return [_made(check, model, on_start, on_result) for check in checks_of(tier)]
+
+
+def _made(
+    check: Check,
+    model: LoadedModel,
+    on_start: Callable[[str], None] | None,
+    on_result: Callable[[CheckResult], None] | None,
+) -> CheckResult:
+    if on_start is not None:
+        on_start(check.__name__)
+    began = time.perf_counter()
+    try:
+        result = check(model)
+    except Exception as error:  # noqa: BLE001 - the user's code may raise anything
+        title = check.__name__.capitalize()
+        tier = 1 if check in TIER_1 else 2
+        result = CheckResult(check.__name__, title, tier, "unknown", f"The model fails here: {told(error)}.")
+    result = replace(result, seconds=round(time.perf_counter() - began, 3))
+    if on_result is not None:
+        on_result(result)
+    return result

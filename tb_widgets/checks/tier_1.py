@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tb_widgets.checks.inputs import choices, loss_of, make_batch, usual_length
+from tb_widgets.checks.inputs import choices, loss_of, make_batch, tokens_in, usual_batch, usual_length
 from tb_widgets.checks.measure import left_behind, matrix_speed, megabytes, peak_memory, seconds_for, trial_step
 from tb_widgets.checks.result import CheckResult, Verdict
 from tb_widgets.checks.told import told
@@ -348,7 +348,7 @@ def _causality_result(found: Causality | None, verdict: Verdict, message: str, a
 
 def memory(model: LoadedModel) -> CheckResult:
     """Measure the peak of a training step, and whether memory is given back afterwards."""
-    batch = make_batch(model, rows=4, length=usual_length(model))
+    batch = usual_batch(model)
     device = device_of(model.module)
     size = _size(batch)
 
@@ -379,14 +379,14 @@ def memory(model: LoadedModel) -> CheckResult:
 
 def speed(model: LoadedModel) -> CheckResult:
     """Measure tokens (or images) a second, forward only and in a training step."""
-    batch = make_batch(model, rows=4, length=usual_length(model))
+    batch = usual_batch(model)
     unit = "images/s" if model.task == "vision-classification" else "tokens/s"
-    count = batch["labels"].numel() if "tokens" not in batch else batch["tokens"].numel()
+    count = tokens_in(batch)
     with undisturbed(model.module, training=True):
         step = trial_step(model)
-        training = seconds_for(lambda: step(batch), times=2)
+        training = seconds_for(lambda: step(batch), times=1)
         with torch.no_grad():
-            forward = seconds_for(lambda: model.scores(batch), times=3)
+            forward = seconds_for(lambda: model.scores(batch), times=2)
     # A forward pass multiplies each token with each weight about once; small models are bound by their many calls.
     own = 2 * model.parameters * count / matrix_speed(device_of(model.module)) + 0.01
     slower = forward / own
