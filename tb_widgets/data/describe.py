@@ -1,4 +1,4 @@
-"""What a form shows about a text before a run: quick, without torch, and exact where the cache knows."""
+"""What a form shows about data before a run: quick, without torch, and exact where the cache knows."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ class DataSummary:
 
 
 def describe_data(data: DataSpec, tokenizer: TokenizerSpec, *, cache_dir: Path | None = None) -> DataSummary:
-    """Summarise the text that a spec names.
+    """Summarise the data that a spec names.
 
     Parameters
     ----------

@@ -72,11 +72,11 @@ def gather_inputs(run: RunDirectory, journal: JournalWriter, module: nn.Module |
         model, origin = build(source, spec.model), source.origin
     if data is None or data.task != model.task:
         data = _prepare_data(run, journal, task=model.task, image=model.adapter.image)
-    reads_text = data.tokenizer is not None
     check_fits(
         model,
         vocab_size=data.vocab_size,
-        context_length=spec.data.context_length if reads_text else None,
+        added=data.vocab_size - data.tokenizer.vocab_size if data.tokenizer and data.vocab_size else 0,
+        context_length=spec.data.context_length if data.tokenizer else None,
         classes=len(data.classes) or None,
     )
     _check_monitor(spec.checkpoints.monitor, model.task)

@@ -119,6 +119,7 @@ def check_fits(
     model: LoadedModel,
     *,
     vocab_size: int | None = None,
+    added: int = 0,
     context_length: int | None = None,
     classes: int | None = None,
     image: tuple[int, int, int] | None = None,
@@ -129,6 +130,8 @@ def check_fits(
     ----------
     vocab_size
         Token ids that it must read, special ones that its task needs among them.
+    added
+        How many of them are special.
     context_length
         Longest text, in tokens.
     classes
@@ -145,9 +148,10 @@ def check_fits(
     sizes = ((adapter.vocab_size, "the model knows"), (adapter.decoder_vocab_size, "the model's decoder knows"))
     for known, words in sizes:
         if vocab_size is not None and known is not None and known < vocab_size:
+            more = f" and {added} more for padding and other signs" if added else ""
             raise ModelError(
-                f"The tokenizer has {vocab_size:,} tokens and {words} {known:,}.",
-                hint=f"Set tokenizer.vocab_size to at most {known}, or enlarge the model's vocabulary.",
+                f"The tokenizer has {vocab_size - added:,} tokens{more}{',' if added else ''} and {words} {known:,}.",
+                hint=f"Set tokenizer.vocab_size to at most {known - added}, or enlarge the model's vocabulary.",
             )
     if context_length is not None and adapter.context_limit is not None and adapter.context_limit < context_length:
         raise ModelError(

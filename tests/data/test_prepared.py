@@ -257,13 +257,28 @@ def test_a_huge_file_is_judged_by_its_beginning(tmp_path: Path, monkeypatch):
     assert not summary.exact
 
 
+@pytest.mark.parametrize(("source", "first"), [("prose-or-code", " → prose"), ("reversed-words", " → ")])
+def test_single_examples_are_described_with_their_answers(source, first):
+    summary = describe_data(DataSpec(source=source), TokenizerSpec())
+    assert summary.examples > 10_000
+    assert summary.tokens > 10_000
+    assert len(summary.first_lines) == 5
+    assert first in summary.first_lines[0]
+
+
+def test_images_have_neither_characters_nor_tokens():
+    summary = describe_data(DataSpec(source="drawn-shapes"), TokenizerSpec())
+    assert (summary.characters, summary.tokens, summary.examples) == (0, 0, None)
+
+
 def test_the_form_side_imports_no_torch():
     code = (
         "import sys\n"
         "from tb_widgets.data.describe import describe_data\n"
         "from tb_widgets.data.sources import list_sources\n"
         "from tb_widgets.spec import DataSpec, TokenizerSpec\n"
-        "print(describe_data(DataSpec(), TokenizerSpec()).characters, len(list_sources()))\n"
+        "for source in list_sources():\n"
+        "    print(describe_data(DataSpec(source=source.name), TokenizerSpec()).characters)\n"
         "assert 'torch' not in sys.modules\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -154,7 +154,11 @@ def test_a_best_checkpoint_by_a_figure_that_there_is_not(tiny, train, tasks):
         ("seq2seq", {"data.source": "python-docs"}, "needs pairs of texts; python-docs serves causal-lm"),
         ("masked-lm", {"data.source": "drawn-shapes"}, "needs a plain text; drawn-shapes serves vision"),
         ("vision-classification", {"model.config": {"classes": 3}}, "4 classes and the model tells 3 apart"),
-        ("sequence-classification", {"tokenizer.kind": "bpe", "tokenizer.vocab_size": 300}, "301 tokens"),
+        (
+            "sequence-classification",
+            {"tokenizer.kind": "bpe", "tokenizer.vocab_size": 300},
+            "300 tokens and 1 more for",
+        ),
         ("masked-lm", {"evaluation.prompts": ["No gap."]}, "fills gaps, and this prompt has none"),
     ],
 )
