@@ -24,7 +24,7 @@ from tb_widgets.service.wording import duration
 from tb_widgets.spec import RunSpec
 from tb_widgets.spec import preset as preset_spec
 
-Data = Annotated[str | None, typer.Option("--data", help="python-docs, python-source, or the path of a text file.")]
+Data = Annotated[str | None, typer.Option("--data", help="A source of ours, such as python-docs, or a text file.")]
 
 
 def train(

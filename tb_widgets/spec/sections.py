@@ -44,7 +44,7 @@ class ModelSpec(Section):
     preset: Literal["tiny", "small", "medium", "shakespeare-char"] = setting(
         "small",
         title="Size",
-        help="Sizes of our GPT; a model.py of your own has its sizes written in.",
+        help="Sizes of our models; a model.py of your own has its sizes written in.",
         group="Model",
         level="basic",
     )
@@ -103,7 +103,7 @@ class DataSpec(Section):
     source: str = setting(
         "python-docs",
         title="Text",
-        help="python-docs (Python's own reference, no download), python-source, or the path of a text file.",
+        help="python-docs, python-source, prose-or-code, reversed-words, drawn-shapes, or the path of a text file.",
         group="Data",
         level="basic",
     )
@@ -310,7 +310,7 @@ class EvaluationSpec(Section):
         None,
         factory=list,
         title="Sample prompts",
-        help="The model continues these at each evaluation. Empty means the beginning of the held-back text.",
+        help="The model answers these at each evaluation. Empty means something from the held-back part.",
         group="Evaluation",
         max_length=8,
     )
