@@ -27,7 +27,7 @@ from tb_widgets.service.probing import Probe
 from tb_widgets.service.service import TrainingService
 from tb_widgets.spec import RunSpec, read_value
 
-PANELS = ("model", "found_model", "check", "data", "settings", "live", "runs", "playground")
+PANELS = ("model", "found_model", "check", "data", "settings", "preflight", "live", "runs", "playground")
 LOOK_EVERY = 0.05  # seconds between two looks of a script that waits
 BUSY, IDLE = 500, 1500  # milliseconds between two beats, while something moves and while nothing does
 
@@ -196,6 +196,17 @@ class Dashboard:
             If there is no model yet, or its code may not run.
         """
         return self.choice.check(tier)
+
+    @_one_at_a_time
+    def preflight(self) -> Probe:
+        """Measure on this machine what a run with the form's settings would be like; figures arrive in the object.
+
+        Raises
+        ------
+        TbError
+            If there is no model yet, or its code may not run.
+        """
+        return self.choice.measure()
 
     def wait_for_model(self, timeout: float = 120.0) -> ModelChoice:
         """Wait until the model is fetched or tried, for scripts: the page looks by itself.

@@ -12,7 +12,6 @@ from tb_widgets.models.zoo import sizes
 from tb_widgets.spec import RunSpec, Task
 
 BYTES = 256  # tokens of the byte tokenizer
-SMALLEST_VOCABULARY = 32  # pieces, as the spec declares it
 
 # What each task learns from when nobody has chosen anything, and why another text would not do.
 TEXTS: dict[Task, str] = {
@@ -102,10 +101,10 @@ def misfits(spec: RunSpec, facts: ModelFacts) -> list[Misfit]:
     added = vocabulary_with_specials(0, task)
     room = facts.vocab_size - added
     reserved = f", {added} of them for padding and other signs" if added else ""
-    if spec.tokenizer.kind == "bpe" and spec.tokenizer.vocab_size > room:
+    if spec.tokenizer.kind == "bpe" and spec.tokenizer.vocab_size > room >= BYTES:
         why = f"the model knows {facts.vocab_size:,} tokens{reserved}; choose at most {room:,}."
-        found.append(Misfit("tokenizer.vocab_size", room if room >= SMALLEST_VOCABULARY else None, why))
-    if spec.tokenizer.kind == "byte" and room < BYTES:
-        why = f"bytes need {BYTES} tokens and the model knows {facts.vocab_size:,}{reserved}; choose bpe or char."
-        found.append(Misfit("tokenizer.kind", "bpe" if room >= SMALLEST_VOCABULARY else None, why))
+        found.append(Misfit("tokenizer.vocab_size", room, why))
+    if spec.tokenizer.kind != "char" and room < BYTES:
+        why = f"{spec.tokenizer.kind} needs {BYTES} tokens; the model has {facts.vocab_size:,}{reserved}. Choose char."
+        found.append(Misfit("tokenizer.kind", "char", why))
     return found

@@ -80,6 +80,12 @@ class Watch:
             self.version += 1
         self.status = status
 
+    @property
+    def task(self) -> str:
+        """What the run learns, as its samples say; empty for a model that continues texts, and before the first."""
+        found = self.samples[-1].get("task", "") if self.samples else ""
+        return found if isinstance(found, str) else ""
+
     def refresh_checkpoints(self) -> None:
         """Look which checkpoints are there."""
         try:

@@ -19,6 +19,14 @@ PLOTS = (
     "Accuracy (next tokens)",
     "Learning rate (per step)",
 )
+_CLASSES = ("Loss (nats per example)", "No perplexity: classes are told", "Accuracy (classes)", PLOTS[3])
+TASK_PLOTS = {
+    "masked-lm": (PLOTS[0], PLOTS[1], "Accuracy (hidden tokens)", PLOTS[3]),
+    "seq2seq": (PLOTS[0], PLOTS[1], "Accuracy (tokens of the answer)", PLOTS[3]),
+    "sequence-classification": _CLASSES,
+    "vision-classification": _CLASSES,
+}
+"""The titles of the plots for tasks other than continuing texts."""
 
 
 def figure_parts(*, height: int = 460) -> dict[str, Any]:

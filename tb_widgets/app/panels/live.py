@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
@@ -15,6 +15,12 @@ from tb_widgets.app.registry import panel
 if TYPE_CHECKING:
     from tb_widgets.app.dashboard import Dashboard
 
+TITLES = {
+    "masked-lm": "What it fills in",
+    "sequence-classification": "What it takes them for",
+    "seq2seq": "What it makes of them",
+    "vision-classification": "What it sees",
+}
 SMOOTHING = [("no smoothing", 0.0), ("light smoothing", 0.6), ("strong smoothing", 0.9), ("strongest smoothing", 0.98)]
 
 
@@ -24,7 +30,7 @@ class LivePanel:
 
     def __init__(self, dashboard: Dashboard) -> None:
         self._dashboard = dashboard
-        self._drawn = -1
+        self._drawn = (-1, "")
         self.figure = LiveFigure()
 
     def render(self) -> widgets.Widget:
@@ -52,10 +58,10 @@ class LivePanel:
         if dashboard.has_page:
             self.figure.make()
             self.figure.page_says(dashboard.figure_is_there)
-            if self._drawn != watch.curves_version and self.figure.draw(watch.curves):
-                self._drawn = watch.curves_version
+            if self._drawn != (watch.curves_version, watch.task) and self.figure.draw(watch.curves, watch.task):
+                self._drawn = (watch.curves_version, watch.task)
             elif not dashboard.figure_is_there:
-                self._drawn = -1
+                self._drawn = (-1, "")
         train, val = watch.curves["train/loss"].last, watch.curves["val/loss"].last
         best = watch.status.best if watch.status else None
         self._legend.value = (
@@ -120,15 +126,22 @@ class SamplePanel:
             )
             self._text.value = f'<pre class="tbw-text tbw-sample tbw-muted">{waiting}</pre>'
             return
-        sample = watch.samples[-1]
-        self._heading.value = words.heading("What it writes", f"at step {sample['step']:,}")
-        # A text that goes on from its prompt follows it; any other answer has a line of its own.
-        apart = "\n" if "task" in sample else ""
-        expected = f"\nright: {escape(str(sample['expected']))}" if "expected" in sample else ""
-        self._text.value = (
-            f'<pre class="tbw-text tbw-sample"><mark>{escape(sample["prompt"])}</mark>{apart}'
-            f"{escape(sample['text'])}{expected}</pre>"
-        )
+        step, task = watch.samples[-1]["step"], watch.task
+        self._heading.value = words.heading(TITLES.get(task, "What it writes"), f"at step {step:,}")
+        newest = [sample for sample in watch.samples if sample["step"] == step]
+        self._text.value = "".join(_sample(sample) for sample in (newest if task else newest[-1:]))
+
+
+def _sample(sample: dict[str, Any]) -> str:
+    """Return one sample: a text that goes on, or a question with the model's answer and the right one."""
+    prompt, text, right = escape(sample["prompt"]), escape(sample["text"]), sample.get("expected")
+    if not sample.get("task"):
+        return f'<pre class="tbw-text tbw-sample"><mark>{prompt}</mark>{text}</pre>'
+    known = ""
+    if isinstance(right, str):
+        told = sample["text"].strip().startswith(right.strip())
+        known = words.chip("right", "ok") if told else words.chip(f"right would be: {right}")
+    return f'<pre class="tbw-text"><mark>{prompt}</mark> → {text} {known}</pre>'
 
 
 @panel("log", step="train", column="main", order=3)
@@ -163,7 +176,7 @@ class LogPanel:
         self._text.value = f'<pre class="tbw-text tbw-log">{text}</pre>'
 
 
-@panel("checkpoints", step="train", column="side", order=2)
+@panel("checkpoints", step="train", column="side", order=3)
 class CheckpointsPanel:
     """The checkpoints of the run in sight."""
 

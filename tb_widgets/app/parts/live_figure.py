@@ -9,7 +9,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from tb_widgets.runs.curve import Curves
-from tb_widgets.service.figure import figure_parts, figure_points, show_ticks
+from tb_widgets.service.figure import PLOTS, TASK_PLOTS, figure_parts, figure_points, show_ticks
 
 
 class LiveFigure:
@@ -60,8 +60,14 @@ class LiveFigure:
         self._is_new_page |= there and not self._there
         self._there = there
 
-    def draw(self, curves: Curves) -> bool:
-        """Send the lines that have changed; return False while the page has no figure yet."""
+    def draw(self, curves: Curves, task: str = "") -> bool:
+        """Send the lines that have changed; return False while the page has no figure yet.
+
+        Parameters
+        ----------
+        task
+            What the run learns, which says what the plots are of; empty for a model that continues texts.
+        """
         if self._figure is None or not self._there:
             return False
         import numpy as np
@@ -76,6 +82,9 @@ class LiveFigure:
                     trace = self._figure.data[index]
                     trace.x, trace.y = np.asarray(new[0], dtype="float32"), np.asarray(new[1], dtype="float32")
             show_ticks(self._figure.layout, points)
+            for note, title in zip(self._figure.layout.annotations, TASK_PLOTS.get(task, PLOTS), strict=True):
+                if note.text != title:
+                    note.text = title
             self._scale("log" if self._log_scale else "linear")
         self._drawn = points
         return True

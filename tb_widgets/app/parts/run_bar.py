@@ -112,7 +112,9 @@ class RunBar:
         facts = self._facts(status)
         if not status.is_active:
             # Start stands beside an ended run too: why it can't be pressed is said here as well.
-            facts = [*facts, *(f"▲ {escape(reason)}" for reason in self._dashboard.draft.blockers)]
+            chosen = fitted_line(self._dashboard.draft)
+            facts += [f"▲ {escape(reason)}" for reason in self._dashboard.draft.blockers]
+            facts += [f"next: {escape(chosen)}"] if chosen else []
         line = "".join(f"<span>{fact}</span>" for fact in facts)
         bar = (
             f'<div class="tbw-progress {"is-waiting" if waiting else ""}" role="progressbar" '

@@ -1,0 +1,103 @@
+"""What a run would be like on this machine, measured before Start."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+import ipywidgets as widgets
+
+from tb_widgets.app.parts import words
+from tb_widgets.app.parts.cards import button, card, row, show
+from tb_widgets.app.registry import panel
+from tb_widgets.checks.preflight import Preflight, from_mapping
+
+if TYPE_CHECKING:
+    from tb_widgets.app.dashboard import Dashboard
+
+TEACHES = (
+    "A few steps of this run on this machine, in at most 20 seconds: memory, speed, how long it will take, and whether "
+    "the model can learn one batch by heart."
+)
+LEARNS = {
+    "pass": "learns one batch by heart",
+    "warn": "hardly learns one batch",
+    "fail": "does not learn one batch",
+    "unknown": "not measured",
+}
+
+
+@panel("preflight", step="train", column="side", order=2)
+class PreflightPanel:
+    """One button, and the figures behind it."""
+
+    def __init__(self, dashboard: Dashboard) -> None:
+        self._dashboard = dashboard
+        self._seen = (-1, -1)
+
+    def render(self) -> widgets.Widget:
+        """Build the card."""
+        dashboard = self._dashboard
+        self._text = widgets.HTML()
+        self._measure = button("Measure on this machine", lambda: dashboard.act(dashboard.preflight), "tbw-at-measure")
+        self._threads = button("", lambda: dashboard.act(self._use_threads), "tbw-at-use-threads")
+        show(self._threads, False)
+        return card("Before you start", [self._text, row([self._measure, self._threads])])
+
+    def _use_threads(self) -> None:
+        probe = self._dashboard.choice.measured
+        best = from_mapping(probe.answer).best_threads if probe is not None else None
+        if best is not None:
+            self._dashboard.draft.set("hardware.threads", best)
+
+    def refresh(self) -> None:
+        """Follow the measurement."""
+        choice, draft = self._dashboard.choice, self._dashboard.draft
+        if (choice.version, draft.version) == self._seen:
+            return
+        self._seen = (choice.version, draft.version)
+        probe = choice.measured
+        working = probe is not None and probe.state == "working"
+        self._measure.disabled = working or bool(draft.blockers)
+        self._measure.description = "Measure again" if probe is not None and not working else "Measure on this machine"
+        figures = from_mapping(probe.answer) if probe is not None and probe.answer else None
+        best = figures.best_threads if figures is not None and not working else None
+        show(self._threads, best is not None and best != figures.threads_used if figures else False)
+        self._threads.description = f"Use {best} CPU thread{'s' if best != 1 else ''}"
+        parts = [_table(figures)] if figures is not None else []
+        if probe is None:
+            parts = [f'<p class="tbw-muted">{TEACHES}</p>']
+        elif working:
+            parts.append(
+                f'<p class="tbw-muted">{escape(probe.phase or "Starting")} …</p>'
+                '<div class="tbw-progress is-waiting" role="progressbar"><span></span></div>'
+            )
+        elif probe.error is not None:
+            parts.append(words.error_note(probe.error))
+        self._text.value = "".join(parts)
+
+
+def _table(figures: Preflight) -> str:
+    """Return what has been measured so far."""
+    pairs = []
+    if figures.peak_bytes is not None:
+        of = f" of {words.size(figures.memory_bytes)}" if figures.memory_bytes else ""
+        pairs.append(("Memory at its peak", f"{words.size(figures.peak_bytes)}{of}"))
+    if figures.per_second is not None:
+        pairs.append(("Speed", f"{figures.per_second:,.0f} {figures.unit}/s"))
+    if figures.eta is not None:
+        pairs.append(("The whole run takes about", words.duration(figures.eta)))
+    if figures.first_loss is not None:
+        even = f" (guessing: {figures.even_guess:.3f})" if figures.even_guess is not None else ""
+        pairs.append(("First loss", f"{figures.first_loss:.3f}{even}"))
+    if figures.overfit != "unknown":
+        pairs.append(("One batch", LEARNS[figures.overfit]))
+    if figures.best_threads is not None:
+        speeds = ", ".join(f"{speed.count}: {speed.per_second:,.0f}/s" for speed in figures.threads)
+        pairs.append(("CPU threads", speeds))
+    left = "".join(words.note(f"Not measured: {text}") for text in figures.left_out)
+    tone = {"fail": "bad", "warn": "warn"}.get(figures.overfit)
+    learns = (
+        words.note("The model should learn one batch by heart.", tone, detail="See the Check step.") if tone else ""
+    )
+    return words.facts(pairs) + learns + left
