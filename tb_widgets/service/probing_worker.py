@@ -10,7 +10,7 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
@@ -193,7 +193,12 @@ def _too_wide(error: BaseException, memory: int) -> str:
 
 
 def _leave(answers: TextIO) -> None:
-    """End now: threads that the model's code started must not keep us."""
+    """End now, with all programs that the model's code started; its threads must not keep us."""
+    import psutil
+
+    for child in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            child.kill()
     answers.flush()
     sys.stdout.flush()
     sys.stderr.flush()

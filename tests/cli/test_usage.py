@@ -29,7 +29,20 @@ def test_quick_commands_load_nothing_heavy(words, tmp_path):
 
 def test_help_names_every_command():
     listed = command("--help").out
-    for name in ("demo", "app", "train", "resume", "runs", "show", "pause", "stop", "generate", "spec"):
+    for name in (
+        "demo",
+        "app",
+        "train",
+        "resume",
+        "check",
+        "preflight",
+        "runs",
+        "show",
+        "pause",
+        "stop",
+        "generate",
+        "spec",
+    ):
         assert f"│ {name} " in listed
     assert "--runs-dir" in command("train", "--help").out
     assert "--no-browser" in command("app", "--help").out
