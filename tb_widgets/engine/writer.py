@@ -136,7 +136,8 @@ class Writer:
         yield stretches[0]
         for gap, stretch in zip(gaps, stretches[1:], strict=True):
             guess = self.tokenizer.decode([int(scores[gap, : self.tokenizer.vocab_size].argmax())])
-            space = guess[: len(guess) - len(guess.lstrip())]
+            # The space before a word stands before the mark; a guess that is nothing but space stands inside.
+            space = guess[: len(guess) - len(guess.lstrip())] if guess.strip() else ""
             yield f"{space}«{guess[len(space) :]}»{stretch}"
 
     def _answer(self, prompt: str, length: int) -> Iterator[int]:
