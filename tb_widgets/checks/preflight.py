@@ -26,6 +26,9 @@ class Preflight:
         What is trained, and where.
     batch
         The micro-batch that was measured, in words; it has the greatest length that a batch can have.
+    whole_batch
+        Whether all rows of the micro-batch were measured at once; otherwise time sufficed for fewer, and the run needs
+        more memory than ``peak_bytes``.
     peak_bytes
         Highest use of memory in a training step: of the device, or of the whole process on a CPU.
     memory_bytes
@@ -59,6 +62,7 @@ class Preflight:
     parameters: int = 0
     device: str = ""
     batch: str = ""
+    whole_batch: bool = True
     peak_bytes: int | None = None
     memory_bytes: int | None = None
     step_seconds: float | None = None

@@ -114,7 +114,7 @@ class Rehearsal:
         if affordable < self.rows:
             self._left_out.append(f"{self._rows_in_words(self.rows)} at once (measured with {affordable})")
             self.rows = affordable
-            self._tell(batch=self._rows_in_words(self.rows))
+            self._tell(batch=self._rows_in_words(self.rows), whole_batch=False)
         self._pass_seconds = seconds * self.rows
 
     def _left(self) -> float:

@@ -78,7 +78,8 @@ def _print(screen: Console, figures: Preflight, notes: list[str]) -> None:
 def _memory(figures: Preflight) -> str:
     if figures.peak_bytes is None or figures.memory_bytes is None:
         return ""
-    return f"{figures.peak_bytes / 1e9:.2f} of {figures.memory_bytes / 1e9:.0f} GB at most"
+    bound = "at most" if figures.whole_batch else "and more with the whole batch"
+    return f"{figures.peak_bytes / 1e9:.2f} of {figures.memory_bytes / 1e9:.0f} GB {bound}"
 
 
 def _first_loss(figures: Preflight) -> str:

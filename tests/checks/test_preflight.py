@@ -46,6 +46,7 @@ def rehearse(model, values=None, seconds=15.0, **options):
 def test_every_figure_is_measured():
     figures, told = rehearse(loaded(Small()), micro_batches=True)
     assert figures.left_out == ()
+    assert figures.whole_batch
     assert (figures.task, figures.batch, figures.unit) == ("causal-lm", "8 x 32 tokens", "tokens")
     assert 50e6 < figures.peak_bytes < figures.memory_bytes
     assert figures.first_loss == pytest.approx(math.log(40), rel=0.2)
@@ -99,6 +100,7 @@ def test_a_slow_model_is_measured_with_fewer_rows_and_within_its_time():
     assert time.time() - began < 9
     assert any(what.startswith("512 x 32 tokens at once (measured with ") for what in figures.left_out)
     assert int(figures.batch.split()[0]) < 20
+    assert not figures.whole_batch
     # Told for the whole batch all the same.
     assert figures.per_second < 2 / 0.05 * 32
     assert figures.step_seconds > 512 * 0.05
