@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import wraps
 from importlib import import_module
 from pathlib import Path
@@ -80,7 +80,7 @@ class Dashboard:
         self.watch = Watch()
         self.generation: Generation | None = None
         self.has_page = False
-        self._is_warm = False
+        self._is_warm = self._has_address = False
         self.figure_is_there = False
         self.asked = ""
         self._asked_at_state = ""
@@ -91,7 +91,7 @@ class Dashboard:
             import_module(f"tb_widgets.app.panels.{name}")
         if run is not None:
             self.watch.attach(self.service.attach(run))
-        self.page = PageView(self, self._on_beat, "train")
+        self.page = PageView(self, self._on_beat, "train", self._on_address)
         self.show("train")
         self.refresh()
 
@@ -168,6 +168,18 @@ class Dashboard:
         Nothing of a Gist or Hub repository is run before :meth:`trust_model`. A path that you type is consent.
         """
         self.choice.load(source)
+        return self.choice
+
+    @_one_at_a_time
+    def upload_model(self, files: Mapping[str, bytes]) -> ModelChoice:
+        """Take a model from the content of its files by name: model.py and config.json, or one zip that holds them.
+
+        Raises
+        ------
+        ModelError
+            If one of the two is missing, too large, or not text.
+        """
+        self.choice.upload(files)
         return self.choice
 
     @_one_at_a_time
@@ -353,6 +365,13 @@ class Dashboard:
             if not active and not self._is_warm and self._beats > 1:
                 self._warm()
             return BUSY if busy or not self.figure_is_there else IDLE
+
+    def _on_address(self, address: str) -> None:
+        """Load the Gist that the page's own address names, once."""
+        if not self._has_address:
+            self._has_address = True
+            self.act(lambda: self.load_model(address))
+            self.act(lambda: self.show("model"))
 
     def _bring_up_to_date(self, before: Callable[[], None] | None = None) -> None:
         """Refresh the page. One refresh that fails must not end the heartbeat: the page says so, the next tries again.

@@ -7,13 +7,14 @@ that :meth:`ModelChoice.refresh` looks at. Nothing of a Gist or Hub repository r
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from tb_widgets.app.draft import Draft
 from tb_widgets.app.fitting import BYTES, ModelFacts
+from tb_widgets.app.shared import is_shared, require_allowed
 from tb_widgets.errors import ModelError, RunError, TbError
-from tb_widgets.models import fetched
+from tb_widgets.models import fetched, upload
 from tb_widgets.models.address import parse_gist, parse_hub
 from tb_widgets.models.findings import Finding, findings
 from tb_widgets.models.repair import OpenFault, Repair, open_faults, repairs
@@ -147,6 +148,7 @@ class ModelChoice:
         address = address.strip()
         if not address:
             raise ModelError("Type or paste the address of a model first.")
+        require_allowed(address)
         self._may_try = True
         self._leave()
         self._spec = None
@@ -158,6 +160,17 @@ class ModelChoice:
         self.draft.know(None)
         self.draft.choose_model(address)
         self._follow()
+
+    def upload(self, files: Mapping[str, bytes]) -> None:
+        """Take model.py and config.json, or a zip of them, as files that were dropped on the page."""
+        if is_shared():
+            raise ModelError(
+                "This page is on a shared server, which takes no files.", hint="Run tb-widgets app yourself."
+            )
+        names = list(files)
+        zipped = len(names) == 1 and names[0].lower().endswith(".zip")
+        found = upload.from_zip(files[names[0]]) if zipped else upload.from_files(files)
+        self.load(found.origin["source"])
 
     def agree(self) -> None:
         """Agree to run exactly the bytes that are shown.
@@ -272,9 +285,12 @@ class ModelChoice:
             return
         self.address = spec.source
         try:
+            require_allowed(spec.source)
             plain = spec.model_copy(update={"repairs": [], "config": {}})
             self.original = _read(plain)
             self.source = _read(spec)
+            if is_shared():
+                self.store.grant(self.source)  # whoever runs the server has agreed to what is on its list
             self.trust = self.store.state(self.source)
             self.findings = findings(self.original.files[CODE])
             self.repairs, self.faults = repairs(self.original), open_faults(self.original)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -36,16 +37,20 @@ class PageView:
         Answers the page's beats.
     step
         The step that is shown first.
+    on_address
+        Called with the end of the page's own address, if that names a Gist.
     """
 
-    def __init__(self, dashboard: Dashboard, answer: Answer, step: str) -> None:
+    def __init__(
+        self, dashboard: Dashboard, answer: Answer, step: str, on_address: Callable[[str], None] | None = None
+    ) -> None:
         self._dashboard = dashboard
         self.step = step
         self.panels: dict[str, list[Panel]] = {}
         self.boxes: dict[str, widgets.Box] = {}
         style = widgets.HTML(f"<style>{read_asset('theme.css')}</style>")
         style.add_class("tbw-silent")
-        self.heartbeat = Heartbeat(answer)
+        self.heartbeat = Heartbeat(answer, on_address)
         self._title = widgets.HTML()
         self._machine = widgets.HTML()
         self._machine.add_class("tbw-right")

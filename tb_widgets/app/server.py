@@ -18,6 +18,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
 
+from tb_widgets.app.shared import ONLY_HERE
 from tb_widgets.errors import ServiceError
 
 ADDRESS = "127.0.0.1"  # the dashboard runs code for whoever can reach it, so nobody else may
@@ -126,7 +127,7 @@ def _start(port: int, runs_dir: Path, notebook: Path | None, log: Path) -> subpr
     if notebook is not None:
         command += ["--notebook", str(notebook.resolve())]
     # The kernel resolves what a user types (./model.py) from here, and finds the runs wherever it stands.
-    environment = {**os.environ, "TB_RUNS_DIR": str(runs_dir.expanduser().resolve())}
+    environment = {**os.environ, "TB_RUNS_DIR": str(runs_dir.expanduser().resolve()), ONLY_HERE: "1"}
     with log.open("wb") as output:
         # A session of its own: Ctrl-C in the terminal reaches us only, and we end the server in order.
         return subprocess.Popen(

@@ -13,6 +13,7 @@ from models.github import GitHub
 from playwright.sync_api import Locator, expect
 
 from .page import DashboardPage
+from .servers import Server
 from .test_dashboard import button, tab, wait_for_state, wait_until
 
 OpenDashboard = Callable[..., DashboardPage]
@@ -170,3 +171,36 @@ def test_a_pasted_address_becomes_a_trained_model_in_at_most_four_clicks(
     assert (status["step"], status["data"]) == (12, data)
     assert 0 < status["metrics"]["val/loss"] < 8
     assert ("val/perplexity" in status["metrics"]) == (not task.endswith("classification"))
+
+
+def test_the_page_s_own_address_may_name_the_gist(
+    open_dashboard: OpenDashboard, github: GitHub, shared_runs: Path, server_of: Callable[..., Server]
+) -> None:
+    source = SOURCE.format(url=github.url)
+    page = open_dashboard("voila", runs_dir=shared_runs, source=source).page
+    identity = gist(github, f"# by address\n{GPT}").rpartition("/")[2]
+    page.goto(f"{server_of('voila', source, shared_runs).url}/?gist_id={identity}")
+    expect(button(page, "Trust this revision")).to_be_visible(timeout=60_000)
+    expect(page.locator(".tbw")).to_contain_text(identity)
+
+
+def test_dropped_files_are_a_model_and_an_accident_in_them_is_told(
+    open_dashboard: OpenDashboard, github: GitHub, shared_runs: Path
+) -> None:
+    page = open_dashboard("voila", runs_dir=shared_runs, source=SOURCE.format(url=github.url)).page
+    tab(page, "Model").click()
+    page.locator(".tbw-drop").wait_for()
+    drop = """async ([code, config]) => {
+      const data = new DataTransfer();
+      data.items.add(new File([code], "model.py"));
+      data.items.add(new File([config], "config.json"));
+      document.querySelector(".tbw-drop").dispatchEvent(new DragEvent("drop", { dataTransfer: data, bubbles: true }));
+    }"""
+    padding = "# " + "x" * 900_000 + "\n"  # more than one piece
+    page.evaluate(drop, [padding + "import os\nprint('a' * 1000000)\nos._exit(3)\n", "{}"])
+    expect(page.get_by_text("ended its process (exit code 3)").first).to_be_visible(timeout=60_000)
+    expect(page.locator(".tbw-at-start")).to_be_disabled()
+
+    page.evaluate(drop, [CLASSIFIER, "{}"])
+    expect(page.get_by_text("It runs, and sorts texts into classes")).to_be_visible(timeout=60_000)
+    expect(page.locator(".tbw-at-start")).to_be_enabled()

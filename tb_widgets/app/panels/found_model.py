@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 KINDS = {"gist": "Gist", "hub": "Hub repository", "path": "Your file", "upload": "Your files"}
 CONSENT = "Loading runs the author's code with your permissions."
-OVERRIDES = ("model.config", "model.task", "model.entry", "model.input", "model.mask", "model.allow_leak")
+OVERRIDES = ("model.task", "model.entry", "model.input", "model.mask", "model.allow_leak")
 
 
 @panel("found-model", step="model", column="main", order=2)

@@ -8,9 +8,11 @@ import ipywidgets as widgets
 
 from tb_widgets.app.parts import words
 from tb_widgets.app.parts.cards import button, card, row, show
+from tb_widgets.app.parts.file_drop import FileDrop
 from tb_widgets.app.parts.fitted import fitted_notes
 from tb_widgets.app.parts.form import Form
 from tb_widgets.app.registry import panel
+from tb_widgets.app.shared import allowed_models, is_shared
 from tb_widgets.errors import ModelError
 from tb_widgets.models.address import is_gist, parse_gist
 from tb_widgets.models.zoo.sizes import TITLES
@@ -53,9 +55,12 @@ class ModelPanel:
         self._frame = frame
         line = row([frame, self._load], "tbw-address")
         self._help = widgets.HTML()
-        own = widgets.VBox([widgets.HTML('<span class="tbw-label">Your model</span>'), line, self._help])
+        self._drop = FileDrop(dashboard.act, dashboard.upload_model)
+        own = widgets.VBox([widgets.HTML('<span class="tbw-label">Your model</span>'), line, self._help, self._drop])
+        show(own, not is_shared())
         own.add_class("tbw-field")
         ours = [(f"{TITLES[name]}: {what}", f"zoo:{name}") for name, what in OURS.items()]
+        ours += [(name, name) for name in allowed_models()] if is_shared() else []
         self._ours = widgets.Dropdown(options=[*ours, ("–", "")])
         self._ours.add_class("tbw-at-model-source-choice")
         self._ours.observe(self._chosen, "value")
@@ -102,7 +107,7 @@ class ModelPanel:
         known = [value for _, value in self._ours.options]
         self._following = True
         try:
-            self._ours.value = source if is_ours and source in known else ""
+            self._ours.value = source if source in known else ""
             if is_ours:
                 self._address.value = ""
             elif not self._address.value:
@@ -114,8 +119,8 @@ class ModelPanel:
         self._help.value = f'<div class="tbw-help">{HELP}</div>'
         self._zoo.follow()
         show(self._zoo.fields[0].widget, is_ours)
-        # Overrides reach the constructor of one's own model as well; once it has been tried, they stand beside it.
-        show(self._zoo.widget, is_ours or choice.state == "waiting" or "model.config" in draft.errors)
+        # Overrides reach the constructor of one's own model as well.
+        show(self._zoo.widget, choice.state not in ("fetching", "asking", "trying"))
 
 
 @panel("model-summary", step="model", column="side", order=1)

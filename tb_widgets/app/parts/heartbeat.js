@@ -71,7 +71,12 @@ function render({ model, el }) {
   document.addEventListener("visibilitychange", onVisible);
   addEventListener("beforeunload", onLeave);
   const watcher = setInterval(watch, 500);
-  requestAnimationFrame(() => { dress(); ask("ready"); });
+  const named = location.search + location.hash;
+  requestAnimationFrame(() => {
+    dress();
+    if (/[?#&]gist_id=/.test(named)) model.send({ type: "address", text: named });
+    ask("ready");
+  });
   return () => {
     ended = true;
     clearTimeout(timer);

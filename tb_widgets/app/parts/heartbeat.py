@@ -21,14 +21,16 @@ class Heartbeat(anywidget.AnyWidget):  # type: ignore[misc]
     answer
         Called for every beat, on whatever thread the kernel handles messages; it returns the pause until the next
         beat in milliseconds. ``kind`` is ``"ready"`` for the first beat of a view and ``"tick"`` afterwards.
+    on_address
+        Called with the end of the page's own address, if that names a Gist (``?gist_id=ID``).
     """
 
     # As a string: a path would be watched, and is never freed.
     _esm = read_asset("parts/heartbeat.js")
 
-    def __init__(self, answer: Answer) -> None:
+    def __init__(self, answer: Answer, on_address: Callable[[str], None] | None = None) -> None:
         super().__init__()
-        self._answer = answer
+        self._answer, self._on_address = answer, on_address
         self.on_msg(self._on_beat)
 
     def hurry(self) -> None:
@@ -39,6 +41,8 @@ class Heartbeat(anywidget.AnyWidget):  # type: ignore[misc]
         self.send({"type": "hurry", "wait": 50})
 
     def _on_beat(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:
+        if content.get("type") == "address" and self._on_address is not None:
+            self._on_address(str(content.get("text")))
         if content.get("type") not in ("ready", "tick"):
             return
         wait = self._answer(content["type"], bool(content.get("figure")), bool(content.get("hidden")))
