@@ -15,6 +15,22 @@ if TYPE_CHECKING:
     from tb_widgets.app.dashboard import Dashboard
 
 
+# What a checkpoint can do with a prompt, by its task: the card's title, and how to ask.
+ASKS = {
+    "": ("Let it write", ""),
+    "masked-lm": ("Let it fill in", "Write [MASK] where a token is missing, as often as you like."),
+    "seq2seq": ("Let it answer", "Type a text; it writes what it makes of it."),
+    "sequence-classification": (
+        "Let it judge",
+        "Type a text; it says which class it takes it for, and how sure it is.",
+    ),
+    "vision-classification": (
+        "Let it look",
+        "This model reads images; what it sees in some is shown in the Train step.",
+    ),
+}
+
+
 @panel("playground", step="runs", column="main", order=2)
 class PlaygroundPanel:
     """Prompt, checkpoint, temperature, top-k, length; the text appears as it is written."""
@@ -45,9 +61,12 @@ class PlaygroundPanel:
             ],
             "tbw-fields",
         )
-        return card(
-            "Let it write", [_field("Prompt", self._prompt, ""), fields, row([self._write, self._stop]), self._text]
-        )
+        self._fields = fields
+        self._help = widgets.HTML()
+        prompt = _field("Prompt", self._prompt, "")
+        made = card("Let it write", [self._help, prompt, fields, row([self._write, self._stop]), self._text])
+        self._heading = made.children[0]
+        return made
 
     def _press(self) -> None:
         self._dashboard.generate(
@@ -70,9 +89,15 @@ class PlaygroundPanel:
             self._checkpoint.options = offered or [("no checkpoint yet", "")]
             if offered:
                 self._checkpoint.value = chosen if chosen in [value for _, value in offered] else best
+        task = dashboard.watch.task
+        title, how = ASKS.get(task, ASKS[""])
+        self._heading.value = words.heading(title)
+        self._help.value = f'<div class="tbw-help">{escape(how)}</div>' if how else ""
+        for field in self._fields.children[1:]:
+            show(field, task in ("", "causal-lm"))
         writing = dashboard.generation
         busy = writing is not None and writing.state in ("loading", "writing")
-        self._write.disabled = busy or not found
+        self._write.disabled = busy or not found or task == "vision-classification"
         show(self._stop, busy)
         if writing is None:
             hint = "Press Write." if found else "Open a run that has saved a checkpoint, then press Write."
