@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import linecache
+import re
 import sys
 import traceback
 from collections.abc import Callable
@@ -31,6 +33,11 @@ class Config(dict[str, Any]):
 def construct(source: ModelSource, entry: str | None = None) -> nn.Module:
     """Execute a model's code and build the model.
 
+    Parameters
+    ----------
+    entry
+        Class or function of the file that builds the model; ``None`` finds it.
+
     Raises
     ------
     ModelError
@@ -39,11 +46,12 @@ def construct(source: ModelSource, entry: str | None = None) -> nn.Module:
     from torch import nn
 
     module = _execute(source)
-    builder, name = _builder(module, source)
-    arguments = _arguments(builder, name, source.config)
+    builder, name = _chosen(module, entry) if entry else _found(module, source)
     try:
-        model = builder(**arguments)
-    except Exception as error:
+        model = builder(**_Filler(module, source.config).arguments(builder, name))
+    except ModelError:
+        raise
+    except (Exception, SystemExit) as error:
         raise ModelError(
             f"{name} could not be built: {explain(error, source)}.",
             hint="Mend the code or the sizes in config.json.",
@@ -92,51 +100,219 @@ def _execute(source: ModelSource) -> ModuleType:
     return module
 
 
-def _builder(module: ModuleType, source: ModelSource) -> tuple[Callable[..., Any], str]:
-    from torch import nn
+def _chosen(module: ModuleType, entry: str) -> tuple[Callable[..., Any], str]:
+    """Return the class or function that the user named."""
+    choices = [*_models(module), *_functions(module)]
+    if entry not in choices:
+        raise ModelError(
+            f"model.entry: model.py defines no model class or function {entry!r}.",
+            hint=f"It defines {', '.join(choices)}." if choices else "It defines none.",
+        )
+    builder: Callable[..., Any] = getattr(module, entry)
+    return builder, entry if isinstance(builder, type) else f"{entry}()"
 
+
+def _found(module: ModuleType, source: ModelSource) -> tuple[Callable[..., Any], str]:
+    """Find what builds the model: ``build_model``, the class that config.json names, or the one that stands out."""
     factory = getattr(module, written.FACTORY, None)
     if callable(factory):
         return factory, f"{written.FACTORY}()"
-    classes = {
-        name: value
-        for name, value in vars(module).items()
-        if isinstance(value, type) and issubclass(value, nn.Module) and value.__module__ == module.__name__
-    }
+    classes = _models(module)
     if not classes:
         raise ModelError(
             "model.py defines no model: there is no class derived from nn.Module and no build_model().",
             hint="Name the class Model or CustomTransformer, or define build_model() that returns it.",
         )
+    named = source.config.get("architectures")
+    for name in named if isinstance(named, list) else []:
+        if name in classes:
+            return classes[name], name
     chosen = written.choose_class(list(classes), code_tree(source))
+    if len(chosen) > 1 or _needs_parts(classes[chosen[0]]):
+        # Files whose parts are put together by a function, such as make_model(src_vocab, tgt_vocab).
+        functions = {name: function for name, function in _functions(module).items() if _MAKES_MODELS.search(name)}
+        if len(functions) == 1:
+            name, function = functions.popitem()
+            return function, f"{name}()"
     if len(chosen) > 1:
         raise ModelError(
             f"model.py defines several models: {', '.join(chosen)}.",
-            hint="Rename the one you mean to Model, or define build_model() that returns it.",
+            hint="Name the one you mean in model.entry, rename it to Model, or define build_model() that returns it.",
         )
     return classes[chosen[0]], chosen[0]
 
 
-def _arguments(builder: Callable[..., Any], name: str, config: dict[str, Any]) -> dict[str, Any]:
-    """Take each argument of the constructor from config.json, by its name or another spelling of it."""
-    found = written.sizes_in(config)
-    arguments: dict[str, Any] = {}
-    missing = []
-    for parameter in inspect.signature(builder).parameters.values():
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            continue
-        value = written.size(parameter.name, found)
-        if value is not None:
-            arguments[parameter.name] = value
-        elif parameter.default is not parameter.empty:
-            continue
-        elif parameter.name in ("config", "cfg", "args", "hparams"):
-            arguments[parameter.name] = Config(found)
-        else:
-            missing.append(parameter.name)
-    if missing:
-        raise ModelError(
-            f"{name} needs arguments that config.json does not give: {', '.join(missing)}.",
-            hint="Add them to config.json or to model.config, or give them defaults in model.py.",
-        )
-    return arguments
+_MAKES_MODELS = re.compile(
+    r"^(make|build|create|get|init|new)_?\w*(model|transformer|net|gpt|bert|lm|vit)", re.IGNORECASE
+)
+
+
+def _models(module: ModuleType) -> dict[str, type]:
+    from torch import nn
+
+    return {name: value for name, value in _classes(module).items() if issubclass(value, nn.Module)}
+
+
+def _classes(module: ModuleType) -> dict[str, type]:
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if isinstance(value, type) and value.__module__ == module.__name__
+    }
+
+
+def _functions(module: ModuleType) -> dict[str, Callable[..., Any]]:
+    return {
+        name: value
+        for name, value in vars(module).items()
+        if inspect.isfunction(value) and value.__module__ == module.__name__
+    }
+
+
+def _needs_parts(builder: type) -> bool:
+    """Tell whether a constructor asks for ready-made parts, such as an encoder, under names that are no sizes."""
+    parameters = list(inspect.signature(builder).parameters.values())
+    required = {p.name for p in parameters if p.default is p.empty and p.kind is not p.VAR_KEYWORD}
+    return bool(required & {"encoder", "decoder", "src_embed", "tgt_embed", "generator", "backbone"})
+
+
+_CONFIG_NAMES = ("config", "cfg", "args", "hparams", "params", "conf", "configs", "model_args", "opt", "c", "hps")
+_CONFIG_CLASS = re.compile(r"(config|configuration|args|arguments|params|hyperparameters|settings|cfg)$", re.I)
+# What a config.json holds beside sizes.
+_STRUCTURE = ("nodes", "edges", "version", "model_name", "architectures", "task")
+
+
+class _Filler:
+    """Fills constructors and config objects from a config.json, by name or another spelling of it."""
+
+    def __init__(self, module: ModuleType, config: dict[str, Any]) -> None:
+        self.module = module
+        self.found = written.sizes_in(config)
+
+    def arguments(self, builder: Callable[..., Any], name: str, *, depth: int = 0) -> dict[str, Any]:
+        """Return the arguments of a constructor or function; what has a default may stay out.
+
+        Raises
+        ------
+        ModelError
+            If one without a default is not given.
+        """
+        arguments: dict[str, Any] = {}
+        missing = []
+        parameters = inspect.signature(builder).parameters.values()
+        for parameter in parameters:
+            if parameter.kind is parameter.VAR_KEYWORD and len(parameters) == 1:
+                arguments |= self._sizes()
+            if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
+                continue
+            value = written.size(parameter.name, self.found)
+            annotated = self._own_class(parameter.annotation)
+            if value is not None and annotated is None:
+                arguments[parameter.name] = value
+            elif self._is_config(parameter, annotated):
+                arguments[parameter.name] = self._config_object(parameter, annotated, builder)
+            elif parameter.default is not parameter.empty:
+                continue
+            elif annotated is not None and depth < 3:
+                inner = self.arguments(annotated, annotated.__name__, depth=depth + 1)
+                arguments[parameter.name] = annotated(**inner)
+            else:
+                missing.append(parameter.name)
+        if missing:
+            raise ModelError(
+                f"{name} needs arguments that config.json does not give: {', '.join(missing)}.",
+                hint="Add them to config.json or to model.config, give them defaults in model.py, or define "
+                "build_model() there.",
+            )
+        return arguments
+
+    def _sizes(self) -> dict[str, Any]:
+        return {name: value for name, value in self.found.items() if name not in _STRUCTURE}
+
+    def _own_class(self, annotation: Any) -> type | None:
+        """Return the class of the same file that an annotation names."""
+        classes = _classes(self.module)
+        return next((classes[word] for word in re.findall(r"\w+", _text_of(annotation)) if word in classes), None)
+
+    def _is_config(self, parameter: inspect.Parameter, annotated: type | None) -> bool:
+        if annotated is not None:
+            return annotated not in _models(self.module).values()
+        unset = parameter.default is parameter.empty or parameter.default is None
+        return parameter.name in _CONFIG_NAMES and (unset or type(parameter.default) in _classes(self.module).values())
+
+    def _config_object(self, parameter: inspect.Parameter, annotated: type | None, builder: Callable[..., Any]) -> Any:
+        if re.match(r"(typing\.)?(dict|Dict|Mapping)\b", _text_of(parameter.annotation)):
+            return Config(self.found)
+        kind = annotated or self._config_class(builder)
+        if callable(default := getattr(builder, "get_default_config", None)):
+            return self._adjusted(default())
+        if kind is not None:
+            return self.config(kind)
+        if parameter.default not in (parameter.empty, None):
+            return self._adjusted(parameter.default)
+        return Config(self.found)
+
+    def _config_class(self, builder: Callable[..., Any]) -> type | None:
+        """Return the class of the file that holds the sizes, where nothing but its name says so."""
+        models = _models(self.module).values()
+        kinds = [kind for kind in _classes(self.module).values() if kind not in models and not issubclass(kind, Config)]
+        kinds = [kind for kind in kinds if dataclasses.is_dataclass(kind) or _CONFIG_CLASS.search(kind.__name__)]
+        own = [kind for kind in kinds if kind.__name__.lower().startswith(builder.__name__.lower())]
+        kinds = own or kinds
+        if len(kinds) > 1:
+            raise ModelError(
+                f"{builder.__name__} takes a config, and model.py defines several kinds: "
+                f"{', '.join(kind.__name__ for kind in kinds)}.",
+                hint="Annotate the argument in model.py, for example config: " + kinds[0].__name__ + ".",
+            )
+        return kinds[0] if kinds else None
+
+    def config(self, kind: type) -> Any:
+        """Build a config object of the file's own class: config.json by field name, its defaults otherwise."""
+        if not dataclasses.is_dataclass(kind):
+            parameters = inspect.signature(kind).parameters.values()
+            takes_all = any(p.kind is p.VAR_KEYWORD for p in parameters)
+            known = {p.name for p in parameters}
+            more = {name: v for name, v in self._sizes().items() if takes_all and name not in known}
+            return self._adjusted(kind(**self.arguments(kind, kind.__name__), **(more if len(parameters) > 1 else {})))
+        arguments, missing = {}, []
+        for field in dataclasses.fields(kind):
+            if not field.init:
+                continue
+            value = written.size(field.name, self.found)
+            nested = self._own_class(field.type)
+            if nested is not None and dataclasses.is_dataclass(nested):
+                if isinstance(value, dict):
+                    arguments[field.name] = _Filler(self.module, value).config(nested)
+                continue
+            if value is not None or field.name in self.found:
+                arguments[field.name] = tuple(value) if isinstance(value, list) else value
+            elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
+                missing.append(field.name)
+        if missing:
+            raise ModelError(
+                f"{kind.__name__} needs values that config.json does not give: {', '.join(missing)}.",
+                hint="Add them to config.json or to model.config, or give them defaults in model.py.",
+            )
+        return kind(**arguments)
+
+    def _adjusted(self, config: Any) -> Any:
+        """Set the plain attributes of a config object that config.json names."""
+        if dataclasses.is_dataclass(config) and not isinstance(config, type):
+            fields = [field.name for field in dataclasses.fields(config) if field.init]
+            given = {name: written.size(name, self.found) for name in fields}
+            return dataclasses.replace(config, **{name: value for name, value in given.items() if value is not None})
+        holders = [vars(kind) for kind in reversed(type(config).__mro__[:-1])] + [getattr(config, "__dict__", {})]
+        names = [name for holder in holders for name in holder if not name.startswith("_")]
+        for name in dict.fromkeys(names):
+            value = getattr(config, name)
+            if callable(value) or isinstance(getattr(type(config), name, None), property):
+                continue
+            said = written.size(name, self.found)
+            if said is not None or name in self.found:
+                setattr(config, name, said)
+        return config
+
+
+def _text_of(annotation: Any) -> str:
+    return annotation if isinstance(annotation, str) else getattr(annotation, "__name__", str(annotation))

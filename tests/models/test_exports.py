@@ -233,7 +233,7 @@ def test_a_file_without_permission():
 def test_no_model_and_several_models(export):
     assert "model.py defines no model" in failing(export, "import math\n")
     message = failing(export, code("First") + code("Second"))
-    assert message.startswith("model.py defines several models: First, Second. Rename the one you mean to Model")
+    assert message.startswith("model.py defines several models: First, Second. Name the one you mean in model.entry")
 
 
 def test_constructors(export):
