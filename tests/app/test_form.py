@@ -151,3 +151,14 @@ def test_an_override_that_does_not_fit_can_be_taken_back_where_it_is_told(dashbo
 
     at(dashboard.page.widget, "model-config").value = ""
     assert dashboard.draft.is_valid
+    field = at(dashboard.page.boxes["model"], "model-config")
+    assert field in visible(dashboard.page.boxes["model"])
+    field.value = ""
+    assert "model.config" not in dashboard.draft.errors
+
+
+def visible(root):
+    """Every widget that is not hidden."""
+    if "tbw-hidden" in root._dom_classes:
+        return []
+    return [root, *(found for child in getattr(root, "children", ()) for found in visible(child))]

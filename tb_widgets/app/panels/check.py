@@ -80,7 +80,10 @@ class CheckPanel:
         results = probe.results if probe is not None else []
         leaks = any(result.id == "causality" and result.verdict == "fail" for result in results)
         applicable = [repair.id for repair in choice.repairs if repair.id not in draft.spec.model.repairs]
-        show(self._mend, leaks and MASK in applicable)
+        mends = leaks and MASK in applicable
+        show(self._mend, mends)
+        for made, primary in ((self._mend, mends), (self._run, not mends)):
+            (made.add_class if primary else made.remove_class)("tbw-primary")
         self._state.value = self._say(probe, ready=ready)
         first = sorted(results, key=lambda result: (result.verdict != "fail", result.id != "causality"))
         self._results.value = "".join(map(_result, first if leaks else results))

@@ -120,7 +120,8 @@ class ModelPanel:
         self._zoo.follow()
         show(self._zoo.fields[0].widget, is_ours)
         # Overrides reach the constructor of one's own model as well.
-        show(self._zoo.widget, choice.state not in ("fetching", "asking", "trying"))
+        is_there = choice.original is not None and choice.state in ("ready", "waiting", "failed")
+        show(self._zoo.widget, is_ours or is_there)
 
 
 @panel("model-summary", step="model", column="side", order=1)
@@ -139,7 +140,8 @@ class ModelSummaryPanel:
         """Follow the draft and what is found out about its model."""
         draft, choice = self._dashboard.draft, self._dashboard.choice
         model, spec = draft.model, draft.spec
-        if choice.state == "fetching" or model is None:
+        unknown_model = choice.state == "failed" and choice.source is None  # the form still holds the one before
+        if choice.state == "fetching" or model is None or unknown_model:
             waiting = "The model is being fetched." if choice.state == "fetching" else "Choose a model first."
             self._facts.value = f'<span class="tbw-muted">{waiting}</span>'
             return
