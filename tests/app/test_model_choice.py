@@ -151,6 +151,7 @@ def test_a_trusted_revision_is_asked_for_once_and_a_changed_one_again_with_the_d
     assert "It has changed since you trusted" in seen
     assert "is-new" in seen
     assert "&lt;b&gt;wider&lt;/b&gt;" in seen
+    assert "<b>wider" not in seen
 
 
 def test_what_can_t_be_fetched_is_never_replaced_by_another_model(github, open_dashboard):

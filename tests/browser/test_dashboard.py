@@ -261,7 +261,7 @@ def test_a_killed_worker_is_shown_with_the_way_out(open_dashboard: OpenDashboard
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_nothing_scrolls_sideways_on_a_phone(open_dashboard: OpenDashboard, tmp_path: Path, dark: bool) -> None:
     page = open_dashboard("voila", width=360, height=800, dark=dark, runs_dir=tmp_path / "runs").page
-    for step in ("Model", "Data", "Train", "Runs"):
+    for step in ("Model", "Check", "Data", "Train", "Runs"):
         tab(page, step).click()
         page.locator(".tbw-step:not(.tbw-hidden) .tbw-card").first.wait_for()
         wide = page.evaluate(

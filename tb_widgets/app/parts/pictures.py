@@ -36,7 +36,7 @@ def _heatmap(found: dict[str, Any]) -> str:
     return (
         f'<figure class="tbw-picture"><svg viewBox="0 0 {wide:.0f} {high:.0f}" width="{wide:.0f}" height="{high:.0f}" '
         f'role="img" aria-label="{rows} against {columns}">{cells}</svg>'
-        f"<figcaption>{title}<br>↓ {rows}<br>→ {columns}<br>darkest: {top:.3g}</figcaption></figure>"
+        f"<figcaption>{title}<br>↓ {rows}<br>→ {columns}<br>strongest: {top:.3g}</figcaption></figure>"
     )
 
 
