@@ -50,8 +50,8 @@ class Conclusion:
     Attributes
     ----------
     what
-        Short name: ``task``, ``input``, ``mask``, ``output``, ``vocabulary``, ``context``, ``classes``, ``image``,
-        ``leak``, ``batch``.
+        Short name: ``task``, ``input``, ``mask``, ``causal mask``, ``output``, ``vocabulary``, ``context``,
+        ``classes``, ``image``, ``leak``, ``batch``.
     value
         What was concluded, as a person reads it.
     why

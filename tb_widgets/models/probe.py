@@ -7,6 +7,8 @@ out of sight.
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -14,6 +16,7 @@ import torch
 from torch import Tensor, nn
 
 from tb_widgets.errors import ModelError
+from tb_widgets.models import written
 from tb_widgets.models.adapter import Adapter, Batch, Conclusion, Extra
 from tb_widgets.models.construct import explain
 from tb_widgets.models.evidence import TASKS, Claim, claimed_task, words_about
@@ -28,7 +31,7 @@ from tb_widgets.models.signature import (
     Reading,
     read_signature,
 )
-from tb_widgets.models.source import ModelSource
+from tb_widgets.models.source import CONFIG, ModelSource
 from tb_widgets.models.trial import (
     DECODER_LENGTH,
     LENGTH,
@@ -112,28 +115,38 @@ class _Texts:
             arguments["labels"] = reading.labels or ""
         batch = self.trial.first_batch(decoder=decodes)
         first: Exception | None = None
-        for sequence_first in (False, True):
-            for extras in reading.fillings():
-                adapter = Adapter(
-                    task="seq2seq" if decodes else "causal-lm",
-                    arguments=arguments,
-                    extras=extras,
-                    sequence_first=sequence_first,
-                )
-                try:
-                    found = self.trial.watch(adapter, batch)
-                except Exception as error:  # noqa: BLE001  (whatever the model's code raises)
-                    first = first or error
-                    continue
-                why = "by its position" if reading.shown == "*args" or reading.input == "" else "by its name"
-                said = f"model.input says {reading.shown}." if self.spec.input else f"forward takes it {why}."
-                self.say("input", reading.shown, said, "model.input")
-                return adapter, found
+        for extras, sequence_first in self._ways():
+            adapter = Adapter(
+                task="seq2seq" if decodes else "causal-lm",
+                arguments=arguments,
+                extras=extras,
+                sequence_first=sequence_first,
+            )
+            try:
+                adapter.call(self.trial.module, batch)
+            except Exception as error:  # noqa: BLE001  (whatever the model's code raises)
+                first = first or error
+                continue
+            why = "by its position" if reading.input == "" else "by its name"
+            said = f"model.input says {reading.shown}." if self.spec.input else f"forward takes it {why}."
+            self.say("input", reading.shown, said, "model.input")
+            return adapter, self.trial.watch(adapter, batch)
         assert first is not None  # noqa: S101  (there is always one way to fill no arguments)
         raise ModelError(
             f"The model's forward fails on token ids of shape ({ROWS}, {LENGTH}): {explain(first, self.source)}.",
             hint="It must take token ids (B, T) and return logits (B, T, vocabulary) or (B, classes).",
         ) from first
+
+    def _ways(self) -> Iterator[tuple[dict[str, Extra], bool]]:
+        """Yield ways to call the model: time second as a rule, time first a little later."""
+        later: deque[dict[str, Extra]] = deque()
+        for extras in self.reading.fillings():
+            yield extras, False
+            later.append(extras)
+            if len(later) > 3:
+                yield later.popleft(), True
+        for extras in later:
+            yield extras, True
 
     # Where the scores are in what came back.
 
@@ -304,6 +317,9 @@ class _Texts:
         for limit in sorted(cuts):
             if limit > max(lengths) and not self.trial.reads_beyond(adapter, limit):
                 return limit, f"It cuts a table to the length of the text, and fails at {limit + 1:,}."
+        for name, limit in _named_limits(self.trial.module, self.source):
+            if self.trial.ends_at(adapter, limit):
+                return limit, f"{name} says so, and it fails at {limit + 1:,}."
         return None, "No table of positions was seen."
 
     # The task.
@@ -344,8 +360,7 @@ class _Texts:
 
     def _conclude_decoder(self, adapter: Adapter) -> Adapter:
         leaks = self._sees_later(adapter, "decoder_tokens")
-        offered = [n for n in self.reading.masks if n in DECODER_MASKS and n not in self.reading.required]
-        for name in offered if leaks else ():
+        for name in [name for name in self.reading.masks if name in DECODER_MASKS] if leaks else ():
             if found := self._hiding_mask(adapter, "decoder_tokens", name, DECODER_FORMS):
                 adapter, leaks = found, False
                 break
@@ -400,7 +415,7 @@ class _Texts:
             except Exception:  # noqa: BLE001, S112  (then it is another convention)
                 continue
             if hides:
-                self.say("mask", f"{name}: causal, {form.convention}", "With it, no score moves with a later token.")
+                self.say("causal mask", f"{name}: {form.convention}", "With it, no score moves with a later token.")
                 return masked
         return None
 
@@ -446,6 +461,8 @@ class _Texts:
             self.say("mask", "none", "Padding comes after the text, where a causal model does not look.", "model.mask")
             return adapter
         bare = replace(adapter, extras={n: e for n, e in adapter.extras.items() if n not in names})
+        # The decoder's look at the source has a mask of its own in some models, for the same padding.
+        memory = [n for n in self.reading.masks if n.startswith("memory") and "pad" in n]
         runs: tuple[Adapter, str, Extra] | None = None
         for name in names:
             for form in PADDING_FORMS:
@@ -456,7 +473,11 @@ class _Texts:
                     arguments={**adapter.arguments, "mask": name},
                     mask=form.convention,
                     mask_axes=form.axes,
-                    extras={**adapter.extras, **({name: form} if name in self.reading.required else {})},
+                    extras={
+                        **adapter.extras,
+                        **dict.fromkeys(memory, form),
+                        **({name: form} if name in self.reading.required else {}),
+                    },
                 )
                 try:
                     hides = self._hides_padding(masked, bare if name not in self.reading.required else None)
@@ -466,7 +487,7 @@ class _Texts:
                 if hides:
                     why = "With it, other padding tokens change no score of the text."
                     self.say("mask", f"{name}: {form.convention}", why, "model.mask")
-                    return self._with_memory(masked, names, form)
+                    return masked
         if wanted != "auto" and runs is not None:
             masked, name, form = runs
             self.say(
@@ -485,15 +506,6 @@ class _Texts:
             "model.mask",
         )
         return adapter
-
-    def _with_memory(self, adapter: Adapter, names: list[str], form: Extra) -> Adapter:
-        """Give the decoder's look at the source the same mask, where forward takes one of its own for it."""
-        extras = {
-            name: form
-            for name in self.reading.masks
-            if name.startswith("memory") and "pad" in name and name not in names
-        }
-        return replace(adapter, extras={**adapter.extras, **extras})
 
     def _is_causal(self, adapter: Adapter, name: str) -> bool:
         return name in adapter.extras and adapter.extras[name].recipe.endswith("causal")
@@ -525,6 +537,22 @@ class _Texts:
         unmasked = {**other, "mask": torch.ones_like(real)}
         scale = (full - adapter.scores(self.trial.module, unmasked)).abs().max()
         return not moved(kept[0], kept[1], scale) and not moved(before[1:], full[1:])
+
+
+def _named_limits(module: nn.Module, source: ModelSource) -> Iterator[tuple[str, int]]:
+    """Yield the lengths that config.json, and the model's own attributes, call the longest context."""
+    names = next(spellings for spellings in written.SPELLINGS if "max_seq_len" in spellings)
+    found = {
+        "config.json": written.sizes_in(source.config) if CONFIG in source.files else {},
+        "the model": vars(module),
+    }
+    for name in ("config", "args", "cfg", "params"):
+        holder = getattr(module, name, None)
+        found[f"its {name}"] = holder if isinstance(holder, dict) else getattr(holder, "__dict__", {})
+    for where, values in found.items():
+        for name in names:
+            if isinstance(values.get(name), int) and values[name] > LENGTH:
+                yield f"{name} in {where}", values[name]
 
 
 def _side(layout: str) -> int:

@@ -81,8 +81,10 @@ class Reading:
 
     def fillings(self) -> Iterator[dict[str, Extra]]:
         """Yield ways to fill the required arguments, likeliest first; some are tried, not all."""
-        for chosen in islice(product(*self.extras.values()), 96):
-            yield dict(zip(self.extras, chosen, strict=True))
+        ways = list(self.extras.values())
+        ranked = sorted(islice(product(*(range(len(way)) for way in ways)), 50_000), key=sum)
+        for ranks in ranked[:400]:
+            yield {name: way[rank] for name, way, rank in zip(self.extras, ways, ranks, strict=True)}
 
 
 def read_signature(module: nn.Module, wanted: str | None = None) -> Reading:
@@ -174,5 +176,5 @@ def _mask_ways(name: str, *, decodes: bool) -> tuple[Extra, ...]:
     if decodes and name.startswith(("tgt", "trg", "dec", "target")):
         return (Extra("none"),)  # padding at the end of a target is not counted, and a causal mask hides it
     if decodes or name not in CAUSAL:
-        return (*PADDING_FORMS, Extra("none"))
+        return (Extra("none"), *PADDING_FORMS)  # what it wants is found out later: here it must only run
     return (*CAUSAL_FORMS, *PADDING_FORMS, Extra("none"))

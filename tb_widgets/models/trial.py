@@ -214,20 +214,31 @@ class Trial:
             with torch.cuda.device(self.device):
                 torch.cuda.manual_seed(0)
 
-    def reads_beyond(self, adapter: Adapter, limit: int) -> bool:
-        """Tell whether a model whose table ends at ``limit`` makes a longer one when it has to."""
-        batch = {"tokens": torch.zeros(1, limit + 1, dtype=torch.int64, device=self.device)}
+    def ends_at(self, adapter: Adapter, limit: int) -> bool:
+        """Tell whether a model reads ``limit`` tokens and not one more; only tried where that is quick."""
+        weights = sum(parameter.numel() for parameter in self.module.parameters())
+        if weights * limit > 2e9:
+            return False
+        return not self._runs(adapter, limit + 1) and self._runs(adapter, limit)
+
+    def _runs(self, adapter: Adapter, length: int) -> bool:
+        batch = {"tokens": torch.zeros(1, length, dtype=torch.int64, device=self.device)}
         if "decoder_tokens" in adapter.arguments:
             batch["decoder_tokens"] = batch["tokens"]
-        watch = _WatchLength(self.module, limit)
         try:
-            with watch:
-                adapter.call(self.module, batch)
-        except _Known:
-            return not watch.short
+            adapter.call(self.module, batch)
         except Exception:  # noqa: BLE001  (whatever it says, it can't read that many)
             return False
         return True
+
+    def reads_beyond(self, adapter: Adapter, limit: int) -> bool:
+        """Tell whether a model whose table ends at ``limit`` makes a longer one when it has to."""
+        watch = _WatchLength(self.module, limit)
+        try:
+            with watch:
+                return self._runs(adapter, limit + 1)
+        except _Known:
+            return not watch.short
 
 
 def moved(before: Tensor, after: Tensor, scale: Tensor | None = None) -> bool:
