@@ -26,6 +26,7 @@ from tb_widgets.models.signature import (
     CAUSAL_FORMS,
     DECODER_FORMS,
     DECODER_MASKS,
+    LABELS,
     PADDING,
     PADDING_FORMS,
     Reading,
@@ -75,7 +76,17 @@ def probe(module: nn.Module, source: ModelSource, spec: ModelSpec | None = None)
     with undisturbed(module):
         if looks_like_images(module, reading, claim):
             return probe_images(module, reading, source, claim, overridden=spec.input is not None)
+        try:
+            return _Texts(module, source, spec, reading, claim).adapter()
+        except ModelError:
+            if reading.decoder not in LABELS:
+                raise
+        # An argument called y may be the targets, where it did not run as what a decoder reads.
+        reading = replace(reading, decoder=None, labels=reading.decoder)
         return _Texts(module, source, spec, reading, claim).adapter()
+
+
+Found = tuple[Any, Seen]  # what a forward returned, and what was seen during it
 
 
 class _Texts:
@@ -90,12 +101,13 @@ class _Texts:
         self.reading = reading
         self.claim = claim
         self.conclusions: list[Conclusion] = []
+        self._known: tuple[Any, Batch, Tensor] | None = None
 
     def adapter(self) -> Adapter:
-        adapter, output = self._first_pass()
-        adapter, seen = self._find_scores(adapter, output)
-        adapter = self._orient(adapter, seen)
-        adapter = self._measure(adapter)
+        adapter, found = self._first_pass()
+        adapter, found = self._find_scores(adapter, found)
+        adapter, found = self._orient(adapter, found)
+        adapter = self._measure(adapter, found)
         adapter = self._conclude_task(adapter)
         adapter = self._find_mask(adapter)
         return replace(adapter, conclusions=tuple(self.conclusions))
@@ -105,7 +117,7 @@ class _Texts:
 
     # The first pass: which way of filling the arguments runs at all.
 
-    def _first_pass(self) -> tuple[Adapter, tuple[Any, Seen]]:
+    def _first_pass(self) -> tuple[Adapter, Found]:
         reading = self.reading
         arguments = {"tokens": reading.input}
         decodes = reading.decoder is not None
@@ -123,14 +135,14 @@ class _Texts:
                 sequence_first=sequence_first,
             )
             try:
-                adapter.call(self.trial.module, batch)
+                found = self.trial.watch(adapter, batch)
             except Exception as error:  # noqa: BLE001  (whatever the model's code raises)
                 first = first or error
                 continue
             why = "by its position" if reading.input == "" else "by its name"
             said = f"model.input says {reading.shown}." if self.spec.input else f"forward takes it {why}."
             self.say("input", reading.shown, said, "model.input")
-            return adapter, self.trial.watch(adapter, batch)
+            return adapter, found
         assert first is not None  # noqa: S101  (there is always one way to fill no arguments)
         raise ModelError(
             f"The model's forward fails on token ids of shape ({ROWS}, {LENGTH}): {explain(first, self.source)}.",
@@ -150,7 +162,7 @@ class _Texts:
 
     # Where the scores are in what came back.
 
-    def _find_scores(self, adapter: Adapter, found: tuple[Any, Seen]) -> tuple[Adapter, Seen]:
+    def _find_scores(self, adapter: Adapter, found: Found) -> tuple[Adapter, Found]:
         output, seen = found
         tensors = leaves(output)
         if not tensors:
@@ -182,7 +194,7 @@ class _Texts:
                 return self._find_scores(told, again)
         task: Task = "sequence-classification" if layout == "text" else adapter.task
         adapter = replace(adapter, output=key, layout="btv" if layout == "text" else layout, task=task)
-        return self._complete(adapter, leaf, seen, rows, layout), seen
+        return self._complete(adapter, leaf, seen, rows, layout), found
 
     def _complete(self, adapter: Adapter, leaf: Tensor, seen: Seen, rows: int | None, layout: str) -> Adapter:
         """Find the head that forward leaves out, and tell probabilities from scores."""
@@ -236,37 +248,40 @@ class _Texts:
 
     # Which side of the tensors is time.
 
-    def _orient(self, adapter: Adapter, seen: Seen) -> Adapter:
+    def _orient(self, adapter: Adapter, found: Found) -> tuple[Adapter, Found]:
+        seen = found[1]
         if not self._rows_mix(adapter, seen):
             if adapter.sequence_first:
                 self.say("batch", "time first", "It runs on tokens of shape (T, B) only.")
-            return adapter
+            return adapter, found
+        turned = self._turned(adapter)
+        if turned is not None and not self._rows_mix(turned[0], seen):
+            where = "time first" if turned[0].sequence_first else "rows first"
+            self.say("batch", where, "Read the other way round, one text of a batch changes the scores of another.")
+            return turned
+        self.say("batch", "rows mix", "One text of a batch changes the scores of another: results depend on the batch.")
+        return adapter, found
+
+    def _turned(self, adapter: Adapter) -> tuple[Adapter, Found] | None:
+        """Read a model the other way round; ``None`` where it does not run so."""
         other = replace(adapter, sequence_first=not adapter.sequence_first)
         try:
-            output, _ = self.trial.watch(other, self.trial.first_batch(decoder="decoder_tokens" in other.arguments))
-            layout = self._layout(other.pick(output), other)
-            if layout and (layout == "text") == (adapter.task == "sequence-classification"):
-                other = replace(other, layout="btv" if layout == "text" else layout)
-                if not self._rows_mix(other, seen):
-                    where = "time first" if other.sequence_first else "rows first"
-                    self.say(
-                        "batch", where, "Read the other way round, one text of a batch changes the scores of another."
-                    )
-                    return other
-        except Exception as error:  # noqa: BLE001  (then it does not run the other way round)
-            self.say("batch", "rows mix", f"The other way round it fails ({type(error).__name__}).")
-        self.conclusions = [c for c in self.conclusions if c.what != "batch"]
-        self.say("batch", "rows mix", "One text of a batch changes the scores of another: results depend on the batch.")
-        return adapter
+            found = self.trial.watch(other, self.trial.first_batch(decoder="decoder_tokens" in other.arguments))
+            layout = self._layout(other.pick(found[0]), other)
+        except Exception:  # noqa: BLE001  (whatever the model's code raises)
+            return None
+        if not layout or (layout == "text") != (adapter.task == "sequence-classification"):
+            return None
+        return replace(other, layout="btv" if layout == "text" else layout), found
 
     def _rows_mix(self, adapter: Adapter, seen: Seen) -> bool:
         sizes = {role: self._rows(seen, role) for role in ("tokens", "decoder_tokens")}
         adapter = replace(adapter, vocab_size=sizes["tokens"], decoder_vocab_size=sizes["decoder_tokens"])
-        batch = self._batch(adapter)
+        batch, before = self._base(adapter)
         changed = {role: tokens.clone() for role, tokens in batch.items()}
         for role, tokens in changed.items():
             tokens[0] = self.trial.other(batch[role][0], sizes[role])
-        before, after = self.trial.scores(adapter, batch), self.trial.scores(adapter, changed)
+        after = self.trial.scores(adapter, changed)
         return moved(before[1:], after[1:], (before[0] - after[0]).abs().max())
 
     # Vocabulary and context.
@@ -277,11 +292,13 @@ class _Texts:
         rows = [rows for rows, index in seen.lookups if _same_tokens(index, ids)]
         return max(rows) if rows else None
 
-    def _measure(self, adapter: Adapter) -> Adapter:
+    def _measure(self, adapter: Adapter, found: Found) -> Adapter:
         decodes = "decoder_tokens" in adapter.arguments
-        batch = self.trial.first_batch(decoder=decodes)
-        output, seen = self.trial.watch(adapter, batch)
-        width = self.trial.scores(adapter, batch).shape[-1]
+        output, seen = found
+        leaf = adapter.pick(output)
+        if adapter.head:
+            leaf = self.trial.module.get_submodule(adapter.head)(leaf)
+        width = leaf.shape[_side(adapter.layout)]
         reads = self._rows(seen)
         vocabulary: int | None = reads
         if decodes:
@@ -298,11 +315,11 @@ class _Texts:
             vocabulary = min(width, reads) if reads else width
             self.say("vocabulary", f"{vocabulary:,}", "The table that token ids are looked up in, and the last layer.")
         adapter = replace(adapter, vocab_size=vocabulary)
-        limit, why = self._limit(adapter, seen, output)
+        limit, why = self._limit(adapter, seen)
         self.say("context", f"{limit:,} tokens" if limit else "no limit", why)
         return replace(adapter, context_limit=limit)
 
-    def _limit(self, adapter: Adapter, seen: Seen, output: Any) -> tuple[int | None, str]:
+    def _limit(self, adapter: Adapter, seen: Seen) -> tuple[int | None, str]:
         lengths = (LENGTH, DECODER_LENGTH) if "decoder_tokens" in adapter.arguments else (LENGTH,)
         tables = [limit for rows, index in seen.lookups if (limit := _table_limit(rows, index, lengths)) is not None]
         if tables:
@@ -339,6 +356,8 @@ class _Texts:
                 hint="Set model.task to what it was built for, or change what forward returns.",
             )
         if adapter.task == "sequence-classification":
+            extras = {n: Extra("none") if e.recipe == "causal" else e for n, e in adapter.extras.items()}
+            adapter = replace(adapter, extras=extras)  # a mask that must be given hides padding here
             self._ask_about_last_position(adapter)
             self._say_task(adapter.task, "Its output has one row of scores per text.")
             return adapter
@@ -373,6 +392,18 @@ class _Texts:
         words = words_about(self.trial.module, self.source)
         leaks = self._sees_later(adapter, "tokens")
         task = self.claim.task if self.claim else None
+        asked = [name for name in adapter.extras if self._is_causal(adapter, name) and name in PADDING]
+        if asked and (task or words.kind) in ("masked", "masked-lm"):
+            # A mask that must be given, and that was only taken for a causal one: it hides padding.
+            self._say_task("masked-lm", f"{words.why[:1].upper()}{words.why[1:]}.")
+            extras = {name: Extra("none") if name in asked else extra for name, extra in adapter.extras.items()}
+            return replace(adapter, task="masked-lm", extras=extras)
+        if "mask" in asked and task is None and not words.kind:
+            raise ModelError(
+                "The model's forward asks for a mask, and nothing in the model says whether that hides later tokens or "
+                "padding.",
+                hint="Set model.task to causal-lm or to masked-lm.",
+            )
         if leaks and (task or words.kind) != "masked-lm" and words.kind != "masked":
             # A mask that is only used when it is given.
             for name in self.reading.masks:
@@ -419,6 +450,20 @@ class _Texts:
                 return masked
         return None
 
+    def _base(self, adapter: Adapter) -> tuple[Batch, Tensor]:
+        """Return a batch and its scores, which others are compared with; the last one is kept, as it takes its time."""
+        how = (
+            adapter.arguments,
+            adapter.extras,
+            adapter.sequence_first,
+            adapter.vocab_size,
+            adapter.decoder_vocab_size,
+        )
+        if self._known is None or self._known[0] != how:
+            batch = self._batch(adapter)
+            self._known = (how, batch, self.trial.scores(adapter, batch))
+        return self._known[1:]
+
     def _batch(self, adapter: Adapter) -> Batch:
         batch = {"tokens": self.trial.tokens(adapter.vocab_size, LENGTH)}
         if "decoder_tokens" in adapter.arguments:
@@ -428,12 +473,12 @@ class _Texts:
     def _sees_later(self, adapter: Adapter, role: str, *, must_read: bool = False) -> bool:
         """Tell whether an earlier score moves when the later tokens change."""
         rows = adapter.decoder_vocab_size if role == "decoder_tokens" else adapter.vocab_size
-        batch = self._batch(adapter)
+        batch, before = self._base(adapter)
         half = batch[role].shape[1] // 2
         changed = dict(batch)
         changed[role] = batch[role].clone()
         changed[role][:, half:] = self.trial.other(batch[role][:, half:], rows)
-        before, after = self.trial.scores(adapter, batch), self.trial.scores(adapter, changed)
+        after = self.trial.scores(adapter, changed)
         scale = (before - after).abs().max()
         if must_read:
             changed[role] = batch[role].clone()
@@ -447,65 +492,71 @@ class _Texts:
     def _find_mask(self, adapter: Adapter) -> Adapter:
         names = [n for n in self.reading.masks if n in PADDING and not self._is_causal(adapter, n)]
         wanted = self.spec.mask
-        if wanted == "none" or not names:
-            if wanted not in ("auto", "none"):
-                raise ModelError(
-                    "model.mask: forward takes no mask for padding.", hint="Set model.mask to auto or none."
-                )
-            if wanted == "none":
-                self.say("mask", "none", "model.mask says so.", "model.mask")
-            elif adapter.task != "causal-lm":
-                self.say("mask", "none", "forward takes no mask: it sees padding as if it were text.", "model.mask")
+        if wanted == "none":
+            self.say("mask", "none", "model.mask says so.", "model.mask")
             return adapter
+        if not names:
+            return self._without_mask(adapter)
         if wanted == "auto" and adapter.task == "causal-lm" and not adapter.leaks and not self._given(adapter):
             self.say("mask", "none", "Padding comes after the text, where a causal model does not look.", "model.mask")
             return adapter
-        bare = replace(adapter, extras={n: e for n, e in adapter.extras.items() if n not in names})
-        # The decoder's look at the source has a mask of its own in some models, for the same padding.
-        memory = [n for n in self.reading.masks if n.startswith("memory") and "pad" in n]
-        runs: tuple[Adapter, str, Extra] | None = None
-        for name in names:
-            for form in PADDING_FORMS:
-                if wanted not in ("auto", form.convention) and (wanted, form.convention) != ("keep", "numbers"):
-                    continue
-                masked = replace(
-                    adapter,
-                    arguments={**adapter.arguments, "mask": name},
-                    mask=form.convention,
-                    mask_axes=form.axes,
-                    extras={
-                        **adapter.extras,
-                        **dict.fromkeys(memory, form),
-                        **({name: form} if name in self.reading.required else {}),
-                    },
-                )
-                try:
-                    hides = self._hides_padding(masked, bare if name not in self.reading.required else None)
-                except Exception:  # noqa: BLE001, S112  (then it is another convention)
-                    continue
-                runs = runs or (masked, name, form)
-                if hides:
-                    why = "With it, other padding tokens change no score of the text."
-                    self.say("mask", f"{name}: {form.convention}", why, "model.mask")
-                    return masked
-        if wanted != "auto" and runs is not None:
-            masked, name, form = runs
-            self.say(
-                "mask", f"{name}: {form.convention}", "model.mask says so; padding is seen nevertheless.", "model.mask"
-            )
-            return masked
-        if wanted != "auto":
+        runs: Adapter | None = None
+        for name, masked in self._masked_ways(adapter, names):
+            required = name in self.reading.required
+            bare = replace(adapter, extras={n: e for n, e in adapter.extras.items() if n not in names})
+            try:
+                hides = self._hides_padding(masked, None if required else bare)
+            except Exception:  # noqa: BLE001, S112  (then it is another convention)
+                continue
+            runs = runs or (masked if wanted != "auto" or required else None)
+            if hides:
+                why = "With it, other padding tokens change no score of the text."
+                self.say("mask", f"{name}: {masked.mask}", why, "model.mask")
+                return masked
+        if runs is None and wanted != "auto":
             raise ModelError(
                 f"model.mask: forward fails when {' or '.join(names)} is given as {wanted}.",
                 hint="Set model.mask to auto or none.",
             )
+        if runs is None:
+            why = f"No convention of {' or '.join(names)} hides padding: it sees padding as if it were text."
+            self.say("mask", "none", why, "model.mask")
+            return adapter
+        said = "model.mask says so" if wanted != "auto" else "forward asks for one"
         self.say(
-            "mask",
-            "none",
-            f"No convention of {' or '.join(names)} hides padding: it sees padding as text.",
-            "model.mask",
+            "mask", f"{runs.arguments['mask']}: {runs.mask}", f"{said}; it sees padding all the same.", "model.mask"
         )
+        return runs
+
+    def _without_mask(self, adapter: Adapter) -> Adapter:
+        if self.spec.mask != "auto":
+            raise ModelError("model.mask: forward takes no mask for padding.", hint="Set model.mask to auto or none.")
+        lengths = any(extra.recipe == "lengths" for extra in adapter.extras.values())
+        if lengths and self._hides_padding(adapter, None):
+            self.say("mask", "by length", "With the lengths of the texts, other padding tokens change no score.")
+        elif adapter.task != "causal-lm":
+            self.say("mask", "none", "forward takes no mask: it sees padding as if it were text.", "model.mask")
         return adapter
+
+    def _masked_ways(self, adapter: Adapter, names: list[str]) -> Iterator[tuple[str, Adapter]]:
+        """Yield the mask arguments with each convention that may be meant."""
+        # The decoder's look at the source has a mask of its own in some models, for the same padding.
+        memory = [n for n in self.reading.masks if n.startswith("memory") and "pad" in n]
+        for name in names:
+            for form in PADDING_FORMS:
+                if self.spec.mask not in ("auto", form.convention, {"numbers": "keep"}.get(form.convention)):
+                    continue
+                given = [*memory, *([name] if name in self.reading.required else [])]
+                yield (
+                    name,
+                    replace(
+                        adapter,
+                        arguments={**adapter.arguments, "mask": name},
+                        mask=form.convention,
+                        mask_axes=form.axes,
+                        extras={**adapter.extras, **dict.fromkeys(given, form)},
+                    ),
+                )
 
     def _is_causal(self, adapter: Adapter, name: str) -> bool:
         return name in adapter.extras and adapter.extras[name].recipe.endswith("causal")

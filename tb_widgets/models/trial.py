@@ -20,7 +20,7 @@ ROWS, LENGTH, DECODER_LENGTH = 3, 5, 4
 
 @contextlib.contextmanager
 def undisturbed(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients; afterwards generators, training modes and weights are what they were.
+    """Evaluation mode without gradients; afterwards generators, training modes, weights and tables are as before.
 
     Within, weights that are almost zero are filled with noise: a layer that starts at zero would hide what the model
     looks at.
@@ -29,14 +29,14 @@ def undisturbed(module: nn.Module) -> Iterator[None]:
     kept: list[tuple[Tensor, Tensor]] = []
     noise = torch.Generator().manual_seed(0)
     devices = sorted({p.device.index or 0 for p in module.parameters() if p.device.type == "cuda"})
-    with torch.no_grad(), torch.random.fork_rng(devices=devices):
+    with torch.no_grad(), torch.random.fork_rng(devices=devices), _tables_kept(module):
         try:
             module.eval()
             for weight in module.parameters():
                 parameter: Tensor = weight
                 if isinstance(weight, nn.UninitializedParameter) or not parameter.is_floating_point():
                     continue
-                if parameter.numel() and float(parameter.abs().amax()) < 1e-3:
+                if parameter.numel() and max(-float(parameter.min()), float(parameter.max())) < 1e-3:
                     kept.append((parameter, parameter.clone()))
                     parameter.copy_(torch.empty(parameter.shape).normal_(0.0, 0.1, generator=noise))
             yield
@@ -45,6 +45,18 @@ def undisturbed(module: nn.Module) -> Iterator[None]:
                 parameter.copy_(before)
             for part, training in modes.items():
                 part.training = training
+
+
+@contextlib.contextmanager
+def _tables_kept(module: nn.Module) -> Iterator[None]:
+    """Put back the tables that a model replaces, as some do to make them longer."""
+    tables = {part: {**part._buffers, **_plain_tensors(part)} for part in module.modules()}
+    try:
+        yield
+    finally:
+        for part, named in tables.items():
+            for name, table in named.items():
+                setattr(part, name, table)
 
 
 @dataclass
@@ -122,7 +134,11 @@ def own_tensors(module: nn.Module) -> Iterator[Tensor]:
     yield from module.parameters()
     yield from module.buffers()
     for part in module.modules():
-        yield from (value for value in vars(part).values() if isinstance(value, Tensor))
+        yield from _plain_tensors(part).values()
+
+
+def _plain_tensors(part: nn.Module) -> dict[str, Tensor]:
+    return {name: value for name, value in vars(part).items() if isinstance(value, Tensor)}
 
 
 def _two(args: Any, kwargs: Any, first: str, second: str) -> tuple[Any, Any]:
@@ -217,7 +233,7 @@ class Trial:
     def ends_at(self, adapter: Adapter, limit: int) -> bool:
         """Tell whether a model reads ``limit`` tokens and not one more; only tried where that is quick."""
         weights = sum(parameter.numel() for parameter in self.module.parameters())
-        if weights * limit > 2e9:
+        if weights * limit > 5e8:
             return False
         return not self._runs(adapter, limit + 1) and self._runs(adapter, limit)
 
@@ -235,7 +251,7 @@ class Trial:
         """Tell whether a model whose table ends at ``limit`` makes a longer one when it has to."""
         watch = _WatchLength(self.module, limit)
         try:
-            with watch:
+            with watch, _tables_kept(self.module):
                 return self._runs(adapter, limit + 1)
         except _Known:
             return not watch.short
