@@ -425,3 +425,23 @@ def test_what_does_not_fit_is_said():
     check_fits(from_module(Classifier()), vocab_size=40, context_length=32, classes=3)
     with pytest.raises(ModelError, match=r"decoder knows 30"):
         check_fits(from_module(Translator()), vocab_size=31)
+
+
+def test_probabilities_are_trained_by_their_logarithm():
+    class Sure(Classifier):
+        def forward(self, input_ids, attention_mask=None):
+            return super().forward(input_ids, attention_mask).softmax(-1)
+
+    model = from_module(Sure())
+    assert model.adapter.probabilities
+    torch.testing.assert_close(model.scores(batch_for(model)).exp().sum(-1), torch.ones(4))
+
+
+def test_the_size_of_images_may_stand_in_config_json_only(export):
+    code = (
+        "class Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+        "        self.see, self.head = nn.Conv2d(2, 4, 3), nn.Linear(4, 5)\n"
+        "    def forward(self, x):\n        return self.head(self.see(x).amax((2, 3)))\n"
+    )
+    assert export.build(code, '{"image_size": [20, 18]}').adapter.image == (2, 20, 18)
+    assert export.build(code, "{}").adapter.image == (2, 32, 32)
