@@ -298,6 +298,9 @@ class _Filler:
 
     def _adjusted(self, config: Any) -> Any:
         """Set the plain attributes of a config object that config.json names."""
+        if hasattr(config, "_fields"):  # a named tuple
+            said = {name: written.size(name, self.found) for name in config._fields}
+            return config._replace(**{name: value for name, value in said.items() if value is not None})
         if dataclasses.is_dataclass(config) and not isinstance(config, type):
             fields = [field.name for field in dataclasses.fields(config) if field.init]
             given = {name: written.size(name, self.found) for name in fields}

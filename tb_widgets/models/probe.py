@@ -19,7 +19,7 @@ from tb_widgets.errors import ModelError
 from tb_widgets.models import written
 from tb_widgets.models.adapter import Adapter, Batch, Conclusion, Extra
 from tb_widgets.models.construct import explain
-from tb_widgets.models.evidence import TASKS, Claim, claimed_task, words_about
+from tb_widgets.models.evidence import Claim, claimed_task, words_about
 from tb_widgets.models.pictures import looks_like_images, probe_images
 from tb_widgets.models.signature import (
     CAUSAL,
@@ -47,8 +47,6 @@ from tb_widgets.models.trial import (
     undisturbed,
 )
 from tb_widgets.spec import ModelSpec, Task
-
-_CHOICES = ", ".join(TASKS)
 
 
 def probe(module: nn.Module, source: ModelSource, spec: ModelSpec | None = None) -> Adapter:

@@ -44,6 +44,12 @@ class Config:
     def double(self):
         return 2 * self.n_embd
 """
+NAMED = """
+from typing import NamedTuple
+class NetConfig(NamedTuple):
+    vocab_size: int = 50
+    n_embd: int = 8
+"""
 OLD = """
 class NetConfig:
     n_embd = 8
@@ -64,6 +70,8 @@ class NetConfig:
         (PLAIN, "config"),
         (PLAIN, "config: Config"),
         (PLAIN, "config=Config()"),
+        (NAMED, "config"),
+        (NAMED, "config=NetConfig()"),
         (OLD, "config"),
         ("", "config"),
         ("from types import SimpleNamespace\n", "config: SimpleNamespace"),
