@@ -26,8 +26,10 @@ PREFERRED_PORTS = range(8866, 8876)
 START_SECONDS = 60.0
 STOP_SECONDS = 15.0
 
-# Answers without starting a kernel, unlike the page itself.
-_PROBE_PATH = "/voila/templates/lab/static/theme-light.css"
+# Answered without starting a kernel, unlike the page itself.
+_PROBE_PATH = "/nothing"
+# With this header each answer says which server it is: by the name of its log, which only we know.
+NAME_HEADER = "X-Tb-Widgets"
 
 
 def serve(port: int | None, runs_dir: Path, open_browser: bool, *, notebook: Path | None = None) -> int:
@@ -142,7 +144,7 @@ def _start(port: int, runs_dir: Path, notebook: Path | None, log: Path) -> subpr
 
 def _wait_until_it_answers(process: subprocess.Popen[bytes], port: int, log: Path) -> None:
     deadline = time.monotonic() + START_SECONDS
-    while not _answers(port):
+    while not _answers(port, log):
         try:
             code = process.wait(timeout=0.1)
         except subprocess.TimeoutExpired:
@@ -158,13 +160,14 @@ def _wait_until_it_answers(process: subprocess.Popen[bytes], port: int, log: Pat
             )
 
 
-def _answers(port: int) -> bool:
+def _answers(port: int, log: Path) -> bool:
+    """Tell whether our own server answers: another program may have taken the port a moment before it."""
     # http.client and not urllib: a proxy set in the environment must not be asked for our own address.
     connection = http.client.HTTPConnection(ADDRESS, port, timeout=2)
     with closing(connection):
         try:
             connection.request("GET", _PROBE_PATH)
-            return connection.getresponse().status == http.HTTPStatus.OK
+            return connection.getresponse().headers.get(NAME_HEADER) == log.name
         except (OSError, http.client.HTTPException):
             return False  # not listening yet
 

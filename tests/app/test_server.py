@@ -9,13 +9,15 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from http.server import HTTPServer, SimpleHTTPRequestHandler
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tb_widgets.app.server import serve
+from tb_widgets.app.server import _answers, serve
 from tb_widgets.errors import ServiceError
 
 _SERVE = """
@@ -84,6 +86,15 @@ def test_a_taken_port_is_named() -> None:
         with pytest.raises(ServiceError, match=f"Port {port} can't be used") as caught:
             serve(port, Path("runs"), open_browser=False)
     assert "--port" in caught.value.hint
+
+
+def test_another_server_on_the_port_is_not_ours(tmp_path: Path) -> None:
+    with HTTPServer(("127.0.0.1", 0), SimpleHTTPRequestHandler) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+
+        assert not _answers(other.server_port, tmp_path / "tb-widgets-app.log")
+
+        other.shutdown()
 
 
 def test_a_missing_voila_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch) -> None:

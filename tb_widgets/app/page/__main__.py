@@ -15,7 +15,7 @@ from traitlets.config import Config
 from voila.app import Voila
 from voila.shutdown_kernel_handler import VoilaShutdownKernelHandler
 
-from tb_widgets.app.server import ADDRESS
+from tb_widgets.app.server import ADDRESS, NAME_HEADER
 
 PAGE = Path(__file__).parent
 
@@ -98,6 +98,7 @@ def configuration(port: int, log: Path) -> Config:
                     "headers": {
                         "Content-Security-Policy": CONTENT_SECURITY_POLICY,
                         "X-Content-Type-Options": "nosniff",
+                        NAME_HEADER: log.name,  # tells who waits for this server that it is this one
                     },
                     # A foreign site whose name resolves to 127.0.0.1 must not drive the dashboard.
                     "allow_remote_access": False,
