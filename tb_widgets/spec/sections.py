@@ -103,7 +103,7 @@ class DataSpec(Section):
     source: str = setting(
         "python-docs",
         title="Text",
-        help="python-docs, python-source, prose-or-code, reversed-words, drawn-shapes, or the path of a text file.",
+        help="A text or task of ours, the path of a file, folder or glob, https://..., or hub:OWNER/NAME.",
         group="Data",
         level="basic",
     )
@@ -126,27 +126,77 @@ class DataSpec(Section):
         gt=0.0,
         le=0.5,
     )
+    validation_split: str | None = setting(
+        None,
+        title="Held-back split",
+        help="The dataset's own part to test on, for example validation. Empty holds back the share above.",
+        group="Data",
+    )
+    config: str | None = setting(
+        None,
+        title="Configuration",
+        help="Which of a Hub dataset's variants, for example wikitext-2-raw-v1. Empty takes the only one.",
+        group="Data",
+    )
+    split: str | None = setting(
+        None, title="Split", help="Which part of a Hub dataset to learn from. Empty means train.", group="Data"
+    )
+    streaming: bool = setting(
+        False,
+        title="Read only what is needed",
+        help="Fetch as much of a large Hub dataset as the run can use, and not all of it.",
+        group="Data",
+    )
+    columns: Annotated[dict[Literal["text", "label", "source", "target"], str], AfterValidator(_plain)] = setting(
+        None,
+        factory=dict,
+        title="Columns",
+        help="Which column is the text, label, source or target: {text: review, label: stars}. Empty guesses.",
+        group="Data",
+    )
+    encoding: str = setting(
+        "auto",
+        title="Encoding",
+        help="How the file writes letters, for example utf-8 or cp1252. auto finds it out, and says what it found.",
+        group="Data",
+        pattern=r"^[A-Za-z0-9._:-]{1,40}$",
+    )
+    reset_attention: bool = setting(
+        False,
+        title="Documents apart",
+        help="Texts that share a context do not see each other. Only for models that can be told so.",
+        group="Data",
+    )
+    padding_side: Literal["right", "left"] = setting(
+        "right", title="Padding", help="On which side short examples are filled up.", group="Data"
+    )
 
 
 class TokenizerSpec(Section):
     """How text becomes numbers."""
 
-    kind: Literal["byte", "char", "bpe"] = setting(
+    kind: Literal["byte", "char", "bpe", "unigram", "file"] = setting(
         "bpe",
         title="Tokenizer",
-        help="bpe learns frequent pieces of your text; char and byte need no learning.",
+        help="bpe and unigram learn frequent pieces of your text; char and byte learn none; file takes a made one.",
         group="Data",
         level="basic",
     )
     vocab_size: int = setting(
         2048,
         title="Vocabulary",
-        help="Number of pieces that bpe learns. Small texts want small vocabularies: 512 to 4,096.",
+        help="Number of pieces that bpe or unigram learns. Small texts want small vocabularies: 512 to 4,096.",
         unit="tokens",
         group="Data",
         level="basic",
         ge=32,
         le=131072,
+    )
+    file: str | None = setting(
+        None,
+        title="Tokenizer file",
+        help="The path of a tokenizer.json, or hub:OWNER/NAME. For the tokenizer file.",
+        group="Data",
     )
 
 

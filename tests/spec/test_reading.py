@@ -142,7 +142,7 @@ def test_contradictions_name_the_field_at_fault():
         ("trainig: {steps: 3}", "trainig", "Did you mean training?"),
         ("model: {steps: 3}", "model.steps", "Did you mean training.steps?"),
         ("training: {threads: 2}", "training.threads", "Did you mean hardware.threads?"),
-        ("data: {zzz: 2}", "data.zzz", "Known here: source, context_length, validation_fraction."),
+        ("data: {zzz: 2}", "data.zzz", "Known here: source, context_length, validation_fraction, validation_split, "),
         ("data: {int: 2}", "data.int", "there is no such field."),
     ],
 )
