@@ -6,35 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tb_widgets.data.sources import tasks_of
+from tb_widgets.data.sources import NEEDS, list_sources, tasks_of
 from tb_widgets.data.special import vocabulary_with_specials
 from tb_widgets.models.zoo import sizes
 from tb_widgets.spec import RunSpec, Task
 
 BYTES = 256  # tokens of the byte tokenizer
-
-# What each task learns from when nobody has chosen anything, and why another text would not do.
-TEXTS: dict[Task, str] = {
-    "causal-lm": "python-docs",
-    "masked-lm": "python-docs",
-    "sequence-classification": "prose-or-code",
-    "seq2seq": "reversed-words",
-    "vision-classification": "drawn-shapes",
-}
-NEEDS: dict[Task, str] = {
-    "causal-lm": "the model continues texts, and needs a plain text",
-    "masked-lm": "the model fills gaps in texts, and needs a plain text",
-    "sequence-classification": "the model sorts texts into classes, and needs lines with labels",
-    "seq2seq": "the model turns one text into another, and needs pairs of texts",
-    "vision-classification": "the model sorts images into classes, and needs images with labels",
-}
-TASK_TITLES: dict[Task, str] = {
-    "causal-lm": "continues texts",
-    "masked-lm": "fills gaps in texts",
-    "sequence-classification": "sorts texts into classes",
-    "seq2seq": "turns one text into another",
-    "vision-classification": "sorts images into classes",
-}
 
 
 @dataclass(frozen=True)
@@ -90,7 +67,8 @@ def misfits(spec: RunSpec, facts: ModelFacts) -> list[Misfit]:
     found = []
     source, task = spec.data.source, facts.task
     if task not in tasks_of(source):
-        found.append(Misfit("data.source", TEXTS[task], f"{NEEDS[task]}."))
+        doing, need = NEEDS[task]
+        found.append(Misfit("data.source", list_sources(task)[0].name, f"the model {doing}, and needs {need}."))
     if task == "vision-classification":
         return found
     if facts.context_limit is not None and spec.data.context_length > facts.context_limit:

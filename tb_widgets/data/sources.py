@@ -85,7 +85,7 @@ def check_serves(source: str, task: Task) -> None:
     served = tasks_of(source)
     if task in served:
         return
-    doing, need = _NEEDS[task]
+    doing, need = NEEDS[task]
     names = [known.name for known in list_sources(task)]
     own = " or the path of a text file" if task in TEXT_TASKS else ""
     raise DataError(
@@ -255,11 +255,11 @@ _EXAMPLES = (
     ),
 )
 
-# What a model of each task does, and what it needs for that.
-_NEEDS: dict[Task, tuple[str, str]] = {
+NEEDS: dict[Task, tuple[str, str]] = {
     "causal-lm": ("continues texts", "a plain text"),
     "masked-lm": ("fills gaps in texts", "a plain text"),
     "sequence-classification": ("sorts texts into classes", "texts with labels"),
     "seq2seq": ("turns one text into another", "pairs of texts"),
     "vision-classification": ("sorts images into classes", "images with labels"),
 }
+"""What a model of each task does, and what it needs for that."""

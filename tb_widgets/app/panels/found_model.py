@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
-from tb_widgets.app.fitting import TASK_TITLES
 from tb_widgets.app.parts import code_view, words
 from tb_widgets.app.parts.cards import button, card, row, show
 from tb_widgets.app.parts.form import Form
 from tb_widgets.app.registry import panel
+from tb_widgets.data.sources import NEEDS
 from tb_widgets.models.repair import Repair
 from tb_widgets.models.source import CODE, CONFIG, pinned
 
@@ -228,7 +228,7 @@ def _head(choice: ModelChoice) -> str:
         )
     elif choice.state == "ready":
         task = choice.answer["task"]
-        parts.append(words.note(f"It runs, and {TASK_TITLES[task]}.", "ok", detail=f"It is trained as {task}."))
+        parts.append(words.note(f"It runs, and {NEEDS[task][0]}.", "ok", detail=f"It is trained as {task}."))
     if choice.trial is not None and choice.state in ("ready", "failed"):
         parts += [words.note(note) for note in choice.trial.notes]
     return "".join([*parts, origin] if choice.state != "asking" else parts)
