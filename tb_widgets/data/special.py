@@ -9,7 +9,7 @@ from tb_widgets.spec import Task
 MASK_SIGN = "[MASK]"
 """How people write a hidden token in a text."""
 
-# How many of pad, mask, start and end, in this order, the model must know.
+# How many of pad, mask, start and end, in this order, the model must know. What hides stretches of a text follows them.
 _ADDED: dict[Task, int] = {
     "causal-lm": 0,
     "masked-lm": 2,
@@ -31,6 +31,11 @@ class SpecialTokens:
         return self.first
 
     @property
+    def document_end(self) -> int:
+        """Stands after each document of a stream; the id of ``pad``, for a stream is never filled up."""
+        return self.first
+
+    @property
     def mask(self) -> int:
         """Stands where a token is to be guessed."""
         return self.first + 1
@@ -45,11 +50,28 @@ class SpecialTokens:
         """What a decoder writes after its last token; ends the source too."""
         return self.first + 3
 
+    def gap(self, number: int) -> int:
+        """Stands where the stretch of this number, from 0, was cut out of a text."""
+        return self.first + 4 + number
 
-def vocabulary_with_specials(vocab_size: int, task: Task) -> int:
+
+def vocabulary_with_specials(vocab_size: int, task: Task, *, documents: bool = False, gaps: int = 0) -> int:
     """Return how many ids a model must know to read a tokenizer of ``vocab_size`` pieces for a task.
+
+    Parameters
+    ----------
+    vocab_size
+        Pieces of the tokenizer.
+    task
+        Decides which special tokens there are.
+    documents
+        Whether a causal stream has several documents, each of which ends with a sign.
+    gaps
+        Most stretches that are cut out of one text, where a sequence-to-sequence model learns from plain text.
 
     >>> vocabulary_with_specials(256, "causal-lm"), vocabulary_with_specials(256, "masked-lm")
     (256, 258)
+    >>> vocabulary_with_specials(256, "causal-lm", documents=True), vocabulary_with_specials(256, "seq2seq", gaps=6)
+    (257, 266)
     """
-    return vocab_size + _ADDED[task]
+    return vocab_size + max(_ADDED[task], int(documents)) + (gaps if task == "seq2seq" else 0)
