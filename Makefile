@@ -56,8 +56,10 @@ lint: .venv/.test
 
 floor: .venv-floor/.made
 
+# Two at a time, each computing on one thread; what watches the clock or a browser has the machine to itself.
 test: lint floor
-	$(BIN)/pytest
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadfile -m "not (browser or fault)"
+	$(BIN)/pytest -q -m "browser or fault"
 
 #   make bench   the measured promises, each as a ratio within one run; leave the machine idle meanwhile
 bench: .venv/.test
