@@ -15,9 +15,9 @@ from tb_widgets.models import written
 from tb_widgets.models.adapter import Adapter, Conclusion, first_tensor
 from tb_widgets.models.construct import explain
 from tb_widgets.models.evidence import Claim
+from tb_widgets.models.probe.trial import PROBABILITIES, ROWS, are_probabilities, leaves, shapes
 from tb_widgets.models.signature import Reading
 from tb_widgets.models.source import CONFIG, ModelSource
-from tb_widgets.models.trial import PROBABILITIES, ROWS, are_probabilities, leaves, shapes
 
 _SIZE_NAMES = ("image_size", "img_size", "input_size", "image_dim", "img_dim", "resolution")
 _CHANNEL_NAMES = ("num_channels", "in_channels", "in_chans", "channels", "n_channels", "img_channels", "num_channel")

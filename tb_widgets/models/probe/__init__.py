@@ -1,0 +1,72 @@
+"""Try a built model on a few tokens or a few images, and conclude how it is called and what it was built for.
+
+The evidence, in this order: what the user says, what config.json says, the names of the arguments, the shape of the
+output, and how the scores behave: whether earlier ones move when a later token changes, and which mask keeps padding
+out of sight. Each kind of evidence has a file of its own here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from torch import nn
+
+from tb_widgets.errors import ModelError
+from tb_widgets.models.adapter import Adapter
+from tb_widgets.models.evidence import claimed_task
+from tb_widgets.models.probe.arguments import first_pass, orient
+from tb_widgets.models.probe.case import Case
+from tb_widgets.models.probe.images import looks_like_images, probe_images
+from tb_widgets.models.probe.limits import measure
+from tb_widgets.models.probe.outputs import find_scores
+from tb_widgets.models.probe.padding import find_mask
+from tb_widgets.models.probe.task import conclude_task
+from tb_widgets.models.probe.trial import undisturbed
+from tb_widgets.models.signature import LABELS, read_signature
+from tb_widgets.models.source import ModelSource
+from tb_widgets.spec import ModelSpec
+
+
+def probe(module: nn.Module, source: ModelSource, spec: ModelSpec | None = None) -> Adapter:
+    """Conclude how a model is called, from its signature, its source and a few tiny forward passes.
+
+    The state of torch's generators, the training mode of each part and the weights stay as they were.
+
+    Parameters
+    ----------
+    module
+        The model.
+    source
+        The files that it came from, for what they say; empty for a live module.
+    spec
+        What the user decides: ``task``, ``input`` and ``mask``.
+
+    Raises
+    ------
+    ModelError
+        If the pass fails, its output fits no task, or the evidence does not decide between two tasks.
+    """
+    spec = spec or ModelSpec()
+    reading = read_signature(module, spec.input)
+    claim = claimed_task(spec.task, source)
+    with undisturbed(module):
+        if looks_like_images(module, reading, claim):
+            return probe_images(module, reading, source, claim, overridden=spec.input is not None)
+        try:
+            return _probe_texts(Case(module, source, spec, reading, claim))
+        except ModelError:
+            if reading.decoder not in LABELS:
+                raise
+        # An argument called y may be the targets, where it did not run as what a decoder reads.
+        reading = replace(reading, decoder=None, labels=reading.decoder)
+        return _probe_texts(Case(module, source, spec, reading, claim))
+
+
+def _probe_texts(case: Case) -> Adapter:
+    adapter, found = first_pass(case)
+    adapter, found = find_scores(case, adapter, found)
+    adapter, found = orient(case, adapter, found)
+    adapter = measure(case, adapter, found)
+    adapter = conclude_task(case, adapter)
+    adapter = find_mask(case, adapter)
+    return replace(adapter, conclusions=tuple(case.conclusions))

@@ -1,0 +1,109 @@
+"""Where the scores are in what a forward returns."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+from torch import Tensor
+
+from tb_widgets.errors import ModelError
+from tb_widgets.models.adapter import Adapter
+from tb_widgets.models.probe.case import Case, Found, side_of
+from tb_widgets.models.probe.trial import (
+    DECODER_LENGTH,
+    LENGTH,
+    PROBABILITIES,
+    ROWS,
+    Seen,
+    are_probabilities,
+    leaves,
+    shapes,
+)
+from tb_widgets.spec import Task
+
+
+def find_scores(case: Case, adapter: Adapter, found: Found) -> tuple[Adapter, Found]:
+    """Choose the tensor that holds the scores, by its shape, and complete what it lacks."""
+    output, seen = found
+    tensors = leaves(output)
+    if not tensors:
+        adapter.pick(output)  # raises
+    rows = case.rows(seen, "decoder_tokens" if adapter.task == "seq2seq" else "tokens")
+    options = [(key, layout, leaf) for key, leaf in tensors if (layout := layout_of(leaf, adapter))]
+    chosen = next((o for o in options if o[1] != "text" and rows in (None, o[2].shape[side_of(o[1])])), None)
+    chosen = chosen or (options[0] if options else None)
+    if chosen is None:
+        raise ModelError(
+            f"The model's forward turns token ids of shape ({ROWS}, {LENGTH}) into {shapes(tensors)}.",
+            hint=f"A language model returns logits of shape ({ROWS}, {LENGTH}, vocabulary), a classifier "
+            f"({ROWS}, classes).",
+        )
+    key, layout, leaf = chosen
+    last_only = layout == "text" and (leaf.dim() == 3 or leaf.shape[-1] == rows) and "tokens" in adapter.arguments
+    if last_only and case.reading.labels and "labels" not in adapter.arguments:
+        told = replace(adapter, arguments={**adapter.arguments, "labels": case.reading.labels})
+        try:
+            again = case.trial.watch(told, case.trial.first_batch(decoder=False))
+        except Exception:  # noqa: BLE001  (labels of another kind: then these are not targets)
+            again = None
+        if again is not None and any(layout_of(t, told) not in ("", "text") for _, t in leaves(again[0])):
+            case.say(
+                "output",
+                f"scores of every position when {case.reading.labels} is given",
+                "Without it, forward scores the last position only.",
+            )
+            return find_scores(case, told, again)
+    task: Task = "sequence-classification" if layout == "text" else adapter.task
+    adapter = replace(adapter, output=key, layout="btv" if layout == "text" else layout, task=task)
+    return _complete(case, adapter, leaf, seen, rows), found
+
+
+def _complete(case: Case, adapter: Adapter, leaf: Tensor, seen: Seen, rows: int | None) -> Adapter:
+    """Find the head that forward leaves out, and tell probabilities from scores."""
+    width = leaf.shape[side_of(adapter.layout)]
+    if adapter.task != "sequence-classification" and rows is not None and width < rows:
+        head = _unused_head(case, leaf, seen, rows)
+        if not head:
+            raise ModelError(
+                f"The model reads {rows:,} different tokens but scores only {width:,}: the output layer is missing.",
+                hint="End forward with a linear layer from the model's width to the vocabulary.",
+            )
+        case.say("output", f"{head} of what forward returns", f"forward ends before {head}, which makes the scores.")
+        adapter = replace(adapter, head=head)
+        leaf = case.trial.module.get_submodule(head)(leaf)
+    if are_probabilities(leaf, side_of(adapter.layout)):
+        case.conclusions.append(PROBABILITIES)
+        adapter = replace(adapter, probabilities=True)
+    return adapter
+
+
+def layout_of(leaf: Tensor, adapter: Adapter) -> str:
+    """Tell how the scores lie in a tensor; empty where they can't be in it, ``text`` for one row per text."""
+    length = DECODER_LENGTH if adapter.task == "seq2seq" else LENGTH
+    shape = tuple(leaf.shape)
+    if not leaf.is_floating_point():
+        return ""
+    if len(shape) == 3 and shape[:2] in {(ROWS, length), (length, ROWS)}:
+        rows_first = shape[0] == ROWS
+        return "btv" if rows_first != adapter.sequence_first else "tbv"
+    if len(shape) == 3 and (shape[0], shape[2]) == (ROWS, length):
+        return "bvt"
+    if len(shape) == 2 and shape[0] == ROWS * length:
+        return "flat"
+    one_row = len(shape) == 2 or (len(shape) == 3 and 1 in shape[:2])
+    return "text" if one_row and ROWS in shape[:2] and adapter.task != "seq2seq" else ""
+
+
+def _unused_head(case: Case, leaf: Tensor, seen: Seen, rows: int) -> str:
+    name: str
+    for name, part in case.trial.module.named_modules():
+        if not name or name in seen.called:
+            continue
+        try:
+            scores: Any = part(leaf)
+        except Exception:  # noqa: BLE001, S112  (then it is no head for this)
+            continue
+        if isinstance(scores, Tensor) and scores.shape[:-1] == leaf.shape[:-1] and scores.shape[-1] >= rows:
+            return name
+    return ""

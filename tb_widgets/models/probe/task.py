@@ -1,0 +1,116 @@
+"""Which task a model was built for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tb_widgets.errors import ModelError
+from tb_widgets.models.adapter import Adapter, Conclusion, Extra
+from tb_widgets.models.evidence import words_about
+from tb_widgets.models.probe.case import Case
+from tb_widgets.models.probe.causality import hiding_mask, is_causal, sees_later
+from tb_widgets.models.probe.trial import LENGTH, ROWS
+from tb_widgets.models.signature import CAUSAL, CAUSAL_FORMS, DECODER_FORMS, DECODER_MASKS, PADDING
+from tb_widgets.spec import Task
+
+
+def conclude_task(case: Case, adapter: Adapter) -> Adapter:
+    """Decide between the tasks that the shape of the output leaves open."""
+    claim = case.claim
+    fits: tuple[Task, ...]
+    if adapter.task == "sequence-classification":
+        fits, shape = ("sequence-classification",), "one row of scores per text"
+    elif adapter.task == "seq2seq":
+        fits, shape = ("seq2seq",), f"scores for every token of {case.reading.decoder}"
+    else:
+        fits, shape = ("causal-lm", "masked-lm"), "scores for every token"
+    if claim is not None and claim.task not in fits:
+        raise ModelError(
+            f"{claim.why.rstrip('.')}: {claim.task}. But the model gives {shape}, which fits {' or '.join(fits)}.",
+            hint="Set model.task to what it was built for, or change what forward returns.",
+        )
+    if adapter.task == "sequence-classification":
+        extras = {n: Extra("none") if e.recipe == "causal" else e for n, e in adapter.extras.items()}
+        adapter = replace(adapter, extras=extras)  # a mask that must be given hides padding here
+        _ask_about_last_position(case, adapter)
+        _say_task(case, adapter.task, "Its output has one row of scores per text.")
+        return adapter
+    if adapter.task == "seq2seq":
+        return _conclude_decoder(case, adapter)
+    return _conclude_language_model(case, adapter)
+
+
+def _say_task(case: Case, task: Task, why: str) -> None:
+    case.conclusions.insert(0, Conclusion("task", task, case.claim.why if case.claim else why, "model.task"))
+
+
+def _ask_about_last_position(case: Case, adapter: Adapter) -> None:
+    if adapter.classes is not None and adapter.classes == adapter.vocab_size and case.claim is None:
+        raise ModelError(
+            f"The model's forward turns token ids of shape ({ROWS}, {LENGTH}) into ({ROWS}, {adapter.classes}): "
+            "one row per text, with as many scores as it knows tokens.",
+            hint="A language model must return the scores of every position. If these are classes, set model.task "
+            "to sequence-classification.",
+        )
+
+
+def _conclude_decoder(case: Case, adapter: Adapter) -> Adapter:
+    leaks = sees_later(case, adapter, "decoder_tokens")
+    for name in [name for name in case.reading.masks if name in DECODER_MASKS] if leaks else ():
+        if found := hiding_mask(case, adapter, "decoder_tokens", name, DECODER_FORMS):
+            adapter, leaks = found, False
+            break
+    _say_task(case, "seq2seq", f"forward takes {case.reading.decoder} beside {case.reading.shown}.")
+    if leaks:
+        case.say("leak", "yes", "An earlier score of the decoder moves when a later token of its input changes.")
+    return replace(adapter, leaks=leaks)
+
+
+def _conclude_language_model(case: Case, adapter: Adapter) -> Adapter:
+    words = words_about(case.trial.module, case.source)
+    leaks = sees_later(case, adapter, "tokens")
+    task = case.claim.task if case.claim else None
+    asked = [name for name in adapter.extras if is_causal(adapter, name) and name in PADDING]
+    if asked and (task or words.kind) in ("masked", "masked-lm"):
+        # A mask that must be given, and that was only taken for a causal one: it hides padding.
+        _say_task(case, "masked-lm", f"{words.why[:1].upper()}{words.why[1:]}.")
+        extras = {name: Extra("none") if name in asked else extra for name, extra in adapter.extras.items()}
+        return replace(adapter, task="masked-lm", extras=extras)
+    if "mask" in asked and task is None and not words.kind:
+        raise ModelError(
+            "The model's forward asks for a mask, and nothing in the model says whether that hides later tokens or "
+            "padding.",
+            hint="Set model.task to causal-lm or to masked-lm.",
+        )
+    if leaks and (task or words.kind) != "masked-lm" and words.kind != "masked":
+        # A mask that is only used when it is given.
+        for name in case.reading.masks:
+            if name in CAUSAL and (found := hiding_mask(case, adapter, "tokens", name, CAUSAL_FORMS)):
+                if task is None and not words.kind and name in PADDING and name not in case.reading.required:
+                    break  # it may as well hide padding
+                adapter, leaks = found, False
+                break
+    why = ""
+    if task is None and not leaks:
+        task, why = "causal-lm", "No score moves when a later token changes."
+    elif task is None and words.kind == "masked":
+        task, why = "masked-lm", f"Scores move when a later token changes, and {words.why}."
+    elif task is None and (words.kind == "causal" or words.export):
+        said = words.why or "it is an export of the documented form, and nothing in it speaks of masked tokens"
+        task, why = "causal-lm", f"{said[0].upper()}{said[1:]}; but its scores see later tokens."
+    if task is None:
+        raise ModelError(
+            "The model scores every token and sees later tokens as well: it may be a masked language model, or a "
+            "causal one whose attention lacks its mask, and nothing in it says which.",
+            hint="Set model.task to masked-lm or to causal-lm.",
+        )
+    _say_task(case, task, why)
+    if task == "causal-lm" and leaks:
+        case.say(
+            "leak",
+            "yes",
+            "An earlier score moves when a later token changes: it sees the answers that it is trained to give.",
+        )
+    elif task == "masked-lm" and not leaks:
+        case.say("leak", "no", "No score moves when a later token changes: it fills gaps from what is before them.")
+    return replace(adapter, task=task, leaks=leaks and task == "causal-lm")
