@@ -308,7 +308,9 @@ class Dashboard:
     def code(self) -> str:
         """Return Python and a terminal command that do what Start does."""
         refused = "".join(f"# Left out, because it can't be started: {reason}\n" for reason in self.draft.blockers)
-        return f"{refused}# Python\n{self.draft.code()}\n\n# Terminal\n{self.draft.command()}"
+        folder = self.service.runs_dir.absolute()
+        elsewhere = None if folder == Path("runs").absolute() else folder
+        return f"{refused}# Python\n{self.draft.code(elsewhere)}\n\n# Terminal\n{self.draft.command(elsewhere)}"
 
     @property
     def is_writing(self) -> bool:

@@ -6,6 +6,7 @@ import json
 import math
 import re
 import shlex
+from pathlib import Path
 from typing import Any
 
 import traitlets
@@ -244,8 +245,8 @@ class Draft(traitlets.HasTraits):
             )
         return errors
 
-    def code(self) -> str:
-        """Return the Python that does what Start does."""
+    def code(self, runs_dir: Path | None = None) -> str:
+        """Return the Python that does what Start does; ``runs_dir`` where that is not ``./runs``."""
         base = self._base()
         changed = {path: mine for path, (mine, _) in self.spec.differences(base).items()}
         lines = ["import tb_widgets", ""]
@@ -253,16 +254,20 @@ class Draft(traitlets.HasTraits):
         if changed:
             inner = "".join(f"    {path!r}: {value!r},\n" for path, value in changed.items())
             given.append("settings={\n" + inner + "}")
+        if runs_dir is not None:
+            given.append(f"runs_dir={str(runs_dir)!r}")
         lines.append(f"run = tb_widgets.train({', '.join(given)})")
         lines.append('print(run.best.generate("The "))')
         return "\n".join(lines)
 
-    def command(self) -> str:
-        """Return the terminal command that does what Start does."""
+    def command(self, runs_dir: Path | None = None) -> str:
+        """Return the terminal command that does what Start does; ``runs_dir`` as for :meth:`code`."""
         base = self._base()
         words = ["tb-widgets", "train"] + (["--preset", self.preset] if self.preset in PRESETS else [])
         for path, (mine, _) in self.spec.differences(base).items():
             words += ["--set", f"{path}={_typed(mine)}"]
+        if runs_dir is not None:
+            words += ["--runs-dir", str(runs_dir)]
         return shlex.join(words)
 
 

@@ -159,6 +159,15 @@ def test_the_code_follows_the_form(dashboard):
     assert "--set training.steps=1234" in dashboard.code()
 
 
+def test_the_code_names_the_runs_folder_where_it_is_not_the_usual_one(dashboard, monkeypatch):
+    folder = dashboard.service.runs_dir
+    assert f"runs_dir={str(folder)!r}" in dashboard.code()
+    assert f"--runs-dir {folder}" in dashboard.code()
+    monkeypatch.chdir(folder.parent)
+    dashboard.service.runs_dir = folder.parent / "runs"
+    assert "runs_dir" not in dashboard.code()
+
+
 def test_a_handler_that_fails_is_told_in_words_and_logged_with_its_traceback(dashboard, caplog):
     def explode():
         raise ZeroDivisionError("<b>boom</b>")
