@@ -29,6 +29,11 @@ DECIDED = (
     "model.entry",
     "model.input",
     "model.mask",
+    "model.output",
+    "model.vocab_size",
+    "model.context_limit",
+    "model.image_size",
+    "model.image_channels",
     "model.repairs",
     "model.allow_leak",
 )

@@ -81,6 +81,48 @@ class ModelSpec(Section):
         help="How padding is marked: keep (True = real), drop (True = padding), additive (-inf = padding), or not.",
         group="Model",
     )
+    output: str | None = setting(
+        None,
+        title="Output",
+        help="Key, attribute or index of what forward returns that holds the scores. Empty finds it.",
+        group="Model",
+    )
+    vocab_size: int | None = setting(
+        None,
+        title="Vocabulary",
+        help="How many different tokens the model may be given. Empty reads it from the model's tables.",
+        unit="tokens",
+        group="Model",
+        ge=2,
+        le=10_000_000,
+    )
+    context_limit: int | None = setting(
+        None,
+        title="Longest text",
+        help="How many tokens the model may be given at once. Empty reads it from the model's tables.",
+        unit="tokens",
+        group="Model",
+        ge=2,
+        le=10_000_000,
+    )
+    image_size: int | None = setting(
+        None,
+        title="Image size",
+        help="Height and width of the images that the model takes. Empty finds it.",
+        unit="pixels",
+        group="Model",
+        ge=1,
+        le=8192,
+    )
+    image_channels: int | None = setting(
+        None,
+        title="Image channels",
+        help="1 for grey images, 3 for coloured ones. Empty finds it.",
+        unit="channels",
+        group="Model",
+        ge=1,
+        le=64,
+    )
     repairs: list[Literal["undeclared-input", "missing-steps", "causal-mask"]] = setting(
         None,
         factory=list,
