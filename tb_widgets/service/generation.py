@@ -50,6 +50,17 @@ class GenerationService:
         self._child: Child | None = None
         self._current: Generation | None = None
 
+    def warm(self) -> None:
+        """Start the process, so that the next text begins at once. Asking again does nothing.
+
+        Raises
+        ------
+        ServiceError
+            If no process can be started.
+        """
+        with self._lock:
+            self._living_child()
+
     def generate(
         self,
         run: RunDirectory,
@@ -73,9 +84,7 @@ class GenerationService:
                 raise ServiceError("The last text is still being written.", hint="Wait for it, or stop it.")
             generation = Generation(run, checkpoint, prompt)
             self._current = generation
-            if self._child is None or self._child.process.poll() is not None:
-                self._child = Child("tb_widgets.service.generation_worker")
-                threading.Thread(target=self._collect, args=(self._child,), name="generation", daemon=True).start()
+            child = self._living_child()
             request = {
                 "run": str(run.path),
                 "checkpoint": str(checkpoint),
@@ -86,7 +95,7 @@ class GenerationService:
                 "seed": seed,
             }
             try:
-                print(json.dumps(request), file=self._child.process.stdin, flush=True)
+                print(json.dumps(request), file=child.process.stdin, flush=True)
             except OSError as error:
                 generation.fail("The process that writes has ended.")
                 raise ServiceError("The process that writes has ended.", hint="Press Write again.") from error
@@ -105,6 +114,12 @@ class GenerationService:
     def close(self) -> None:
         """End the process."""
         self.stop()
+
+    def _living_child(self) -> Child:
+        if self._child is None or self._child.process.poll() is not None:
+            self._child = Child("tb_widgets.service.generation_worker")
+            threading.Thread(target=self._collect, args=(self._child,), name="generation", daemon=True).start()
+        return self._child
 
     def _collect(self, child: Child) -> None:
         for line in child.process.stdout or ():

@@ -8,6 +8,7 @@ import queue
 
 import pytest
 
+from tb_widgets.runs.checkpoints import write_checkpoint
 from tb_widgets.service import generation as generation_module
 from tb_widgets.service.generation import GenerationService
 
@@ -69,3 +70,25 @@ def test_a_text_after_a_stopped_one_is_written_by_another_process(make_run, proc
 
     until(second.finished.is_set)
     assert (second.state, second.text) == ("done", "four")
+
+
+def test_a_process_that_waits_writes_the_first_text(make_run, processes):
+    run, service = make_run(state="done"), GenerationService()
+    service.warm()
+    service.warm()
+    service.generate(run, run.path, "One ")
+    assert len(processes) == 1
+
+
+def test_whoever_looks_at_the_playground_finds_a_process_that_waits(dashboard, make_run, processes):
+    run = make_run(state="done")
+    meta = {"step": 20, "metrics": {"val/loss": 1.5}}
+    write_checkpoint(run.checkpoints_folder, 20, {"model.safetensors": lambda path: path.touch()}, meta)
+    dashboard.open_run(run.id)
+    dashboard.show("runs")
+    dashboard.refresh()
+    assert processes == []  # no page is there
+    dashboard.has_page = True
+    dashboard.refresh()
+    dashboard.refresh()
+    assert len(processes) == 1

@@ -38,6 +38,7 @@ class PlaygroundPanel:
     def __init__(self, dashboard: Dashboard) -> None:
         self._dashboard = dashboard
         self._offered: list[tuple[str, str]] = []
+        self._is_warm = False
 
     def render(self) -> widgets.Widget:
         """Build the card."""
@@ -97,6 +98,10 @@ class PlaygroundPanel:
             show(field, task in ("", "causal-lm"))
         writing = dashboard.generation
         busy = writing is not None and writing.state in ("loading", "writing")
+        if dashboard.has_page and found and not self._is_warm and task != "vision-classification":
+            # Who looks at this card is about to write: its imports take seconds.
+            self._is_warm = True
+            dashboard.writer.warm()
         self._write.disabled = busy or not found or task == "vision-classification"
         show(self._stop, busy)
         if writing is None:
