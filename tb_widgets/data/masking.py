@@ -7,6 +7,8 @@ nothing is shifted: the label stands where the token stood.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -17,32 +19,37 @@ from tb_widgets.data.order import draws, key_of
 CHOSEN, TO_MASK, TO_RANDOM = 0.15, 0.8, 0.1
 
 
-class MaskedBatches:
-    """Windows with masks that follow from seed, step and fingerprint alone; every pass hides other tokens.
+class HiddenBatches:
+    """Windows of which a part is hidden; what, follows from seed, step and fingerprint alone, anew in every pass.
 
     Parameters
     ----------
     windows
         What is hidden in.
+    hide
+        Windows ``(B, T)`` and a key to a batch: :func:`hide`, or :func:`tb_widgets.data.spans.cut_out`.
     batch_size
         Windows per step, over all ranks.
-    vocab_size
-        Pieces of the tokenizer; the mask token has the id ``mask``.
     seed, fingerprint
         Key of the choices.
     """
 
     def __init__(
-        self, windows: TrainBatches, *, batch_size: int, vocab_size: int, mask: int, seed: int, fingerprint: str
+        self,
+        windows: TrainBatches,
+        hide: Callable[[Tensor, np.uint64], Batch],
+        *,
+        batch_size: int,
+        seed: int,
+        fingerprint: str,
     ) -> None:
-        self._windows, self._batch_size = windows, batch_size
-        self._vocab_size, self._mask = vocab_size, mask
+        self._windows, self._hide, self._batch_size = windows, hide, batch_size
         self._seed, self._fingerprint = seed, fingerprint
 
     def batch(self, step: int, *, rank: int = 0, ranks: int = 1) -> Batch:
         """Return the batch of a step, or a rank's slice of it."""
         key = key_of("mask", self._seed, self._fingerprint, step)
-        whole = hide(self._windows.batch(step)[:, :-1], key, vocab_size=self._vocab_size, mask=self._mask)
+        whole = self._hide(self._windows.batch(step)[:, :-1], key)
         rows = share_of(rank, ranks, self._batch_size)
         return {role: tensor[rows] for role, tensor in whole.items()}
 

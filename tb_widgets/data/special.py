@@ -19,6 +19,12 @@ _ADDED: dict[Task, int] = {
 }
 
 
+# Of a text, how much is cut out, and how long a stretch is on average (arXiv 1910.10683, section 3.3.4).
+CUT_OUT, MEAN_STRETCH = 0.15, 3.0
+SHORTEST_TO_CUT = 10
+"""Tokens of the shortest text from which something can be cut out: it must not grow by the signs for that."""
+
+
 @dataclass(frozen=True)
 class SpecialTokens:
     """Ids of the special tokens beside a tokenizer of ``first`` pieces."""
@@ -75,3 +81,13 @@ def vocabulary_with_specials(vocab_size: int, task: Task, *, documents: bool = F
     (257, 266)
     """
     return vocab_size + max(_ADDED[task], int(documents)) + (gaps if task == "seq2seq" else 0)
+
+
+def span_sizes(length: int) -> tuple[int, int]:
+    """Return how many tokens are cut out of a text of ``length`` tokens, and in how many stretches.
+
+    >>> span_sizes(128), span_sizes(SHORTEST_TO_CUT)
+    ((19, 6), (2, 1))
+    """
+    cut = max(1, round(length * CUT_OUT))
+    return cut, max(1, round(cut / MEAN_STRETCH))

@@ -8,20 +8,31 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tb_widgets.data.batches import Batch, Batches, TrainBatches, validation_batches
+from tb_widgets.data.batches import NOT_COUNTED, Batch, Batches, TrainBatches, validation_batches
 from tb_widgets.data.encoded import STREAMS, encoded_streams, made_tokenizer, read_stream, tokenizer_key
-from tb_widgets.data.masking import MaskedBatches, hide
+from tb_widgets.data.masking import HiddenBatches, hide
 from tb_widgets.data.order import key_of
 from tb_widgets.data.sources import Text, read_text
-from tb_widgets.data.special import MASK_SIGN, SpecialTokens
+from tb_widgets.data.spans import cut_out
+from tb_widgets.data.special import (
+    MASK_SIGN,
+    SHORTEST_TO_CUT,
+    SpecialTokens,
+    span_sizes,
+    vocabulary_with_specials,
+)
 from tb_widgets.data.split import split
 from tb_widgets.data.task_data import HeldBack, PreparedData
 from tb_widgets.data.tokenizers import Tokenizer, load_tokenizer
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec, Task, TokenizerSpec
+
+_BETWEEN_GAPS = 6  # tokens from one gap to the next in what is shown to people
 
 
 @dataclass
@@ -34,6 +45,10 @@ class StreamData(PreparedData):
         Token ids, ``(tokens,)``, memory-mapped uint16 or uint32.
     context_length
         Tokens that the model sees.
+    documents
+        Whether the streams have several documents, each of which ends with a sign.
+    apart
+        Whether documents that share a window do not see each other.
     statistics
         ``characters`` of the whole text, ``train_tokens``, ``validation_tokens``, ``vocab_size``,
         ``characters_per_token``.
@@ -43,15 +58,26 @@ class StreamData(PreparedData):
     train: NDArray[Any]
     validation: NDArray[Any]
     context_length: int
+    documents: bool = False
+    apart: bool = False
+
+    @property
+    def vocab_size(self) -> int:
+        """How many token ids a model must know to read the batches, special ones included."""
+        return vocabulary_with_specials(self.tokenizer.vocab_size, self.task, documents=self.documents, gaps=self.gaps)
+
+    @property
+    def gaps(self) -> int:
+        """How many stretches are cut out of each window, where a sequence-to-sequence model is to write them."""
+        return span_sizes(self.context_length)[1] if self.task == "seq2seq" else 0
 
     def train_batches(self, *, batch_size: int, seed: int) -> Batches:
         """Return windows of the training stream; see :class:`tb_widgets.data.batches.TrainBatches`."""
         key: dict[str, Any] = {"seed": seed, "fingerprint": self.fingerprint}
         windows = TrainBatches(self.train, context_length=self.context_length, batch_size=batch_size, **key)
         if self.task == "causal-lm":
-            return NextTokenBatches(windows)
-        vocab_size, mask = self.tokenizer.vocab_size, self._mask
-        return MaskedBatches(windows, batch_size=batch_size, vocab_size=vocab_size, mask=mask, **key)
+            return NextTokenBatches(windows, self._border)
+        return HiddenBatches(windows, self._hide, batch_size=batch_size, **key)
 
     def validation_batches(self, *, batch_size: int, batches: int) -> list[Batch]:
         """Return windows spread evenly over the held-back stream."""
@@ -59,15 +85,10 @@ class StreamData(PreparedData):
             self.validation, context_length=self.context_length, batch_size=batch_size, batches=batches
         )
         if self.task == "causal-lm":
-            return [next_tokens(windows) for windows in found]
+            return [next_tokens(windows, self._border) for windows in found]
         # Always the same masks: figures of different steps, seeds and runs are told about the same questions.
         return [
-            hide(
-                windows[:, :-1],
-                key_of("held-back masks", self.fingerprint, number),
-                vocab_size=self.tokenizer.vocab_size,
-                mask=self._mask,
-            )
+            self._hide(windows[:, :-1], key_of("held-back masks", self.fingerprint, number))
             for number, windows in enumerate(found)
         ]
 
@@ -79,7 +100,7 @@ class StreamData(PreparedData):
         return [self._with_gaps(self.validation[place : place + 24]) for place in places]
 
     def _with_gaps(self, tokens: NDArray[Any]) -> HeldBack:
-        length = min(len(tokens), self.context_length)
+        length = min(len(tokens), self.context_length, _BETWEEN_GAPS * self.gaps or len(tokens))
         pieces = _between_gaps(tokens[:length])
         # What begins or ends inside a character is longer when it is read again.
         while length > 1 and sum(1 + len(self.tokenizer.encode(text)) for text in self._decoded(pieces)) > (
@@ -92,29 +113,38 @@ class StreamData(PreparedData):
     def _decoded(self, pieces: list[NDArray[Any]]) -> list[str]:
         return [self.tokenizer.decode(piece) for piece in pieces]
 
+    def _hide(self, windows: Tensor, key: np.uint64) -> Batch:
+        if self.task == "seq2seq":
+            return cut_out(windows, key, self._special)
+        return hide(windows, key, vocab_size=self.tokenizer.vocab_size, mask=self._special.mask)
+
     @property
-    def _mask(self) -> int:
-        return SpecialTokens(self.tokenizer.vocab_size).mask
+    def _border(self) -> int | None:
+        return self._special.document_end if self.apart else None
+
+    @property
+    def _special(self) -> SpecialTokens:
+        return SpecialTokens(self.tokenizer.vocab_size)
 
 
 def _between_gaps(tokens: NDArray[Any]) -> list[NDArray[Any]]:
     """Cut out the fourth token and every sixth after it, or the last where there are fewer."""
-    gaps = range(min(3, len(tokens) - 1), len(tokens), 6)
+    gaps = range(min(3, len(tokens) - 1), len(tokens), _BETWEEN_GAPS)
     return [tokens[: gaps[0]], *(tokens[gap + 1 : gap + 6] for gap in gaps)]
 
 
 class NextTokenBatches:
     """Windows for next-token prediction."""
 
-    def __init__(self, windows: TrainBatches) -> None:
-        self._windows = windows
+    def __init__(self, windows: TrainBatches, border: int | None = None) -> None:
+        self._windows, self._border = windows, border
 
     def batch(self, step: int, *, rank: int = 0, ranks: int = 1) -> Batch:
         """Return the batch of a step, or a rank's slice of it."""
-        return next_tokens(self._windows.batch(step, rank=rank, ranks=ranks))
+        return next_tokens(self._windows.batch(step, rank=rank, ranks=ranks), self._border)
 
 
-def next_tokens(windows: Tensor) -> Batch:
+def next_tokens(windows: Tensor, border: int | None = None) -> Batch:
     """Make the shift of causal language modelling: the label of each token is the token after it.
 
     This is the only place where it is made; losses and accuracies compare score t with label t.
@@ -123,13 +153,22 @@ def next_tokens(windows: Tensor) -> Batch:
     ----------
     windows
         Token ids, ``(B, T + 1)``, int64.
+    border
+        What stands after each document, where documents are not to see each other.
 
     Returns
     -------
     Batch
-        ``tokens`` and ``labels``, each ``(B, T)``; views, nothing is copied.
+        ``tokens`` and ``labels``, each ``(B, T)``; views, nothing is copied. With a ``border`` also ``documents``,
+        ``(B, T)``: the number of each token's document within its row. What comes after a document does not follow
+        from it, so the label there is -100.
     """
-    return {"tokens": windows[:, :-1], "labels": windows[:, 1:]}
+    batch = {"tokens": windows[:, :-1], "labels": windows[:, 1:]}
+    if border is not None:
+        ends = batch["tokens"] == border
+        batch["labels"] = batch["labels"].masked_fill(ends, NOT_COUNTED)
+        batch["documents"] = torch.cumsum(ends, dim=1) - ends.long()
+    return batch
 
 
 def prepare_streams(
@@ -142,6 +181,7 @@ def prepare_streams(
     report: Callable[[str, float], None],
 ) -> StreamData:
     """Turn a text into token streams, or find them in the cache; see :func:`tb_widgets.data.prepared.prepare`."""
+    _check_settings(data, task)
     report("Reading the text", 0.0)
     text = read_text(data.source)
     if frozen_tokenizer is not None:
@@ -164,10 +204,29 @@ def prepare_streams(
         train=read_stream(folder / "train.bin", described["dtype"]),
         validation=read_stream(folder / "validation.bin", described["dtype"]),
         context_length=data.context_length,
+        apart=data.reset_attention,
     )
+    if data.reset_attention and not prepared.documents:
+        raise DataError(
+            f"data.reset_attention keeps documents apart, and {text.name} is one document.",
+            hint="Set it to false, or give several texts.",
+        )
     _check_length(prepared, data, text)
     report("The text is ready", 1.0)
     return prepared
+
+
+def _check_settings(data: DataSpec, task: Task) -> None:
+    if data.reset_attention and task != "causal-lm":
+        raise DataError(
+            f"data.reset_attention is for models that continue texts (causal-lm), not for {task}.",
+            hint="Set it to false.",
+        )
+    if task == "seq2seq" and data.context_length < SHORTEST_TO_CUT:
+        raise DataError(
+            f"data.context_length is {data.context_length}, which is too short to cut stretches out of a text.",
+            hint=f"Set it to {SHORTEST_TO_CUT} or more; 64 to 512 are usual.",
+        )
 
 
 def _check_length(prepared: StreamData, data: DataSpec, text: Text) -> None:

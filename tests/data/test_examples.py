@@ -133,10 +133,10 @@ def test_a_long_text_is_cut_for_classification_and_a_long_pair_is_refused(tmp_pa
     ("source", "task", "message"),
     [
         (
-            "python-docs",
+            "prose-or-code",
             "seq2seq",
-            r"the model turns one text into another \(seq2seq\) and needs pairs of texts; python-docs serves causal-lm "
-            r"and masked-lm\. Set data.source to reversed-words, or choose a model for causal-lm",
+            r"the model turns one text into another \(seq2seq\) and needs pairs of texts; prose-or-code serves "
+            r"sequence-classification\. Set data.source to reversed-words, or choose a model for sequence-class",
         ),
         ("notes.txt", "sequence-classification", r"needs texts with labels; notes.txt .*source to prose-or-code"),
         ("drawn-shapes", "masked-lm", r"needs a plain text; .* python-docs, python-source or the path of a text file"),

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from tb_widgets.data.batches import TrainBatches
-from tb_widgets.data.masking import MaskedBatches, hide
+from tb_widgets.data.masking import HiddenBatches, hide
 from tb_widgets.data.order import key_of
 from tb_widgets.data.prepared import prepare
 from tb_widgets.spec import DataSpec, TokenizerSpec
@@ -17,7 +17,10 @@ def batches(seed=1, fingerprint="text", batch_size=8):
     tokens = np.arange(4000, dtype=np.uint16) % VOCABULARY
     key = {"seed": seed, "fingerprint": fingerprint}
     windows = TrainBatches(tokens, context_length=32, batch_size=batch_size, **key)
-    return MaskedBatches(windows, batch_size=batch_size, vocab_size=VOCABULARY, mask=MASK, **key), windows
+    hidden = HiddenBatches(
+        windows, lambda text, draw: hide(text, draw, vocab_size=VOCABULARY, mask=MASK), batch_size=batch_size, **key
+    )
+    return hidden, windows
 
 
 def same(one, other):

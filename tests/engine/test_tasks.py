@@ -151,7 +151,7 @@ def test_a_best_checkpoint_by_a_figure_that_there_is_not(tiny, train, tasks):
 @pytest.mark.parametrize(
     ("task", "fields", "sentence"),
     [
-        ("seq2seq", {"data.source": "python-docs"}, "needs pairs of texts; python-docs serves causal-lm"),
+        ("seq2seq", {"data.source": "prose-or-code"}, "needs pairs of texts; prose-or-code serves sequence-class"),
         ("masked-lm", {"data.source": "drawn-shapes"}, "needs a plain text; drawn-shapes serves vision"),
         ("vision-classification", {"model.config": {"classes": 3}}, "4 classes and the model tells 3 apart"),
         (
