@@ -81,7 +81,7 @@ def build(source: ModelSource, spec: ModelSpec | None = None) -> LoadedModel:
     Parameters
     ----------
     spec
-        What the user decides about the model: its ``entry``, ``task``, ``input`` and ``mask``.
+        What the user decides about the model: its ``entry``, ``task``, ``input``, ``output``, ``mask`` and sizes.
 
     Raises
     ------

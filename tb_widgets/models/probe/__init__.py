@@ -39,19 +39,22 @@ def probe(module: nn.Module, source: ModelSource, spec: ModelSpec | None = None)
     source
         The files that it came from, for what they say; empty for a live module.
     spec
-        What the user decides: ``task``, ``input`` and ``mask``.
+        What the user decides: ``task``, ``input``, ``output``, ``mask`` and the sizes.
 
     Raises
     ------
     ModelError
-        If the pass fails, its output fits no task, or the evidence does not decide between two tasks.
+        If the pass fails, its output fits no task, the evidence does not decide between two tasks, or
+        the model contradicts what the user decides.
     """
     spec = spec or ModelSpec()
     reading = read_signature(module, spec.input)
     claim = claimed_task(spec.task, source)
     with undisturbed(module):
-        if looks_like_images(module, reading, claim):
-            return probe_images(module, reading, source, claim, overridden=spec.input is not None)
+        images = looks_like_images(module, reading, claim)
+        _refuse_beside_the_point(spec, reads_images=images)
+        if images:
+            return probe_images(module, reading, source, spec, claim)
         try:
             return _probe_texts(Case(module, source, spec, reading, claim))
         except ModelError:
@@ -60,6 +63,18 @@ def probe(module: nn.Module, source: ModelSource, spec: ModelSpec | None = None)
         # An argument called y may be the targets, where it did not run as what a decoder reads.
         reading = replace(reading, decoder=None, labels=reading.decoder)
         return _probe_texts(Case(module, source, spec, reading, claim))
+
+
+def _refuse_beside_the_point(spec: ModelSpec, *, reads_images: bool) -> None:
+    """Refuse sizes of images for a model that reads tokens, and the other way round."""
+    of_tokens, of_images = ("vocab_size", "context_limit"), ("image_size", "image_channels")
+    names, reads = (of_tokens, "images") if reads_images else (of_images, "tokens")
+    for name in names:
+        if getattr(spec, name) is not None:
+            raise ModelError(
+                f"model.{name} is {getattr(spec, name)}, but the model reads {reads}.",
+                hint="Leave it empty, or say in model.task what the model was built for.",
+            )
 
 
 def _probe_texts(case: Case) -> Adapter:

@@ -12,12 +12,14 @@ from torch import Tensor, nn
 
 from tb_widgets.errors import ModelError
 from tb_widgets.models import written
-from tb_widgets.models.adapter import Adapter, Conclusion, first_tensor
+from tb_widgets.models.adapter import Adapter, Conclusion
 from tb_widgets.models.construct import explain
 from tb_widgets.models.evidence import Claim
-from tb_widgets.models.probe.trial import PROBABILITIES, ROWS, are_probabilities, leaves, shapes
+from tb_widgets.models.probe.outputs import conclusion, may_hold_scores, told_by
+from tb_widgets.models.probe.trial import PROBABILITIES, ROWS, are_probabilities, shapes
 from tb_widgets.models.signature import Reading
 from tb_widgets.models.source import CONFIG, ModelSource
+from tb_widgets.spec import ModelSpec
 
 _SIZE_NAMES = ("image_size", "img_size", "input_size", "image_dim", "img_dim", "resolution")
 _CHANNEL_NAMES = ("num_channels", "in_channels", "in_chans", "channels", "n_channels", "img_channels", "num_channel")
@@ -40,7 +42,7 @@ def looks_like_images(module: nn.Module, reading: Reading, claim: Claim | None) 
 
 
 def probe_images(
-    module: nn.Module, reading: Reading, source: ModelSource, claim: Claim | None, *, overridden: bool
+    module: nn.Module, reading: Reading, source: ModelSource, spec: ModelSpec, claim: Claim | None
 ) -> Adapter:
     """Conclude how an image classifier is called.
 
@@ -58,7 +60,7 @@ def probe_images(
     draw = torch.Generator().manual_seed(0)
     first: Exception | None = None
     asked = ""
-    for channels, height, width, why in _candidates(module, source):
+    for channels, height, width, why in _candidates(module, source, spec):
         for extras in reading.fillings():
             arguments = {"images": reading.input}
             if reading.labels in reading.required:
@@ -74,7 +76,14 @@ def probe_images(
                 asked = asked or str(tuple(images.shape))
                 first = first or error
                 continue
-            return _concluded(adapter, output, reading, why, claim, overridden=overridden)
+            size = Conclusion("image", f"{channels} x {height} x {width}", why, "model.image_size")
+            return _concluded(adapter, output, spec, [*_how_called(reading, spec, claim), size])
+    if spec.image_size or spec.image_channels:
+        raise ModelError(
+            f"{_decided(spec)}: the model's forward fails on images of shape {asked}: "
+            f"{explain(first, source) if first else 'nothing could be tried'}.",
+            hint="Leave these fields empty to find the size, or set the one that the model was built for.",
+        ) from first
     raise ModelError(
         f"The model's forward fails on images of shape {asked}, and of every other usual size: "
         f"{explain(first, source) if first else 'nothing could be tried'}.",
@@ -82,36 +91,38 @@ def probe_images(
     ) from first
 
 
-def _concluded(
-    adapter: Adapter, output: Any, reading: Reading, why: str, claim: Claim | None, *, overridden: bool
-) -> Adapter:
-    tensors = leaves(output)
-    if not tensors:
-        first_tensor(output)  # raises
+def _how_called(reading: Reading, spec: ModelSpec, claim: Claim | None) -> list[Conclusion]:
+    task_why = claim.why if claim else f"forward takes images ({reading.shown}) and gives one row of scores for each."
+    taken = f"model.input says {reading.shown}." if spec.input else "forward takes it first."
+    return [
+        Conclusion("task", "vision-classification", task_why, "model.task"),
+        Conclusion("input", reading.shown, taken, "model.input"),
+    ]
+
+
+def _concluded(adapter: Adapter, output: Any, spec: ModelSpec, conclusions: list[Conclusion]) -> Adapter:
+    tensors = may_hold_scores(output, spec.output)
     rows = [(key, leaf) for key, leaf in tensors if leaf.is_floating_point() and _is_row(leaf)]
     assert adapter.image is not None  # noqa: S101  (it has just been tried)
     if not rows:
+        shape = (ROWS, *adapter.image)
         raise ModelError(
-            f"The model's forward turns images of shape {(ROWS, *adapter.image)} into {shapes(tensors)}.",
+            f"The model's forward turns images of shape {shape} into {shapes(tensors)}{told_by(spec.output)}.",
             hint=f"An image classifier returns one row of scores per image: ({ROWS}, classes).",
         )
     key, leaf = rows[0]
-    channels, height, width = adapter.image
-    task_why = claim.why if claim else f"forward takes images ({reading.shown}) and gives one row of scores for each."
-    taken = f"model.input says {reading.shown}." if overridden else "forward takes it first."
-    conclusions = [
-        Conclusion("task", "vision-classification", task_why, "model.task"),
-        Conclusion("input", reading.shown, taken, "model.input"),
-        Conclusion("image", f"{channels} x {height} x {width}", why),
-        Conclusion("classes", f"{leaf.shape[-1]:,}", "Each image gets one row of that many scores."),
-    ]
+    conclusions.append(Conclusion("classes", f"{leaf.shape[-1]:,}", "Each image gets one row of that many scores."))
+    if said := conclusion(output, key, spec.output):
+        conclusions.append(said)
     probabilities = are_probabilities(leaf)
+    if probabilities:
+        conclusions.append(PROBABILITIES)
     return replace(
         adapter,
         output=key,
         classes=leaf.shape[-1],
         probabilities=probabilities,
-        conclusions=(*conclusions, *([PROBABILITIES] if probabilities else [])),
+        conclusions=tuple(conclusions),
     )
 
 
@@ -119,15 +130,25 @@ def _is_row(leaf: Tensor) -> bool:
     return leaf.dim() >= 2 and leaf.shape[0] == ROWS and leaf[0].numel() == leaf.shape[-1]
 
 
-def _candidates(module: nn.Module, source: ModelSource) -> Iterator[tuple[int, int, int, str]]:
-    """Yield (C, H, W, why), likeliest first."""
+def _decided(spec: ModelSpec) -> str:
+    """Write what the user says about the images."""
+    values = {"model.image_size": spec.image_size, "model.image_channels": spec.image_channels}
+    return " and ".join(f"{name} is {value}" for name, value in values.items() if value is not None)
+
+
+def _candidates(module: nn.Module, source: ModelSource, spec: ModelSpec) -> Iterator[tuple[int, int, int, str]]:
+    """Yield (C, H, W, why), likeliest first; what the user says, and nothing else, where there is that."""
     config = written.sizes_in(source.config) if CONFIG in source.files else {}
     conv = next((part for part in module.modules() if isinstance(part, nn.Conv2d)), None)
     said = _first_size(config, _CHANNEL_NAMES)
     many = [(conv.in_channels, "the first convolution")] if conv is not None else []
     many += [(said[0], "config.json")] if said else []
     many += [(3, "a usual number of channels"), (1, "a usual number of channels")] if not many else []
+    if spec.image_channels:
+        many = [(spec.image_channels, "model.image_channels says so")]
     sides = list(_sides(module, config, conv))
+    if spec.image_size:
+        sides = [(spec.image_size, spec.image_size, "model.image_size says so")]
     seen = set()
     for height, width, why in sides:
         for channels, origin in many:

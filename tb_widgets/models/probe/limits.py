@@ -8,6 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor, nn
 
+from tb_widgets.errors import ModelError
 from tb_widgets.models import written
 from tb_widgets.models.adapter import Adapter
 from tb_widgets.models.probe.case import Case, Found, side_of
@@ -24,24 +25,57 @@ def measure(case: Case, adapter: Adapter, found: Found) -> Adapter:
         leaf = case.trial.module.get_submodule(adapter.head)(leaf)
     width = leaf.shape[side_of(adapter.layout)]
     reads = case.rows(seen)
-    vocabulary: int | None = reads
     if decodes:
         decoder = case.rows(seen, "decoder_tokens")
         writes = min(width, decoder) if decoder else width
-        adapter = replace(adapter, decoder_vocab_size=writes)
-        case.say("vocabulary", f"{reads or writes:,} read, {writes:,} written", "The tables and the last layer.")
-        vocabulary = reads or writes
+        adapter = replace(adapter, vocab_size=reads or writes, decoder_vocab_size=writes)
+        vocabulary, why = f"{adapter.vocab_size:,} read, {writes:,} written", "The tables and the last layer."
     elif adapter.task == "sequence-classification":
-        adapter = replace(adapter, classes=width)
+        adapter = replace(adapter, classes=width, vocab_size=reads)
         case.say("classes", f"{width:,}", "Each text gets one row of that many scores.")
-        case.say("vocabulary", f"{reads:,}" if reads else "unknown", "The table that token ids are looked up in.")
+        vocabulary, why = f"{reads:,}" if reads else "unknown", "The table that token ids are looked up in."
     else:
-        vocabulary = min(width, reads) if reads else width
-        case.say("vocabulary", f"{vocabulary:,}", "The table that token ids are looked up in, and the last layer.")
-    adapter = replace(adapter, vocab_size=vocabulary)
+        adapter = replace(adapter, vocab_size=min(width, reads) if reads else width)
+        vocabulary, why = f"{adapter.vocab_size:,}", "The table that token ids are looked up in, and the last layer."
+    if (wanted := case.spec.vocab_size) is not None:
+        adapter = _with_vocabulary(case, adapter, wanted, width)
+        vocabulary, why = f"{wanted:,}", "model.vocab_size says so."
+    case.say("vocabulary", vocabulary, why, "model.vocab_size")
     limit, why = _limit(case, adapter, seen)
-    case.say("context", f"{limit:,} tokens" if limit else "no limit", why)
+    if (wanted := case.spec.context_limit) is not None:
+        _require_reads(case, adapter, wanted, limit)
+        limit, why = wanted, "model.context_limit says so."
+    case.say("context", f"{limit:,} tokens" if limit else "no limit", why, "model.context_limit")
     return replace(adapter, context_limit=limit)
+
+
+def _with_vocabulary(case: Case, adapter: Adapter, wanted: int, width: int) -> Adapter:
+    """Take the user's word for the vocabulary, as far as the model reads it and, but for classes, scores it."""
+    wrong = ""
+    if adapter.task != "sequence-classification" and wanted > width:
+        wrong = f"the model scores only {width:,} tokens"
+    elif not case.trial.reads(adapter, LENGTH, token=wanted - 1):
+        wrong = f"the model's forward fails on token {wanted - 1:,}"
+    if wrong:
+        known = [size for size in (adapter.vocab_size, adapter.decoder_vocab_size) if size is not None]
+        fits = f"Set it to at most {min(known)}" if known else "Set it lower"
+        raise ModelError(
+            f"model.vocab_size is {wanted:,}, but {wrong}.",
+            hint=f"{fits}, leave it empty, or enlarge the model's vocabulary.",
+        )
+    written_too = wanted if adapter.decoder_vocab_size is not None else None
+    return replace(adapter, vocab_size=wanted, decoder_vocab_size=written_too)
+
+
+def _require_reads(case: Case, adapter: Adapter, wanted: int, limit: int | None) -> None:
+    """Refuse a context that the model can't read; where trying would take long, its tables decide."""
+    by_tables = limit is None or wanted <= limit
+    if not (case.trial.reads(adapter, wanted) if case.trial.is_quick(wanted) else by_tables):
+        most = f"; its table of positions ends at {limit:,}" if limit else ""
+        raise ModelError(
+            f"model.context_limit is {wanted:,} tokens, but the model fails on that many{most}.",
+            hint=f"Set it to at most {limit}, or leave it empty." if limit else "Set it lower, or leave it empty.",
+        )
 
 
 def _limit(case: Case, adapter: Adapter, seen: Seen) -> tuple[int | None, str]:

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from tb_widgets.errors import ModelError
-from tb_widgets.models.adapter import Adapter
+from tb_widgets.models.adapter import Adapter, Conclusion, first_tensor
 from tb_widgets.models.probe.case import Case, Found, side_of
 from tb_widgets.models.probe.trial import (
     DECODER_LENGTH,
@@ -26,16 +26,15 @@ from tb_widgets.spec import Task
 def find_scores(case: Case, adapter: Adapter, found: Found) -> tuple[Adapter, Found]:
     """Choose the tensor that holds the scores, by its shape, and complete what it lacks."""
     output, seen = found
-    tensors = leaves(output)
-    if not tensors:
-        adapter.pick(output)  # raises
+    tensors = may_hold_scores(output, case.spec.output)
     rows = case.rows(seen, "decoder_tokens" if adapter.task == "seq2seq" else "tokens")
     options = [(key, layout, leaf) for key, leaf in tensors if (layout := layout_of(leaf, adapter))]
     chosen = next((o for o in options if o[1] != "text" and rows in (None, o[2].shape[side_of(o[1])])), None)
     chosen = chosen or (options[0] if options else None)
     if chosen is None:
         raise ModelError(
-            f"The model's forward turns token ids of shape ({ROWS}, {LENGTH}) into {shapes(tensors)}.",
+            f"The model's forward turns token ids of shape ({ROWS}, {LENGTH}) into {shapes(tensors)}"
+            f"{told_by(case.spec.output)}.",
             hint=f"A language model returns logits of shape ({ROWS}, {LENGTH}, vocabulary), a classifier "
             f"({ROWS}, classes).",
         )
@@ -54,9 +53,51 @@ def find_scores(case: Case, adapter: Adapter, found: Found) -> tuple[Adapter, Fo
                 "Without it, forward scores the last position only.",
             )
             return find_scores(case, told, again)
+    if said := conclusion(output, key, case.spec.output):
+        case.conclusions.append(said)
     task: Task = "sequence-classification" if layout == "text" else adapter.task
     adapter = replace(adapter, output=key, layout="btv" if layout == "text" else layout, task=task)
     return _complete(case, adapter, leaf, seen, rows), found
+
+
+def may_hold_scores(output: Any, wanted: str | None) -> list[tuple[str | int | None, Tensor]]:
+    """Return the tensors of what a forward returned that may be the scores: the one that the user names, or all.
+
+    Raises
+    ------
+    ModelError
+        If there is no tensor, or none of that name.
+    """
+    tensors = leaves(output)
+    if not tensors:
+        first_tensor(output)  # raises
+    if wanted is None:
+        return tensors
+    named = [(key, leaf) for key, leaf in tensors if str(key) == wanted]
+    if not named:
+        one = tensors[0][0] is None
+        names = ", ".join(f"{key} {tuple(leaf.shape)}" for key, leaf in tensors)
+        raise ModelError(
+            f"model.output: forward returns {'one tensor alone' if one else f'no tensor {wanted!r}'}.",
+            hint="Leave model.output empty." if one else f"It returns {names}.",
+        )
+    return named
+
+
+def told_by(wanted: str | None) -> str:
+    """Say, at the end of a sentence about the output, that the user has chosen it."""
+    return f", where model.output says {wanted}" if wanted else ""
+
+
+def conclusion(output: Any, key: str | int | None, wanted: str | None) -> Conclusion | None:
+    """Say which of several tensors the scores are; ``None`` where there is no choice."""
+    others = [str(name) for name, _ in leaves(output) if name != key]
+    if wanted:
+        return Conclusion("output", wanted, "model.output says so.", "model.output")
+    if not others:
+        return None
+    why = f"It has the shape of scores; forward returns {' and '.join(others)} as well."
+    return Conclusion("output", str(key), why, "model.output")
 
 
 def _complete(case: Case, adapter: Adapter, leaf: Tensor, seen: Seen, rows: int | None) -> Adapter:

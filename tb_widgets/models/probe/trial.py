@@ -232,13 +232,15 @@ class Trial:
 
     def ends_at(self, adapter: Adapter, limit: int) -> bool:
         """Tell whether a model reads ``limit`` tokens and not one more; only tried where that is quick."""
-        weights = sum(parameter.numel() for parameter in self.module.parameters())
-        if weights * limit > 5e8:
-            return False
-        return not self._runs(adapter, limit + 1) and self._runs(adapter, limit)
+        return self.is_quick(limit) and not self.reads(adapter, limit + 1) and self.reads(adapter, limit)
 
-    def _runs(self, adapter: Adapter, length: int) -> bool:
-        batch = {"tokens": torch.zeros(1, length, dtype=torch.int64, device=self.device)}
+    def is_quick(self, length: int) -> bool:
+        """Tell whether the model reads that many tokens in a moment."""
+        return sum(parameter.numel() for parameter in self.module.parameters()) * length <= 5e8
+
+    def reads(self, adapter: Adapter, length: int, token: int = 0) -> bool:
+        """Tell whether a model reads that many tokens."""
+        batch = {"tokens": torch.full((1, length), token, dtype=torch.int64, device=self.device)}
         if "decoder_tokens" in adapter.arguments:
             batch["decoder_tokens"] = batch["tokens"]
         try:
@@ -252,7 +254,7 @@ class Trial:
         watch = _WatchLength(self.module, limit)
         try:
             with watch, _tables_kept(self.module):
-                return self._runs(adapter, limit + 1)
+                return self.reads(adapter, limit + 1)
         except _Known:
             return not watch.short
 
