@@ -209,6 +209,38 @@ def test_a_path_is_tried_once_a_page_is_there_and_an_accident_is_told(open_dashb
     assert "SystemExit" in dashboard.draft.blockers[0]
 
 
+TWO_ANSWERS = SUM.replace(
+    "return self.out(self.table(input_ids))",
+    """
+        answer = self.out(self.table(input_ids))
+        return {"draft": answer, "final": 2 * answer}""",
+)
+
+
+def test_what_was_concluded_is_decided_otherwise_in_the_form(open_dashboard, tmp_path):
+    for name, text in files(TWO_ANSWERS).items():
+        (tmp_path / name).write_text(text)
+    dashboard = open_dashboard()
+    dashboard.show("model")
+    dashboard.load_model(str(tmp_path))
+    dashboard.wait_for_model()
+    box = dashboard.page.boxes["model"]
+    assert "forward returns final as well" in shown(box)
+    at(box, "decide").value = True
+    assert "Longest text" in shown(box)
+    assert "Image size" not in shown(box)
+
+    at(box, "model-output").value = "last"
+    dashboard.wait_for_model()
+    assert "It returns draft (3, 5, 300), final (3, 5, 300)." in shown(box)
+    at(box, "model-output").value = "final"
+    at(box, "model-vocab-size").value = "280"
+    at(box, "model-context-limit").value = "16"
+    dashboard.wait_for_model()
+    assert "model.output says so." in shown(box)
+    assert (dashboard.draft.spec.data.context_length, dashboard.draft.spec.tokenizer.vocab_size) == (16, 280)
+
+
 def test_whatever_an_author_writes_is_shown_as_text(github, open_dashboard):
     code = f"{SUM}\n# {EVIL}\nx = {EVIL!r}\nopen({EVIL!r})\n"
     github.add(ID, files(code, '{"model_name": "' + EVIL.replace('"', "") + '"}'), owner=EVIL, description=EVIL)

@@ -21,7 +21,19 @@ if TYPE_CHECKING:
 
 KINDS = {"gist": "Gist", "hub": "Hub repository", "path": "Your file", "upload": "Your files"}
 CONSENT = "Loading runs the author's code with your permissions."
-OVERRIDES = ("model.task", "model.entry", "model.input", "model.mask", "model.allow_leak")
+OVERRIDES = (
+    "model.task",
+    "model.entry",
+    "model.input",
+    "model.output",
+    "model.mask",
+    "model.vocab_size",
+    "model.context_limit",
+    "model.image_size",
+    "model.image_channels",
+    "model.allow_leak",
+)
+OF_TEXTS, OF_IMAGES = ("model.vocab_size", "model.context_limit"), ("model.image_size", "model.image_channels")
 
 
 @panel("found-model", step="model", column="main", order=2)
@@ -174,6 +186,10 @@ class ConclusionsPanel:
         if wrong and not self._more.value:
             self._more.value = True  # a task that could not be told is asked for here
         self._form.follow()
+        task = choice.answer.get("task")
+        beside = () if task is None else OF_TEXTS if task == "vision-classification" else OF_IMAGES
+        for field in self._form.fields:
+            show(field.widget, field.card.path not in beside)
         lines = "".join(
             f"<tr><td>{escape(str(entry['what']))}</td><td>{escape(str(entry['value']))}</td>"
             f"<td>{escape(str(entry['why']))}</td></tr>"
