@@ -105,8 +105,13 @@ class TrustStore:
                 hint="Set TB_CONFIG_DIR to a folder that you may write to.",
             ) from error
 
-    def require(self, source: ModelSource) -> None:
+    def require(self, source: ModelSource, purpose: str = "Training") -> None:
         """Let pass what may run.
+
+        Parameters
+        ----------
+        purpose
+            What it would run for, as the beginning of a sentence.
 
         Raises
         ------
@@ -123,7 +128,7 @@ class TrustStore:
         if trust.state == "changed":
             why = f"you have agreed to another revision, {trust.revision[:10]}, and it has changed since"
         raise ModelError(
-            f"Training would run the code of {what}, and {why}.",
+            f"{purpose} would run the code of {what}, and {why}.",
             hint=f"Read it at {origin['url']}; then agree on the page, or with --trust (trust=True in Python).",
         )
 

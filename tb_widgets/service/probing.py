@@ -37,6 +37,7 @@ LOOK_EVERY = 0.1  # seconds between two looks at the process's memory
 MEMORY_SHARE = 0.9  # of what is free
 KEPT_WORDS = 8192  # bytes of what the process printed last
 MUCH_PRINTED = 100_000  # bytes
+PURPOSES = {"adapt": "Trying it", "check": "Checking it", "preflight": "Measuring it"}
 
 State = Literal["working", "done", "failed", "stopped"]
 
@@ -175,7 +176,7 @@ class ProbeService:
         request: dict[str, Any],
         seconds: float,
     ) -> Probe:
-        TrustStore().require(source)
+        TrustStore().require(source, PURPOSES[ask])
         probe = Probe(ask)
         process = self._take()
         if process is None or process.has_ended:

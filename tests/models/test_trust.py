@@ -10,6 +10,7 @@ import pytest
 from tb_widgets.errors import ModelError
 from tb_widgets.models.source import fetch, frozen, resolve, write_source
 from tb_widgets.models.trust import Trust, TrustStore, needs_consent
+from tb_widgets.service.probing import ProbeService
 from tb_widgets.spec import ModelSpec
 
 from .github import ID
@@ -115,13 +116,15 @@ def test_the_refusal_names_what_would_run_and_the_way_out(github):
     sha = github.add(ID, FILES, owner="ada")
     with pytest.raises(ModelError) as caught:
         TrustStore().require(fetch(ID))
-    assert f"Gist {ID} by ada, revision {sha}" in caught.value.message
+    assert caught.value.message.startswith(f"Training would run the code of Gist {ID} by ada, revision {sha}")
     assert "--trust" in caught.value.hint
     TrustStore().grant(fetch(ID))
     TrustStore().require(fetch(ID))
     github.add(ID, FILES | {"config.json": "{}"})
     with pytest.raises(ModelError, match=f"another revision, {sha[:10]}, and it has changed"):
         TrustStore().require(fetch(ID))
+    with pytest.raises(ModelError, match=f"^Checking it would run the code of Gist {ID}"):
+        ProbeService().check(fetch(ID), ModelSpec(source=ID))
 
 
 @pytest.mark.parametrize(
