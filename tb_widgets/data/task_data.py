@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from tb_widgets.data.batches import Batch, Batches
@@ -36,6 +36,8 @@ class PreparedData(ABC):
         What turned text into numbers; ``None`` for images.
     classes
         Names of the classes, in the order of their labels; empty where nothing is classified.
+    notes
+        Sentences for the user about what was left out or cut.
     """
 
     task: Task
@@ -43,6 +45,12 @@ class PreparedData(ABC):
     statistics: dict[str, Any]
     tokenizer: Tokenizer | None
     classes: tuple[str, ...]
+    notes: tuple[str, ...] = field(default=(), kw_only=True)
+
+    @property
+    def gaps(self) -> int:
+        """How many stretches are cut out of each text that the model is to write; 0 where none are."""
+        return 0
 
     @property
     def vocab_size(self) -> int | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import time
 from dataclasses import dataclass, replace
 from typing import Any
@@ -16,9 +17,13 @@ from tb_widgets.models.load import LoadedModel, build, check_fits, from_module, 
 from tb_widgets.models.source import is_fetched
 from tb_widgets.models.zoo import sizes
 from tb_widgets.runs import RunDirectory
+from tb_widgets.runs.durable import replace_json
 from tb_widgets.runs.folders import default_cache_dir
 from tb_widgets.runs.journal import JournalWriter
 from tb_widgets.spec import ModelSpec, Task
+
+DOCUMENTS = "document_ids"
+"""Argument of a model's forward for the document that each token belongs to."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +85,8 @@ def gather_inputs(run: RunDirectory, journal: JournalWriter, module: nn.Module |
         classes=len(data.classes) or None,
     )
     _check_monitor(spec.checkpoints.monitor, model.task)
+    if spec.data.reset_attention:
+        model = _told_documents(model)
     if model.task == "causal-lm" and not spec.model.allow_leak:
         _refuse_leak(model, spec.data.context_length, journal)
     return Inputs(model, data, origin)
@@ -115,9 +122,30 @@ def _prepare_data(
     )
     if frozen is None and data.tokenizer is not None:
         data.tokenizer.save(run.tokenizer_folder)
-    if note := getattr(data.tokenizer, "note", ""):
-        journal.event("warning", message=note)
+    # What an answer can't be read without, kept with the weights: the data may be gone by then.
+    replace_json(run.data_file, {"classes": list(data.classes), "gaps": data.gaps})
+    for note in (getattr(data.tokenizer, "note", ""), *data.notes):
+        if note:
+            journal.event("warning", message=note)
     return data
+
+
+def _told_documents(model: LoadedModel) -> LoadedModel:
+    """Return the model as one that is told which document each token belongs to.
+
+    Raises
+    ------
+    ModelError
+        If it can't be told.
+    """
+    if DOCUMENTS not in inspect.signature(model.module.forward).parameters:
+        raise ModelError(
+            "data.reset_attention is true, but the model can't be told which document a token belongs to.",
+            hint=f"Set it to false, or give forward an argument {DOCUMENTS} of shape (batch, time): a token may see "
+            "only those of its own document.",
+        )
+    arguments = model.adapter.arguments | {"documents": DOCUMENTS}
+    return replace(model, adapter=replace(model.adapter, arguments=arguments))
 
 
 def _check_monitor(monitor: str, task: Task) -> None:

@@ -29,7 +29,7 @@ class Sampler:
         self._shown = prompts or data.held_back(1 if model.task == "causal-lm" else SHOWN)
         self._writer = None
         if data.tokenizer is not None:
-            self._writer = Writer(model, data.tokenizer, spec.data.context_length, device, data.classes)
+            self._writer = Writer(model, data.tokenizer, spec.data.context_length, device, data.classes, data.gaps)
             for shown in prompts:
                 self._writer.check(shown.prompt)
 

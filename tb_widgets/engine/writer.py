@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,7 @@ class Writer:
     context_length: int
     device: torch.device
     classes: tuple[str, ...] = ()
+    gaps: int = 0
 
     def write(
         self, prompt: str, *, length: int, temperature: float = 0.8, top_k: int | None = 40, seed: int = 0
@@ -39,7 +41,8 @@ class Writer:
 
         A causal language model goes on from the prompt. A masked one writes the prompt again with each ``[MASK]``
         filled by its likeliest token, between « and ». A sequence-to-sequence model turns the prompt into another
-        text, a classifier says how probable each class is.
+        text; one that has learned to write what was cut out of texts (``gaps``) fills each ``[MASK]`` with as many
+        tokens as it likes. A classifier says how probable each class is.
 
         Parameters
         ----------
@@ -59,6 +62,8 @@ class Writer:
         with torch.inference_mode():
             if self.model.task == "masked-lm":
                 yield from self._fill(prompt)
+            elif self.gaps:
+                yield self._restore(prompt, length)
             elif self.model.task == "seq2seq":
                 yield from self._whole_characters(self._answer(prompt, length))
             elif self.model.task == "sequence-classification":
@@ -85,16 +90,21 @@ class Writer:
         ModelError
             If it can't; the hint says what can.
         """
-        task = self.model.task
-        text = prompt.replace(MASK_SIGN, "") if task == "masked-lm" else prompt
-        if task == "masked-lm" and MASK_SIGN not in prompt:
+        task, has_gaps = self.model.task, self.gaps > 0 or self.model.task == "masked-lm"
+        text = prompt.replace(MASK_SIGN, "") if has_gaps else prompt
+        if has_gaps and MASK_SIGN not in prompt:
             raise ModelError(
                 f"The model fills gaps, and this prompt has none: {prompt[:60]!r}.",
                 hint=f"Write {MASK_SIGN} where a word is to be guessed.",
             )
         tokens = len(self._encoded(text or "\n"))
-        if task == "masked-lm":
+        if has_gaps:
             tokens += prompt.count(MASK_SIGN)
+        if 0 < self.gaps < prompt.count(MASK_SIGN):
+            raise ModelError(
+                f"The prompt has {prompt.count(MASK_SIGN)} gaps and the model was trained on {self.gaps} at most.",
+                hint="Leave fewer open.",
+            )
         if task in ("masked-lm", "seq2seq") and tokens > self.context_length:
             raise ModelError(
                 f"The prompt has {tokens:,} tokens and the model was trained on {self.context_length:,} at most.",
@@ -140,11 +150,31 @@ class Writer:
             space = guess[: len(guess) - len(guess.lstrip())] if guess.strip() else ""
             yield f"{space}«{guess[len(space) :]}»{stretch}"
 
+    def _restore(self, prompt: str, length: int) -> str:
+        """Return the prompt with what the model writes for each of its gaps."""
+        stretches = prompt.split(MASK_SIGN)
+        signs = [self._special.gap(number) for number in range(len(stretches) - 1)]
+        tokens = [int(token) for token in self.tokenizer.encode(stretches[0])]
+        for sign, stretch in zip(signs, stretches[1:], strict=True):
+            tokens += [sign, *(int(token) for token in self.tokenizer.encode(stretch))]
+        found: dict[int, list[int]] = {sign: [] for sign in signs}
+        sign = signs[0]
+        for token in self._written(tokens, length, signs):
+            if token in found:
+                sign = token
+            else:
+                found[sign].append(token)
+        fillings = [f"«{self.tokenizer.decode(found[sign])}»" for sign in signs]
+        return stretches[0] + "".join(f"{new}{old}" for new, old in zip(fillings, stretches[1:], strict=True))
+
     def _answer(self, prompt: str, length: int) -> Iterator[int]:
-        tokens, mask = pad([[*self._encoded(prompt or "\n"), self._special.end]], self._special.pad)
+        yield from self._written(self._encoded(prompt or "\n"), length, [])
+
+    def _written(self, source: list[int], length: int, signs: list[int]) -> Iterator[int]:
+        """Yield what the decoder writes: pieces of the tokenizer and ``signs``, until it writes the end token."""
+        tokens, mask = pad([[*source, self._special.end]], self._special.pad)
         written = [self._special.start]
-        # Pieces of the tokenizer and the end token; nothing else can be written.
-        choices = torch.tensor([*range(self.tokenizer.vocab_size), self._special.end], device=self.device)
+        choices = torch.tensor([*range(self.tokenizer.vocab_size), self._special.end, *signs], device=self.device)
         for _ in range(min(length, self.context_length - 1)):
             scores = self._scores({"tokens": tokens, "mask": mask, "decoder_tokens": torch.tensor([written])})
             token = int(choices[scores[-1, choices].argmax()])
@@ -201,5 +231,8 @@ def open_writer(run: RunDirectory, checkpoint: Path, *, module: nn.Module | None
     load_weights(model.module, checkpoint)
     device = choose_device(run.spec.hardware.device)
     model.module.to(device).eval()
-    classes = classes_of(run.spec.data.source)
-    return Writer(model, load_tokenizer(run.tokenizer_folder), run.spec.data.context_length, device, classes)
+    tokenizer, context_length = load_tokenizer(run.tokenizer_folder), run.spec.data.context_length
+    if not run.data_file.exists():  # a run of an earlier version, which knew classes of ours only
+        return Writer(model, tokenizer, context_length, device, classes_of(run.spec.data.source))
+    kept = json.loads(run.data_file.read_text(encoding="utf-8"))
+    return Writer(model, tokenizer, context_length, device, tuple(kept["classes"]), kept["gaps"])

@@ -22,6 +22,9 @@ Batch = dict[str, "Tensor"]
     Token ids, ``(B, T)``, int64.
 ``mask``
     ``(B, T)``, bool: True at real tokens, False at padding. Absent where nothing is padded.
+``documents``
+    ``(B, T)``, int64: which document of its row each token belongs to. Present only where a token is to see those of
+    its own document alone.
 ``decoder_tokens``
     What a decoder reads, ``(B, S)``, int64: the target shifted right, beginning with the start token.
 ``images``

@@ -48,6 +48,7 @@ class RunDirectory:
         self.model_folder = self.path / "model"
         self.tokenizer_folder = self.path / "tokenizer"
         self.checkpoints_folder = self.path / "checkpoints"
+        self.data_file = self.path / "data.json"
         self.samples_file = self.path / "samples" / "samples.jsonl"
         self.control = Control(self.path / "control")
 

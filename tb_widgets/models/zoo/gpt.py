@@ -41,8 +41,8 @@ class Attention(nn.Module):
         self.qkv = nn.Linear(config.n_embd, 3 * config.n_embd, bias=config.bias)
         self.proj = nn.Linear(config.n_embd, config.n_embd, bias=config.bias)
 
-    def forward(self, x: Tensor, rotation: Tensor | None) -> Tensor:
-        """Map ``(B, T, C)`` to ``(B, T, C)``."""
+    def forward(self, x: Tensor, rotation: Tensor | None, seen: Tensor | None) -> Tensor:
+        """Map ``(B, T, C)`` to ``(B, T, C)``; ``seen`` is which tokens each sees, if not all before it."""
         batch, length, width = x.shape
         # Queries and keys stay together until they are turned: one pass over the memory instead of two.
         qk, v = self.qkv(x).split((2 * width, width), dim=-1)
@@ -55,7 +55,8 @@ class Attention(nn.Module):
             q.transpose(1, 2),
             k.transpose(1, 2),
             v.transpose(1, 2),
-            is_causal=True,
+            attn_mask=seen,
+            is_causal=seen is None,
             dropout_p=self.dropout if self.training else 0.0,
         )
         out: Tensor = self.proj(y.transpose(1, 2).reshape(batch, length, width))
@@ -75,9 +76,9 @@ class Block(nn.Module):
         self.down = nn.Linear(hidden, config.n_embd, bias=config.bias)
         self.dropout = nn.Dropout(config.dropout) if config.dropout else nn.Identity()
 
-    def forward(self, x: Tensor, rotation: Tensor | None) -> Tensor:
+    def forward(self, x: Tensor, rotation: Tensor | None, seen: Tensor | None) -> Tensor:
         """Map ``(B, T, C)`` to ``(B, T, C)``."""
-        x = x + self.dropout(self.attention(self.norm_1(x), rotation))
+        x = x + self.dropout(self.attention(self.norm_1(x), rotation, seen))
         out: Tensor = x + self.dropout(self.down(F.gelu(self.up(self.norm_2(x)))))
         return out
 
@@ -122,20 +123,26 @@ class GPT(nn.Module):
                 scale = 0.5 if id(parameter) in tables else 1.0
                 nn.init.normal_(parameter, std=scale / math.sqrt(parameter.shape[1]))
 
-    def forward(self, input_ids: Tensor) -> Tensor:
-        """Map token ids ``(B, T)`` to logits ``(B, T, vocab_size)``."""
+    def forward(self, input_ids: Tensor, document_ids: Tensor | None = None) -> Tensor:
+        """Map token ids ``(B, T)`` to logits ``(B, T, vocab_size)``.
+
+        With ``document_ids``, ``(B, T)``, a token sees only those of its own document, and positions count from the
+        document's beginning.
+        """
         length = input_ids.shape[1]
         x = self.tokens(input_ids)
-        rotation = None
+        rotation = seen = None
+        if document_ids is not None:
+            seen = (document_ids[:, :, None] == document_ids[:, None, :]).tril()[:, None]
         if self.positions is not None:
-            x = x + self.positions[:length]
+            x = x + (self.positions[:length] if seen is None else self.positions[seen.sum(-1)[:, 0] - 1])
         else:
             if length > self.rotation.shape[1]:
                 self.rotation = rotation_table(length, self.config.n_embd // self.config.n_head).to(x.device)
-            rotation = self.rotation[:, :length]
+            rotation = self.rotation[:, :length]  # of distances: where a document begins makes no difference
         x = self.dropout(x)
         for block in self.blocks:
-            x = block(x, rotation)
+            x = block(x, rotation, seen)
         logits: Tensor = self.output(self.norm(x))
         return logits
 
