@@ -87,11 +87,18 @@ def build(source: ModelSource, spec: ModelSpec | None = None) -> LoadedModel:
     ------
     ModelError
         If the code fails, holds no model or several, the constructor needs arguments, the forward pass fails, its
-        output fits no task, or nothing tells which of two tasks the model was built for.
+        output fits no task, or nothing tells which of two tasks the model was built for. Where that is a known fault
+        of exports, the hint names the repair.
     """
     from tb_widgets.models.construct import construct
+    from tb_widgets.models.repair import way_out
 
-    return _loaded(construct(source, spec.entry if spec else None), source, spec)
+    try:
+        return _loaded(construct(source, spec.entry if spec else None), source, spec)
+    except ModelError as error:
+        if repair := way_out(source):
+            raise ModelError(error.message, hint=repair) from error
+        raise
 
 
 def from_module(module: nn.Module, spec: ModelSpec | None = None) -> LoadedModel:

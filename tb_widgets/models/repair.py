@@ -78,6 +78,26 @@ def open_faults(source: ModelSource) -> list[OpenFault]:
     return _examine(source)[1]
 
 
+def way_out(source: ModelSource) -> str:
+    """Say how to mend the known faults of a model that does not run; empty where none was recognised.
+
+    A missing causal mask is no such fault: the model runs without it.
+
+    Raises
+    ------
+    ModelError
+        If model.py is not Python.
+    """
+    found, left = (
+        [fault for fault in kind if fault.id != "causal-mask"] for kind in (repairs(source), open_faults(source))
+    )
+    if found:
+        ids = ", ".join(fault.id for fault in found)
+        faults = "a known fault of exports that can be mended" if len(found) == 1 else "known faults that can be mended"
+        return f"It has {faults}: set model.repairs to [{ids}], or press Apply under Repairs on the page."
+    return " ".join(f"{fault.title}: this can't be done from the source alone; {fault.why}" for fault in left)
+
+
 def apply_repairs(source: ModelSource, ids: Iterable[str]) -> ModelSource:
     """Return the model with some of its faults mended.
 

@@ -310,3 +310,20 @@ class Model(nn.Module):
     (repair,) = repairs(source_of(code))
     assert "+    def forward(self, words, *args):" in repair.diff
     assert ast.parse(apply_repairs(source_of(code), [repair.id]).files["model.py"])
+
+
+@pytest.mark.parametrize("name", ["TIED", "UNDECLARED", "UNDECLARED_AND_MISSING"])
+def test_the_error_of_a_broken_export_points_to_its_repairs(name):
+    needed = [repair for repair in WHAT_EACH_NEEDS[name] if repair != "causal-mask"]
+    with pytest.raises(ModelError) as caught:
+        built(export(name))
+    assert f"set model.repairs to [{', '.join(needed)}], or press Apply" in caught.value.hint
+    assert caught.value.message.startswith("The model's forward ")
+    built(apply_repairs(export(name), needed))
+
+
+def test_the_error_of_an_export_that_can_t_be_mended_says_why():
+    code = broken.UNDECLARED.replace("return", "extra = other.shape\n        return")
+    with pytest.raises(ModelError) as caught:
+        built(source_of(code))
+    assert "can't be done from the source alone; forward reads input_0_tokens and other" in caught.value.hint
