@@ -1,0 +1,298 @@
+"""Files of this machine: found, checked, and read as bytes, also out of gzip and zip."""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import os
+import stat
+import tempfile
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import IO, Literal, NamedTuple
+
+from tb_widgets.errors import DataError
+
+Kind = Literal["text", "json", "jsonl", "csv", "tsv", "parquet"]
+
+BLOCK = 2**20
+_KINDS: dict[str, Kind] = {
+    ".json": "json",
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+}
+# Text shrinks to a tenth, logs that repeat themselves to a hundredth: what grows more was made to fill disks.
+_GROWTH, _HARMLESS = 200, 64 * 2**20
+_NOT_PLAIN = (
+    (stat.S_ISDIR, "folder"),
+    (stat.S_ISCHR, "device"),
+    (stat.S_ISBLK, "device"),
+    (stat.S_ISFIFO, "pipe"),
+    (stat.S_ISSOCK, "socket"),
+)
+
+
+class Stamp(NamedTuple):
+    """By which a file is known again: bytes, and when it was changed."""
+
+    size: int
+    changed: int
+
+
+@dataclass(frozen=True)
+class LocalFile:
+    """A plain file, or one file in an archive, as it was when it was chosen.
+
+    Attributes
+    ----------
+    path
+        The file on disk.
+    kind
+        What is in it, by its name.
+    stamp
+        Its size and time then; reading it after a change is refused.
+    packed
+        ``gz``, ``zip`` or nothing.
+    member
+        Name inside the zip.
+    """
+
+    path: Path
+    kind: Kind
+    stamp: Stamp
+    packed: Literal["", "gz", "zip"] = ""
+    member: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.path} ({self.member})" if self.member else str(self.path)
+
+    def blocks(self) -> Iterator[bytes]:
+        """Yield what is in the file, unpacked, in blocks of at most a megabyte.
+
+        Raises
+        ------
+        DataError
+            If it can't be read, is damaged, locked, made to fill disks, or was changed since it was chosen.
+        """
+        done = 0
+        with self._explained():
+            self.check_unchanged()
+            with self._open() as stream:
+                while block := stream.read(BLOCK):
+                    done += len(block)
+                    if self.packed == "gz":
+                        _check_growth(self.path, done, self.stamp.size)
+                    yield block
+            self.check_unchanged()
+
+    @contextmanager
+    def seekable(self) -> Iterator[IO[bytes]]:
+        """Open the file for reading at any place; what is packed is unpacked into a nameless temporary file."""
+        if not self.packed:
+            with self._explained():
+                self.check_unchanged()
+                stream: IO[bytes] = self.path.open("rb")
+            with stream:
+                yield stream
+            return
+        with tempfile.TemporaryFile() as unpacked:
+            for block in self.blocks():
+                unpacked.write(block)
+            unpacked.seek(0)
+            yield unpacked
+
+    def digest(self) -> str:
+        """Return the SHA-256 of the file as it lies on disk, and of the member's name."""
+        return hashlib.sha256(f"{_digest(self.path, self.stamp)}/{self.member}".encode()).hexdigest()
+
+    def _open(self) -> IO[bytes]:
+        if self.packed == "gz":
+            return gzip.open(self.path, "rb")  # type: ignore[return-value]  # a GzipFile reads like any other
+        if self.packed == "zip":
+            return _archive(self.path, self.stamp).open(self.member)
+        return self.path.open("rb")
+
+    def check_unchanged(self) -> None:
+        """Check that the file is what it was when it was chosen."""
+        if _stamp(self.path.stat()) != self.stamp:
+            raise DataError(
+                f"{self.path} was changed while it was read.", hint="Begin again when nothing writes to it any more."
+            )
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        with _explained(self.path):
+            yield
+
+
+def find_files(source: str) -> list[Path]:
+    """Return the plain files that a path, folder or glob (``books/*.txt``) names, sorted.
+
+    Files and folders whose name begins with a dot are left out of folders and globs.
+
+    Raises
+    ------
+    DataError
+        If there are none, too many, or a path is no plain file.
+    """
+    path = Path(source).expanduser()
+    with _explained(path):
+        if path.is_dir():
+            found = _plain_files(path, "**/*")
+        elif path.exists() or not _is_glob(source):
+            return [path]
+        else:
+            root = Path(path.anchor) if path.is_absolute() else Path()
+            found = _plain_files(root, str(path.relative_to(root)))
+    if not found:
+        what = "the folder is empty" if path.is_dir() else "no file fits this pattern"
+        raise DataError(f"data.source: {source}: {what}.", hint="Give files with text or tables in them.")
+    return found
+
+
+def is_pattern(source: str) -> bool:
+    """Tell whether a source names several files by a pattern or a folder."""
+    return _is_glob(source) or Path(source).expanduser().is_dir()
+
+
+def kind_by_name(name: str) -> Kind:
+    """Return what a file's name says about its content; without a word about it, plain text."""
+    return _KINDS.get(Path(name.lower().removesuffix(".gz")).suffix, "text")
+
+
+def opened_files(paths: list[Path]) -> list[LocalFile]:
+    """Look into files: each becomes one, a zip as many as are in it; those without a byte are left out.
+
+    Raises
+    ------
+    DataError
+        If a file is missing or none, nothing is left, or the files are of several kinds.
+    """
+    found = [file for path in paths for file in _look_at(path)]
+    if not found:
+        raise DataError(f"{paths[0]} is empty.", hint="Give a file with text in it.")
+    kinds = {file.kind: file for file in reversed(found)}
+    if len(kinds) > 1:
+        examples = " and ".join(f"{kind} ({file.member or file.path.name})" for kind, file in sorted(kinds.items()))
+        where = paths[0].parent if found[0].packed != "zip" else paths[0]
+        raise DataError(
+            f"{where} holds files of several kinds: {examples}.",
+            hint=f"Name those of one kind, for example {where / '*.csv'}."
+            if found[0].packed != "zip"
+            else "Pack files of one kind only.",
+        )
+    return found
+
+
+def _look_at(path: Path) -> list[LocalFile]:
+    with _explained(path):
+        status = path.stat()
+        for test, name in _NOT_PLAIN:
+            if test(status.st_mode):
+                raise DataError(f"data.source: {path} is a {name} and no file.", hint="Give a file.")
+        stamp = _stamp(status)
+        if stamp.size == 0:
+            return []
+        with path.open("rb") as file:
+            beginning = file.read(4)
+        if path.suffix.lower() == ".zip":
+            return _look_into_zip(path, stamp)
+        if beginning.startswith(b"\x1f\x8b"):
+            return [LocalFile(path, kind_by_name(path.name), stamp, "gz")]
+    if path.suffix.lower() == ".gz":
+        raise DataError(f"{path} is damaged, or no gzip file.", hint="Fetch it again.")
+    return [LocalFile(path, "parquet" if beginning == b"PAR1" else kind_by_name(path.name), stamp)]
+
+
+def _look_into_zip(path: Path, stamp: Stamp) -> list[LocalFile]:
+    found = []
+    members = _archive(path, stamp).infolist()
+    _check_growth(path, sum(member.file_size for member in members), stamp.size)
+    for member in sorted(members, key=lambda member: member.filename):
+        parts = Path(member.filename).parts
+        if member.is_dir() or member.file_size == 0 or any(part.startswith((".", "__MACOSX")) for part in parts):
+            continue
+        if member.flag_bits & 1:
+            raise DataError(f"{path} is locked with a password.", hint="Unpack it, and give the files.")
+        if Path(member.filename).suffix.lower() in (".gz", ".zip"):
+            raise DataError(
+                f"{path} holds {member.filename}, which is packed itself.", hint="Unpack it, and give the files."
+            )
+        found.append(LocalFile(path, kind_by_name(member.filename), stamp, "zip", member.filename))
+    if not found:
+        raise DataError(f"{path} holds no file with anything in it.", hint="Give another zip.")
+    return found
+
+
+@lru_cache(maxsize=2)
+def _archive(path: Path, stamp: Stamp) -> zipfile.ZipFile:
+    return zipfile.ZipFile(path)
+
+
+@lru_cache(maxsize=64)
+def _digest(path: Path, stamp: Stamp) -> str:
+    with _explained(path), path.open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(BLOCK):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _stamp(status: os.stat_result) -> Stamp:
+    return Stamp(status.st_size, status.st_mtime_ns)
+
+
+def _check_growth(path: Path, unpacked: int, packed: int) -> None:
+    if unpacked > max(_HARMLESS, _GROWTH * packed):
+        raise DataError(
+            f"{path} would become more than {_GROWTH} times as large when it is unpacked, as no text does.",
+            hint="If you trust it, unpack it yourself, and give the files.",
+        )
+
+
+def _is_glob(source: str) -> bool:
+    return any(sign in source for sign in "*?[")
+
+
+_MOST_FILES = 20_000
+
+
+def _plain_files(root: Path, pattern: str) -> list[Path]:
+    found: list[Path] = []
+    for path in root.glob(pattern):
+        hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
+        if not hidden and path.is_file():
+            found.append(path)
+        if len(found) > _MOST_FILES:
+            raise DataError(
+                f"data.source: {root / pattern} means more than {_MOST_FILES:,} files.",
+                hint="Choose a folder with fewer, or join them.",
+            )
+    return sorted(found)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise DataError(
+            f"data.source: there is no file {str(path)!r} (looked in {Path.cwd()}).",
+            hint="Give the path of a text file or table, or the name of one of our texts.",
+        ) from error
+    except (gzip.BadGzipFile, zipfile.BadZipFile, zlib.error) as error:
+        raise DataError(f"{path} is damaged: it can't be unpacked ({error}).", hint="Fetch it again.") from error
+    except EOFError as error:
+        raise DataError(f"{path} is cut off: its end is missing.", hint="Fetch it again.") from error
+    except NotImplementedError as error:
+        raise DataError(f"{path} is packed in a way that Python can't unpack.", hint="Unpack it yourself.") from error
+    except OSError as error:
+        raise DataError(f"{path} can't be read: {error.strerror or error}.", hint="Check its permissions.") from error

@@ -1,0 +1,176 @@
+"""Bytes to letters: which encoding a file is in, and its text piece by piece."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterator
+from functools import lru_cache
+from itertools import islice
+from typing import NamedTuple
+
+from tb_widgets.data.formats.files import LocalFile
+from tb_widgets.errors import DataError
+
+_LONGEST_LINE = 64 * 2**20
+_JUDGED = 8  # blocks of a megabyte that auto looks at
+_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
+_FOREIGN_LINE = re.compile(rb"[^\n]*[\x80-\xff][^\n]*")
+# What texts on the web are in where they are not in UTF-8; the detector's longer list finds Atari and Urdu in French.
+_LIKELY = [
+    "cp1252",
+    "cp1250",
+    "cp1251",
+    "koi8_r",
+    "cp932",
+    "euc_jp",
+    "gb18030",
+    "big5",
+    "cp949",
+    "cp1253",
+    "cp1254",
+    "cp1255",
+    "cp1256",
+]
+
+
+class Encoding(NamedTuple):
+    """How a file writes letters: a name that Python knows, and a sentence where it was found out."""
+
+    codec: str
+    note: str = ""
+
+
+def find_encoding(file: LocalFile, chosen: str = "auto") -> Encoding:
+    """Return the encoding of a file: what was chosen, else what its first 8 MB say.
+
+    Raises
+    ------
+    DataError
+        If there is no such encoding, or the file is not text.
+    """
+    if chosen == "auto":
+        return _detect(file)
+    try:
+        "".encode(chosen)
+    except LookupError as error:
+        raise DataError(
+            f"data.encoding: there is no encoding {chosen!r}.", hint="Set it to auto, utf-8, cp1252 or the like."
+        ) from error
+    # A byte order mark is no letter of the text.
+    return Encoding("utf-8-sig" if codecs.lookup(chosen).name == "utf-8" else chosen)
+
+
+@lru_cache(maxsize=1024)
+def _detect(file: LocalFile) -> Encoding:
+    raw = b"".join(islice(file.blocks(), _JUDGED))
+    for mark, codec in _MARKS:
+        if raw.startswith(mark):
+            return Encoding(codec)
+    zero = raw.find(b"\0")
+    if zero >= 0:
+        for first, codec in ((1, "utf-16-le"), (0, "utf-16-be")):
+            if raw[first::2].count(0) > 0.4 * len(raw) / 2 > raw[1 - first :: 2].count(0):
+                return Encoding(codec, f"{file} is read as {codec}, by the look of it.")
+        raise _not_text(file, zero)
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(raw)
+    except UnicodeDecodeError as error:
+        guess = _guess(raw)
+        if guess is None:
+            raise _misfit(file, "utf-8", error.start, raw[error.start]) from error
+        return Encoding(guess, f"{file} is not in UTF-8; it is read as {guess}, by the look of it.")
+    return Encoding("utf-8")
+
+
+def _guess(raw: bytes) -> str | None:
+    """Return which of the likely encodings some bytes are in, judged by the lines that have letters beyond ASCII."""
+    from charset_normalizer import from_bytes
+
+    sample = b"\n".join(line for line, _ in zip(_foreign_lines(raw), range(200), strict=False))[:65536]
+    best = from_bytes(sample, cp_isolation=_LIKELY, preemptive_behaviour=False, threshold=0.6).best()
+    if best is None:
+        return None
+    try:
+        same = sample.decode("cp1252") == str(best)
+    except UnicodeDecodeError:
+        same = False
+    return "cp1252" if same else best.encoding  # the common one of two that mean the same letters
+
+
+def _foreign_lines(raw: bytes) -> Iterator[bytes]:
+    return (match.group()[:2000] for match in _FOREIGN_LINE.finditer(raw))
+
+
+def read_letters(file: LocalFile, codec: str) -> Iterator[str]:
+    """Yield the text of a file in pieces of about a megabyte, line ends as they are.
+
+    Raises
+    ------
+    DataError
+        If the file can't be read, holds a zero byte, or bytes that the encoding does not know; with their place.
+    """
+    decoder = codecs.getincrementaldecoder(codec)()
+    wide = codec.startswith(("utf-16", "utf-32"))
+    done = 0
+    for block in file.blocks():
+        if not wide and b"\0" in block:
+            raise _not_text(file, done + block.index(b"\0"))
+        yield _decoded(decoder, block, file, codec, done)
+        done += len(block)
+    yield _decoded(decoder, b"", file, codec, done, final=True)
+
+
+def _decoded(
+    decoder: codecs.IncrementalDecoder, block: bytes, file: LocalFile, codec: str, done: int, *, final: bool = False
+) -> str:
+    try:
+        return decoder.decode(block, final)
+    except UnicodeDecodeError as error:
+        # The decoder may have kept bytes of the block before, or taken off a byte order mark.
+        place = done + len(block) - len(error.object) + error.start
+        raise _misfit(file, codec, place, error.object[error.start]) from error
+
+
+def read_lines(file: LocalFile, codec: str) -> Iterator[str]:
+    """Yield the lines of a file, each with its line feed.
+
+    Raises
+    ------
+    DataError
+        As :func:`read_letters`, and if a line is longer than 64 million letters; the message names the line.
+    """
+    pending: list[str] = []
+    length, number = 0, 1
+    for text in read_letters(file, codec):
+        *whole, rest = text.split("\n")
+        for line in whole:
+            yield "".join((*pending, line, "\n"))
+            number += 1
+            pending.clear()
+            length = 0
+        if rest:
+            pending.append(rest)
+            length += len(rest)
+        if length > _LONGEST_LINE:
+            raise DataError(
+                f"{file}: line {number:,} is longer than {_LONGEST_LINE // 2**20} million letters.",
+                hint="One line holds one row: is this the right kind of file?",
+            )
+    if pending:
+        yield "".join(pending)
+
+
+def _not_text(file: LocalFile, place: int) -> DataError:
+    return DataError(
+        f"{file} is not a text file: byte {place:,} is zero.",
+        hint="Give plain text or a table. A PDF, Word file or other archive must be converted first.",
+    )
+
+
+def _misfit(file: LocalFile, codec: str, place: int, value: int) -> DataError:
+    title = codec.removesuffix("-sig").upper()
+    return DataError(
+        f"{file} is not {title} text: byte {place:,} ({value:02x}) does not fit.",
+        hint="Save it again with the encoding UTF-8, or set data.encoding to the one it is in, for example cp1252.",
+    )

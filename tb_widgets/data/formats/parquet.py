@@ -1,0 +1,128 @@
+"""Rows out of parquet files, a thousand at a time, and the class names that datasets of the Hub write into them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from tb_widgets.data.formats.files import LocalFile
+from tb_widgets.data.formats.values import Column, ValueKind
+from tb_widgets.errors import DataError
+
+_ROWS = 1000
+
+
+@dataclass(frozen=True)
+class ParquetPart:
+    """A parquet file, opened; it is read again for each pass."""
+
+    file: LocalFile
+    columns: tuple[Column, ...]
+    count: int | None
+    notes: tuple[str, ...] = ()
+
+    def rows(self, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+        """Yield the values of these columns, row by row."""
+        with _opened(self.file) as table:
+            top = set(table.schema_arrow.names)
+            for batch in table.iter_batches(_ROWS, columns=list(names)):
+                columns = [_values(batch, name, top) for name in names]
+                yield from zip(*columns, strict=True)
+
+
+def open_parquet(file: LocalFile) -> ParquetPart:
+    """Open a parquet file.
+
+    Raises
+    ------
+    DataError
+        If it is none, or is damaged.
+    """
+    with _opened(file) as table:
+        schema = table.schema_arrow
+        classes = _class_names(schema.metadata or {})
+        columns = []
+        for entry in schema:
+            if _is_image(entry.type):
+                columns.append(Column(entry.name, "image"))
+            elif _is_mapping(entry.type):
+                columns += [Column(f"{entry.name}.{inner.name}", _kind(inner.type)) for inner in entry.type]
+            else:
+                columns.append(Column(entry.name, _kind(entry.type), classes.get(entry.name, ())))
+        return ParquetPart(file, tuple(columns), table.metadata.num_rows)
+
+
+@contextmanager
+def _opened(file: LocalFile) -> Iterator[Any]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    with file.seekable() as stream:
+        try:
+            with pq.ParquetFile(stream, pre_buffer=False) as table:
+                yield table
+        except (pa.ArrowException, OSError) as error:
+            raise DataError(
+                f"{file} is no parquet file, or is damaged ({str(error).splitlines()[0].rstrip('.')}).",
+                hint="Fetch or save it again.",
+            ) from error
+    file.check_unchanged()
+
+
+def _values(batch: Any, name: str, top: set[str]) -> list[Any]:
+    import pyarrow.compute as pc
+
+    if name in top:
+        column = batch.column(name)
+    else:
+        outer, inner = _split(name, top)
+        column = pc.struct_field(batch.column(outer), inner)
+    found: list[Any] = column.to_pylist()
+    return found
+
+
+def _split(name: str, top: set[str]) -> tuple[str, str]:
+    outer = max((other for other in top if name.startswith(f"{other}.")), key=len)
+    return outer, name[len(outer) + 1 :]
+
+
+def _is_mapping(kind: Any) -> bool:
+    import pyarrow as pa
+
+    return bool(pa.types.is_struct(kind))
+
+
+def _is_image(kind: Any) -> bool:
+    return _is_mapping(kind) and {field.name for field in kind} == {"bytes", "path"}
+
+
+def _kind(kind: Any) -> ValueKind:
+    from pyarrow import types
+
+    if types.is_dictionary(kind):
+        return _kind(kind.value_type)
+    if types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind):
+        return "text"
+    if types.is_boolean(kind):
+        return "truth"
+    if types.is_integer(kind):
+        return "whole"
+    if types.is_floating(kind) or types.is_decimal(kind):
+        return "number"
+    return "list" if types.is_list(kind) or types.is_large_list(kind) else "other"
+
+
+def _class_names(metadata: dict[bytes, bytes]) -> dict[str, tuple[str, ...]]:
+    """Return the class names of columns, which the ``datasets`` library writes into the file's own description."""
+    described = metadata.get(b"huggingface")
+    if described is None:
+        return {}
+    features = json.loads(described).get("info", {}).get("features", {})
+    return {
+        name: tuple(str(each) for each in feature["names"])
+        for name, feature in features.items()
+        if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and "names" in feature
+    }

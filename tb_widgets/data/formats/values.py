@@ -1,0 +1,112 @@
+"""Columns of tables: what kind of values they hold, and whether a value is of that kind."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, Literal, NamedTuple, Protocol
+
+from tb_widgets.errors import DataError
+
+ValueKind = Literal["text", "whole", "number", "truth", "list", "image", "other"]
+
+SAMPLE_ROWS, SAMPLE_LETTERS = 1000, 4_000_000
+"""How much of a table is read to know its columns."""
+
+_KINDS: dict[type, ValueKind] = {str: "text", bool: "truth", int: "whole", float: "number", list: "list"}
+_WORDS: dict[ValueKind, str] = {
+    "text": "texts",
+    "whole": "whole numbers",
+    "number": "numbers",
+    "truth": "true or false",
+    "list": "lists",
+    "image": "images",
+    "other": "something else",
+}
+
+
+class Column(NamedTuple):
+    """A column of a table: its name, what it holds, and the names of its classes where the file says them."""
+
+    name: str
+    kind: ValueKind
+    names: tuple[str, ...] = ()
+
+    @property
+    def holds(self) -> str:
+        """What it holds, in words."""
+        return "class names" if self.names else _WORDS[self.kind]
+
+
+class Part(Protocol):
+    """One file of a table."""
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """What there is in a row."""
+
+    @property
+    def count(self) -> int | None:
+        """Number of rows where the file says it."""
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Sentences about what was found out."""
+
+    def rows(self, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+        """Yield the values of these columns, row by row."""
+
+
+class Record(NamedTuple):
+    """One row as it was found, and where; ``letters`` says how much was read for it."""
+
+    place: str
+    letters: int
+    values: Mapping[str, Any]
+
+
+def flat(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Turn mappings inside a row into columns of their own: ``translation: {en, fr}`` into ``translation.en``, ...."""
+    found: dict[str, Any] = {}
+    for name, value in record.items():
+        if isinstance(value, dict):
+            found.update({f"{name}.{inner}": part for inner, part in value.items()})
+        else:
+            found[name] = value
+    return found
+
+
+def columns_of(records: Iterable[Record]) -> tuple[Column, ...]:
+    """Judge the columns by the first rows: of what is mixed, the first kind counts, and the rest is told on reading."""
+    kinds: dict[str, ValueKind | None] = {}
+    letters = 0
+    for number, record in enumerate(records, start=1):
+        for name, value in record.values.items():
+            kind = None if value is None else _KINDS.get(type(value), "other")
+            known = kinds.setdefault(name, kind)
+            if known is None or (known, kind) == ("whole", "number"):
+                kinds[name] = kind
+        letters += record.letters
+        if number == SAMPLE_ROWS or letters > SAMPLE_LETTERS:
+            break
+    return tuple(Column(name, kind or "other") for name, kind in kinds.items())
+
+
+def pick(record: Record, columns: Sequence[Column], file: object) -> tuple[Any, ...]:
+    """Return a row's values of some columns, ``None`` where there are none.
+
+    Raises
+    ------
+    DataError
+        If a value is of another kind than its column; the message names the place.
+    """
+    values = tuple(record.values.get(column.name) for column in columns)
+    for value, column in zip(values, columns, strict=True):
+        kind = None if value is None else _KINDS.get(type(value), "other")
+        if kind in (None, column.kind) or column.kind == "other" or (column.kind, kind) == ("number", "whole"):
+            continue
+        raise DataError(
+            f"{file}, {record.place}: column {column.name!r} holds {column.holds}, but here {_WORDS[kind]} "
+            f"({str(value)[:40]}).",
+            hint="Make all of its values of one kind, or choose another column.",
+        )
+    return values

@@ -1,0 +1,287 @@
+"""Data as they are: texts to read through, or tables of rows, from files of this machine or from ourselves."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property, lru_cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tb_widgets.data.formats.files import LocalFile, find_files, opened_files
+from tb_widgets.data.formats.letters import find_encoding, read_letters
+from tb_widgets.data.formats.values import Column, Part
+from tb_widgets.data.sources import is_built_in, read_text
+from tb_widgets.errors import DataError
+from tb_widgets.spec import DataSpec
+
+__all__ = ["PIECE", "Column", "Piece", "Table", "Texts", "open_data"]
+
+PIECE = 65536
+"""Most characters of a piece."""
+
+_REACH = PIECE // 4  # how far before the end of a piece a line break is looked for
+_LOOKED_AT = 32  # files whose encoding is found out at once
+_NAMED = 12  # columns that a sentence names
+
+
+class Piece(NamedTuple):
+    """Some of a text, and whether its document ends with it."""
+
+    text: str
+    ends_document: bool
+
+
+@dataclass
+class Texts:
+    """Plain text files; each is one document.
+
+    Attributes
+    ----------
+    name
+        Built-in source, or name of the file or of what was asked for.
+    size
+        Bytes on disk; of a built-in text, in UTF-8.
+    files
+        The files, none for a built-in text.
+    notes
+        Sentences about what was found out, for example an encoding.
+    """
+
+    name: str
+    size: int
+    files: tuple[Path, ...]
+    notes: tuple[str, ...]
+    _documents: Sequence[Callable[[], Iterator[str]]] = field(repr=False)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 of the text in UTF-8, hexadecimal; of several documents, over theirs. Reads all of it, once."""
+        digests = [_text_digest(document) for document in self._documents]
+        return digests[0] if len(digests) == 1 else hashlib.sha256("/".join(digests).encode()).hexdigest()
+
+    @property
+    def documents(self) -> int:
+        """How many there are."""
+        return len(self._documents)
+
+    def pieces(self) -> Iterator[Piece]:
+        """Yield the documents in order, in pieces of at most 65,536 characters, cut at line breaks that are near.
+
+        Raises
+        ------
+        DataError
+            If a file can't be read, is not text, or changes meanwhile, or if all of them are blank.
+        """
+        blank = True
+        for document in self._documents:
+            rest = ""
+            for text in document():
+                rest += text
+                start = 0
+                while len(rest) - start > PIECE:
+                    end = rest.rfind("\n", start + PIECE - _REACH, start + PIECE) + 1 or start + PIECE
+                    blank = blank and rest[start:end].isspace()
+                    yield Piece(rest[start:end], ends_document=False)
+                    start = end
+                rest = rest[start:]
+            blank = blank and not rest.strip()
+            yield Piece(rest, ends_document=True)
+        if blank:
+            raise DataError(f"{self.name} is empty: it holds blanks only.", hint="Give a file with text in it.")
+
+
+@dataclass
+class Table:
+    """Rows with named columns, from one file or several that have the same columns.
+
+    Attributes
+    ----------
+    name
+        Name of the file, or of what was asked for.
+    size
+        Bytes on disk.
+    columns
+        What there is in a row. Mappings inside a row are columns of their own: ``translation.en``.
+    count
+        Number of rows where the files say it, else ``None``.
+    own_validation
+        The part that the data themselves hold back, where ``data.validation_split`` asks for it.
+    notes
+        Sentences about what was found out, for example an encoding or a missing header.
+    """
+
+    name: str
+    size: int
+    columns: tuple[Column, ...]
+    count: int | None
+    own_validation: Table | None
+    notes: tuple[str, ...]
+    _files: Sequence[LocalFile] = field(repr=False)
+    _encoding: str = field(repr=False)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 over the files as they lie on disk, hexadecimal. Reads all of them, once."""
+        own = "" if self.own_validation is None else self.own_validation.fingerprint
+        parts = [self._encoding, *(file.digest() for file in self._files), own]
+        return hashlib.sha256("/".join(parts).encode()).hexdigest()
+
+    def rows(self, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+        """Yield the values of some columns, row by row, ``None`` where there is none; again from the top at each call.
+
+        Raises
+        ------
+        DataError
+            If there is no such column, a file can't be read, a row is not as its column says, or all are empty.
+        """
+        empty = True
+        for file in self._files:
+            part = _open_part(file, self._encoding)
+            _check_columns(names, part, file)
+            for row in part.rows(names):
+                empty = empty and all(value is None or (isinstance(value, str) and not value.strip()) for value in row)
+                yield row
+        if empty:
+            raise DataError(
+                f"All rows of {self.name} are empty in {' and '.join(names)}.", hint="Choose another column, or file."
+            )
+
+
+def open_data(data: DataSpec) -> Texts | Table:
+    """Open what ``data.source`` names, if it is on this machine; of large files, only the beginning is read.
+
+    Raises
+    ------
+    DataError
+        If it is missing, was not fetched, can't be read, is empty, or holds files of several kinds; or if a setting
+        makes no sense for it.
+    """
+    from tb_widgets.data.fetching import local_files, local_validation_files, needs_fetch
+
+    if is_built_in(data.source):
+        _refuse(data, "comes with Python", "columns", "validation_split", "encoding", "config", "split", "streaming")
+        text = read_text(data.source)
+        return Texts(text.name, len(text.text.encode()), (), (), [lambda: iter((text.text,))])
+    if not data.source.startswith("hub:"):
+        _refuse(data, "is no dataset of the Hub", "config", "split", "streaming")
+    held_back: list[Path] = []
+    if needs_fetch(data):
+        paths, held_back = local_files(data), local_validation_files(data)
+    else:
+        paths = find_files(data.source)
+        if data.validation_split is not None:
+            paths, held_back = _set_apart(paths, data.validation_split)
+    name = Path(data.source).name or data.source
+    files = opened_files(paths)
+    if files[0].kind == "text":
+        _refuse(data, "is plain text", "columns", "validation_split")
+        return _texts(files, data.encoding, name)
+    own_validation = _table(opened_files(held_back), data.encoding, f"{name} (held back)") if held_back else None
+    return _table(files, data.encoding, name, own_validation)
+
+
+def _texts(files: list[LocalFile], encoding: str, name: str) -> Texts:
+    encodings = [find_encoding(file, encoding) for file in files[:_LOOKED_AT]]
+    return Texts(
+        name=name,
+        size=sum({file.path: file.stamp.size for file in files}.values()),
+        files=tuple(dict.fromkeys(file.path for file in files)),
+        notes=tuple(found.note for found in encodings if found.note),
+        _documents=[_Document(file, encoding) for file in files],
+    )
+
+
+def _table(files: list[LocalFile], encoding: str, name: str, own_validation: Table | None = None) -> Table:
+    if files[0].kind == "text":
+        raise DataError(f"{name} is plain text, and the other part a table.", hint="Give both as tables.")
+    if files[0].kind == "parquet" and encoding != "auto":
+        raise DataError(
+            f"data.encoding: {name} is parquet, which knows its own encoding.", hint="Set data.encoding to auto."
+        )
+    first = _open_part(files[0], encoding)
+    if not first.columns:
+        raise DataError(f"{files[0]} holds no rows.", hint="Give a file with rows in it.")
+    counts = [_open_part(file, encoding).count for file in files] if files[0].kind == "parquet" else [None]
+    return Table(
+        name=name,
+        size=sum({file.path: file.stamp.size for file in files}.values()),
+        columns=first.columns,
+        count=None if None in counts else sum(count for count in counts if count is not None),
+        own_validation=own_validation,
+        notes=first.notes,
+        _files=files,
+        _encoding=encoding,
+    )
+
+
+def _open_part(file: LocalFile, encoding: str) -> Part:
+    if file.kind == "parquet":
+        from tb_widgets.data.formats.parquet import open_parquet
+
+        return open_parquet(file)
+    found = find_encoding(file, encoding)
+    if file.kind in ("csv", "tsv"):
+        from tb_widgets.data.formats.delimited import open_delimited
+
+        return open_delimited(file, found)
+    from tb_widgets.data.formats.json_rows import open_json
+
+    return open_json(file, found)
+
+
+def _check_columns(names: Sequence[str], part: Part, file: LocalFile) -> None:
+    known = [column.name for column in part.columns]
+    for name in names:
+        if name not in known:
+            raise DataError(
+                f"{file} has no column {name!r}; it has {shortened(known)}.",
+                hint="Choose one of these in data.columns.",
+            )
+
+
+def shortened(names: Sequence[str]) -> str:
+    """Return names in a line, of many only the first."""
+    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
+    return ", ".join(names[:_NAMED]) + more
+
+
+def _set_apart(paths: list[Path], part: str) -> tuple[list[Path], list[Path]]:
+    """Divide files by whether their name, or their folder's, says that they are the part that is held back."""
+    held_back = [path for path in paths if path.parent.name == part or re.split(r"[-_.]", path.name)[0] == part]
+    rest = [path for path in paths if path not in held_back]
+    if not held_back or not rest:
+        raise DataError(
+            f"data.validation_split: {'none' if not held_back else 'all'} of the files is called {part}.",
+            hint="Name a part by the beginning of its file's name, or its folder; empty holds back a share.",
+        )
+    return rest, held_back
+
+
+def _refuse(data: DataSpec, why: str, *fields: str) -> None:
+    unset = DataSpec()
+    for name in fields:
+        if getattr(data, name) != getattr(unset, name):
+            raise DataError(
+                f"data.{name} is set, but {data.source} {why}.",
+                hint=f"Leave data.{name} as it was, or choose other data.",
+            )
+
+
+@dataclass(frozen=True)
+class _Document:
+    file: LocalFile
+    encoding: str
+
+    def __call__(self) -> Iterator[str]:
+        return read_letters(self.file, find_encoding(self.file, self.encoding).codec)
+
+
+@lru_cache(maxsize=64)
+def _text_digest(document: Callable[[], Iterator[str]]) -> str:
+    digest = hashlib.sha256()
+    for text in document():
+        digest.update(text.encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
