@@ -212,6 +212,12 @@ class DataSpec(Section):
     padding_side: Literal["right", "left"] = setting(
         "right", title="Padding", help="On which side short examples are filled up.", group="Data"
     )
+    long_pairs: Literal["refuse", "leave-out", "cut"] = setting(
+        "refuse",
+        title="Pairs that are too long",
+        help="What becomes of pairs beyond the context: nothing starts, they are left out, or both sides are cut.",
+        group="Data",
+    )
 
 
 class TokenizerSpec(Section):
