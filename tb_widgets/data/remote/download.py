@@ -1,0 +1,345 @@
+"""One file from an address to the disk: resumed where it broke off, within limits on hosts, bytes and waiting.
+
+Runs in the process that fetches, never where a page or a model is at work.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import ipaddress
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urljoin, urlsplit
+
+from tb_widgets.data.address import host_of, shortened
+from tb_widgets.errors import DataError
+from tb_widgets.version import __version__
+
+if TYPE_CHECKING:
+    import requests
+
+LOCAL_HOSTS = "TB_ALLOW_LOCAL_ADDRESSES"
+"""Set to 1 where addresses of this machine and its own network may be fetched, and without encryption."""
+
+CONNECT, READ = 10.0, 30.0  # seconds: to connect, between two bytes
+HOPS = 5  # redirects
+PAUSES = (0.2, 1.0, 2.0)  # seconds before each further attempt that brings nothing new
+PIECE = 1 << 20  # bytes
+SPARE = 200_000_000  # bytes of the disk that are left free
+
+
+class RefusedError(Exception):
+    """The server answered, and not with the file."""
+
+    def __init__(self, status: int, headers: Mapping[str, str], host: str) -> None:
+        super().__init__(status)
+        self.status, self.headers, self.host = status, headers, host
+
+
+@dataclass(frozen=True)
+class Arrived:
+    """A file that is here: its name by the server's headers, ``None`` by default; its ETag; or that it is unchanged."""
+
+    name: str | None = None
+    etag: str = ""
+    unchanged: bool = False
+
+
+@dataclass
+class Download:
+    """One file on its way.
+
+    Parameters
+    ----------
+    url
+        Where it is.
+    file
+        Where it goes. Until it is whole, it grows beside it as ``NAME.part``, and is gone on with from there.
+    headers
+        For the address's own host only; a redirect to another one is followed without them.
+    limit
+        Bytes that it may have.
+    size
+        Bytes that it must have, where that is known.
+    etag
+        Of the copy that is here: if it is still that file, nothing is fetched.
+    guarded
+        Whether somebody typed the address: it is then held to encryption and to public hosts.
+    report
+        Called with bytes so far and in all; 0 where that is not known.
+    """
+
+    url: str
+    file: Path
+    headers: Mapping[str, str] | None = None
+    limit: int | None = None
+    size: int | None = None
+    etag: str = ""
+    guarded: bool = False
+    report: Callable[[int, int], None] = lambda _so_far, _size: None
+
+    def run(self) -> Arrived:
+        """Fetch the file.
+
+        Raises
+        ------
+        RefusedError
+            If the server has none.
+        DataError
+            If the address is not allowed, the network is gone for good, or the file is too large, a web page, or too
+            large for the disk.
+        """
+        import requests
+
+        self._part = self.file.with_name(f"{self.file.name}.part")
+        self._note = self.file.with_name(f"{self.file.name}.part.json")
+        idle = 0
+        with _session(guarded=self.guarded and not _local_allowed()) as session:
+            while True:
+                before = self._here()
+                try:
+                    return self._once(session)
+                except (requests.RequestException, RefusedError) as error:
+                    if isinstance(error, RefusedError) and error.status < 500:
+                        raise
+                    idle = 0 if self._here() > before else idle + 1
+                    if idle > len(PAUSES):
+                        raise self._gone(error) from error
+                    time.sleep(PAUSES[max(0, idle - 1)])
+                except OSError as error:
+                    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                        self._part.unlink(missing_ok=True)
+                    raise
+
+    def _here(self) -> int:
+        return self._part.stat().st_size if self._part.exists() else 0
+
+    def _once(self, session: requests.Session) -> Arrived:
+        begun = self._begun()
+        headers = {"User-Agent": f"tb-widgets/{__version__}", "Accept-Encoding": "identity", **(self.headers or {})}
+        if begun:
+            headers |= {"Range": f"bytes={self._here()}-", "If-Range": begun}
+        elif self.etag:
+            headers["If-None-Match"] = self.etag
+        with self._open(session, headers) as response:
+            if response.status_code == 304 and self.etag:
+                return Arrived(unchanged=True)
+            if response.status_code == 416 and begun:
+                self._part.unlink(missing_ok=True)
+                return self._once(session)
+            if response.status_code not in (200, 206):
+                raise RefusedError(response.status_code, response.headers, host_of(response.url))
+            if "html" in response.headers.get("Content-Type", "").lower() and self.guarded:
+                raise _web_page(self.url)
+            self._write(response, self._here() if response.status_code == 206 else 0)
+            arrived = Arrived(_name_in(response.headers), response.headers.get("ETag", ""))
+        self._part.replace(self.file)
+        self._note.unlink(missing_ok=True)
+        return arrived
+
+    def _begun(self) -> str:
+        """Return the ETag of what has arrived before, empty where nothing has, or where it can't be gone on with."""
+        try:
+            note = json.loads(self._note.read_text(encoding="utf-8"))
+            fits = note["url"] == self.url and self._part.stat().st_size > 0
+        except (OSError, ValueError, KeyError, TypeError):
+            return ""
+        # A weak tag does not promise the same bytes.
+        return str(note["etag"]) if fits and not str(note["etag"]).startswith("W/") else ""
+
+    def _open(self, session: requests.Session, headers: dict[str, str]) -> requests.Response:
+        url, own = self.url, _origin(self.url)
+        for _ in range(HOPS + 1):
+            if self.guarded:
+                _require_public(url)
+            own_only = {} if _origin(url) == own else self.headers or {}
+            sent = {name: text for name, text in headers.items() if name not in own_only}
+            response = session.get(url, headers=sent, stream=True, allow_redirects=False, timeout=(CONNECT, READ))
+            if not response.is_redirect:
+                return response
+            response.close()
+            url = urljoin(url, response.headers["location"])
+        raise DataError(f"{shortened(self.url)} redirects more than {HOPS} times.", hint="Give the file's own address.")
+
+    def _write(self, response: requests.Response, start: int) -> None:
+        size = self._announced(response, start)
+        self._note.write_text(json.dumps({"url": self.url, "etag": response.headers.get("ETag", "")}), encoding="utf-8")
+        here = start
+        with self._part.open("r+b" if start else "wb") as file:
+            file.truncate(start)
+            file.seek(start)
+            for piece in response.iter_content(PIECE):
+                if here == 0 and self.guarded and re.match(rb"\s*<(!doctype html|html)", piece[:1000], re.I):
+                    raise _web_page(self.url)
+                file.write(piece)
+                here += len(piece)
+                if self.limit is not None and here > self.limit:
+                    self._part.unlink()
+                    raise too_large(self.url, here, self.limit)
+                self.report(here, size)
+        if size and here != size:
+            import requests
+
+            raise requests.ConnectionError(f"{here} of {size} bytes arrived")
+
+    def _announced(self, response: requests.Response, start: int) -> int:
+        """Return how many bytes the file has by the server's word, 0 if it gives none, if there is room for them."""
+        length = response.headers.get("Content-Length", "")
+        size = start + int(length) if length.isascii() and length.isdecimal() else 0
+        if self.size is not None and size and size != self.size:
+            raise DataError(
+                f"{shortened(self.url)} has {size:,} bytes where {self.size:,} are announced.", hint="Try again later."
+            )
+        if self.limit is not None and size > self.limit:
+            raise too_large(self.url, size, self.limit)
+        free = shutil.disk_usage(self.file.parent).free
+        if size - start > free - SPARE:
+            raise DataError(
+                f"The disk that holds {self.file.parent} has {free / 1e9:.1f} GB free, "
+                f"and {(size - start) / 1e9:.1f} GB are still to come.",
+                hint="Make room, or set TB_CACHE_DIR to a folder on another disk.",
+            )
+        return size
+
+    def _gone(self, error: Exception) -> DataError:
+        host, here = host_of(self.url), self._here()
+        if isinstance(error, RefusedError):
+            how = f"{host} has a fault of its own (status {error.status})"
+        else:
+            how = f"{host} does not answer ({type(error).__name__})"
+        arrived = f" {here / 1e6:.1f} MB have arrived and stay here." if here else ""
+        return DataError(
+            f"{how}, so {shortened(self.url)} can't be fetched.{arrived}",
+            hint="Look at your connection and try again"
+            + ("; it goes on where it broke off." if here else ", or give the path of a file."),
+        )
+
+
+def sha256_of(file: Path) -> str:
+    """Return a file's SHA-256, hexadecimal."""
+    digest = hashlib.sha256()
+    with file.open("rb") as content:
+        while piece := content.read(PIECE):
+            digest.update(piece)
+    return digest.hexdigest()
+
+
+def too_large(what: str, size: int, limit: int) -> DataError:
+    """Return the error for what is larger than the cache may be."""
+    return DataError(
+        f"{shortened(what)} is larger ({size / 1e9:.1f} GB) than there is room for ({limit / 1e9:.1f} GB).",
+        hint="Clear the cache, set TB_CACHE_LIMIT higher, or set TB_CACHE_DIR to a folder on a larger disk.",
+    )
+
+
+def explained(error: RefusedError, url: str) -> DataError:
+    """Return the sentence for a server's refusal of an address that somebody typed."""
+    place, status = shortened(url), error.status
+    if status in (404, 410):
+        return DataError(f"There is no file at {place} (status {status}).", hint="Look for a typing error.")
+    if status in (401, 403):
+        return DataError(
+            f"{error.host} does not give {place} to everybody (status {status}).",
+            hint="Download it in your browser, and give its path or upload it.",
+        )
+    if status == 429:
+        wait = error.headers.get("Retry-After", "")
+        until = f" for {wait} seconds" if wait.isdecimal() else ""
+        return DataError(f"{error.host} answers no more{until}: too many requests.", hint="Try again later.")
+    return DataError(
+        f"{error.host} does not give {place} (status {status}).", hint="Open the address in your browser to see why."
+    )
+
+
+def _web_page(url: str) -> DataError:
+    return DataError(
+        f"{shortened(url)} is a web page, not a file.",
+        hint="Copy the address of the file itself: on GitHub that of the button Raw, elsewhere that of Download.",
+    )
+
+
+def _name_in(headers: Mapping[str, Any]) -> str | None:
+    """Return the file's name by its headers."""
+    disposition = headers.get("Content-Disposition", "")
+    found = re.search(r"filename\*=UTF-8''([^;]+)", disposition, re.I) or re.search(r'filename="?([^";]+)', disposition)
+    return unquote(found[1]).strip() if found else None
+
+
+# ---- where we go -----------------------------------------------------------------------------------------------------
+
+
+def _local_allowed() -> bool:
+    return os.environ.get(LOCAL_HOSTS) == "1"
+
+
+def _origin(url: str) -> tuple[str, str | None, int | None]:
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return "", None, None
+    return parts.scheme, parts.hostname, port
+
+
+def _require_public(url: str) -> None:
+    host = host_of(url)
+    if _local_allowed():
+        return
+    if urlsplit(url).scheme != "https":
+        raise DataError(f"{shortened(url)} is not encrypted.", hint="Give an address that begins with https://.")
+    if host == "localhost" or _is_private(host):
+        raise _private(host)
+
+
+def _is_private(host: str) -> bool:
+    try:
+        address = ipaddress.ip_address(host.partition("%")[0])
+    except ValueError:
+        return False  # a name: what it stands for is looked at when it is connected to
+    inner = getattr(address, "ipv4_mapped", None) or address
+    return not inner.is_global
+
+
+def _private(host: str) -> DataError:
+    return DataError(
+        f"{host} is in this machine's own network, where nothing is fetched from.",
+        hint=f"Give the path of a file; or set {LOCAL_HOSTS}=1 where everybody who sees the page is trusted.",
+    )
+
+
+def _session(*, guarded: bool) -> requests.Session:
+    import requests
+
+    session = requests.Session()
+    # Otherwise requests takes a password for the host from ~/.netrc.
+    session.auth = lambda request: request
+    if guarded:
+        from requests.adapters import HTTPAdapter
+        from urllib3.connection import HTTPSConnection
+        from urllib3.connectionpool import HTTPSConnectionPool
+
+        class Guarded(HTTPSConnection):
+            """Looks at whom it is connected to: a public name may stand for a private address."""
+
+            def _new_conn(self) -> Any:
+                connected = super()._new_conn()
+                if _is_private(connected.getpeername()[0]):
+                    connected.close()
+                    raise _private(self.host)
+                return connected
+
+        class Pool(HTTPSConnectionPool):
+            ConnectionCls = Guarded
+
+        adapter = HTTPAdapter()
+        adapter.poolmanager.pool_classes_by_scheme = {"https": Pool}
+        session.mount("https://", adapter)
+    return session

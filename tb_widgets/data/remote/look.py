@@ -1,0 +1,58 @@
+"""Looking at datasets of the Hub before anything of them is fetched."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from tb_widgets.data.address import HubAddress
+from tb_widgets.data.remote.hub import Report, Repository, chosen_splits, hub_api, paths_of, split_names
+from tb_widgets.data.remote.hub_errors import Explained
+from tb_widgets.data.remote.rows import beginning
+
+
+def inspect(asked: dict[str, Any], report: Report) -> dict[str, Any]:
+    """Tell what a dataset holds, as far as its choices allow; only its beginning is read."""
+    address = HubAddress(asked["id"], asked["revision"])
+    report("Asking the Hub", 0.0)
+    repository = Repository(address)
+    configs = repository.configs()
+    facts: dict[str, Any] = {
+        "id": address.id,
+        "revision": repository.commit,
+        "description": str(getattr(repository.info, "description", None) or "").strip()[:500],
+        "configs": configs,
+        "config": None,
+        "splits": [],
+        "columns": [],
+        "first_rows": [],
+    }
+    if asked["config"] is None and len(configs) > 1 and "default" not in configs:
+        return facts
+    report("Reading the first rows", 0.5)
+    builder = repository.builder(asked["config"])
+    known = builder.info.splits or {}
+    for name in split_names(builder):
+        files = dict(paths_of(repository, builder, name, Path()))
+        size = sum(repository.files[path].size or 0 for path in files)
+        rows = known[name].num_examples if name in known else None
+        facts["splits"].append({"name": name, "size": size, "rows": rows})
+    first = asked["split"] or ("train" if "train" in split_names(builder) else split_names(builder)[0])
+    chosen_splits(builder, address.id, first, None)
+    with Explained(address):
+        columns, rows = beginning(builder, first)
+    return {**facts, "config": builder.config.name, "columns": columns, "first_rows": rows}
+
+
+def search(words: str, limit: int) -> dict[str, Any]:
+    """Return the datasets of the Hub whose names hold some words, the most used first."""
+    address = HubAddress(words)
+    with Explained(address):
+        found = list(hub_api().list_datasets(search=words, sort="downloads", limit=limit))
+    hits = []
+    for info in found:
+        sizes = [tag.partition(":")[2] for tag in info.tags or [] if tag.startswith("size_categories:")]
+        about = str(getattr(info, "description", None) or "").strip()
+        hit = {"id": info.id, "downloads": info.downloads or 0, "rows": sizes[0] if sizes else ""}
+        hits.append({**hit, "gated": bool(info.gated), "about": " ".join(about.split())[:200]})
+    return {"hits": hits}
