@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from tb_widgets.data import cache
 from tb_widgets.data.sources import Text
 from tb_widgets.data.split import split
-from tb_widgets.data.tokenizers import Tokenizer, load_tokenizer, train_tokenizer
+from tb_widgets.data.tokenizers import Tokenizer, load_tokenizer, read_tokenizer_file, train_tokenizer
 from tb_widgets.spec import DataSpec, TokenizerSpec
 
 STREAMS = "streams.json"
@@ -23,7 +23,11 @@ _NOTE = "note.json"
 
 def tokenizer_key(text_fingerprint: str, data: DataSpec, tokenizer: TokenizerSpec) -> str:
     """Return the cache's name for a tokenizer made for a text."""
-    settings = tokenizer.model_dump() if tokenizer.kind == "bpe" else {"kind": tokenizer.kind}
+    settings: dict[str, Any] = {"kind": tokenizer.kind}
+    if tokenizer.kind in ("bpe", "unigram"):
+        settings["vocab_size"] = tokenizer.vocab_size
+    if tokenizer.kind == "file":
+        settings["file"] = hashlib.sha256(read_tokenizer_file(tokenizer).encode("utf-8")).hexdigest()
     return cache.entry_key(what="tokenizer", text=text_fingerprint, held_back=data.validation_fraction, **settings)
 
 

@@ -1,17 +1,24 @@
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+import tokenizers
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tokenizers import models, normalizers, pre_tokenizers
 
+from tb_widgets.data import tokenizers_words
 from tb_widgets.data.sources import read_text
-from tb_widgets.data.tokenizers import BpeTokenizer, chunks, load_tokenizer, train_tokenizer
+from tb_widgets.data.tokenizers import chunks, load_tokenizer, train_tokenizer
+from tb_widgets.data.tokenizers_pieces import PieceTokenizer
+from tb_widgets.data.tokenizers_words import WordTable
 from tb_widgets.errors import DataError
 from tb_widgets.spec import TokenizerSpec
 
 PROSE = read_text("python-docs").text[:60_000]
 BPE = train_tokenizer(TokenizerSpec(kind="bpe", vocab_size=400), PROSE)
+UNIGRAM = train_tokenizer(TokenizerSpec(kind="unigram", vocab_size=400), PROSE)
 BYTE = train_tokenizer(TokenizerSpec(kind="byte"), "")
 
 # Line breaks of every kind, runs of blanks and rare characters are where round trips break.
@@ -44,7 +51,7 @@ def test_char_gives_back_what_it_knows_and_marks_the_rest(text, other):
     assert all((id_ == 0) == (c not in text) for id_, c in zip(ids, other, strict=True))
 
 
-@pytest.mark.parametrize("kind", ["byte", "char", "bpe"])
+@pytest.mark.parametrize("kind", ["byte", "char", "bpe", "unigram"])
 def test_a_saved_tokenizer_is_the_same_tokenizer(tmp_path: Path, kind: str):
     tokenizer = train_tokenizer(TokenizerSpec(kind=kind, vocab_size=400), PROSE)
     tokenizer.save(tmp_path / "run" / "tokenizer")
@@ -53,7 +60,7 @@ def test_a_saved_tokenizer_is_the_same_tokenizer(tmp_path: Path, kind: str):
     assert loaded.serialized() == tokenizer.serialized()
     text = "Something new: 🦋\n\n    if x: pass"
     assert loaded.encode(text).tolist() == tokenizer.encode(text).tolist()
-    assert (tmp_path / "run" / "tokenizer" / "tokenizer.json").exists() == (kind == "bpe")
+    assert (tmp_path / "run" / "tokenizer" / "tokenizer.json").exists() == (kind in ("bpe", "unigram"))
 
 
 def test_bpe_is_the_same_each_time_and_shortens_text():
@@ -66,7 +73,7 @@ def test_bpe_is_the_same_each_time_and_shortens_text():
 
 def test_a_small_text_gets_the_vocabulary_that_it_can_bear():
     tokenizer = train_tokenizer(TokenizerSpec(kind="bpe", vocab_size=2048), "to be or not to be " * 3)
-    assert isinstance(tokenizer, BpeTokenizer)
+    assert isinstance(tokenizer, PieceTokenizer)
     assert 256 < tokenizer.vocab_size < 300
     assert tokenizer.note == f"The text bears a vocabulary of {tokenizer.vocab_size} pieces; 2,048 were asked for."
 
@@ -108,3 +115,152 @@ def test_a_tokenizer_that_can_not_be_written(tmp_path: Path):
     (tmp_path / "file").touch()
     with pytest.raises(DataError, match=r"The tokenizer can't be written to .*file"):
         BYTE.save(tmp_path / "file")
+
+
+# What the table of words has to cut as the library does: blanks of every kind, English endings, signs, other scripts.
+SOME = [
+    " ",
+    "  ",
+    "\n",
+    "\t",
+    "\r\n",
+    "\u00a0",
+    "\u3000",
+    "\u2028",
+    "\x00",
+    "\x1f",
+    " " * 17,
+    "=" * 20,
+    "_",
+    "-",
+    "...",
+]
+SOME += ["'", "''", "'s", "'t", "'re", "'ll", "'ve", "'m", "'d", "'S", "'\u2072", "'\u0173", "s", "l'", "don't"]
+SOME += [
+    "a",
+    "Z",
+    "9",
+    "\u00b2",
+    "\u0664",
+    "\u4e2d\u6587",
+    "\u0301",
+    "\U0001f98b",
+    "\ufffd",
+    "\ue000",
+    "\U000e0101",
+    "é",
+    "ß",
+]
+WORDS = st.lists(st.sampled_from([*SOME, "internationalisation"]) | st.text(max_size=3), max_size=30).map("".join)
+
+
+@settings(max_examples=150, deadline=None)
+@given(texts=st.lists(WORDS.filter(bool), min_size=1, max_size=6))
+@pytest.mark.parametrize("tokenizer", [BPE, UNIGRAM], ids=["bpe", "unigram"])
+def test_the_table_of_words_gives_the_ids_of_the_library(tokenizer, texts):
+    expected = tokenizer._core.encode_batch(texts, add_special_tokens=False)
+    found = WordTable(tokenizer._core).encode_all(texts)
+    assert [ids.tolist() for ids in found] == [encoding.ids for encoding in expected]
+
+
+def test_code_points_are_cut_as_the_library_cuts_them():
+    points = [chr(code) for code in [*range(0x3100), *range(0x3100, 0x32000, 23)] if not 0xD800 <= code <= 0xDFFF]
+    # Each between a letter, a number, a sign and blanks.
+    texts = [
+        "".join(f"a{c}1{c}!{c} {c}\n{c}'" for c in points[first : first + 4000])
+        for first in range(0, len(points), 4000)
+    ]
+    found = WordTable(BPE._core).encode_all(texts)
+    expected = BPE._core.encode_batch_fast(texts, add_special_tokens=False)
+    assert all(ids.tolist() == encoding.ids for ids, encoding in zip(found, expected, strict=True))
+
+
+def test_long_texts_go_by_the_table_and_forgotten_words_are_learned_again(monkeypatch):
+    monkeypatch.setattr(tokenizers_words, "_MOST_WORDS", 500)
+    text = read_text("python-source").text[:300_000]
+    parts = list(chunks(text))
+    expected = [encoding.ids for encoding in BPE._core.encode_batch_fast(parts, add_special_tokens=False)]
+    table = WordTable(BPE._core)
+    for first in range(0, len(parts), 5):
+        found = table.encode_all(parts[first : first + 5])
+        assert [ids.tolist() for ids in found] == expected[first : first + 5]
+    assert len(table._known) < 5000
+    assert [ids.tolist() for ids in BPE.encode_all(parts)] == expected
+    assert BPE._tables
+
+
+def test_two_threads_encode_the_same():
+    parts = list(chunks(read_text("python-source").text[:400_000]))
+    expected = [ids.tolist() for ids in BPE.encode_all(parts)]
+    with ThreadPoolExecutor(2) as pool:
+        for found in pool.map(BPE.encode_all, [parts] * 4):
+            assert [ids.tolist() for ids in found] == expected
+
+
+def test_a_file_is_taken_as_it_is_and_its_signs_are_known_by_role(tmp_path: Path):
+    core = tokenizers.Tokenizer(models.WordPiece({"[UNK]": 0, "to": 1, "be": 2, "[PAD]": 5}, unk_token="[UNK]"))
+    core.normalizer = normalizers.Lowercase()
+    core.pre_tokenizer = pre_tokenizers.Whitespace()
+    core.add_special_tokens(["[PAD]", "[UNK]", "[MASK]"])
+    core.enable_truncation(2)
+    core.enable_padding(length=9)
+    path = tmp_path / "tokenizer.json"
+    path.write_text(core.to_str())
+    spec = TokenizerSpec(kind="file", file=str(path))
+    tokenizer = train_tokenizer(spec, "To be\nOr not")
+    assert tokenizer.kind == "wordpiece"
+    assert dict(tokenizer.special) == {"pad": 5, "unknown": 0, "mask": 4}
+    assert tokenizer.vocab_size == 6
+    assert tokenizer.encode("to be or to be").tolist() == [1, 2, 0, 1, 2]  # neither cut nor filled up
+    assert "'To be' becomes 'to be'. The model can't learn what is lost." in tokenizer.note
+    assert tokenizer.serialized() == path.read_text()
+    path.write_text(BPE.serialized())
+    assert train_tokenizer(spec, PROSE).note == ""
+
+
+def test_signs_of_a_file_that_stand_in_a_text_are_read_as_the_library_reads_them():
+    core = tokenizers.Tokenizer.from_str(BPE.serialized())
+    core.add_special_tokens(["<|endoftext|>"])
+    tokenizer = PieceTokenizer(core.to_str())
+    text = (PROSE + "<|endoftext|>" + PROSE) * 2
+    assert tokenizer.encode_all([text])[0].tolist() == core.encode(text).ids
+    assert tokenizer.special["end"] == 400
+
+
+def test_files_that_are_no_tokenizers(tmp_path: Path):
+    def refused(file):
+        with pytest.raises(DataError) as caught:
+            train_tokenizer(TokenizerSpec(kind="file", file=file), PROSE)
+        return str(caught.value)
+
+    assert "tokenizer.kind is file, and tokenizer.file names none. Set tokenizer.file to the path" in refused(None)
+    assert "tokenizer.json can't be read: No such file" in refused(str(tmp_path / "tokenizer.json"))
+    (tmp_path / "vocab.txt").write_text("[UNK]\nto\n")
+    assert "vocab.txt holds no tokenizer of the tokenizers library: " in refused(str(tmp_path / "vocab.txt"))
+
+
+@pytest.mark.parametrize("vocab_size", [32, 100, 101, 1000])
+def test_unigram_never_exceeds_the_vocabulary_that_was_asked_for(vocab_size):
+    text = PROSE + "".join(map(chr, range(0x4E00, 0x4E00 + 20)))
+    tokenizer = train_tokenizer(TokenizerSpec(kind="unigram", vocab_size=vocab_size), text)
+    assert tokenizer.vocab_size <= vocab_size
+    ids = tokenizer.encode(text)
+    assert ids.max() < tokenizer.vocab_size
+    is_whole = tokenizer.decode(ids) == text
+    assert is_whole == (len(set(text)) < vocab_size)
+    assert ("different characters; the " in tokenizer.note and "are read as unknown" in tokenizer.note) == (
+        not is_whole
+    )
+
+
+def test_a_small_text_bears_a_small_unigram():
+    tokenizer = train_tokenizer(TokenizerSpec(kind="unigram", vocab_size=2048), "to be or not to be " * 3)
+    assert tokenizer.vocab_size < 50
+    assert tokenizer.note == f"The text bears a vocabulary of {tokenizer.vocab_size} pieces; 2,048 were asked for."
+    assert tokenizer.decode(tokenizer.encode("not xyz or")) == "not \ufffd or"
+
+
+def test_halves_of_surrogate_pairs_are_replaced():
+    for tokenizer in (BYTE, BPE, UNIGRAM):
+        assert len(tokenizer.encode("a\ud800b")) >= 3
+    assert BPE.decode(BPE.encode("a\ud800b")) == "a\ufffdb"

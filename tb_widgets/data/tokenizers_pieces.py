@@ -1,0 +1,227 @@
+"""Tokenizers of the ``tokenizers`` library: learned from a text (BPE, Unigram), or brought along as a file."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+
+from tb_widgets.data.tokenizers_base import BYTE_VALUES, Ids, Tokenizer, chunks
+from tb_widgets.data.tokenizers_words import WORDS, WordTable
+from tb_widgets.errors import DataError
+
+PIECES_FILE = "tokenizer.json"
+"""What a tokenizer of pieces is saved as: the library's own format."""
+
+UNKNOWN = "\ufffd"
+
+# The table of words pays from here on; what is shorter goes to the library directly.
+_MANY_CHARACTERS = 100_000
+_ROUND_TRIP = 20_000  # characters that are encoded and read back
+# How files write the signs that a task needs, by role; the first that a file has counts.
+_ROLES = {
+    "pad": ("[PAD]", "<pad>", "<|pad|>", "<|padding|>", "<|finetune_right_pad_id|>"),
+    "mask": ("[MASK]", "<mask>"),
+    "start": ("[CLS]", "<s>", "<bos>", "<|begin_of_text|>", "<|startoftext|>"),
+    "end": ("[SEP]", "</s>", "<eos>", "<|endoftext|>", "<|end_of_text|>"),
+    "unknown": ("[UNK]", "<unk>"),
+}
+
+
+class PieceTokenizer(Tokenizer):
+    """Pieces of words, by the ``tokenizers`` library.
+
+    Parameters
+    ----------
+    content
+        What a ``tokenizer.json`` holds; it is saved as it came, because the library changes last digits of numbers.
+    note
+        See :class:`Tokenizer`.
+    """
+
+    def __init__(self, content: str, note: str = "") -> None:
+        import tokenizers
+
+        core = tokenizers.Tokenizer.from_str(content)
+        core.no_truncation()
+        core.no_padding()
+        self._core = core
+        self._serialized = content
+        self.note = note
+        described = json.loads(content)
+        ids = core.get_vocab(with_added_tokens=True)
+        # A file may leave gaps between its ids.
+        self.vocab_size = max(ids.values(), default=-1) + 1
+        self.kind = str(described["model"]["type"]).lower()
+        # Only signs that were added count: a text may well hold "<s>", and pieces be learned from it.
+        added = {token["content"]: token["id"] for token in described["added_tokens"]}
+        found = {role: next((added[name] for name in names if name in added), None) for role, names in _ROLES.items()}
+        self.special = MappingProxyType({role: token for role, token in found.items() if token is not None})
+        self._added = tuple(added)
+        self._has_words = _cuts_into_words(described)
+        self._tables: list[WordTable] = []
+
+    def encode(self, text: str) -> Ids:
+        """Return the ids of the pieces; a long text is encoded in chunks that end at line breaks."""
+        parts = self.encode_all(list(chunks(text)))
+        return np.concatenate(parts) if parts else np.zeros(0, dtype=np.uint32)
+
+    def encode_all(self, texts: Sequence[str]) -> list[Ids]:
+        """Return the ids of the pieces of each text; several threads may ask at once."""
+        texts = [_well_formed(text) for text in texts]
+        if self._has_words and sum(map(len, texts)) >= _MANY_CHARACTERS and all(texts):
+            joined = "".join(texts)
+            if not any(sign in joined for sign in self._added):
+                return self._by_table(texts)
+        encodings = self._core.encode_batch_fast(texts, add_special_tokens=False)
+        return [np.asarray(encoding.ids, dtype=np.uint32) for encoding in encodings]
+
+    def _by_table(self, texts: Sequence[str]) -> list[Ids]:
+        # Each thread has a table while it works: to take from a list and to put back is atomic.
+        try:
+            table = self._tables.pop()
+        except IndexError:
+            table = WordTable(self._core)
+        found = table.encode_all(texts)
+        self._tables.append(table)
+        return found
+
+    def decode(self, ids: Any) -> str:
+        """Return the text of the pieces."""
+        text: str = self._core.decode(np.asarray(ids, dtype=np.int64).tolist(), skip_special_tokens=False)
+        return text
+
+    def _content(self) -> tuple[str, str]:
+        return PIECES_FILE, self._serialized
+
+
+def _cuts_into_words(described: dict[str, Any]) -> bool:
+    """Tell whether a tokenizer cuts a text by :data:`WORDS` alone and then looks at each word by itself."""
+    model, cutter = described["model"], described["pre_tokenizer"] or {}
+    if described["normalizer"] is not None or model.get("dropout") or model["type"] not in ("BPE", "Unigram"):
+        return False
+    if cutter.get("type") == "ByteLevel":
+        return cutter["use_regex"] and not cutter["add_prefix_space"]
+    return cutter == {"type": "Split", "pattern": {"Regex": WORDS}, "behavior": "Isolated", "invert": False}
+
+
+def _well_formed(text: str) -> str:
+    """Replace halves of surrogate pairs, which JSON can hold and UTF-8 can't."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
+def learn_bpe(vocab_size: int, text: str) -> PieceTokenizer:
+    """Learn byte-level byte pair encoding: it knows every text, and frequent pieces are one id.
+
+    Raises
+    ------
+    DataError
+        If it is asked to be smaller than the 256 bytes that it starts from.
+    """
+    import tokenizers
+    from tokenizers import decoders, models, pre_tokenizers, trainers
+
+    if vocab_size < BYTE_VALUES:
+        raise DataError(
+            f"tokenizer.vocab_size is {vocab_size}, and bpe starts from the {BYTE_VALUES} bytes.",
+            hint=f"Set it to {BYTE_VALUES} or more (512 to 4,096 suit small texts), or set tokenizer.kind to char.",
+        )
+    core = tokenizers.Tokenizer(models.BPE())
+    core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    core.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        # A piece that occurs once teaches nothing: its embedding would be trained once per pass.
+        min_frequency=2,
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    core.train_from_iterator(chunks(text), trainer)
+    return PieceTokenizer(core.to_str(), _borne(core.get_vocab_size(), vocab_size))
+
+
+def learn_unigram(vocab_size: int, text: str) -> PieceTokenizer:
+    """Learn the pieces that make a text likeliest (Kudo, "Subword Regularization", 2018).
+
+    It knows the characters of the text, the most frequent ones where the vocabulary can't hold them all; any other is
+    id 0, which reads back as U+FFFD. The pieces' scores differ a little from one learning to the next.
+    """
+    import tokenizers
+    from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
+
+    counts = Counter(text)
+    rare = {ord(character): None for character, _ in counts.most_common()[vocab_size - 1 :]}
+    cutter = pre_tokenizers.Split(Regex(WORDS), behavior="isolated")
+    learner = tokenizers.Tokenizer(models.Unigram())
+    learner.pre_tokenizer = cutter
+    trainer = trainers.UnigramTrainer(
+        vocab_size=vocab_size, unk_token=UNKNOWN, special_tokens=[UNKNOWN], show_progress=False
+    )
+    learner.train_from_iterator((chunk.translate(rare) if rare else chunk for chunk in chunks(text)), trainer)
+    learned = [(piece, score) for piece, score in json.loads(learner.to_str())["model"]["vocab"] if piece != UNKNOWN]
+    learned = [(piece, round(score, 6)) for piece, score in learned]  # read back as they are written
+    # The library keeps a few more than it was asked for. Single characters stay: without them text would be lost.
+    room = vocab_size - 1 - sum(len(piece) == 1 for piece, _ in learned)
+    longer = {piece for piece, _ in islice(((p, s) for p, s in learned if len(p) > 1), room)}
+    kept = [(UNKNOWN, 0.0)] + [(piece, score) for piece, score in learned if len(piece) == 1 or piece in longer]
+    core = tokenizers.Tokenizer(models.Unigram(kept, unk_id=0))
+    core.pre_tokenizer = cutter
+    core.decoder = decoders.Fuse()
+    note = _borne(len(kept), vocab_size)
+    if rare:
+        share = sum(counts[chr(code)] for code in rare) / len(text)
+        note = (
+            f"The text has {len(counts):,} different characters; the {len(rare):,} rarest ({share:.2%} of the text) "
+            f"do not fit a vocabulary of {vocab_size:,} and are read as unknown."
+        )
+    return PieceTokenizer(core.to_str(), note)
+
+
+def _borne(learned: int, wanted: int) -> str:
+    if learned == wanted:
+        return ""
+    return f"The text bears a vocabulary of {learned:,} pieces; {wanted:,} were asked for."
+
+
+def open_pieces(path: Path, content: str, text: str) -> PieceTokenizer:
+    """Return the tokenizer that a file of the user's holds; its note says where it does not give back a text.
+
+    Raises
+    ------
+    DataError
+        If the ``tokenizers`` library can't read it.
+    """
+    try:
+        made = PieceTokenizer(content)
+    except Exception as error:  # the tokenizers library raises bare Exception
+        raise DataError(
+            f"tokenizer.file: {path} holds no tokenizer of the tokenizers library: {error}.",
+            hint="Give a tokenizer.json as save_pretrained writes it; vocab.txt, tokenizer.model or "
+            "tokenizer_config.json do not hold all of a tokenizer.",
+        ) from error
+    made.note = _lost(made, text[:_ROUND_TRIP])
+    return made
+
+
+def _lost(tokenizer: Tokenizer, text: str) -> str:
+    """Say what a tokenizer makes of a text that it does not give back, by the first line that it changes."""
+    if tokenizer.decode(tokenizer.encode(text)) == text:
+        return ""
+    for line in text.splitlines():
+        read = tokenizer.decode(tokenizer.encode(line))
+        if read != line:
+            return (
+                f"The tokenizer does not give the text back as it was: {line.strip()[:60]!r} becomes "
+                f"{read.strip()[:60]!r}. The model can't learn what is lost."
+            )
+    return "The tokenizer does not give the text back as it was: it loses line breaks, which the model can't learn."
