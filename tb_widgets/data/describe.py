@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tb_widgets.data import cache
 from tb_widgets.data.encoded import STREAMS, streams_key, tokenizer_key
-from tb_widgets.data.examples import read_examples
+from tb_widgets.data.examples import find_examples
 from tb_widgets.data.sources import TEXT_TASKS, decode, find_file, is_built_in, read_text, tasks_of
 from tb_widgets.data.tokenizers import load_tokenizer
 from tb_widgets.errors import DataError
@@ -66,7 +66,7 @@ def describe_data(data: DataSpec, tokenizer: TokenizerSpec, *, cache_dir: Path |
         If the text is missing, unreadable or not text.
     """
     if set(tasks_of(data.source)).isdisjoint(TEXT_TASKS):
-        return _of_examples(data.source, tokenizer)
+        return _of_examples(data, tokenizer)
     if not is_built_in(data.source):
         path = find_file(data.source)
         size = path.stat().st_size
@@ -83,14 +83,16 @@ def describe_data(data: DataSpec, tokenizer: TokenizerSpec, *, cache_dir: Path |
     )
 
 
-def _of_examples(source: str, tokenizer: TokenizerSpec) -> DataSummary:
-    if tasks_of(source) == ("vision-classification",):
-        return DataSummary(name=source, characters=0, tokens=0, exact=True, first_lines=())
-    found = read_examples(source)
-    lines = [f"{example.text} → {example.answer}" for example in found.examples]
-    texts = "\n".join(lines if not found.classes else [example.text for example in found.examples])
+def _of_examples(data: DataSpec, tokenizer: TokenizerSpec) -> DataSummary:
+    (task, *_) = tasks_of(data.source)
+    if task == "vision-classification":
+        return DataSummary(name=data.source, characters=0, tokens=0, exact=True, first_lines=())
+    found = find_examples(data, task)
+    examples = [example for example in found.read() if example is not None]
+    lines = [f"{example.text} → {example.answer}" for example in examples]
+    texts = "\n".join(lines if not found.classes else [example.text for example in examples])
     return DataSummary(
-        name=source,
+        name=data.source,
         characters=len(texts),
         tokens=_estimate(texts, tokenizer),
         exact=False,

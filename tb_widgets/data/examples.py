@@ -1,28 +1,37 @@
-"""Texts as single examples, each with its answer: labelled lines, and pairs of lines. Imports no torch."""
+"""Texts as single examples, each with its answer: labelled texts, and pairs of texts. Imports no torch."""
 
 from __future__ import annotations
 
 import hashlib
 import re
 from collections import Counter
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any, NamedTuple
 
+from tb_widgets.data.columns import map_columns
+from tb_widgets.data.opened import Column, Table, Texts, open_data
 from tb_widgets.data.order import draws, key_of
-from tb_widgets.data.sources import classes_of, read_text
+from tb_widgets.data.sources import NEEDS, classes_of, read_text
 from tb_widgets.errors import DataError
+from tb_widgets.spec import DataSpec, Task
 
 _SHORTEST, _LONGEST = 20, 200  # characters of a line
 _WORD = re.compile("[A-Za-z]{3}")
 _WORDS, _PAIRS, _FEWEST, _MOST = 50, 20_000, 2, 5
+MOST_CLASSES = 1000
+"""A column with more different values is no label."""
 
 
-@dataclass(frozen=True)
-class Example:
+class Example(NamedTuple):
     """A text and its answer: the name of a class, or another text."""
 
     text: str
     answer: str
+
+
+Read = Callable[[], Iterator["Example | None"]]
 
 
 @dataclass(frozen=True)
@@ -33,46 +42,148 @@ class ExampleSet:
     ----------
     name
         The source.
-    examples
-        No text occurs twice.
     classes
         Names of the classes that the answers are; empty where they are texts.
     fingerprint
-        SHA-256 of all of it, hexadecimal.
+        SHA-256 of all that decides what the examples are, hexadecimal.
+    read
+        Yields the examples, as often as it is called; ``None`` for a row without text or answer.
+    read_held_back
+        Yields those that the dataset itself holds back, if it is to say which.
     """
 
     name: str
-    examples: tuple[Example, ...]
     classes: tuple[str, ...]
     fingerprint: str
+    read: Read
+    read_held_back: Read | None = None
 
-    def parts(self, validation_fraction: float) -> tuple[list[Example], list[Example]]:
-        """Return training and held-back examples.
+    @property
+    def wanted(self) -> str:
+        """What each row must have, in words."""
+        return "text and label" if self.classes else "source and target"
+
+    def rows(self, data: DataSpec) -> Iterator[tuple[bool, Example] | None]:
+        """Yield each example and whether it is held back; ``None`` for a row without text or answer.
 
         The part of an example follows from its own text, so that no text can be in both, and runs that differ in seed
-        or sizes are tested on the same ones.
-
-        Raises
-        ------
-        DataError
-            If one of the parts is empty.
+        or sizes are tested on the same ones. Where the dataset itself holds some back, those come first, and
+        whatever training row has the text of one is skipped.
         """
-        border = validation_fraction * 2**64
-        held_back = [int(key_of("part", example.text)) < border for example in self.examples]
-        parts = [
-            [e for e, is_held in zip(self.examples, held_back, strict=True) if is_held is it] for it in (False, True)
-        ]
-        if not all(parts):
+        if self.read_held_back is None:
+            border = data.validation_fraction * 2**64
+            for row in self.read():
+                yield None if row is None else (int(key_of("part", row.text)) < border, row)
+            return
+        seen = set()
+        for row in self.read_held_back():
+            if row is not None:
+                seen.add(key_of("part", row.text))
+            yield None if row is None else (True, row)
+        for row in self.read():
+            if row is None or key_of("part", row.text) not in seen:
+                yield None if row is None else (False, row)
+
+    def training_texts(self, data: DataSpec) -> Iterator[str]:
+        """Yield what a tokenizer may learn from: nothing that is held back."""
+        for row in self.rows(data):
+            if row is not None and not row[0]:
+                yield f"{row[1].text}\n" if self.classes else f"{row[1].text}\n{row[1].answer}\n"
+
+
+def find_examples(data: DataSpec, task: Task) -> ExampleSet:
+    """Return the examples of a source: one of ours, or a table of rows.
+
+    Raises
+    ------
+    DataError
+        If it is a plain text, its columns can't be told, or its labels are no classes.
+    """
+    if data.source in _BUILT_IN:
+        return _BUILT_IN[data.source]()
+    table = open_data(data)
+    if isinstance(table, Texts):
+        doing, need = NEEDS[task]
+        raise DataError(
+            f"data.source: the model {doing} ({task}) and needs {need}; {table.name} is a plain text.",
+            hint="Give a table (csv, tsv, json, jsonl or parquet).",
+        )
+    roles = map_columns(table, task, data.columns).roles
+    classes: tuple[str, ...] = ()
+    answer: Callable[[Any], str] = as_text
+    if task == "seq2seq":
+        names = (roles["source"], roles["target"])
+    else:
+        names = (roles["text"], roles["label"])
+        column = next(column for column in table.columns if column.name == names[1])
+        classes = _classes(table, column)
+        answer = _class_name(column)
+    digest = hashlib.sha256(f"{table.fingerprint}/{names}/{classes}".encode())
+    held_back = table.own_validation
+    if held_back is not None:
+        digest.update(f"/{held_back.fingerprint}".encode())
+    return ExampleSet(
+        table.name,
+        classes,
+        digest.hexdigest(),
+        lambda: _examples(table, names, answer),
+        None if held_back is None else lambda: _examples(held_back, names, answer),
+    )
+
+
+def _examples(table: Table, names: tuple[str, str], answer: Callable[[Any], str]) -> Iterator[Example | None]:
+    for text, given in table.rows(names):
+        example = Example(as_text(text), answer(given))
+        yield example if example.text and example.answer else None
+
+
+def as_text(value: Any) -> str:
+    """Return what a cell of a table says; empty where it says nothing."""
+    if value is None:
+        return ""
+    text = value if isinstance(value, str) else str(value)
+    return text if text.strip() else ""
+
+
+def _class_name(column: Column) -> Callable[[Any], str]:
+    if not column.names:
+        return lambda value: as_text(value).strip()
+    # Datasets mark rows whose label is secret with -1.
+    return lambda value: column.names[value] if value is not None and 0 <= value < len(column.names) else ""
+
+
+def _classes(table: Table, column: Column) -> tuple[str, ...]:
+    """Return the names of a label column's classes, in the order of their numbers.
+
+    Raises
+    ------
+    DataError
+        If there are too few or too many.
+    """
+    if column.names:
+        return column.names
+    name_of, counts = _class_name(column), Counter[str]()
+    for (value,) in table.rows([column.name]):
+        counts[name_of(value)] += 1
+        if len(counts) > MOST_CLASSES + 1:
             raise DataError(
-                f"data.validation_fraction is {validation_fraction}, which leaves one part of {self.name} empty.",
-                hint="Set it to 0.1.",
+                f"The column {column.name} of {table.name} has more than {MOST_CLASSES:,} different values, "
+                "which are no classes.",
+                hint="Name the column with the labels in data.columns, for example {label: category}.",
             )
-        return parts[0], parts[1]
+    found = [name for name in counts if name]
+    if len(found) < 2:
+        only = f"the one value {found[0]!r}" if found else "no value"
+        raise DataError(
+            f"The column {column.name} of {table.name} has {only}: there is nothing to tell apart.",
+            hint="Name the column with the labels in data.columns, for example {label: category}.",
+        )
+    return tuple(sorted(found, key=_number_first))
 
 
-def read_examples(source: str) -> ExampleSet:
-    """Return the examples of a built-in source of labelled lines or of pairs."""
-    return {"prose-or-code": _prose_or_code, "reversed-words": _reversed_words}[source]()
+def _number_first(name: str) -> tuple[float, str]:
+    """Order 2 before 10, and numbers before words."""
+    return (int(name) if re.fullmatch(r"-?\d{1,15}", name) else float("inf"), name)
 
 
 @lru_cache(maxsize=1)
@@ -116,4 +227,7 @@ def _set(name: str, examples: list[Example], classes: tuple[str, ...]) -> Exampl
     digest = hashlib.sha256()
     for example in examples:
         digest.update(f"{example.text}\n{example.answer}\n".encode("utf-8", "surrogatepass"))
-    return ExampleSet(name, tuple(examples), classes, digest.hexdigest())
+    return ExampleSet(name, classes, digest.hexdigest(), lambda: iter(examples))
+
+
+_BUILT_IN: dict[str, Callable[[], ExampleSet]] = {"prose-or-code": _prose_or_code, "reversed-words": _reversed_words}

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from tb_widgets.data.examples import read_examples
-from tb_widgets.data.padded import ExampleBatches, classified, translated
+from tb_widgets.data.examples import find_examples
+from tb_widgets.data.padded import classified, translated
 from tb_widgets.data.prepared import prepare
 from tb_widgets.data.special import SpecialTokens
 from tb_widgets.errors import DataError
@@ -34,65 +34,47 @@ def test_a_sequence_to_sequence_batch_by_hand():
     assert batch["labels"].tolist() == [[2, 1, 13, -100], [3, 3, 3, 13]]
 
 
+def test_padding_on_the_left_by_hand():
+    batch = classified(ids([1, 2, 3], [4]), [1, 0], SPECIAL, side="left")
+    assert batch["tokens"].tolist() == [[1, 2, 3], [10, 10, 4]]
+    assert batch["mask"].tolist() == [[True, True, True], [False, False, True]]
+    pairs = translated(ids([1, 2], [3]), ids([2, 1], [3, 3, 3]), SPECIAL, side="left")
+    assert pairs["tokens"].tolist() == [[1, 2, 13], [10, 3, 13]]
+    assert pairs["mask"].tolist() == [[True, True, True], [False, True, True]]
+    # What the decoder reads begins with its start token, on either side.
+    assert pairs["decoder_tokens"].tolist() == [[12, 2, 1, 10], [12, 3, 3, 3]]
+    assert pairs["labels"].tolist() == [[2, 1, 13, -100], [3, 3, 3, 13]]
+
+
+def both_parts(source, fraction=0.1):
+    """The texts and answers of both parts of a source of ours."""
+    rows = list(find_examples(DataSpec(source=source), "seq2seq").rows(DataSpec(validation_fraction=fraction)))
+    return [[row for is_held_back, row in rows if is_held_back is part] for part in (False, True)]
+
+
 def test_lines_of_prose_and_code_are_balanced_different_and_in_one_part_only():
-    found = read_examples("prose-or-code")
-    assert found.classes == ("prose", "code")
-    texts = [example.text for example in found.examples]
+    assert find_examples(DataSpec(source="prose-or-code"), "sequence-classification").classes == ("prose", "code")
+    training, held_back = both_parts("prose-or-code")
+    texts = [example.text for example in training + held_back]
     assert len(texts) > 8_000
     assert len(set(texts)) == len(texts)
-    answers = [example.answer for example in found.examples]
+    answers = [example.answer for example in training + held_back]
     assert answers.count("prose") == answers.count("code") == len(answers) / 2
-    training, held_back = found.parts(0.1)
     assert {e.text for e in training}.isdisjoint(e.text for e in held_back)
-    assert len(training) + len(held_back) == len(texts)
     assert len(held_back) == pytest.approx(0.1 * len(texts), rel=0.15)
     # A larger share only moves lines from one part to the other.
-    assert {e.text for e in held_back} < {e.text for e in found.parts(0.2)[1]}
+    assert {e.text for e in held_back} < {e.text for e in both_parts("prose-or-code", 0.2)[1]}
 
 
 def test_the_answers_of_reversed_words_are_their_words_backwards():
-    found = read_examples("reversed-words")
-    assert found.classes == ()
-    assert len(found.examples) > 15_000
-    for example in found.examples:
+    assert find_examples(DataSpec(source="reversed-words"), "seq2seq").classes == ()
+    training, held_back = both_parts("reversed-words")
+    assert len(training + held_back) > 15_000
+    for example in training + held_back:
         words = example.text.split(" ")
         assert 2 <= len(words) == len(set(words)) <= 5
         assert example.answer == " ".join(reversed(words))
-    training, held_back = found.parts(0.1)
     assert {e.text for e in training}.isdisjoint(e.text for e in held_back)
-
-
-def numbers(batch_size=4, seed=1, count=100):
-    lengths = np.arange(count) % 17
-    return ExampleBatches(
-        lambda found: {"labels": torch.from_numpy(found)}, lengths, batch_size=batch_size, seed=seed, fingerprint="x"
-    )
-
-
-def test_each_pass_sees_every_example_once_in_an_order_that_follows_from_the_step():
-    steps = [numbers().batch(step)["labels"] for step in range(48)]  # 16 steps are put in order together
-    first = torch.cat(steps)[:64]
-    assert len(first.unique()) == 64  # no example twice within a pass
-    for start in range(0, 1600, 16):
-        row = torch.cat([numbers(count=64).batch(step)["labels"] for step in range(start, start + 16)])
-        assert row.sort().values.tolist() == list(range(64))
-        if start > 64:
-            break
-    again = numbers()
-    assert all(torch.equal(again.batch(step)["labels"], steps[step]) for step in reversed(range(48)))
-    assert not torch.equal(numbers(seed=2).batch(0)["labels"], steps[0])
-
-
-def test_a_batch_holds_examples_of_about_the_same_length():
-    spread = [np.ptp(numbers(count=1000).batch(step)["labels"].numpy() % 17) for step in range(16)]
-    assert max(spread) <= 4
-    firsts = [int(numbers(count=1000).batch(step)["labels"][0]) % 17 for step in range(16)]
-    assert firsts != sorted(firsts)  # short ones do not all come first
-
-
-def test_ranks_share_a_batch():
-    parts = [numbers().batch(3, rank=rank, ranks=2)["labels"] for rank in (0, 1)]
-    assert torch.equal(torch.cat(parts), numbers().batch(3)["labels"])
 
 
 @pytest.mark.parametrize(
@@ -114,7 +96,8 @@ def test_prepared_examples(tmp_path, task, source, specials):
     shown = prepared.held_back(3)
     assert len({example.prompt for example in shown}) == 3
     text = prepared.tokenizer.decode(prepared.validation.texts[0])
-    assert text == prepared.examples[0].text == shown[0].prompt
+    assert text == shown[0].prompt == both_parts(source)[1][0].text
+    assert shown[0].expected == both_parts(source)[1][0].answer
     longer = prepare(data.model_copy(update={"validation_fraction": 0.2}), spec, task=task, cache_dir=tmp_path)
     assert longer.fingerprint != prepared.fingerprint
 
@@ -125,6 +108,9 @@ def test_a_long_text_is_cut_for_classification_and_a_long_pair_is_refused(tmp_pa
         DataSpec(source="prose-or-code", context_length=24), byte, task="sequence-classification", cache_dir=tmp_path
     )
     assert cut.train.lengths.max() == 24
+    assert [
+        note for note in cut.notes if " % of the texts are longer than data.context_length (24 tokens): cut." in note
+    ]
     with pytest.raises(DataError, match=r"longest text of reversed-words has \d+ tokens with its end, .*at least \d+"):
         prepare(DataSpec(source="reversed-words", context_length=24), byte, task="seq2seq", cache_dir=tmp_path)
 
@@ -136,7 +122,7 @@ def test_a_long_text_is_cut_for_classification_and_a_long_pair_is_refused(tmp_pa
             "prose-or-code",
             "seq2seq",
             r"the model turns one text into another \(seq2seq\) and needs pairs of texts; prose-or-code serves "
-            r"sequence-classification\. Set data.source to reversed-words, or choose a model for sequence-class",
+            r"sequence-classification\. Set data.source to reversed-words.*, or choose a model for sequence-class",
         ),
         ("notes.txt", "sequence-classification", r"needs texts with labels; notes.txt .*source to prose-or-code"),
         ("drawn-shapes", "masked-lm", r"needs a plain text; .* python-docs, python-source or the path of a text file"),
@@ -148,6 +134,22 @@ def test_a_source_that_can_not_serve_a_task_is_refused_with_those_that_can(tmp_p
         prepare(DataSpec(source=source), TokenizerSpec(kind="byte"), task=task, cache_dir=tmp_path)
 
 
-def test_a_part_without_examples_is_refused():
+def test_a_part_without_examples_is_refused(tmp_path):
+    data = DataSpec(source="reversed-words", validation_fraction=1e-9)
     with pytest.raises(DataError, match=r"validation_fraction is 1e-09, which leaves one part of reversed-words empty"):
-        read_examples("reversed-words").parts(1e-9)
+        prepare(data, TokenizerSpec(kind="byte"), task="seq2seq", cache_dir=tmp_path)
+
+
+def test_pairs_that_are_too_long_are_left_out_or_cut_where_the_user_says_so(tmp_path):
+    data = DataSpec(source="reversed-words", context_length=24)
+    byte = TokenizerSpec(kind="byte")
+    whole = sum(map(len, both_parts("reversed-words")))
+    for choice, done in (("leave-out", "left out"), ("cut", "cut")):
+        wanted = data.model_copy(update={"long_pairs": choice})
+        prepared = prepare(wanted, byte, task="seq2seq", cache_dir=tmp_path)
+        counts = [prepared.statistics[f"{part}_examples"] for part in ("train", "validation")]
+        too_long = prepared.statistics["too_long"]
+        assert sum(counts) == whole - (too_long if choice == "leave-out" else 0)
+        assert 0 < too_long < whole
+        assert prepared.train.texts.lengths.max() == prepared.train.answers.lengths.max() == 23  # and an end
+        assert prepared.notes[0].endswith(f" of the pairs are longer than data.context_length (24 tokens): {done}.")
