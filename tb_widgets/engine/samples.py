@@ -8,6 +8,7 @@ import torch
 
 from tb_widgets.data.task_data import HeldBack, PreparedData
 from tb_widgets.engine.writer import Writer, in_words
+from tb_widgets.errors import ModelError
 from tb_widgets.models.load import LoadedModel
 from tb_widgets.spec import RunSpec
 
@@ -20,12 +21,17 @@ class Sampler:
     Raises
     ------
     ModelError
-        If a prompt of the spec is nothing that the model can answer.
+        If a prompt of the spec is nothing that the model can answer, or is a text where the model reads none.
     """
 
     def __init__(self, spec: RunSpec, model: LoadedModel, data: PreparedData, device: torch.device) -> None:
         self._spec, self._model, self._data, self._device = spec, model, data, device
-        prompts = [HeldBack(prompt) for prompt in spec.evaluation.prompts] if data.tokenizer else []
+        prompts = [HeldBack(prompt) for prompt in spec.evaluation.prompts]
+        if prompts and data.tokenizer is None:
+            raise ModelError(
+                "evaluation.prompts holds texts, and the model looks at images.",
+                hint="Leave it empty: held-back images are shown instead.",
+            )
         self._shown = prompts or data.held_back(1 if model.task == "causal-lm" else SHOWN)
         self._writer = None
         if data.tokenizer is not None:
