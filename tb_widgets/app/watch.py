@@ -9,6 +9,7 @@ from tb_widgets.errors import TbError
 from tb_widgets.runs import CheckpointInfo, RunDirectory, Status
 from tb_widgets.runs.curve import Curves
 from tb_widgets.runs.journal import Follower
+from tb_widgets.runs.status import AT_REST
 from tb_widgets.service.figure import KEYS
 
 KEPT = 50  # warnings; a page shows the last few, and a run may warn for days
@@ -101,7 +102,7 @@ class Watch:
 
     def _say_gone(self) -> None:
         before = self.status or Status()
-        gone = replace(before, state=GONE.state, message=GONE.message, hint=GONE.hint, eta=None, tokens_per_second=None)
+        gone = replace(before, state=GONE.state, message=GONE.message, hint=GONE.hint, **AT_REST)
         if gone != self.status:
             self.status = gone
             self.version += 1

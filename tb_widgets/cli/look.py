@@ -93,7 +93,7 @@ def _print_run(run: RunDirectory, status: Status, checkpoints: list[CheckpointIn
             say(screen, sentence)
     facts = [
         ("step", f"{status.step:,} of {status.total:,}"),
-        ("figures", ", ".join(figures(status.metrics or {}, status.tokens_per_second))),
+        ("figures", ", ".join(figures(status.metrics or {}, status))),
         ("best", f"{status.best['monitor']} {status.best['value']:.4f} at step {status.best['step']:,}")
         if status.best
         else ("best", ""),

@@ -26,7 +26,7 @@ from tb_widgets.runs.checkpoints import newest_verified, remove_leftovers
 from tb_widgets.runs.durable import replace_json
 from tb_widgets.runs.journal import JournalWriter, rewind
 from tb_widgets.runs.process import ProcessIdentity
-from tb_widgets.runs.status import read_status
+from tb_widgets.runs.status import AT_REST, read_status
 
 
 def train_run(run: RunDirectory, *, module: nn.Module | None = None) -> State:
@@ -68,8 +68,7 @@ def _train_locked(run: RunDirectory, module: nn.Module | None) -> State:
         phase="Starting",
         message="",
         hint="",
-        eta=None,
-        tokens_per_second=None,
+        **AT_REST,
         pid=process.pid,
         process_started=process.started,
         host=process.host,
@@ -94,7 +93,7 @@ def _train_locked(run: RunDirectory, module: nn.Module | None) -> State:
         reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         end = {"state": "failed", "message": reason, "hint": "The traceback is in the run's log."}
     state: State = end["state"]
-    journal.update(phase="", progress=None, eta=None, tokens_per_second=None, **end)
+    journal.update(phase="", progress=None, **AT_REST, **end)
     details = {key: end[key] for key in ("message", "hint") if key in end}
     journal.event({"done": "finished"}.get(state, state), step=journal.status.step, **details)
     journal.close()

@@ -26,6 +26,7 @@ from tb_widgets.models.adapter import Batch
 from tb_widgets.models.load import LoadedModel
 from tb_widgets.runs import RunDirectory
 from tb_widgets.runs.journal import JournalWriter, append_text
+from tb_widgets.runs.status import AT_REST
 from tb_widgets.spec import RunSpec
 
 REPORT_EVERY = 0.3  # seconds between two reads of the losses that wait on the device
@@ -94,7 +95,8 @@ class Trainer:
         self._window_loss = torch.zeros((), device=device)
         self._pending: list[tuple[int, float, float, Tensor, Tensor]] = []
         self._validated: tuple[int, dict[str, float]] | None = None
-        self._reported_at, self._tokens, self._idle = 0.0, 0, 0.0
+        self._reported_at, self._read, self._idle = 0.0, 0, 0.0
+        self._speed = "tokens_per_second" if data.tokenizer is not None else "examples_per_second"
         self._listened_at = 0.0
         self._sampling_seconds = 0.0
         self._saved_step = 0
@@ -169,7 +171,7 @@ class Trainer:
             loss = prediction_loss(scores, on_device["labels"]) * (labels / sum(counts))
             self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             self._window_loss += loss.detach()
-        self._tokens += _tokens_in(batch)
+        self._read += _read_in(batch)
         self.scaler.unscale_(self.optimiser)
         norm = torch.nn.utils.clip_grad_norm_(self.parameters, training.clip if training.clip is not None else math.inf)
         self.scaler.step(self.optimiser)
@@ -185,12 +187,12 @@ class Trainer:
         """Read the waiting losses from the device at once, write them down, and say how fast it goes."""
         now = time.perf_counter()
         seconds = now - self._reported_at - self._idle
-        speed = self._tokens / seconds if self._tokens and seconds > 0 else None
+        speed: dict[str, Any] = {self._speed: round(self._read / seconds, 1) if self._read and seconds > 0 else None}
         if self._pending:
             values = torch.stack([torch.stack((loss, norm.float())) for *_, loss, norm in self._pending]).tolist()
             for (step, at, lr, *_), (loss, norm) in zip(self._pending, values, strict=True):
                 record: dict[str, Any] = {"step": step, "time": round(at, 3), "train/loss": _number(loss), "lr": lr}
-                record |= {"grad_norm": _number(norm), "tokens_per_second": round(speed, 1) if speed else None}
+                record |= {"grad_norm": _number(norm)} | speed
                 if self._validated and self._validated[0] == step:
                     record |= {key: _number(value) for key, value in self._validated[1].items()}
                 self.journal.metrics(record)
@@ -204,9 +206,9 @@ class Trainer:
         here = self.clock.here()
         eta = round((self.spec.training.steps - self.step) * here / done, 1) if done else None
         self.journal.update(step=self.step, elapsed=round(self.clock.elapsed(), 2), eta=eta)
-        if speed:
-            self.journal.update(tokens_per_second=round(speed, 1))
-        self._reported_at, self._tokens, self._idle = now, 0, 0.0
+        if speed[self._speed]:
+            self.journal.update(**speed)
+        self._reported_at, self._read, self._idle = now, 0, 0.0
 
     def _last_validation(self) -> dict[str, float]:
         return self._validated[1] if self._validated else {}
@@ -306,7 +308,7 @@ class Trainer:
         control = self.run.control
         self._report()
         began = time.perf_counter()
-        self.journal.update(state="paused", eta=None, tokens_per_second=None, now=True)
+        self.journal.update(state="paused", **AT_REST, now=True)
         self.journal.event("paused", step=self.step)
         while control.is_requested("pause") and not control.is_requested("stop"):
             time.sleep(LISTEN_EVERY)
@@ -327,10 +329,10 @@ def _parts(batch: Batch, rows: int) -> list[Batch]:
     return [dict(zip(batch, piece, strict=True)) for piece in pieces]
 
 
-def _tokens_in(batch: Batch) -> int:
-    """Return how many tokens a batch holds without its padding; none for images."""
+def _read_in(batch: Batch) -> int:
+    """Return how many tokens a batch holds without its padding, or how many images."""
     if "tokens" not in batch:
-        return 0
+        return len(batch["images"])
     return int(batch["mask"].sum()) if "mask" in batch else batch["tokens"].numel()
 
 

@@ -15,6 +15,8 @@ from tb_widgets.runs.process import ProcessIdentity
 
 State = Literal["queued", "preparing", "running", "paused", "stopping", "done", "stopped", "failed", "interrupted"]
 ACTIVE: frozenset[str] = frozenset({"queued", "preparing", "running", "paused", "stopping"})
+AT_REST: dict[str, Any] = {"eta": None, "tokens_per_second": None, "examples_per_second": None}
+"""What a status says of the speed of a run that does not compute."""
 SILENT_AFTER = 60.0  # seconds without a heartbeat after which a process on another machine is given up
 
 
@@ -34,7 +36,8 @@ class Status:
     """The content of ``status.json``: one small snapshot, replaced whole.
 
     ``heartbeat``, ``created`` are seconds since the epoch; ``elapsed`` (training time without pauses) and
-    ``eta`` are seconds; ``tokens_per_second`` is the speed since the last report.
+    ``eta`` are seconds; ``tokens_per_second`` is the speed since the last report, ``examples_per_second`` that of a
+    model which reads no tokens.
     """
 
     state: State = "queued"
@@ -52,6 +55,7 @@ class Status:
     eta: float | None = None
     progress: float | None = None
     tokens_per_second: float | None = None
+    examples_per_second: float | None = None
     name: str = ""
     model: str = ""
     data: str = ""
@@ -120,8 +124,7 @@ def observe(path: Path) -> Status:
         state="interrupted",
         message=message,
         hint="Press Resume to go on from the newest checkpoint.",
-        eta=None,
-        tokens_per_second=None,
+        **AT_REST,
     )
 
 

@@ -111,7 +111,7 @@ def progress_lines(run_id: str, status: Status, width: int) -> list[RenderableTy
     place = f"step {status.step:,} of {status.total:,}" if in_training else f"{share:.0%}"
     bar = Table.grid(padding=(0, 2, 0, 0))
     bar.add_row(ProgressBar(total=1.0, completed=share, width=max(10, width - len(place) - 4)), Text(place))
-    parts = figures(status.metrics or {}, status.tokens_per_second)
+    parts = figures(status.metrics or {}, status)
     if status.elapsed:
         parts.append(duration(status.elapsed))
     if status.eta is not None and status.state == "running":
@@ -154,7 +154,7 @@ class _Lines:
             if record.get("val/loss") is not None and record["step"] > self._shown_step:
                 self._shown_step = record["step"]
                 left = [f"{duration(status.eta)} left"] if status.eta is not None else []
-                parts = figures(record, status.tokens_per_second) + left
+                parts = figures(record, status) + left
                 self._print(f"step {record['step']:,} of {status.total:,}: {', '.join(parts)}")
         now = activity(status)
         if now != self._said and status.is_active:

@@ -31,16 +31,29 @@ def age(seconds: float) -> str:
     return f"{max(0, int(seconds))} s"
 
 
-def figures(metrics: Mapping[str, Any], tokens_per_second: float | None = None) -> list[str]:
-    """Return the newest figures in words, for example ``loss 2.113`` and ``validation 2.204``.
+def speed(status: Status) -> tuple[str, str] | None:
+    """Return how fast a run goes, as a number and its unit; ``None`` while nobody knows.
 
-    >>> figures({"train/loss": 2.1134, "val/loss": 2.2041, "val/perplexity": 9.06}, 21_300)
+    >>> speed(Status(tokens_per_second=21_300)), speed(Status(examples_per_second=42.4)), speed(Status())
+    (('21,300', 'tokens/s'), ('42', 'examples/s'), None)
+    """
+    for count, unit in ((status.tokens_per_second, "tokens/s"), (status.examples_per_second, "examples/s")):
+        if count:
+            return f"{count:,.0f}", unit
+    return None
+
+
+def figures(metrics: Mapping[str, Any], status: Status) -> list[str]:
+    """Return the newest figures in words, for example ``loss 2.113`` and ``validation 2.204``, and the speed.
+
+    >>> metrics = {"train/loss": 2.1134, "val/loss": 2.2041, "val/perplexity": 9.06}
+    >>> figures(metrics, Status(tokens_per_second=21_300))
     ['loss 2.113', 'validation 2.204', 'perplexity 9.1', '21,300 tokens/s']
     """
     shown = (("train/loss", "loss", ".3f"), ("val/loss", "validation", ".3f"), ("val/perplexity", "perplexity", ",.1f"))
     parts = [f"{name} {metrics[key]:{form}}" for key, name, form in shown if metrics.get(key) is not None]
-    if tokens_per_second:
-        parts.append(f"{tokens_per_second:,.0f} tokens/s")
+    if fast := speed(status):
+        parts.append(" ".join(fast))
     return parts
 
 

@@ -101,8 +101,15 @@ def test_progress_is_the_share_of_steps(opened):
     dashboard.refresh()
     said = shown(bar(dashboard))
     assert 'aria-valuenow="25"' in said
-    for fact in ("1,234", "1:15", "1:02:05", "of 20"):
+    for fact in ("1,234</b> tokens/s", "1:15", "1:02:05", "of 20"):
         assert fact in said
+
+
+def test_images_are_counted_where_there_are_no_tokens(opened):
+    dashboard, run = opened
+    set_status(run, tokens_per_second=None, examples_per_second=210.0)
+    dashboard.refresh()
+    assert "210</b> examples/s" in shown(bar(dashboard))
 
 
 def test_while_it_prepares_progress_is_that_of_the_phase(opened):

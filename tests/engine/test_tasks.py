@@ -16,6 +16,7 @@ from tb_widgets.data.special import SpecialTokens
 from tb_widgets.data.streams import next_tokens
 from tb_widgets.engine.evaluation import evaluate
 from tb_widgets.engine.session import train_run
+from tb_widgets.engine.writer import open_writer
 from tb_widgets.spec import Task
 
 from .conftest import losses, weights_digest
@@ -87,6 +88,8 @@ def test_each_task_trains_tests_and_shows_what_it_does(tiny, train, tasks, task)
     for line in tested:
         assert 0 <= line["val/accuracy"] <= 1
         assert ("val/perplexity" in line) == (task in ("masked-lm", "seq2seq"))
+    speed = "examples_per_second" if task == "vision-classification" else "tokens_per_second"
+    assert lines(run.metrics_file)[-1][speed] > 0
     samples = lines(run.samples_file)
     assert len(samples) == 6
     assert {sample["task"] for sample in samples} == {task}
@@ -110,6 +113,30 @@ def test_micro_batches_give_the_losses_of_the_whole_batch(tiny, train, tasks, ta
     parts = losses(train(tiny(fields | {"training.micro_batch_size": 3})))
     assert len(parts) == 8
     assert parts == pytest.approx(whole, rel=2e-5)
+
+
+def test_a_table_with_labels_or_of_pairs_is_trained_on_and_the_run_keeps_the_names_of_its_classes(
+    tiny, train, tasks, tmp_path
+):
+    reviews = tmp_path / "reviews.csv"
+    rows = [
+        f"{n},it was {'good' if n % 2 else 'bad'} {'indeed ' * (n % 7)},{'liked' if n % 2 else 'hated'}"
+        for n in range(99)
+    ]
+    reviews.write_text("\n".join(["id,review,opinion", *rows]))
+    chosen = {"data.source": str(reviews), "data.columns": {"label": "opinion"}, "data.validation_fraction": 0.3}
+    run = train(tiny(tasks["sequence-classification"] | chosen | {"data.padding_side": "left"}))
+    assert run.status().state == "done", run.status().message
+    reviews.unlink()
+    answer = "".join(open_writer(run, run.checkpoints()[-1].path).write("it was good", length=1))
+    assert {part.split()[0] for part in answer.split(", ")} == {"hated", "liked"}
+
+    pairs = tmp_path / "pairs.jsonl"
+    pairs.write_text("".join(json.dumps({"en": f"number {n}", "de": f"Zahl {n}"}) + "\n" for n in range(99)))
+    run = train(tiny(tasks["seq2seq"] | {"data.source": str(pairs), "data.validation_fraction": 0.3}))
+    assert run.status().state == "done", run.status().message
+    sample = lines(run.samples_file)[0]
+    assert sample["expected"] == sample["prompt"].replace("number", "Zahl")
 
 
 @pytest.mark.parametrize("task", ["masked-lm", "seq2seq"])
@@ -159,6 +186,7 @@ def test_a_best_checkpoint_by_a_figure_that_there_is_not(tiny, train, tasks):
             {"tokenizer.kind": "bpe", "tokenizer.vocab_size": 300},
             "300 tokens and 1 more for",
         ),
+        ("vision-classification", {"evaluation.prompts": ["A circle."]}, "and the model looks at images"),
         ("masked-lm", {"evaluation.prompts": ["No gap."]}, "fills gaps, and this prompt has none"),
     ],
 )

@@ -17,7 +17,7 @@ from tb_widgets.runs.journal import parse_lines, read_records
 from tests.runs.conftest import mounted
 from tests.service.conftest import end_all
 
-SPEED = ("time", "tokens_per_second")  # what two runs of the same spec may differ in
+SPEED = ("time", "tokens_per_second", "examples_per_second")  # what two runs of the same spec may differ in
 
 
 def computed(run: RunDirectory) -> list[dict[str, Any]]:

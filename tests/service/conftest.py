@@ -21,7 +21,7 @@ CANARIES = {
     "AWS_SECRET_ACCESS_KEY": "canary0003",
     "PROXY_WITH_LOGIN": "http://me:canary0004@proxy.example:3128",
 }
-SPEED = ("time", "tokens_per_second")  # what two runs of the same spec may differ in
+SPEED = ("time", "tokens_per_second", "examples_per_second")  # what two runs of the same spec may differ in
 
 
 def computed(run: RunDirectory) -> list[dict[str, Any]]:

@@ -12,6 +12,7 @@ from tb_widgets.app.parts import words
 from tb_widgets.app.parts.cards import button, row, show
 from tb_widgets.app.parts.fitted import fitted_line
 from tb_widgets.runs import Status
+from tb_widgets.service.wording import speed
 
 if TYPE_CHECKING:
     from tb_widgets.app.dashboard import Dashboard
@@ -137,8 +138,9 @@ class RunBar:
         facts = [f"step {number(f'{status.step:,}')} of {status.total:,}"]
         if status.state in ("failed", "interrupted"):
             return [*facts, escape(status.message)]
-        if status.tokens_per_second:
-            facts.append(f"{number(f'{status.tokens_per_second:,.0f}')} tokens/s")
+        if fast := speed(status):
+            count, unit = fast
+            facts.append(f"{number(count)} {unit}")
         facts.append(f"trained for {number(words.duration(status.elapsed))}")
         if status.eta is not None and status.state == "running":
             facts.append(f"left about {number(words.duration(status.eta))}")
