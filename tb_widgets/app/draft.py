@@ -175,7 +175,7 @@ class Draft(traitlets.HasTraits):
         if spec is not None and self.facts is not None:
             # A text that fits may ask for other sizes, and those for nothing more.
             for _ in range(2):
-                wrong = misfits(spec, self.facts)
+                wrong = misfits(spec, self.facts, chosen="data.source" in self._entered)
                 free = [misfit for misfit in wrong if misfit.value is not None and misfit.path not in self._entered]
                 for misfit in free:
                     before = self.fitted.get(misfit.path, (self.values[misfit.path], ""))[0]

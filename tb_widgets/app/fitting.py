@@ -62,13 +62,17 @@ class Misfit:
     why: str
 
 
-def misfits(spec: RunSpec, facts: ModelFacts) -> list[Misfit]:
-    """Return the fields of a spec that don't fit a model, each with a value that does."""
+def misfits(spec: RunSpec, facts: ModelFacts, *, chosen: bool = True) -> list[Misfit]:
+    """Return the fields of a spec that don't fit a model, each with a value that does.
+
+    Data that nobody chose give way to data of ours that were made for the task, also where they would serve.
+    """
     found = []
-    source, task = spec.data.source, facts.task
-    if task not in tasks_of(source):
+    task, tasks = facts.task, tasks_of(spec.data.source)
+    best = list_sources(task)[0]
+    if task not in tasks or (not chosen and tasks[0] != task == best.tasks[0]):
         doing, need = NEEDS[task]
-        found.append(Misfit("data.source", list_sources(task)[0].name, f"the model {doing}, and needs {need}."))
+        found.append(Misfit("data.source", best.name, f"the model {doing}, and needs {need}."))
     if task == "vision-classification":
         return found
     if facts.context_limit is not None and spec.data.context_length > facts.context_limit:

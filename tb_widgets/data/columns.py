@@ -6,9 +6,10 @@ from collections import abc
 from dataclasses import dataclass
 from typing import Literal
 
-from tb_widgets.data.opened import Column, Table, shortened
+from tb_widgets.data.opened import Column, Table, Texts, open_data, shortened
+from tb_widgets.data.sources import TEXT_TASKS, tasks_of
 from tb_widgets.errors import DataError
-from tb_widgets.spec import Task
+from tb_widgets.spec import DataSpec, Task
 
 Role = Literal["text", "label", "source", "target"]
 
@@ -59,11 +60,28 @@ class Mapping:
     why: dict[Role, str]
 
 
+def learns_from_running_text(data: DataSpec, task: Task) -> bool:
+    """Tell whether a task reads the data as running text, and not as examples with answers.
+
+    Raises
+    ------
+    DataError
+        If the data can't be opened, or no column can be told.
+    """
+    if task != "seq2seq":
+        return task in TEXT_TASKS
+    if "causal-lm" not in tasks_of(data.source):
+        return False
+    opened = open_data(data)
+    return isinstance(opened, Texts) or "text" in map_columns(opened, task, data.columns).roles
+
+
 def map_columns(table: Table, task: Task, chosen: abc.Mapping[Role, str]) -> Mapping:
     """Return which columns a task reads.
 
     A choice is taken as it is; for roles without one, names decide, then what the columns hold in the first 200 rows.
     Choices for roles that the task does not have are left alone, so that they survive a change of the model.
+    A table without pairs has a ``text`` for seq2seq: the model learns to fill in what is cut out of it.
 
     Raises
     ------
@@ -83,28 +101,32 @@ def map_columns(table: Table, task: Task, chosen: abc.Mapping[Role, str]) -> Map
                 f"data.columns: {table.name} has no column {name!r} for the {role}; it has {shortened(list(known))}.",
                 hint="Choose one of these.",
             )
+    needed = ROLES[task]
+    if task == "seq2seq" and not {"source", "target"} & chosen.keys():
+        texts = [column for column in table.columns if column.kind == "text"]
+        needed = ("text",) if "text" in chosen or len(texts) == 1 else needed
     found: dict[Role, tuple[Column, str]] = {
-        role: (known[chosen[role]], "You chose it.") for role in ROLES[task] if role in chosen
+        role: (known[chosen[role]], "You chose it.") for role in needed if role in chosen
     }
     guess = _Guess(table, [column for column in table.columns if column.name not in chosen.values()])
-    if task == "seq2seq":
+    if needed == ROLES["seq2seq"]:
         if len(found) < 2:
             found |= {role: value for role, value in guess.pair(known, found).items() if role not in found}
     else:
-        if "label" in ROLES[task] and "label" not in found:
+        if "label" in needed and "label" not in found:
             found["label"] = guess.label()
             guess.free.remove(found["label"][0])
         if "text" not in found:
             found["text"] = guess.text()
     for role, (column, _) in found.items():
         _check_kind(role, column, table)
-    roles: dict[Role, str] = {role: found[role][0].name for role in ROLES[task]}
+    roles: dict[Role, str] = {role: found[role][0].name for role in needed}
     if len(set(roles.values())) < len(roles):
         raise DataError(
             f"data.columns: {' and '.join(roles)} are both the column {next(iter(roles.values()))!r}.",
             hint="Choose two columns.",
         )
-    return Mapping(roles, {role: found[role][1] for role in ROLES[task]})
+    return Mapping(roles, {role: found[role][1] for role in needed})
 
 
 def _check_kind(role: Role, column: Column, table: Table) -> None:

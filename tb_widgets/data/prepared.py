@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from tb_widgets.data.columns import learns_from_running_text
 from tb_widgets.data.padded import PaddedData, prepare_examples
 from tb_widgets.data.pictures import PictureData, prepare_pictures
-from tb_widgets.data.sources import TEXT_TASKS, check_serves, tasks_of
+from tb_widgets.data.sources import check_serves
 from tb_widgets.data.streams import StreamData, prepare_streams
 from tb_widgets.data.task_data import PreparedData
 from tb_widgets.spec import DataSpec, Task, TokenizerSpec
@@ -51,13 +52,10 @@ def prepare(
         made, or the cache can't be written.
     """
     report = on_progress or (lambda _message, _share: None)
-    # A plain text also serves a model that turns one text into another: stretches are cut out, and it writes them.
-    is_plain = set(TEXT_TASKS) <= set(tasks_of(data.source))
-    if not (is_plain and task == "seq2seq"):
-        check_serves(data.source, task)
+    check_serves(data.source, task)
     if task == "vision-classification":
         return prepare_pictures(data, image=image, report=report)
-    prepare_texts = prepare_streams if is_plain else prepare_examples
+    prepare_texts = prepare_streams if learns_from_running_text(data, task) else prepare_examples
     return prepare_texts(
         data, tokenizer, task=task, cache_dir=cache_dir, frozen_tokenizer=frozen_tokenizer, report=report
     )

@@ -10,11 +10,18 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from tb_widgets.data.formats.files import is_pattern, kind_by_name
 from tb_widgets.errors import DataError
 from tb_widgets.spec import Task
 
 TEXT_TASKS: tuple[Task, ...] = ("causal-lm", "masked-lm")
-"""What a plain text serves, of ours or of the user's."""
+"""What learns from running text alone."""
+
+PLAIN_TASKS: tuple[Task, ...] = (*TEXT_TASKS, "seq2seq")
+"""What a plain text serves, of ours or of the user's: to learn to translate, stretches of it are cut out."""
+
+TABLE_TASKS: tuple[Task, ...] = (*PLAIN_TASKS, "sequence-classification")
+"""What a table may serve; its columns decide."""
 
 # Tests and the IDLE editor repeat themselves; the rest of the library is code that people read.
 _SKIPPED_FOLDERS = frozenset({"test", "tests", "idlelib", "idle_test", "site-packages", "dist-packages", "__pycache__"})
@@ -32,7 +39,7 @@ class Source:
     name: str
     title: str
     help: str
-    tasks: tuple[Task, ...] = TEXT_TASKS
+    tasks: tuple[Task, ...] = PLAIN_TASKS
     classes: tuple[str, ...] = ()
 
 
@@ -59,14 +66,20 @@ class Text:
 
 
 def list_sources(task: Task | None = None) -> list[Source]:
-    """Return the built-in sources, or those that serve a task."""
+    """Return the built-in sources, or those that serve a task, the ones made for it first."""
     sources = [source for source, _ in _TEXTS.values()] + list(_EXAMPLES)
-    return [source for source in sources if task is None or task in source.tasks]
+    if task is None:
+        return sources
+    return sorted((source for source in sources if task in source.tasks), key=lambda source: source.tasks[0] != task)
 
 
 def tasks_of(source: str) -> tuple[Task, ...]:
-    """Return what a spec's source serves; a path is taken for a plain text."""
-    return next((known.tasks for known in list_sources() if known.name == source), TEXT_TASKS)
+    """Return what a spec's source serves; of one that is not ours its name says whether it may be a table."""
+    known = next((known.tasks for known in list_sources() if known.name == source), None)
+    if known is not None:
+        return known
+    is_one_file = not source.startswith(("hub:", "https:", "http:")) and not is_pattern(source)
+    return PLAIN_TASKS if is_one_file and kind_by_name(source) == "text" else TABLE_TASKS
 
 
 def classes_of(source: str) -> tuple[str, ...]:
@@ -87,7 +100,7 @@ def check_serves(source: str, task: Task) -> None:
         return
     doing, need = NEEDS[task]
     names = [known.name for known in list_sources(task)]
-    own = " or the path of a text file" if task in TEXT_TASKS else ""
+    own = f" or the path of a {'text file' if task in PLAIN_TASKS else 'table'}" if task in TABLE_TASKS else ""
     raise DataError(
         f"data.source: the model {doing} ({task}) and needs {need}; {source} serves {' and '.join(served)}.",
         hint=f"Set data.source to {' or '.join(names) if not own else ', '.join(names)}{own}, "

@@ -5,7 +5,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tb_widgets.data.columns import map_columns
+from tb_widgets.data.columns import learns_from_running_text, map_columns
 from tb_widgets.data.opened import Table, open_data
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec
@@ -90,6 +90,17 @@ def test_pairs_are_known_by_two_names_two_languages_or_as_the_only_two_texts(tab
     assert f"{source} and {target}" in found.why["target"]
 
 
+def test_texts_without_pairs_are_running_text_for_every_model(table):
+    rows = table({"id": 1, "story": "a"})
+    assert map_columns(rows, "seq2seq", {}).roles == {"text": "story"}
+    assert map_columns(table({"en": "a", "fr": "b"}), "seq2seq", {"text": "fr"}).roles == {"text": "fr"}
+    data = DataSpec(source=str(rows._files[0].path))
+    assert not learns_from_running_text(data, "seq2seq"), "two languages are a pair"
+    assert learns_from_running_text(data.model_copy(update={"columns": {"text": "fr"}}), "seq2seq")
+    assert learns_from_running_text(DataSpec(source="python-docs"), "seq2seq")
+    assert not learns_from_running_text(DataSpec(source="reversed-words"), "seq2seq")
+
+
 def test_a_choice_wins_and_the_rest_is_guessed_around_it(table):
     rows = table({"text": "a", "review": "b", "label": 1, "en": "x", "fr": "y"})
     found = map_columns(rows, "sequence-classification", {"text": "review"})
@@ -114,7 +125,9 @@ def test_choices_that_can_not_be_are_refused_in_words(table):
         rows, "sequence-classification", text="text", label="text"
     )
     assert "reads no images from tables" in refused(rows, "vision-classification")
-    assert "is the source can't be told" in refused(rows, "seq2seq")
+    three = table({"a": "x", "b": "y", "c": "z"})
+    assert "is the source can't be told" in refused(three, "seq2seq")
+    assert "is the target can't be told" in refused(three, "seq2seq", source="a")
     assert "is the label can't be told" in refused(table({"text": "a"}), "sequence-classification")
 
 

@@ -11,7 +11,7 @@ from tb_widgets.errors import DataError
 
 def test_built_in_texts_are_there_without_a_network():
     assert [source.name for source in list_sources("masked-lm")] == ["python-docs", "python-source"]
-    assert [source.name for source in list_sources("seq2seq")] == ["reversed-words"]
+    assert [source.name for source in list_sources("seq2seq")] == ["reversed-words", "python-docs", "python-source"]
     assert len(list_sources()) == 5
     docs, code = read_text("python-docs"), read_text("python-source")
     assert len(docs.text) > 300_000

@@ -159,8 +159,8 @@ def find_files(source: str) -> list[Path]:
 
 
 def is_pattern(source: str) -> bool:
-    """Tell whether a source names several files by a pattern or a folder."""
-    return _is_glob(source) or Path(source).expanduser().is_dir()
+    """Tell whether a source may name several files: a pattern, a folder or a zip."""
+    return _is_glob(source) or source.lower().endswith(".zip") or Path(source).expanduser().is_dir()
 
 
 def kind_by_name(name: str) -> Kind:
