@@ -228,7 +228,8 @@ def _check(found: ExampleSet, data: DataSpec, tally: _Tally, counts: list[int]) 
         )
     if not sum(counts):
         raise DataError(
-            f"{found.name} has no row with {found.wanted}.", hint="Look at data.columns: is it the right column?"
+            f"{found.name} has no row with a {' and a '.join(found.sides)}.",
+            hint="Look at data.columns: are these the right ones?",
         )
     if not all(counts):
         raise DataError(
@@ -240,7 +241,7 @@ def _check(found: ExampleSet, data: DataSpec, tally: _Tally, counts: list[int]) 
 def _notes(found: ExampleSet, data: DataSpec, tally: _Tally) -> Iterator[str]:
     rows = tally.kept + tally.unreadable + tally.left_out
     if left_out := tally.left_out + tally.unreadable:
-        yield f"{left_out:,} of {rows:,} rows of {found.name} have no {found.wanted} and were left out."
+        yield f"{left_out:,} of {rows:,} rows of {found.name} lack a {' or a '.join(found.sides)} and were left out."
     if tally.too_long:
         what = "texts" if found.classes else "pairs"
         done = "left out" if not found.classes and data.long_pairs == "leave-out" else "cut"

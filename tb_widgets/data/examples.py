@@ -59,9 +59,9 @@ class ExampleSet:
     read_held_back: Read | None = None
 
     @property
-    def wanted(self) -> str:
-        """What each row must have, in words."""
-        return "text and label" if self.classes else "source and target"
+    def sides(self) -> tuple[str, str]:
+        """What each row must have."""
+        return ("text", "label") if self.classes else ("source", "target")
 
     def rows(self, data: DataSpec) -> Iterator[tuple[bool, Example] | None]:
         """Yield each example and whether it is held back; ``None`` for a row without text or answer.

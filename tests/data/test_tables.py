@@ -1,0 +1,98 @@
+"""Labelled rows and pairs from files: what is left out, what is cut, what is held back."""
+
+from __future__ import annotations
+
+import csv
+import json
+
+import pytest
+
+from tb_widgets.data.prepared import prepare
+from tb_widgets.errors import DataError
+from tb_widgets.spec import DataSpec, TokenizerSpec
+
+BYTE = TokenizerSpec(kind="byte")
+
+
+@pytest.fixture
+def table(tmp_path):
+    """Write a csv file of the rows, and return a function that prepares it."""
+
+    def write(rows, task="sequence-classification", **fields):
+        path = tmp_path / "table.csv"
+        with path.open("w", newline="", encoding="utf-8") as file:
+            csv.writer(file).writerows(rows)
+        data = DataSpec(source=str(path), validation_fraction=0.3, **fields)
+        return prepare(data, BYTE, task=task, cache_dir=tmp_path / "cache")
+
+    return write
+
+
+def shown(prepared):
+    """All examples of both parts, read back."""
+    found = []
+    for part in (prepared.train, prepared.validation):
+        texts = [prepared.tokenizer.decode(part.texts[n]) for n in range(len(part.texts))]
+        if part.classes is None:
+            answers = [prepared.tokenizer.decode(part.answers[n]) for n in range(len(part.answers))]
+        else:
+            answers = [prepared.classes[number] for number in part.classes]
+        found.append(list(zip(texts, answers, strict=True)))
+    return found
+
+
+def test_every_row_arrives_with_its_class_and_numbers_are_in_their_order(table):
+    rows = [(f"text {n}", (2, 10, 1)[n % 3]) for n in range(60)]
+    prepared = table([("text", "label"), *rows])
+    assert prepared.classes == ("1", "2", "10")
+    training, held_back = shown(prepared)
+    assert sorted(training + held_back) == sorted((text, str(label)) for text, label in rows)
+    assert 5 < len(held_back) < 30
+    assert prepared.vocab_size == 257
+    assert prepared.notes == ()
+
+
+def test_rows_without_text_or_label_are_left_out_and_counted(table):
+    rows = [(f"text {n}" if n % 10 else "  ", "" if n % 15 == 1 else "ab"[n % 2]) for n in range(60)]
+    prepared = table([("text", "label"), *rows])
+    training, held_back = shown(prepared)
+    assert len(training) + len(held_back) == 50 == 60 - prepared.statistics["left_out"]
+    assert prepared.notes == ("10 of 60 rows of table.csv lack a text or a label and were left out.",)
+
+
+def test_texts_that_are_too_long_are_cut_and_the_share_is_told(table):
+    rows = [("x" * (20 if n % 4 else 40), "ab"[n % 2]) for n in range(60)] + [(f"short {n}", "a") for n in range(40)]
+    prepared = table([("text", "label"), *rows], context_length=32)
+    assert max(prepared.train.lengths.max(), prepared.validation.lengths.max()) == 32
+    assert prepared.notes == ("15.0 % of the texts are longer than data.context_length (32 tokens): cut.",)
+
+
+def test_copies_of_a_text_are_on_one_side(table):
+    rows = [(f"text {n % 20}", f"answer {n}") for n in range(200)]
+    training, held_back = shown(table([("source", "target"), *rows], "seq2seq"))
+    assert {text for text, _ in training}.isdisjoint(text for text, _ in held_back)
+    assert len(training) + len(held_back) == 200
+    assert len({text for text, _ in held_back}) > 1
+
+
+@pytest.mark.parametrize(
+    ("rows", "sentence"),
+    [
+        ([("a b", "x")] * 30, r"column label of table.csv has the one value 'x': there is nothing to tell apart"),
+        ([(f"a {n}", f"name {n}") for n in range(1200)], r"label of table.csv has more than 1,000 different values"),
+    ],
+)
+def test_labels_that_are_no_classes(table, rows, sentence):
+    with pytest.raises(DataError, match=sentence):
+        table([("text", "label"), *rows])
+
+
+def test_the_data_decide_themselves_what_is_held_back(tmp_path):
+    for part, numbers in (("train", range(40)), ("validation", range(35, 50))):
+        lines = [json.dumps({"text": f"text {n}", "label": "ab"[n % 2]}) + "\n" for n in numbers]
+        (tmp_path / f"{part}.jsonl").write_text("".join(lines))
+    data = DataSpec(source=str(tmp_path / "*.jsonl"), validation_split="validation")
+    prepared = prepare(data, BYTE, task="sequence-classification", cache_dir=tmp_path / "cache")
+    training, held_back = shown(prepared)
+    assert [text for text, _ in held_back] == [f"text {n}" for n in range(35, 50)]
+    assert [text for text, _ in training] == [f"text {n}" for n in range(35)]  # what is held back is not trained on
