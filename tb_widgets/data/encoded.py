@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tb_widgets.data import cache
-from tb_widgets.data.sources import Text
-from tb_widgets.data.split import split
+from tb_widgets.data.corpus import Corpus
+from tb_widgets.data.packing import Progress, pack
 from tb_widgets.data.tokenizers import Tokenizer, load_tokenizer, read_tokenizer_file, train_tokenizer
 from tb_widgets.spec import DataSpec, TokenizerSpec
 
@@ -41,41 +41,61 @@ def made_tokenizer(key: str, spec: TokenizerSpec, training_text: Callable[[], st
     """Return the tokenizer that the cache holds under a key, made from the training text if it is not there."""
 
     def build(folder: Path) -> None:
-        made = train_tokenizer(spec, training_text())
+        text = training_text()
+        made = train_tokenizer(spec, text)
         made.write(folder)
-        (folder / _NOTE).write_text(json.dumps(made.note), encoding="utf-8")
+        (folder / _NOTE).write_text(json.dumps({"note": made.note, "characters": len(text)}), encoding="utf-8")
 
     folder = cache.find_or_build(cache_dir, key, build)
     made = load_tokenizer(folder)
-    made.note = json.loads((folder / _NOTE).read_text(encoding="utf-8"))
+    noted = json.loads((folder / _NOTE).read_text(encoding="utf-8"))
+    made.note = noted["note"]
+    made.learned_from = noted["characters"] if spec.kind in ("bpe", "unigram") else None
     return made
 
 
-def encoded_streams(text: Text, data: DataSpec, tokenizer: Tokenizer, cache_dir: Path) -> Path:
+def corpus_tokenizer(corpus: Corpus, data: DataSpec, spec: TokenizerSpec, cache_dir: Path) -> Tokenizer:
+    """Return the tokenizer that a spec asks for, made for a corpus."""
+
+    def training_text() -> str:
+        if spec.kind == "byte":
+            return ""
+        return corpus.characters() if spec.kind == "char" else corpus.sample()
+
+    return made_tokenizer(tokenizer_key(corpus.fingerprint, data, spec), spec, training_text, cache_dir)
+
+
+def encoded_streams(
+    corpus: Corpus, data: DataSpec, tokenizer: Tokenizer, cache_dir: Path, on_progress: Progress
+) -> Path:
     """Return the folder with both parts of a text as tokens: ``train.bin``, ``validation.bin``, ``streams.json``."""
 
     def build(folder: Path) -> None:
-        training, held_back = split(text.text, data.validation_fraction)
-        dtype = "<u2" if tokenizer.vocab_size <= 2**16 else "<u4"
-        counts = {}
-        digest = hashlib.sha256(dtype.encode())
-        for name, pieces in (("train", training), ("validation", held_back)):
-            tokens = np.concatenate([tokenizer.encode(piece) for piece in pieces]).astype(dtype)
-            counts[f"{name}_tokens"] = len(tokens)
-            digest.update(f"/{name}/{len(tokens)}/".encode())
-            digest.update(tokens.data)
-            (folder / f"{name}.bin").write_bytes(tokens.data)
-        total = sum(counts.values())
-        statistics = {
-            "characters": len(text.text),
-            **counts,
+        dtype = "<u2" if tokenizer.vocab_size + corpus.has_documents <= 2**16 else "<u4"
+        seen, counts = pack(corpus, tokenizer, folder, dtype, on_progress)
+        statistics: dict[str, Any] = {
+            "characters": seen.characters,
+            **{f"{part}_tokens": count for part, count in counts.items()},
             "vocab_size": tokenizer.vocab_size,
-            "characters_per_token": round(len(text.text) / max(1, total), 3),
+            "characters_per_token": round(seen.characters / max(1, sum(counts.values())), 3),
         }
-        described = {"dtype": dtype, "fingerprint": digest.hexdigest(), "statistics": statistics}
+        if corpus.has_documents:
+            statistics |= {"documents": seen.documents, "held_back_documents": seen.held_back}
+            statistics |= {"empty_documents": seen.empty, "documents_in_both_parts": seen.in_both}
+        described = {"dtype": dtype, "fingerprint": _digest(folder, dtype, counts), "statistics": statistics}
         (folder / STREAMS).write_text(json.dumps(described), encoding="utf-8")
 
-    return cache.find_or_build(cache_dir, streams_key(text.fingerprint, data, tokenizer), build)
+    return cache.find_or_build(cache_dir, streams_key(corpus.fingerprint, data, tokenizer), build)
+
+
+def _digest(folder: Path, dtype: str, counts: dict[str, int]) -> str:
+    digest = hashlib.sha256(dtype.encode())
+    for part, count in counts.items():
+        digest.update(f"/{part}/{count}/".encode())
+        with (folder / f"{part}.bin").open("rb") as file:
+            while block := file.read(2**20):
+                digest.update(block)
+    return digest.hexdigest()
 
 
 def read_stream(path: Path, dtype: str) -> NDArray[Any]:

@@ -59,7 +59,7 @@ class Order:
 
 def key_of(*parts: object) -> np.uint64:
     """Return 64 bits that follow from the parts alone."""
-    digest = hashlib.sha256("/".join(map(str, parts)).encode()).digest()
+    digest = hashlib.sha256("/".join(map(str, parts)).encode("utf-8", "surrogatepass")).digest()
     return np.uint64(int.from_bytes(digest[:8], "little"))
 
 

@@ -5,12 +5,21 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-from tb_widgets.data.tokenizers_base import SMALL_FILE, ByteTokenizer, CharTokenizer, Ids, Tokenizer, chunks
+from tb_widgets.data.tokenizers_base import SMALL_FILE, ByteTokenizer, CharTokenizer, Ids, Tokenizer, chunk_ends, chunks
 from tb_widgets.data.tokenizers_pieces import PIECES_FILE, PieceTokenizer, learn_bpe, learn_unigram, open_pieces
 from tb_widgets.errors import DataError
 from tb_widgets.spec import TokenizerSpec
 
-__all__ = ["Ids", "Tokenizer", "chunks", "load_tokenizer", "read_tokenizer_file", "tokenizer_file", "train_tokenizer"]
+__all__ = [
+    "Ids",
+    "Tokenizer",
+    "chunk_ends",
+    "chunks",
+    "load_tokenizer",
+    "read_tokenizer_file",
+    "tokenizer_file",
+    "train_tokenizer",
+]
 
 
 def train_tokenizer(spec: TokenizerSpec, text: str) -> Tokenizer:
@@ -36,13 +45,17 @@ def tokenizer_file(spec: TokenizerSpec) -> Path:
     Raises
     ------
     DataError
-        If it names none.
+        If it names none, or one of the Hub that was not fetched.
     """
     if spec.file is None:
         raise DataError(
             "tokenizer.kind is file, and tokenizer.file names none.",
             hint="Set tokenizer.file to the path of a tokenizer.json, or tokenizer.kind to bpe.",
         )
+    if spec.file.startswith("hub:"):
+        from tb_widgets.data.fetching import local_tokenizer
+
+        return local_tokenizer(spec.file)
     return Path(spec.file).expanduser()
 
 

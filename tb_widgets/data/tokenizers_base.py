@@ -36,12 +36,15 @@ class Tokenizer(ABC):
         A sentence for the user where the tokenizer differs from what was asked for, else empty.
     special
         Ids of the signs for ``pad``, ``mask``, ``start``, ``end`` and ``unknown`` that it has among its own.
+    learned_from
+        Characters of the text that pieces were learned from; ``None`` where none were, or where it is not known.
     """
 
     kind: str
     vocab_size: int
     note: str = ""
     special: Mapping[str, int] = MappingProxyType({})
+    learned_from: int | None = None
 
     @abstractmethod
     def encode(self, text: str) -> Ids:
@@ -136,8 +139,15 @@ def chunks(text: str) -> Iterator[str]:
     Where the cuts fall depends on the text alone, so the same text always gives the same tokens.
     """
     start = 0
-    while start < len(text):
-        found = text.find("\n", start + _CHUNK, start + _LONGEST_CHUNK)
-        end = found + 1 if found >= 0 else start + _LONGEST_CHUNK
+    for end in chunk_ends(text, is_whole=True):
         yield text[start:end]
         start = end
+
+
+def chunk_ends(text: str, *, is_whole: bool) -> Iterator[int]:
+    """Yield where the chunks of a text end; of a text that goes on, those that are certain already."""
+    start = 0
+    while start < len(text) if is_whole else start + _LONGEST_CHUNK <= len(text):
+        found = text.find("\n", start + _CHUNK, start + _LONGEST_CHUNK)
+        start = found + 1 if found >= 0 else min(start + _LONGEST_CHUNK, len(text))
+        yield start

@@ -8,17 +8,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from tb_widgets.data import cache
 from tb_widgets.data.batches import TrainBatches
 from tb_widgets.data.describe import describe_data
 from tb_widgets.data.prepared import prepare
 from tb_widgets.data.sources import read_text
-from tb_widgets.data.split import split
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec, TokenizerSpec
+from tests.data.test_split import blocks
 
 SMALL = TokenizerSpec(kind="bpe", vocab_size=512)
 
@@ -30,34 +28,10 @@ def text_file(tmp_path: Path) -> Path:
     return path
 
 
-@settings(max_examples=100, deadline=None)
-@given(
-    lines=st.lists(st.integers(0, 3000), max_size=120),
-    fraction=st.floats(0.01, 0.5),
-)
-def test_both_parts_together_are_the_text_and_the_share_is_kept(lines, fraction):
-    text = "\n".join(chr(97 + number % 26) * length for number, length in enumerate(lines))
-    training, held_back = split(text, fraction)
-    assert "".join(a + b for a, b in zip(training, held_back, strict=True)) == text
-    assert len(held_back) <= 16
-    # A cut moves by at most 1,024 characters to reach a line break, at either end of a block.
-    assert abs(sum(map(len, held_back)) - fraction * len(text)) <= 2 * 1025 * len(held_back) + 16
-
-
-def test_held_back_blocks_are_spread_over_the_text_and_begin_with_a_line():
-    text = read_text("python-docs").text
-    training, held_back = split(text, 0.1)
-    assert 8 <= len(held_back) <= 16
-    assert all(block.endswith("\n") for block in training)
-    begins = np.cumsum([len(a) + len(b) for a, b in zip(training, held_back, strict=True)])
-    assert np.diff(begins).std() < 0.1 * np.diff(begins).mean()
-    assert sum(map(len, held_back)) == pytest.approx(0.1 * len(text), rel=0.1)
-
-
 def test_training_windows_hold_no_held_back_text(tmp_path: Path):
     # Every held-back character is made one that occurs nowhere else.
     text = read_text("python-docs").text[:80_000]
-    training, held_back = split(text, 0.2)
+    training, held_back = blocks(text, 0.2)
     marked = "".join(
         a + "".join("\n" if c == "\n" else "§" for c in b) for a, b in zip(training, held_back, strict=True)
     )
@@ -82,7 +56,7 @@ def test_streams_are_the_text_and_the_cache_gives_the_same(tmp_path: Path, text_
     said = []
     first = prepare(data, spec, cache_dir=tmp_path / "c", on_progress=lambda words, share: said.append((words, share)))
     text = text_file.read_text(encoding="utf-8")
-    training, _ = split(text, 0.1)
+    training, _ = blocks(text, 0.1)
     assert first.tokenizer.decode(first.train) == "".join(training)
     assert isinstance(first.train, np.memmap)
     assert first.train.dtype == np.uint16

@@ -1,0 +1,242 @@
+"""Texts to learn from, whatever they come from: which documents there are, and which of them are held back."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from tb_widgets.data.columns import map_columns
+from tb_widgets.data.opened import Table, Texts, open_data
+from tb_widgets.data.order import key_of
+from tb_widgets.data.split import Stretch, split
+from tb_widgets.errors import DataError
+from tb_widgets.spec import DataSpec, Task
+
+# Characters that a vocabulary is learned from at most; more would change little and cost minutes.
+_SAMPLE = 32_000_000
+
+
+@dataclass
+class Seen:
+    """What was seen while a corpus was read.
+
+    Attributes
+    ----------
+    share
+        How much of it has been read, 0 to 1.
+    characters, documents
+        Of both parts together.
+    held_back
+        Documents that are held back.
+    empty
+        Documents without a text; they are left out.
+    in_both
+        Training documents that are left out because the dataset's own held-back part has the same text.
+    """
+
+    share: float = 0.0
+    characters: int = 0
+    documents: int = 0
+    held_back: int = 0
+    empty: int = 0
+    in_both: int = 0
+
+
+@dataclass(frozen=True)
+class Corpus(ABC):
+    """A text, or documents.
+
+    Attributes
+    ----------
+    name
+        What people call it.
+    fingerprint
+        SHA-256 of what it is read from, and how; of a single text that of the text.
+    has_documents
+        Whether there are several, so that a sign has to stand between them.
+    notes
+        Sentences about what was found out, for example an encoding.
+    validation_fraction
+        Share to hold back, where the data hold back none themselves.
+    """
+
+    name: str
+    fingerprint: str
+    has_documents: bool
+    notes: tuple[str, ...]
+    validation_fraction: float
+
+    @abstractmethod
+    def read(self, seen: Seen) -> Iterator[Stretch]:
+        """Yield all of it in order, in bounded memory, and note in ``seen`` what comes by.
+
+        Raises
+        ------
+        DataError
+            If it can't be read, or one of the two parts is empty.
+        """
+
+    def sample(self) -> str:
+        """Return the training text, or stretches spread evenly over it where it is longer than 32 million characters.
+
+        After each document stands a line break.
+        """
+        kept: list[str] = []
+        size, every = 0, 1
+        training = (stretch for stretch in self.read(Seen()) if not stretch.held_back)
+        for number, stretch in enumerate(training):
+            if number % every == 0:
+                kept.append(f"{stretch.text}\n" if self.has_documents and stretch.closes else stretch.text)
+                size += len(kept[-1])
+            while size > _SAMPLE and len(kept) > 1:
+                kept = kept[::2]
+                size, every = sum(map(len, kept)), every * 2
+        return "".join(kept)
+
+    def characters(self) -> str:
+        """Return the different characters of the training text."""
+        found: set[str] = set()
+        for stretch in self.read(Seen()):
+            if not stretch.held_back:
+                found.update(stretch.text)
+        return "".join(sorted(found))
+
+
+@dataclass(frozen=True)
+class OneText(Corpus):
+    """A single text, of which blocks are held back."""
+
+    texts: Texts
+
+    def read(self, seen: Seen) -> Iterator[Stretch]:
+        """See :meth:`Corpus.read`."""
+        seen.documents = 1
+        for stretch in split(lambda: (piece.text for piece in self.texts.pieces()), self.validation_fraction):
+            seen.characters += len(stretch.text)
+            seen.share = min(1.0, seen.characters / self.texts.size)
+            yield stretch
+
+
+@dataclass(frozen=True)
+class Files(Corpus):
+    """Several texts, each of which is a document. Whole ones are held back, at least one."""
+
+    texts: Texts
+
+    def read(self, seen: Seen) -> Iterator[Stretch]:
+        """See :meth:`Corpus.read`."""
+        keys = list(self._keys())
+        known = sorted({key for key in keys if key is not None})
+        if len(known) < 2:
+            raise DataError(
+                f"{self.name} has {len(keys):,} files and no two different texts, so none can be held back.",
+                hint="Give more files, or a single one, of which a part is held back.",
+            )
+        # A few files may all fall on one side; then the one next to the border changes over.
+        border = min(max(_border(self.validation_fraction), known[0] + 1), known[-1])
+        number = 0
+        for piece in self.texts.pieces():
+            key = keys[number]
+            if key is not None:
+                seen.characters += len(piece.text)
+                yield Stretch(piece.text, key < border, piece.ends_document)
+            if piece.ends_document:
+                number += 1
+                seen.share = number / len(keys)
+                seen.empty += key is None
+                seen.documents += key is not None
+                seen.held_back += key is not None and key < border
+
+    def _keys(self) -> Iterator[int | None]:
+        """Yield the key of each file's text, ``None`` where there is nothing but blanks."""
+        digest, blank = hashlib.sha256(), True
+        for piece in self.texts.pieces():
+            digest.update(piece.text.encode("utf-8", "surrogatepass"))
+            blank = blank and not piece.text.strip()
+            if piece.ends_document:
+                yield None if blank else int(key_of("part", digest.hexdigest()))
+                digest, blank = hashlib.sha256(), True
+
+
+@dataclass(frozen=True)
+class Rows(Corpus):
+    """The texts of a table, each of which is a document."""
+
+    table: Table
+    column: str
+
+    def read(self, seen: Seen) -> Iterator[Stretch]:
+        """See :meth:`Corpus.read`.
+
+        The part of a document follows from its own text, so that the same text is never in both.
+        """
+        own = self.table.own_validation
+        border = _border(self.validation_fraction)
+        known = set()
+        if own is not None:
+            for text in self._texts(own, seen):
+                known.add(key_of_text(text))
+                yield self._counted(text, seen, held_back=True)
+        for number, text in enumerate(self._texts(self.table, seen)):
+            key = key_of_text(text)
+            if self.table.count:
+                seen.share = number / self.table.count
+            else:
+                seen.share = min(0.99, seen.characters / self.table.size)
+            if own is None:
+                yield self._counted(text, seen, held_back=key < border)
+            elif key in known:
+                seen.in_both += 1
+            else:
+                yield self._counted(text, seen, held_back=False)
+        if not 0 < seen.held_back < seen.documents:
+            part = "held-back" if seen.held_back == 0 else "training"
+            raise DataError(
+                f"The {part} part of {self.name} is empty: there are {seen.documents:,} texts, and "
+                f"{seen.held_back:,} are held back.",
+                hint="Give more texts, or set data.validation_fraction to 0.1 or more.",
+            )
+
+    def _texts(self, table: Table, seen: Seen) -> Iterator[str]:
+        for (value,) in table.rows([self.column]):
+            if value is None or not str(value).strip():
+                seen.empty += 1
+            else:
+                yield str(value)
+
+    def _counted(self, text: str, seen: Seen, *, held_back: bool) -> Stretch:
+        seen.documents += 1
+        seen.held_back += held_back
+        seen.characters += len(text)
+        return Stretch(text, held_back, closes=True)
+
+
+def key_of_text(text: str) -> int:
+    """Return what decides on which side a text is; equal texts have equal keys."""
+    return int(key_of("part", text))
+
+
+def _border(validation_fraction: float) -> int:
+    """Return the key below which a document is held back."""
+    return int(validation_fraction * 2**64)
+
+
+def open_corpus(data: DataSpec, task: Task) -> Corpus:
+    """Open the texts that a spec names.
+
+    Raises
+    ------
+    DataError
+        If they are missing or can't be read, or no column of a table is the text.
+    """
+    opened = open_data(data)
+    fraction = data.validation_fraction
+    if isinstance(opened, Texts):
+        if opened.documents == 1:
+            return OneText(opened.name, opened.fingerprint, False, opened.notes, fraction, opened)
+        return Files(opened.name, opened.fingerprint, True, opened.notes, fraction, opened)
+    column = map_columns(opened, task, data.columns).roles["text"]
+    fingerprint = hashlib.sha256(f"{opened.fingerprint}/{column}".encode("utf-8", "surrogatepass")).hexdigest()
+    return Rows(opened.name, fingerprint, True, opened.notes, fraction, opened, column)

@@ -1,0 +1,105 @@
+"""A corpus into two files of token ids, in bounded memory, on two threads. Imports no torch."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from tb_widgets.data.corpus import Corpus, Seen
+from tb_widgets.data.special import SpecialTokens
+from tb_widgets.data.split import Stretch
+from tb_widgets.data.tokenizers import Tokenizer, chunk_ends
+
+Progress = Callable[[float, float], None]
+"""Called with the share that is done, 0 to 1, and the speed in millions of characters per second."""
+
+PARTS = ("train", "validation")
+_THREADS = 2  # the encoders leave Python's lock to others most of the time; more threads wait for each other
+_JOB = 262_144  # characters that a thread encodes at once
+_AHEAD = 4  # jobs that are read before the first of them is written
+
+
+class _Job(NamedTuple):
+    chunks: list[Stretch]
+    share: float
+    characters: int
+
+
+def pack(
+    corpus: Corpus, tokenizer: Tokenizer, folder: Path, dtype: str, on_progress: Progress
+) -> tuple[Seen, dict[str, int]]:
+    """Write ``train.bin`` and ``validation.bin``; return what was seen, and the number of tokens of each.
+
+    The encoder begins afresh wherever a document ends, or a block of training or held-back text. Where there are
+    several documents, each ends with the sign for that.
+    """
+    end = SpecialTokens(tokenizer.vocab_size).document_end if corpus.has_documents else None
+    seen, counts = Seen(), dict.fromkeys(PARTS, 0)
+    began = time.perf_counter()
+
+    def encode(job: _Job) -> tuple[_Job, list[bytes]]:
+        return job, [_tokens(job.chunks, tokenizer, part == "validation", end, dtype) for part in PARTS]
+
+    with ExitStack() as stack:
+        files = {part: stack.enter_context((folder / f"{part}.bin").open("wb")) for part in PARTS}
+        pool = stack.enter_context(ThreadPoolExecutor(_THREADS))
+        for job, found in _in_order(pool, encode, _jobs(corpus, seen)):
+            for part, tokens in zip(PARTS, found, strict=True):
+                files[part].write(tokens)
+                counts[part] += len(tokens) // np.dtype(dtype).itemsize
+            on_progress(job.share, job.characters / 1e6 / max(1e-9, time.perf_counter() - began))
+    return seen, counts
+
+
+def _tokens(chunks: list[Stretch], tokenizer: Tokenizer, held_back: bool, end: int | None, dtype: str) -> bytes:
+    chosen = [chunk for chunk in chunks if chunk.held_back == held_back]
+    parts = []
+    for chunk, ids in zip(chosen, tokenizer.encode_all([chunk.text for chunk in chosen]), strict=True):
+        parts.append(ids)
+        if end is not None and chunk.closes:
+            parts.append(np.array([end]))
+    return np.concatenate(parts).astype(dtype).tobytes() if parts else b""
+
+
+def _in_order(
+    pool: ThreadPoolExecutor, encode: Callable[[_Job], tuple[_Job, list[bytes]]], jobs: Iterable[_Job]
+) -> Iterator[tuple[_Job, list[bytes]]]:
+    """Yield the results of jobs in their order; only a few are under way, so that few are in memory."""
+    waiting: deque[Future[tuple[_Job, list[bytes]]]] = deque()
+    for job in jobs:
+        waiting.append(pool.submit(encode, job))
+        if len(waiting) > _AHEAD:
+            yield waiting.popleft().result()
+    while waiting:
+        yield waiting.popleft().result()
+
+
+def _jobs(corpus: Corpus, seen: Seen) -> Iterator[_Job]:
+    chunks: list[Stretch] = []
+    size = 0
+    for chunk in _chunks(corpus.read(seen)):
+        chunks.append(chunk)
+        size += len(chunk.text)
+        if size >= _JOB:
+            yield _Job(chunks, seen.share, seen.characters)
+            chunks, size = [], 0
+    yield _Job(chunks, 1.0, seen.characters)
+
+
+def _chunks(stretches: Iterable[Stretch]) -> Iterator[Stretch]:
+    """Cut stretches, or join them, into chunks as :func:`tb_widgets.data.tokenizers.chunks` cuts a whole text."""
+    rest = ""
+    for stretch in stretches:
+        rest += stretch.text
+        start = 0
+        for end in chunk_ends(rest, is_whole=stretch.closes):
+            yield Stretch(rest[start:end], stretch.held_back, closes=stretch.closes and end == len(rest))
+            start = end
+        rest = rest[start:]

@@ -1,0 +1,169 @@
+from itertools import groupby
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tb_widgets.data.corpus import Seen, open_corpus
+from tb_widgets.data.sources import read_text
+from tb_widgets.data.split import split
+from tb_widgets.errors import DataError
+from tb_widgets.spec import DataSpec
+
+
+def blocks(text, fraction):
+    """Return training blocks and held-back blocks of a single text."""
+    parts = [], []
+    block = ""
+    for stretch in split(lambda: [text], fraction):
+        block += stretch.text
+        if stretch.closes:
+            parts[stretch.held_back].append(block)
+            block = ""
+    assert not block
+    return parts
+
+
+def documents(data, task="causal-lm"):
+    """Return training documents, held-back documents, and what was seen."""
+    seen, parts, text = Seen(), ([], []), ""
+    for stretch in open_corpus(data, task).read(seen):
+        text += stretch.text
+        if stretch.closes:
+            parts[stretch.held_back].append(text)
+            text = ""
+    assert not text
+    return *parts, seen
+
+
+@settings(max_examples=100, deadline=None)
+@given(lines=st.lists(st.integers(0, 3000), max_size=120), fraction=st.floats(0.01, 0.5))
+def test_both_parts_together_are_the_text_and_the_share_is_kept(lines, fraction):
+    text = "\n".join(chr(97 + number % 26) * length for number, length in enumerate(lines))
+    stretches = list(split(lambda: [text], fraction))
+    assert "".join(stretch.text for stretch in stretches) == text
+    held_back = blocks(text, fraction)[1]
+    assert len(held_back) <= 16
+    # A cut moves by at most 1,024 characters to reach a line break, at either end of a block.
+    assert abs(sum(map(len, held_back)) - fraction * len(text)) <= 2 * 1025 * 16 + 16
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    lines=st.lists(st.integers(0, 3000), min_size=1, max_size=120),
+    fraction=st.floats(0.01, 0.5),
+    size=st.integers(1, 9000),
+)
+def test_the_cuts_do_not_depend_on_how_the_text_is_read(lines, fraction, size):
+    text = "\n".join("x" * length for length in lines)
+    pieces = [text[first : first + size] for first in range(0, len(text), size)]
+    whole, read = ({False: "", True: ""} for _ in range(2))
+    for stretches, parts in ((split(lambda: [text], fraction), whole), (split(lambda: pieces, fraction), read)):
+        for stretch in stretches:
+            parts[stretch.held_back] += stretch.text + "|" * stretch.closes
+    assert read == whole
+
+
+def test_held_back_blocks_are_spread_over_the_text_and_begin_with_a_line():
+    text = read_text("python-docs").text
+    training, held_back = blocks(text, 0.1)
+    assert 8 <= len(held_back) <= 16
+    assert all(block.endswith("\n") for block in training)
+    begins = np.cumsum([len(a) + len(b) for a, b in zip(training, held_back, strict=True)])
+    assert np.diff(begins).std() < 0.1 * np.diff(begins).mean()
+    assert sum(map(len, held_back)) == pytest.approx(0.1 * len(text), rel=0.1)
+
+
+def written(path: Path, rows) -> DataSpec:
+    path.write_text("".join(f'{{"text": {row}}}\n' for row in rows), encoding="utf-8")
+    return DataSpec(source=str(path))
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    texts=st.lists(st.text(st.characters(exclude_categories=["Cs"]), max_size=6), min_size=30, max_size=80),
+    fraction=st.floats(0.05, 0.5),
+)
+def test_no_held_back_document_is_in_training_and_none_is_lost(tmp_path_factory, texts, fraction):
+    import json
+
+    folder = tmp_path_factory.mktemp("rows")
+    texts += [f"text {number}" for number in range(60)]  # so that neither part is empty
+    data = written(folder / "rows.jsonl", map(json.dumps, texts)).model_copy(update={"validation_fraction": fraction})
+    training, held_back, seen = documents(data)
+    assert not set(training) & set(held_back)
+    assert sorted(training + held_back) == sorted(text for text in texts if text.strip())
+    assert (seen.documents, seen.held_back) == (len(training) + len(held_back), len(held_back))
+    assert seen.empty == sum(not text.strip() for text in texts)
+
+
+def test_the_part_of_a_document_follows_from_its_text_alone(tmp_path: Path):
+    texts = [f"document {number}" for number in range(2000)]
+    first = documents(written(tmp_path / "a.jsonl", (f'"{text}"' for text in texts)))
+    assert len(first[1]) == pytest.approx(200, abs=45)
+    more = documents(written(tmp_path / "b.jsonl", (f'"{text}"' for text in reversed([*texts, *texts, "another"]))))
+    assert set(first[1]) == set(more[1]) - {"another"}
+    assert len(more[1]) in (2 * len(first[1]), 2 * len(first[1]) + 1)
+
+
+def test_the_own_held_back_part_is_taken_and_its_texts_are_left_out_of_training(tmp_path: Path):
+    written(tmp_path / "train.jsonl", ['"one"', '"two"', '""', '"three"', '"two"'])
+    written(tmp_path / "test.jsonl", ['"two"', '"four"'])
+    data = DataSpec(source=str(tmp_path), validation_split="test")
+    training, held_back, seen = documents(data)
+    assert (training, held_back) == (["one", "three"], ["two", "four"])
+    assert (seen.documents, seen.held_back, seen.in_both, seen.empty) == (4, 2, 2, 1)
+
+
+def test_an_empty_part_is_refused(tmp_path: Path):
+    with pytest.raises(DataError, match=r"The held-back part of one.jsonl is empty: there are 1 texts, and 0 are held"):
+        documents(written(tmp_path / "one.jsonl", ['"text"']))
+
+
+def test_files_are_documents_and_at_least_one_is_held_back(tmp_path: Path):
+    for number in range(4):
+        (tmp_path / f"{number}.txt").write_text(f"Text {number}\n" * 9000)
+    (tmp_path / "again.txt").write_text("Text 0\n" * 9000)
+    (tmp_path / "blank.txt").write_text(" \n")
+    for fraction in (0.01, 0.5):
+        data = DataSpec(source=str(tmp_path), validation_fraction=fraction)
+        training, held_back, seen = documents(data)
+        assert len(training) + len(held_back) == 5
+        assert training
+        assert held_back
+        assert not set(training) & set(held_back)
+        assert (seen.empty, seen.documents, seen.held_back, seen.share) == (1, 5, len(held_back), 1.0)
+    for number in range(1, 4):
+        (tmp_path / f"{number}.txt").unlink()
+    with pytest.raises(DataError, match="has 3 files and no two different texts, so none can be held back"):
+        documents(data)
+
+
+@pytest.mark.parametrize("fraction", [0.1, 0.3])
+def test_parts_of_our_own_texts_are_what_they_were(fraction):
+    """The rule in the words of the version that read whole texts."""
+
+    def cut(position):
+        if position <= 0 or position >= len(text):
+            return max(0, min(position, len(text)))
+        found = text.find("\n", position - 1, min(position + 1024, len(text) - 1))
+        return found + 1 if found >= 0 else position
+
+    text = read_text("python-docs").text
+    count = max(1, min(16, int(len(text) * fraction) // 4096))
+    expected = [], []
+    for number in range(count):
+        start, end = cut(len(text) * number // count), cut(len(text) * (number + 1) // count)
+        border = max(start, min(cut(end - round((end - start) * fraction)), end))
+        expected[0].append(text[start:border])
+        expected[1].append(text[border:end])
+    assert blocks(text, fraction) == expected
+    read = [
+        ("".join(stretch.text for stretch in group), held_back)
+        for held_back, group in groupby(
+            open_corpus(DataSpec(validation_fraction=fraction), "causal-lm").read(Seen()), lambda one: one.held_back
+        )
+    ]
+    assert [text for text, held_back in read if held_back] == expected[1]
