@@ -13,10 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tb_widgets.data.batches import NOT_COUNTED, Batch, TrainBatches, share_of
-from tb_widgets.data.order import draws, key_of
-
-CHOSEN, TO_MASK, TO_RANDOM = 0.15, 0.8, 0.1
+from tb_widgets.data.batches import Batch, TrainBatches, share_of
+from tb_widgets.data.hiding import masked
+from tb_widgets.data.order import key_of
 
 
 class HiddenBatches:
@@ -74,18 +73,5 @@ def hide(tokens: Tensor, key: np.uint64, *, vocab_size: int, mask: int) -> Batch
         ``tokens`` and ``labels``, ``(B, T)``; labels are -100 where nothing was chosen. Each row has at least one
         chosen token if it has one that may be.
     """
-    text = tokens.numpy()
-    draw, fate, other = draws(key, 3 * text.size).reshape(3, *text.shape)
-    draw = np.where(text < vocab_size, draw, np.uint64(2**64 - 1))
-    # In a short row chance may choose none; then the one nearest to being chosen is.
-    chosen = ((draw < _part(CHOSEN)) | (draw == draw.min(axis=1, keepdims=True))) & (text < vocab_size)
-    anything = (other % np.uint64(vocab_size)).astype(np.int64)
-    shown = np.where(chosen & (fate < _part(TO_MASK)), mask, text)
-    shown = np.where(chosen & (fate >= _part(TO_MASK)) & (fate < _part(TO_MASK + TO_RANDOM)), anything, shown)
-    labels = np.where(chosen, text, NOT_COUNTED)
+    shown, labels = masked(tokens.numpy(), key, vocab_size=vocab_size, mask=mask)
     return {"tokens": torch.from_numpy(shown), "labels": torch.from_numpy(labels)}
-
-
-def _part(share: float) -> np.uint64:
-    """Return the word below which a share of all words lies."""
-    return np.uint64(round(share * 2**64))

@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from tb_widgets.data.batches import Batch
-from tb_widgets.data.order import Words, draws
-from tb_widgets.data.special import SpecialTokens, span_sizes
+from tb_widgets.data.hiding import gapped
+from tb_widgets.data.special import SpecialTokens
 
 
 def cut_out(tokens: Tensor, key: np.uint64, special: SpecialTokens) -> Batch:
@@ -36,38 +35,10 @@ def cut_out(tokens: Tensor, key: np.uint64, special: SpecialTokens) -> Batch:
         ``labels``, ``(B, cut + stretches + 1)``: each sign and what it stands for; the decoder reads a start first
         and is to write an end last.
     """
-    text = tokens.numpy()
-    rows, length = text.shape
-    cut, stretches = span_sizes(length)
-    draw = draws(key, rows * length).reshape(rows, length)
-    # What is kept and what is cut out take turns; a row begins and ends with what is kept, which may be nothing there.
-    turns = np.empty((rows, 2 * stretches + 1), dtype=np.int64)
-    gone = turns[:, 1::2] = _parts(draw[:, : cut - 1], stretches)
-    turns[:, ::2] = _parts(draw[:, cut - 1 :], stretches + 1)
-    turns[:, [0, -1]] -= 1
-    number = np.repeat(np.tile(np.arange(2 * stretches + 1), rows), turns.ravel()).reshape(rows, length)
-    is_gone, which = number % 2 == 1, number // 2
-    begins = is_gone & (np.diff(number, axis=1, prepend=0) == 1)
-    signs = special.gap(0) + np.arange(stretches)
-
-    shown = np.where(begins, special.gap(0) + which, text)[begins | ~is_gone].reshape(rows, -1)
-    asked = np.empty((rows, cut + stretches), dtype=np.int64)
-    first = np.cumsum(gone, axis=1) - gone + np.arange(stretches)  # where each sign stands
-    asked[np.arange(rows)[:, None], first] = signs
-    free = np.ones(asked.shape, dtype=bool)
-    free[np.arange(rows)[:, None], first] = False
-    asked[free] = text[is_gone]
-    start, end = (np.full((rows, 1), token) for token in (special.start, special.end))
+    shown, asked = gapped(tokens.numpy(), key, special)
+    start, end = (np.full((len(shown), 1), token) for token in (special.start, special.end))
     return {
         "tokens": torch.from_numpy(np.hstack((shown, end))),
         "decoder_tokens": torch.from_numpy(np.hstack((start, asked))),
         "labels": torch.from_numpy(np.hstack((asked, end))),
     }
-
-
-def _parts(draw: Words, number: int) -> NDArray[np.int64]:
-    """Cut ``draw.shape[1] + 1`` things into so many parts of one or more, each way as likely, ``(B, number)``."""
-    rows, places = draw.shape
-    cuts = np.sort(np.argsort(draw, axis=1, kind="stable")[:, : number - 1], axis=1) + 1
-    edges = [np.zeros((rows, 1), dtype=np.int64), cuts, np.full((rows, 1), places + 1)]
-    return np.diff(np.concatenate(edges, axis=1), axis=1)
