@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from tb_widgets.cli import check, look, preflight, serve, specs, steer, training, writing
+from tb_widgets.cli import check, data, look, preflight, serve, specs, steer, training, writing
 from tb_widgets.cli.screen import print_error
 from tb_widgets.errors import TbError
 
@@ -23,6 +23,7 @@ for command in (
     serve.app,
     training.train,
     training.resume,
+    data.data,
     check.check,
     preflight.preflight,
     look.runs,

@@ -16,6 +16,7 @@ from tb_widgets.cli.screen import console, name_for_commands, print_error, print
 from tb_widgets.errors import RunError, SpecError
 from tb_widgets.runs import RunDirectory, Status
 from tb_widgets.runs.journal import read_records
+from tb_widgets.service.gathering import gather_shown
 from tb_widgets.service.run import Run
 from tb_widgets.service.service import FOREIGN, TrainingService
 from tb_widgets.service.terminal import watch
@@ -24,7 +25,10 @@ from tb_widgets.service.wording import duration
 from tb_widgets.spec import RunSpec
 from tb_widgets.spec import preset as preset_spec
 
-Data = Annotated[str | None, typer.Option("--data", help="A source of ours, such as python-docs, or a text file.")]
+Data = Annotated[
+    str | None,
+    typer.Option("--data", help="python-docs, the path of a file, folder or glob, https://..., or hub:OWNER/NAME."),
+]
 
 
 def train(
@@ -50,7 +54,8 @@ def train(
     # A quoted text is YAML for itself: a file called 1e3 stays a file.
     chosen = [f"{field}={json_text.dumps(value)}" for field, value in shortcuts.items() if value is not None]
     training = service(runs_dir)
-    run = training.start(base.with_settings([*chosen, *(settings or [])]), trust=trust)
+    asked = gather_shown(base.with_settings([*chosen, *(settings or [])]), console(stderr=True))
+    run = training.start(asked, trust=trust)
     if trust and run.spec.model.source.startswith(FOREIGN):
         say(console(stderr=json), f"You agreed to run the code of {run.spec.model.source}.")
     _detach_or_follow(training, run, detach=detach, as_json=json)
@@ -143,7 +148,7 @@ def demo(data: Data = None, settings: Settings = None, runs_dir: RunsDir = None)
     screen = console()
     base = preset_spec("quick").with_values({"name": "demo"} | ({"data.source": data} if data is not None else {}))
     training = service(runs_dir)
-    run = training.start(base.with_settings(settings or []))
+    run = training.start(gather_shown(base.with_settings(settings or []), screen))
     say(screen, f"A small transformer learns from {run.spec.data.source} for about a minute.")
     code = follow_run(training, run, curve=True)
     if run.status().is_active:

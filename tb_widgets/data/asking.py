@@ -15,6 +15,7 @@ from typing import Any
 
 import tb_widgets
 from tb_widgets.errors import DataError
+from tb_widgets.runs.folders import default_cache_dir
 
 Progress = Callable[[str, float], None]
 
@@ -28,9 +29,13 @@ def ask(request: dict[str, Any], on_progress: Progress | None, *, within: float 
         If it answers that it can't, does not answer in time, or ends without an answer.
     """
     home = str(Path(tb_widgets.__path__[0]).parent.absolute())  # it may be a zip that only this process knows of
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, (home, os.environ.get("PYTHONPATH"))))}
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join(filter(None, (home, os.environ.get("PYTHONPATH")))),
+        "TB_CACHE_DIR": str(default_cache_dir()),
+    }
     ends = time.monotonic() + within
-    with tempfile.TemporaryFile() as errors:
+    # An empty folder of its own, where no other folder can be taken for a dataset of the same name.
+    with tempfile.TemporaryDirectory(prefix="tb_widgets-fetch-") as folder, tempfile.TemporaryFile() as errors:
         try:
             process = subprocess.Popen(
                 [sys.executable, "-m", "tb_widgets.data.remote.process"],
@@ -38,6 +43,7 @@ def ask(request: dict[str, Any], on_progress: Progress | None, *, within: float 
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 env=environment,
+                cwd=folder,
                 text=True,
                 encoding="utf-8",
             )

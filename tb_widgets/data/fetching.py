@@ -170,6 +170,21 @@ def local_tokenizer(source: str) -> Path:
     return known[0] / "tokenizer.json"
 
 
+def pinned_tokenizer(source: str) -> str:
+    """Return a Hub tokenizer's address with the full revision of the copy that is here.
+
+    Raises
+    ------
+    DataError
+        If there is none.
+    """
+    address = parse_hub(source)
+    known = kept.recall(_asked_tokenizer(address))
+    if known is None:
+        raise _not_yet(source)
+    return str(address.pinned(known[1]["revision"], None))
+
+
 # ---- what is asked for -----------------------------------------------------------------------------------------------
 
 

@@ -11,6 +11,7 @@ from tb_widgets.runs import CheckpointInfo, RunDirectory, State, Status, default
 from tb_widgets.runs import list_runs as list_entries
 from tb_widgets.runs.checkpoints import pin
 from tb_widgets.runs.journal import Record, read_records
+from tb_widgets.service.gathering import gather, gather_shown
 from tb_widgets.service.service import FOREIGN, LIVE, TrainingService
 from tb_widgets.spec import RunSpec, Task
 from tb_widgets.spec import preset as preset_spec
@@ -316,7 +317,8 @@ def train(
         ``zoo:gpt``, a path, a Gist's address, ``hub:OWNER/NAME``, or a live ``nn.Module``, which is trained in this
         process.
     data
-        ``python-docs``, ``python-source``, or the path of a text file.
+        ``python-docs``, ``python-source``, the path of a file, folder or glob, ``https://...``, or
+        ``hub:OWNER/NAME``; what is elsewhere is fetched first.
     runs_dir
         ``TB_RUNS_DIR`` or ``./runs`` by default.
     trust
@@ -324,7 +326,7 @@ def train(
     wait
         Return when the run has ended; otherwise at once.
     show_progress
-        Draw a progress bar while waiting.
+        Draw a progress bar while fetching and waiting.
     settings
         Fields by their dotted names, for example ``{"training.learning_rate": 3e-4}``.
     **fields
@@ -336,6 +338,8 @@ def train(
         With every field that is wrong.
     ModelError
         If a model from elsewhere can't be had, or needs consent and has none.
+    DataError
+        If data from elsewhere can't be had.
     RunError
         If the run failed while it was waited for.
 
@@ -355,8 +359,14 @@ def train(
     elif model is not None:
         live = model
         values |= {"hardware.backend": "kernel", "model.source": f"{LIVE}{type(model).__name__}"}
-    service = TrainingService(runs_dir)
-    run = Run(service.start(base.with_values(values), module=live, trust=trust).path)
+    asked = base.with_values(values)
+    if show_progress:
+        from rich.console import Console
+
+        asked = gather_shown(asked, Console())
+    else:
+        asked = gather(asked)
+    run = Run(TrainingService(runs_dir).start(asked, module=live, trust=trust).path)
     if wait:
         # Interrupting the cell leaves the run at work; it can be watched, paused or stopped from anywhere.
         run.wait(show_progress=show_progress)

@@ -236,17 +236,16 @@ def status(code: int, part: str = "", headers: Mapping[str, str] | None = None) 
     return answer
 
 
-def cut(part: str, after: int, *, times: int | None = None) -> Callable[[Handler], bool]:
-    """Hang up after so many bytes of what is asked for under a path, so many times or always."""
-    left = [times]
+def cut(part: str, after: int, *, again: bool = True) -> Callable[[Handler], bool]:
+    """Hang up after so many bytes of what is asked for under a path, and again at once whenever it is gone on with."""
+    left = [after]
 
     def answer(handler: Handler) -> bool:
-        if handler.command != "GET" or part not in handler.path or left[0] == 0:
+        if handler.command != "GET" or part not in handler.path or (not left[0] and not again):
             return False
-        if left[0] is not None:
-            left[0] -= 1
+        only, left[0] = left[0], 0
         whole = handler.send
-        handler.send = lambda status, body, headers: whole(status, body, headers, only=after)  # type: ignore[method-assign,misc,assignment]
+        handler.send = lambda status, body, headers: whole(status, body, headers, only=only)  # type: ignore[method-assign,misc,assignment]
         handler.serve()
         return True
 

@@ -33,6 +33,7 @@ CONNECT, READ = 10.0, 30.0  # seconds: to connect, between two bytes
 HOPS = 5  # redirects
 PAUSES = (0.2, 1.0, 2.0)  # seconds before each further attempt that brings nothing new
 PIECE = 1 << 20  # bytes
+READ_AT_ONCE = 1 << 16  # bytes: what is lost when a connection breaks off
 SPARE = 200_000_000  # bytes of the disk that are left free
 
 
@@ -176,7 +177,7 @@ class Download:
         with self._part.open("r+b" if start else "wb") as file:
             file.truncate(start)
             file.seek(start)
-            for piece in response.iter_content(PIECE):
+            for piece in response.iter_content(READ_AT_ONCE):
                 if here == 0 and self.guarded and re.match(rb"\s*<(!doctype html|html)", piece[:1000], re.I):
                     raise _web_page(self.url)
                 file.write(piece)

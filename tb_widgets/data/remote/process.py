@@ -1,4 +1,4 @@
-"""The process that fetches: one question on standard input, JSON lines as the answer.
+"""The process that fetches: questions on standard input, JSON lines as the answers.
 
 It alone talks to the network and holds a token, if there is one; pages and workers see the files that it leaves.
 """
@@ -10,12 +10,11 @@ import json
 import os
 import shutil
 import sys
-import tempfile
 import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, TextIO
 from urllib.parse import unquote, urlsplit
 
 from tb_widgets.data import kept
@@ -32,20 +31,26 @@ Report = Callable[[str, float], None]
 
 
 def main() -> int:
-    """Answer one question."""
+    """Answer questions until there are no more."""
     # Whatever the libraries print goes elsewhere: the answers have their pipe to themselves.
     answers = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(2, 1)
-    request = json.loads(sys.stdin.readline())
-    progress = ["Starting", 0.0]
-    lock = threading.Lock()
+    os.environ.update(settings(Path.cwd()))
+    for line in sys.stdin:
+        _answer(json.loads(line), answers)
+    return 0
+
+
+def _answer(request: dict[str, Any], answers: TextIO) -> None:
+    """Answer one question, and say until then how far it is."""
+    progress: list[Any] = ["Starting", 0.0]
+    finished = threading.Event()
 
     def tell(**answer: Any) -> None:
-        with lock:
-            try:
-                answers.write(json.dumps(answer) + "\n")
-            except OSError:  # whoever asked is gone
-                os._exit(1)
+        try:
+            answers.write(json.dumps(answer) + "\n")
+        except OSError:  # whoever asked is gone
+            os._exit(1)
 
     def tick() -> None:
         while not finished.wait(TELL_EVERY):
@@ -54,17 +59,12 @@ def main() -> int:
     def report(message: str, share: float) -> None:
         progress[:] = [message, min(1.0, share)]
 
-    finished = threading.Event()
     ticker = threading.Thread(target=tick, daemon=True)
     ticker.start()
-    with tempfile.TemporaryDirectory(prefix="tb_widgets-fetch-") as folder:
-        os.environ.update(settings(Path(folder)))
-        os.chdir(folder)  # where no folder can be taken for a dataset of the same name
-        answer = _answered(request, report)
+    answer = _answered(request, report)
     finished.set()
     ticker.join()
     tell(**answer)
-    return 0
 
 
 def _answered(request: dict[str, Any], report: Report) -> dict[str, Any]:

@@ -112,15 +112,14 @@ def write(builder: DatasetBuilder, split: str, folder: Path, *, text_limit: int 
 
 def beginning(builder: DatasetBuilder, split: str) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
     """Return the columns (name, kind, names of classes) and the first rows of a split, as they can be shown."""
-    dataset = builder.as_streaming_dataset(split)
-    table = next(iter(dataset.with_format("arrow").iter(batch_size=SHOWN_ROWS)), None)
+    rows_of = builder.as_streaming_dataset(split).with_format("arrow")
+    table = next(iter(rows_of.iter(batch_size=SHOWN_ROWS)), None)
     if table is None:
         return [], []
-    features = builder.info.features or dataset.features or _features(table)
-    columns = [{"name": name, **_kind(feature)} for name, feature in features.items()]
+    columns = list(_columns(builder.info.features or _features(table)))
     shown = [column["name"] for column in columns if column["kind"] not in ("image", "other")]
-    rows = [{name: str(row[name])[:SHOWN] for name in shown} for row in table.select(shown).to_pylist()]
-    return columns, rows
+    rows = table.flatten().select(shown).to_pylist()
+    return columns, [{name: str(value)[:SHOWN] for name, value in row.items()} for row in rows]
 
 
 def _tables(builder: DatasetBuilder, split: str) -> Iterator[pa.Table]:
@@ -136,6 +135,17 @@ def _features(table: pa.Table) -> Features:
     from datasets import Features
 
     return Features.from_arrow_schema(table.schema)
+
+
+def _columns(features: Any, before: str = "") -> Iterator[dict[str, Any]]:
+    """Yield the columns, as they are named when the copy is opened: a mapping inside a row is columns of its own."""
+    for name, feature in features.items():
+        if isinstance(feature, dict):
+            yield from _columns(feature, f"{before}{name}.")
+        elif type(feature).__name__ == "Translation":
+            yield from ({"name": f"{before}{name}.{part}", "kind": "text", "names": []} for part in feature.languages)
+        else:
+            yield {"name": f"{before}{name}", **_kind(feature)}
 
 
 def _kind(feature: Any) -> dict[str, Any]:

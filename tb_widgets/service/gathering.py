@@ -1,0 +1,85 @@
+"""What a run needs from elsewhere is fetched before it starts: workers know no network."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tb_widgets.data.asking import Progress
+from tb_widgets.data.fetching import (
+    fetch_data,
+    fetch_tokenizer,
+    needs_fetch,
+    pinned_data,
+    pinned_tokenizer,
+)
+from tb_widgets.spec import RunSpec
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+
+def tokens_read(spec: RunSpec) -> int:
+    """Return how many tokens a run reads at most, those that it reads again included."""
+    return spec.training.steps * spec.training.batch_size * spec.data.context_length
+
+
+def is_remote(spec: RunSpec) -> bool:
+    """Tell whether a run's data or tokenizer are elsewhere."""
+    return needs_fetch(spec.data) or _tokenizer(spec) is not None
+
+
+def gather(spec: RunSpec, *, on_progress: Progress | None = None) -> RunSpec:
+    """Fetch a run's data and tokenizer if they are elsewhere, and return the spec that names their full revisions.
+
+    Parameters
+    ----------
+    on_progress
+        As for :func:`tb_widgets.data.fetching.fetch_data`.
+
+    Raises
+    ------
+    DataError
+        If they can't be had.
+    """
+    if needs_fetch(spec.data):
+        fetched = fetch_data(spec.data, tokens=tokens_read(spec), on_progress=on_progress)
+        spec = spec.with_values({"data.source": fetched.data.source})
+    if (source := _tokenizer(spec)) is not None:
+        fetch_tokenizer(source, on_progress=on_progress)
+    return with_pinned_data(spec)
+
+
+def with_pinned_data(spec: RunSpec) -> RunSpec:
+    """Return the spec with the full revisions of the copies that are here; without remote data, the spec itself.
+
+    Raises
+    ------
+    DataError
+        If something has not been fetched yet, or too little of it.
+    """
+    values = {}
+    if needs_fetch(spec.data):
+        values["data.source"] = pinned_data(spec.data, tokens=tokens_read(spec)).source
+    if (source := _tokenizer(spec)) is not None:
+        values["tokenizer.file"] = pinned_tokenizer(source)
+    return spec.with_values(values) if values else spec
+
+
+def gather_shown(spec: RunSpec, console: Console) -> RunSpec:
+    """Do as :func:`gather` and show on a console how far it is: a bar, or one line where nothing is drawn anew."""
+    if not is_remote(spec):
+        return spec
+    from rich.progress import BarColumn, TextColumn
+    from rich.progress import Progress as Bars
+
+    if not (console.is_terminal or console.is_jupyter):
+        console.print(f"Fetching {spec.data.source if needs_fetch(spec.data) else spec.tokenizer.file}", markup=False)
+        return gather(spec)
+    with Bars(TextColumn("{task.description}", markup=False), BarColumn(), console=console, transient=True) as bars:
+        bar = bars.add_task("Fetching", total=1.0)
+        return gather(spec, on_progress=lambda message, share: bars.update(bar, description=message, completed=share))
+
+
+def _tokenizer(spec: RunSpec) -> str | None:
+    file = spec.tokenizer.file
+    return file if spec.tokenizer.kind == "file" and file is not None and file.startswith("hub:") else None

@@ -1,0 +1,270 @@
+"""Datasets of a Hub on this machine, through the Hub's own clients."""
+
+from __future__ import annotations
+
+import os
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from tb_widgets.data.fetching import (
+    fetch_data,
+    fetch_tokenizer,
+    is_here,
+    local_files,
+    local_tokenizer,
+    local_validation_files,
+    pinned_data,
+    pinned_tokenizer,
+)
+from tb_widgets.data.hub_facts import inspect_hub, search_hub
+from tb_widgets.data.opened import open_data
+from tb_widgets.errors import DataError
+from tb_widgets.runs.folders import default_cache_dir
+from tb_widgets.spec import DataSpec
+
+from .conftest import left_behind, parquet
+from .hub_server import COMMIT, cut, status
+
+CARD = """---
+dataset_info:
+  features:
+  - name: text
+    dtype: string
+  - name: label
+    dtype:
+      class_label:
+        names:
+          '0': bad
+          '1': good
+  splits:
+  - name: train
+    num_examples: 300
+configs:
+- config_name: default
+  data_files:
+  - split: train
+    path: data/train*
+---
+"""
+TWO = "---\nconfigs:\n- config_name: en-fr\n  data_files: fr.jsonl\n- config_name: en-de\n  data_files: de.jsonl\n---\n"
+PAIR = '{"translation": {"en": "yes", "fr": "oui"}}\n'
+
+
+@pytest.fixture
+def tiny(quiet, fetcher):
+    quiet.add(
+        "me/tiny",
+        {
+            "data/train-00000-of-00002.parquet": parquet(500),
+            "data/train-00001-of-00002.parquet": parquet(500, first=500),
+            "data/test-00000-of-00001.parquet": parquet(50, first=1000),
+        },
+    )
+    return DataSpec(source="hub:me/tiny")
+
+
+def test_a_dataset_is_fetched_pinned_and_opened(tiny, quiet):
+    fetched = fetch_data(tiny, on_progress=lambda message, share: None)
+    assert fetched.data.source == f"hub:me/tiny@{COMMIT}"
+    assert (fetched.rows, len(fetched.files)) == (1000, 2)
+    assert fetched.files[0].read_bytes() == quiet.repositories["me/tiny"].files["data/train-00000-of-00002.parquet"]
+    assert is_here(tiny)
+    assert is_here(fetched.data)
+    assert pinned_data(tiny) == fetched.data
+    assert local_validation_files(tiny) == []
+    rows = list(open_data(tiny).rows(["text", "label"]))
+    assert (len(rows), rows[0], rows[-1]) == (1000, ("row 0 is here", 0), ("row 999 is here", 1))
+    assert not left_behind(default_cache_dir())
+
+
+def test_what_is_here_is_not_fetched_again_and_a_commit_is_not_even_asked_for(tiny, quiet):
+    first = fetch_data(tiny)
+    quiet.seen.clear()
+    assert fetch_data(tiny).files == first.files
+    assert not quiet.sent("/resolve/")
+    assert len(quiet.seen) == 1  # which revision is the newest
+    quiet.seen.clear()
+    assert fetch_data(first.data).files == first.files
+    assert not quiet.seen
+
+
+def test_the_datasets_own_split_is_held_back(tiny):
+    fetched = fetch_data(tiny.model_copy(update={"validation_split": "test"}))
+    assert [pq.read_metadata(file).num_rows for file in local_validation_files(fetched.data)] == [50]
+    table = open_data(fetched.data)
+    assert next(row for (row,) in table.own_validation.rows(["text"])) == "row 1000 is here"
+    assert is_here(fetched.data)
+
+
+def test_streaming_reads_whole_thousands_of_rows_until_there_is_enough_and_the_same_each_time(quiet, fetcher):
+    long = [f"{n} " + "word " * 500 for n in range(4000)]
+    quiet.add("me/long", {"train.parquet": parquet(0, group=500, text=long)})
+    data = DataSpec(source="hub:me/long", streaming=True)
+    fetched = fetch_data(data, tokens=1000)
+    assert fetched.data.source == f"hub:me/long@{COMMIT}#4MB"
+    assert fetched.rows == 2000  # of 2.5 kB each
+    parts = [headers.get("range") for headers in quiet.sent("train.parquet")]
+    assert parts
+    assert all(parts)
+    assert [text for (text,) in open_data(data).rows(["text"])] == long[:2000]
+    assert fetch_data(fetched.data).files == fetched.files
+    # A run that reads more gets a larger copy; the smaller one keeps its name.
+    with pytest.raises(DataError, match="the first 4 MB are here, and this run reads more"):
+        pinned_data(data, tokens=600_000)
+    assert fetch_data(data, tokens=600_000).rows == 4000
+    assert local_files(fetched.data) == list(fetched.files)
+
+
+def test_other_formats_become_parquet_with_their_columns(quiet, fetcher):
+    quiet.add(
+        "me/pairs", {"README.md": TWO, "fr.jsonl": '{"translation": {"en": "yes", "fr": "oui"}}\n', "de.jsonl": ""}
+    )
+    data = DataSpec(source="hub:me/pairs", config="en-fr")
+    assert fetch_data(data).rows == 1
+    table = open_data(data)
+    assert [column.name for column in table.columns] == ["translation.en", "translation.fr"]
+    assert list(table.rows(["translation.fr"])) == [("oui",)]
+
+
+def test_names_of_classes_in_the_card_are_kept(quiet, fetcher):
+    quiet.add("me/classes", {"README.md": CARD, "data/train.csv": "text,label\nfine,1\nawful,0\n"})
+    data = DataSpec(source="hub:me/classes")
+    fetch_data(data)
+    assert {column.name: column.names for column in open_data(data).columns}["label"] == ("bad", "good")
+
+
+def test_parquet_without_the_names_of_its_classes_gets_them(quiet, fetcher):
+    quiet.add("me/nameless", {"README.md": CARD, "data/train.parquet": parquet(300)})
+    data = DataSpec(source="hub:me/nameless")
+    assert fetch_data(data).rows == 300
+    assert {column.name: column.names for column in open_data(data).columns}["label"] == ("bad", "good")
+
+
+def test_a_dataset_is_looked_at_before_anything_is_fetched(quiet, fetcher):
+    quiet.add("me/looked", {"README.md": CARD, "data/train.csv": "text,label\nfine,1\nawful,0\n"})
+    facts = inspect_hub(DataSpec(source="hub:me/looked"))
+    assert (facts.revision, facts.configs, facts.config) == (COMMIT, ("default",), "default")
+    assert [(split.name, split.size, split.rows) for split in facts.splits] == [("train", 26, 300)]
+    assert [(column.name, column.kind, column.names) for column in facts.columns] == [
+        ("text", "text", ()),
+        ("label", "whole", ("bad", "good")),
+    ]
+    assert facts.first_rows[1] == {"text": "awful", "label": "0"}
+    assert not is_here(DataSpec(source="hub:me/looked"))
+
+
+def test_variants_are_named_before_one_is_chosen(quiet, fetcher):
+    quiet.add(
+        "me/variants", {"README.md": TWO, "fr.jsonl": '{"translation": {"en": "a", "fr": "b"}}\n', "de.jsonl": "{}"}
+    )
+    facts = inspect_hub(DataSpec(source="hub:me/variants"))
+    assert (facts.configs, facts.config, facts.columns) == (("en-fr", "en-de"), None, ())
+    chosen = inspect_hub(DataSpec(source="hub:me/variants", config="en-fr"))
+    assert [column.name for column in chosen.columns] == ["translation.en", "translation.fr"]
+
+
+def test_search(quiet, fetcher):
+    quiet.add("me/wanted", {})
+    assert [(hit.id, hit.rows, hit.downloads) for hit in search_hub("WANTED")] == [("me/wanted", "1K<n<10K", 7)]
+
+
+@pytest.mark.parametrize(
+    ("choices", "message"),
+    [
+        ({"config": "xx"}, "data.config: the Hub's me/tiny has no xx. It has default."),
+        ({"split": "dev"}, "data.split: the Hub's me/tiny has no dev. It has train, test."),
+        ({"validation_split": "dev"}, "data.validation_split: the Hub's me/tiny has no dev."),
+        ({"validation_split": "train"}, "train is what the model learns from"),
+        ({"source": "hub:me/tiny@v9"}, "has no revision v9"),
+        ({"source": "hub:me/absent"}, "There is no dataset me/absent on the Hub, or it is private"),
+        ({"source": "hub:absent"}, "is not the address of a Hub dataset"),
+    ],
+)
+def test_what_is_not_there_is_said_by_its_field(tiny, choices, message):
+    with pytest.raises(DataError) as caught:
+        fetch_data(tiny.model_copy(update=choices))
+    assert message in str(caught.value)
+
+
+def test_one_of_several_variants_must_be_chosen(quiet, fetcher):
+    quiet.add("me/several", {"README.md": TWO, "fr.jsonl": "{}", "de.jsonl": "{}"})
+    with pytest.raises(DataError, match=r"has 2 variants, and none is chosen\. Choose one: en-fr, en-de"):
+        fetch_data(DataSpec(source="hub:me/several"))
+
+
+def test_programs_of_a_dataset_are_never_run(quiet, fetcher, tmp_path):
+    quiet.add("me/script", {"script.py": f"open({str(tmp_path / 'ran')!r}, 'w')", "train.csv": "a\n1\n"})
+    with pytest.raises(DataError, match=r"never run here.*refs/convert/parquet"):
+        fetch_data(DataSpec(source="hub:me/script"))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("code", "error", "message"),
+    [
+        (401, "GatedRepo", "open only to those whom its owner lets in (status 401). Ask for access on"),
+        (403, "GatedRepo", "open only to those whom its owner lets in (status 403)."),
+        (401, "RepoNotFound", "or it is private (status 401)"),
+        (403, "", "does not let you read me/refused (status 403)"),
+        (429, "", "limit of requests is used up"),
+        (503, "", "has a fault of its own (status 503)"),
+    ],
+)
+def test_each_refusal_has_its_own_words(quiet, fetcher, code, error, message):
+    quiet.add("me/refused", {"train.csv": "a\n1\n"}, refusal=(code, error))
+    with pytest.raises(DataError) as caught:
+        fetch_data(DataSpec(source="hub:me/refused"))
+    assert message in str(caught.value)
+
+
+def test_a_file_that_only_some_may_read_is_said_so(quiet, fetcher):
+    quiet.add("me/locked", {"train.parquet": parquet(10)})
+    quiet.fault = status(403, "/resolve/" + COMMIT + "/train", {"X-Error-Code": "GatedRepo"})
+    with pytest.raises(DataError, match="open only to those"):
+        fetch_data(DataSpec(source="hub:me/locked"))
+
+
+def test_files_that_have_arrived_are_not_fetched_again_after_the_network_died(quiet, fetcher):
+    noise = [os.urandom(500).hex() for _ in range(400)]
+    first, second = parquet(0, text=noise), parquet(0, text=noise[::-1])
+    quiet.add("me/broken", {"train-0.parquet": first, "train-1.parquet": second})
+    quiet.fault = cut("train-1", 200_000)
+    data = DataSpec(source="hub:me/broken")
+    with pytest.raises(DataError, match=r"does not answer.*0\.2 MB have arrived and stay here"):
+        fetch_data(data)
+    assert not is_here(data)
+    quiet.fault = None
+    quiet.seen.clear()
+    assert fetch_data(data).rows == 800
+    assert not quiet.sent("train-0.parquet")
+    assert [headers.get("range") for headers in quiet.sent("train-1.parquet")] == ["bytes=196608-"]
+    assert [file.read_bytes() for file in local_files(data)] == [first, second]
+    assert not left_behind(default_cache_dir())
+
+
+def test_a_damaged_file_is_refused(quiet, fetcher):
+    repository = quiet.add("me/damaged", {"train.csv": "a\n1\n"})
+    entry = repository.entry("train.csv")
+    repository.entry = lambda path: {**entry, "oid": "0" * 40}
+    with pytest.raises(DataError, match=r"train\.csv of the Hub's me/damaged arrived damaged"):
+        fetch_data(DataSpec(source="hub:me/damaged"))
+
+
+def test_no_rows_and_no_files_are_said(quiet, fetcher):
+    quiet.add("me/empty", {"train.parquet": parquet(0, text=pa.array([], pa.string()))})
+    with pytest.raises(DataError, match="holds no rows"):
+        fetch_data(DataSpec(source="hub:me/empty"))
+    quiet.add("me/nothing", {"README.md": "hello"})
+    with pytest.raises(DataError, match="holds no files that are data"):
+        fetch_data(DataSpec(source="hub:me/nothing"))
+
+
+def test_a_tokenizer_is_fetched_and_pinned(quiet, fetcher):
+    quiet.add("me/model", {"tokenizer.json": "{}", "model.py": "x"}, kind="models")
+    with pytest.raises(DataError, match="has not been fetched yet"):
+        local_tokenizer("hub:me/model")
+    assert fetch_tokenizer("hub:me/model").read_text() == "{}"
+    assert pinned_tokenizer("hub:me/model") == f"hub:me/model@{COMMIT}"
+    assert local_tokenizer(f"hub:me/model@{COMMIT}") == local_tokenizer("hub:me/model")
