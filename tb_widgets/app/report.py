@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from html import escape
 
 from tb_widgets.app.assets import read_asset
-from tb_widgets.app.panels.check import VERDICTS
+from tb_widgets.app.panels.check import verdict
 from tb_widgets.app.parts import code_view, words
 from tb_widgets.app.parts.pictures import picture
 from tb_widgets.checks.result import CheckResult
@@ -101,9 +101,8 @@ def leaks(found: Sequence[CheckResult]) -> bool:
 
 
 def _row(result: CheckResult) -> str:
-    label, tone = VERDICTS[result.verdict]
     cells = (
-        words.chip(label, tone),
+        verdict(result),
         f'{escape(result.title)}<div class="tbw-help">tier {result.tier}</div>',
         escape(result.message),
         f'{escape(figure(result.value, result.unit))}<div class="tbw-help">{escape(result.threshold)}</div>',

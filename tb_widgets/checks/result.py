@@ -8,6 +8,14 @@ from typing import Any, Literal
 
 Verdict = Literal["pass", "warn", "fail", "unknown"]
 
+SIGNS: dict[Verdict, str] = {"pass": "✓", "warn": "▲", "fail": "✕", "unknown": "?"}
+WORDS: dict[Verdict, str] = {
+    "pass": "good",
+    "warn": "worth knowing",
+    "fail": "mend this",
+    "unknown": "could not tell",
+}
+
 ORDER = (
     "loads",
     "shapes",
@@ -76,6 +84,13 @@ class CheckResult:
 def from_mapping(plain: dict[str, Any]) -> CheckResult:
     """Return the result that :meth:`CheckResult.to_mapping` wrote."""
     return CheckResult(**plain)
+
+
+def in_words(results: list[CheckResult]) -> str:
+    """Count the verdicts, for example ``8 good, 1 worth knowing, 1 to mend``; empty where nothing was checked."""
+    verdicts = [result.verdict for result in results]
+    named = WORDS | {"fail": "to mend"}
+    return ", ".join(f"{verdicts.count(verdict)} {word}" for verdict, word in named.items() if verdict in verdicts)
 
 
 def any_failed(results: list[CheckResult]) -> bool:

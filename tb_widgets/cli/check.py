@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from tb_widgets.checks.result import CheckResult, any_failed
+from tb_widgets.checks.result import SIGNS, CheckResult, Verdict, any_failed, in_words
 from tb_widgets.cli.options import Json, Settings
 from tb_widgets.cli.screen import console, print_error, print_json, say
 from tb_widgets.errors import TbError
@@ -17,8 +17,7 @@ from tb_widgets.service.checking import begin_check
 from tb_widgets.service.probing import Probe
 from tb_widgets.spec import RunSpec
 
-SIGNS = {"pass": ("✓", "green"), "warn": ("!", "yellow"), "fail": ("✗", "red"), "unknown": ("?", "dim")}
-WORDS = {"pass": "good", "warn": "worth knowing", "fail": "mend this", "unknown": "could not tell"}
+STYLES: dict[Verdict, str] = {"pass": "green", "warn": "yellow", "fail": "red", "unknown": "dim"}
 TITLE_WIDTH = 15
 NOT_RUN = 2  # exit code of a model that could not be loaded or run
 
@@ -85,8 +84,11 @@ def _print_conclusions(screen: Console, probe: Probe) -> None:
 
 
 def _print_result(screen: Console, result: CheckResult) -> None:
-    sign, style = SIGNS[result.verdict]
-    screen.print(Text.assemble((sign, style), f" {result.title:<{TITLE_WIDTH}} ", result.message), soft_wrap=True)
+    style = STYLES[result.verdict]
+    screen.print(
+        Text.assemble((SIGNS[result.verdict], style), f" {result.title:<{TITLE_WIDTH}} ", result.message),
+        soft_wrap=True,
+    )
     if result.verdict != "pass" and result.advice:
         say(screen, f"  {'':<{TITLE_WIDTH}} {result.advice}", style)
 
@@ -95,9 +97,7 @@ def _print_summary(screen: Console, probe: Probe) -> None:
     say(screen)
     for note in probe.notes:
         say(screen, note)
-    verdicts = [result.verdict for result in probe.results]
-    counts = [f"{verdicts.count(verdict)} {words}" for verdict, words in WORDS.items() if verdict in verdicts]
-    say(screen, f"{', '.join(counts)}.")
+    say(screen, f"{in_words(probe.results)}.")
 
 
 def _facts(model: str, probe: Probe | None, results: list[CheckResult]) -> dict[str, Any]:

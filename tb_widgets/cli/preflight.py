@@ -10,7 +10,8 @@ from rich.console import Console
 from rich.text import Text
 
 from tb_widgets.checks.preflight import Preflight, from_mapping
-from tb_widgets.cli.check import SIGNS
+from tb_widgets.checks.result import SIGNS
+from tb_widgets.cli.check import STYLES
 from tb_widgets.cli.options import Json, Preset, Settings
 from tb_widgets.cli.screen import console, print_json, say
 from tb_widgets.errors import SpecError
@@ -61,7 +62,7 @@ def _print(screen: Console, figures: Preflight, notes: list[str]) -> None:
         if value:
             screen.print(Text.assemble((f"{title:<{TITLE_WIDTH}} ", "dim"), value), soft_wrap=True)
     if figures.overfit != "unknown":
-        sign, style = SIGNS[figures.overfit]
+        sign, style = SIGNS[figures.overfit], STYLES[figures.overfit]
         words = {
             "pass": "it learns.",
             "warn": "it learns slowly; a higher learning rate may help.",

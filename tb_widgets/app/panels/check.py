@@ -11,7 +11,7 @@ from tb_widgets.app.parts import words
 from tb_widgets.app.parts.cards import button, card, row, show
 from tb_widgets.app.parts.pictures import picture
 from tb_widgets.app.registry import panel
-from tb_widgets.checks.result import ORDER, CheckResult
+from tb_widgets.checks.result import ORDER, SIGNS, WORDS, CheckResult, Verdict, in_words
 
 if TYPE_CHECKING:
     from tb_widgets.app.dashboard import Dashboard
@@ -19,12 +19,7 @@ if TYPE_CHECKING:
 
 MASK = "causal-mask"
 FIRST_OF_TIER_2 = ORDER.index("attention")
-VERDICTS = {
-    "pass": ("✓ good", "ok"),
-    "warn": ("▲ worth knowing", "warn"),
-    "fail": ("✕ mend this", "bad"),
-    "unknown": ("? could not tell", ""),
-}
+TONES: dict[Verdict, str] = {"pass": "ok", "warn": "warn", "fail": "bad", "unknown": ""}
 TEACHES = (
     "The checks build the model in a process of its own, feed it made-up inputs, and look: shapes, gradients, first "
     "weights, whether it sees the answers, memory and speed; then what it attends to, and how it bears a little noise. "
@@ -117,14 +112,17 @@ class CheckPanel:
 
 def summary(results: list[CheckResult]) -> tuple[str, str]:
     """Return results in a few words, and their tone."""
-    counts = {verdict: sum(result.verdict == verdict for result in results) for verdict in VERDICTS}
-    named = {"pass": "good", "warn": "worth knowing", "fail": "to mend", "unknown": "could not tell"}
-    text = ", ".join(f"{counts[verdict]} {name}" for verdict, name in named.items() if counts[verdict])
-    return text or "nothing was checked", "bad" if counts["fail"] else "warn" if counts["warn"] else "ok"
+    verdicts = {result.verdict for result in results}
+    tone = "bad" if "fail" in verdicts else "warn" if "warn" in verdicts else "ok"
+    return in_words(results) or "nothing was checked", tone
+
+
+def verdict(result: CheckResult) -> str:
+    """Return a result's sign and word as a coloured chip."""
+    return words.chip(f"{SIGNS[result.verdict]} {WORDS[result.verdict]}", TONES[result.verdict])
 
 
 def _result(result: CheckResult) -> str:
-    label, tone = VERDICTS[result.verdict]
     number = (
         "" if result.value is None else words.count(result.value) if result.value >= 1000 else f"{result.value:.3g}"
     )
@@ -133,7 +131,7 @@ def _result(result: CheckResult) -> str:
     advice = f"<p>{escape(result.advice)}</p>" if result.advice and result.verdict != "pass" else ""
     return (
         f'<div class="tbw-result" data-check="{escape(result.id)}" data-verdict="{result.verdict}">'
-        f"<div>{words.chip(label, tone)}</div>"
+        f"<div>{verdict(result)}</div>"
         f"<div><b>{escape(result.title)}</b> <span>{escape(result.message)}</span>{advice}"
         f'<div class="tbw-help">{escape(figure + held if figure else result.threshold)}</div>{picture(result.picture)}'
         "</div></div>"
