@@ -190,7 +190,10 @@ def open_data(data: DataSpec) -> Texts | Table:
         paths = find_files(data.source)
         if data.validation_split is not None:
             paths, held_back = _set_apart(paths, data.validation_split)
-    name = Path(data.source).name or data.source
+    if data.source.startswith("hub:"):
+        name = data.source.removeprefix("hub:").partition("@")[0]
+    else:
+        name = paths[0].name if needs_fetch(data) else Path(data.source).name or data.source
     files = opened_files(paths)
     if files[0].kind == "text":
         _refuse(data, "is plain text", "columns", "validation_split")

@@ -32,7 +32,6 @@ _KINDS: dict[str, Kind] = {
 # Text shrinks to a tenth, logs that repeat themselves to a hundredth: what grows more was made to fill disks.
 _GROWTH, _HARMLESS = 200, 64 * 2**20
 _NOT_PLAIN = (
-    (stat.S_ISDIR, "folder"),
     (stat.S_ISCHR, "device"),
     (stat.S_ISBLK, "device"),
     (stat.S_ISFIFO, "pipe"),
@@ -143,7 +142,12 @@ def find_files(source: str) -> list[Path]:
     DataError
         If there are none, too many, or a path is no plain file.
     """
-    path = Path(source).expanduser()
+    if not source.strip() or "\0" in source:
+        raise DataError(f"data.source: {source!r} is no path.", hint="Give a file, a folder, or one of our texts.")
+    try:
+        path = Path(source).expanduser()
+    except RuntimeError as error:
+        raise DataError(f"data.source: {source}: there is no such user.", hint="Write the whole path.") from error
     with _explained(path):
         if path.is_dir():
             found = _plain_files(path, "**/*")

@@ -88,14 +88,13 @@ def _guess(raw: bytes) -> str | None:
     from charset_normalizer import from_bytes
 
     sample = b"\n".join(line for line, _ in zip(_foreign_lines(raw), range(200), strict=False))[:65536]
-    best = from_bytes(sample, cp_isolation=_LIKELY, preemptive_behaviour=False, threshold=0.6).best()
+    found = from_bytes(sample, cp_isolation=_LIKELY, preemptive_behaviour=False, threshold=0.6)
+    best = found.best()
     if best is None:
         return None
-    try:
-        same = sample.decode("cp1252") == str(best)
-    except UnicodeDecodeError:
-        same = False
-    return "cp1252" if same else best.encoding  # the common one of two that mean the same letters
+    rank = (best.chaos, best.coherence)
+    equals = {name for match in found if (match.chaos, match.coherence) == rank for name in match.could_be_from_charset}
+    return next((name for name in _LIKELY if name in equals), best.encoding)
 
 
 def _foreign_lines(raw: bytes) -> Iterator[bytes]:
