@@ -14,6 +14,7 @@ from typing import Any
 
 from filelock import FileLock
 
+from tb_widgets.data.room import hold, make_room
 from tb_widgets.errors import DataError
 
 _META = "entry.json"
@@ -40,6 +41,7 @@ def find(cache_dir: Path, key: str) -> Path | None:
 def find_or_build(cache_dir: Path, key: str, build: Callable[[Path], None]) -> Path:
     """Return the folder of an entry, and build it first if it is absent or damaged.
 
+    It stays for as long as this process lives; what nobody uses makes room for it (see :mod:`tb_widgets.data.room`).
     ``build`` fills an empty temporary folder, which is then renamed. A lock lets one process build while others wait
     for the result; the operating system releases it when its holder dies.
 
@@ -49,15 +51,18 @@ def find_or_build(cache_dir: Path, key: str, build: Callable[[Path], None]) -> P
         If the cache folder can't be written, or the disk is full.
     """
     found = find(cache_dir, key)
-    if found is not None:
-        return found
     try:
-        cache_dir.mkdir(parents=True, exist_ok=True)
-        with FileLock(cache_dir / f"{key}.lock"):
-            found = find(cache_dir, key)
-            return found if found is not None else _build(cache_dir, key, build)
+        if found is None:
+            cache_dir.mkdir(parents=True, exist_ok=True)
+            with FileLock(cache_dir / f"{key}.lock"):
+                found = find(cache_dir, key)
+                if found is None:
+                    make_room()
+                    found = _build(cache_dir, key, build)
+        hold(found)
     except OSError as error:
         raise _explained(error, cache_dir) from error
+    return found
 
 
 def _build(cache_dir: Path, key: str, build: Callable[[Path], None]) -> Path:

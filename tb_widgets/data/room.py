@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tb_widgets.errors import DataError
+from tb_widgets.errors import DataError, RunError
 from tb_widgets.runs.durable import replace_json
 from tb_widgets.runs.folders import default_cache_dir
 from tb_widgets.runs.process import ProcessIdentity
@@ -158,14 +158,16 @@ def mark_used(folder: Path) -> None:
 def hold(folder: Path) -> None:
     """Let an entry stay for as long as this process lives."""
     me, notes = ProcessIdentity.current(), default_cache_dir() / "held"
-    notes.mkdir(parents=True, exist_ok=True)
     note = notes / f"{me.host}-{me.pid}.json"
     before = _read_note(note)
     mine = before["folders"] if before and abs(before["started"] - me.started) < 1 else []
+    mark_used(folder)
     if str(folder.absolute()) not in mine:
         facts = {"pid": me.pid, "started": me.started, "host": me.host}
-        replace_json(note, {**facts, "folders": [*mine, str(folder.absolute())]})
-    mark_used(folder)
+        # A cache that may only be read is nobody's to clear from here.
+        with contextlib.suppress(OSError, RunError):
+            notes.mkdir(parents=True, exist_ok=True)
+            replace_json(note, {**facts, "folders": [*mine, str(folder.absolute())]})
 
 
 def _held(*, others_only: bool = False) -> set[Path]:
