@@ -145,14 +145,14 @@ class _Letters:
         self._letters = read_letters(file, codec)
         self._text = ""
         self._decoder = json.JSONDecoder()
-        self._lines, self._columns = 0, 0  # before what is held
+        self._counted, self._lines, self._columns = 0, 0, 0  # up to where lines were counted, and which place it is
         self._ended = False
 
     def _more(self) -> bool:
         """Drop what is used up, and hold at least twice what is left; false at the end of the file."""
-        self._lines, self._columns = self._place(self.at)
+        self._place(self.at)
         parts = [self._text[self.at :]]
-        self.at = 0
+        self.at = self._counted = 0
         held = wanted = len(parts[0])
         while held <= 2 * wanted and not self._ended:
             part = next(self._letters, None)
@@ -163,10 +163,11 @@ class _Letters:
         return held > wanted
 
     def _place(self, at: int) -> tuple[int, int]:
-        breaks = self._text.count("\n", 0, at)
-        if breaks:
-            return self._lines + breaks, at - self._text.rfind("\n", 0, at) - 1
-        return self._lines, self._columns + at
+        """Return how many lines, and letters of its own line, are before a position, which never goes back."""
+        breaks = self._text.count("\n", self._counted, at)
+        start = self._text.rfind("\n", self._counted, at) + 1 if breaks else self._counted - self._columns
+        self._counted, self._lines, self._columns = at, self._lines + breaks, at - start
+        return self._lines, self._columns
 
     @property
     def line(self) -> int:
@@ -191,8 +192,9 @@ class _Letters:
                 cut_off = error.msg.startswith("Unterminated string") or error.pos >= len(self._text) - _NEAR_END
                 if cut_off and len(self._text) - self.at > _LARGEST_RECORD:
                     raise self.refused(f"a record is longer than {_LARGEST_RECORD // 2**20} million letters") from error
+                behind = error.pos - self.at
                 if not (cut_off and self._more()):
-                    raise self.refused(_why(error), error.pos) from error
+                    raise self.refused(_why(error), self.at + behind) from error
             except (ValueError, RecursionError) as error:
                 raise self.refused(_why(error)) from error
             else:
@@ -216,9 +218,9 @@ class _Letters:
 
 
 def _why(error: Exception) -> str:
-    if isinstance(error, RecursionError):
-        return "too deeply nested"
-    return error.msg.lower() if isinstance(error, json.JSONDecodeError) else str(error)
+    if isinstance(error, json.JSONDecodeError):
+        return error.msg.lower().removesuffix(" at").removesuffix(" starting")
+    return "too deeply nested" if isinstance(error, RecursionError) else str(error)
 
 
 def _not_json(file: LocalFile, line: int, column: int, why: str) -> DataError:
