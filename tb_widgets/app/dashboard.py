@@ -14,6 +14,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
+from tb_widgets.app.data_choice import DataChoice
 from tb_widgets.app.draft import Draft
 from tb_widgets.app.model_choice import ModelChoice
 from tb_widgets.app.page_view import PageView
@@ -27,7 +28,21 @@ from tb_widgets.service.probing import Probe
 from tb_widgets.service.service import TrainingService
 from tb_widgets.spec import RunSpec, read_value
 
-PANELS = ("model", "found_model", "check", "data", "settings", "preflight", "live", "runs", "playground")
+PANELS = (
+    "model",
+    "found_model",
+    "check",
+    "data",
+    "data_found",
+    "data_columns",
+    "data_preview",
+    "data_cache",
+    "settings",
+    "preflight",
+    "live",
+    "runs",
+    "playground",
+)
 LOOK_EVERY = 0.05  # seconds between two looks of a script that waits
 BUSY, IDLE = 500, 1500  # milliseconds between two beats, while something moves and while nothing does
 
@@ -65,6 +80,11 @@ class Dashboard:
     run
         A run to open, by id or path. Otherwise the newest run that is at work is opened, or the newest of all.
 
+    Attributes
+    ----------
+    data
+        Finds, fetches and looks at data; see :class:`tb_widgets.app.data_choice.DataChoice`.
+
     Notes
     -----
     Building it starts no thread, no process and no run folder: that waits until a page is there.
@@ -75,8 +95,10 @@ class Dashboard:
     ) -> None:
         self.service = TrainingService(runs_dir)
         self.writer = GenerationService()
+        self._lock = threading.RLock()
         self.draft = Draft(spec)
         self.choice = ModelChoice(self.draft)
+        self.data = DataChoice(self.draft, self._lock)
         self.watch = Watch()
         self.generation: Generation | None = None
         self.has_page = False
@@ -85,7 +107,6 @@ class Dashboard:
         self.asked = ""
         self._asked_at_state = ""
         self._failure = self._failure_note = ""
-        self._lock = threading.RLock()
         self._beats = 0
         for name in PANELS:
             import_module(f"tb_widgets.app.panels.{name}")
@@ -341,6 +362,7 @@ class Dashboard:
         with self._lock:
             self.watch.refresh()
             self.choice.refresh(may_try=self.has_page)
+            self.data.refresh(may_look=self.has_page)
             state = self.watch.status.state if self.watch.status else ""
             if self.asked and state != self._asked_at_state:
                 self.asked = ""
@@ -363,7 +385,7 @@ class Dashboard:
             self._bring_up_to_date(self._open_what_works if first else None)
             status = self.watch.status
             active = status is not None and status.is_active
-            busy = active or self.is_writing or self.choice.is_busy
+            busy = active or self.is_writing or self.choice.is_busy or self.data.is_busy
             if not active and not self._is_warm and self._beats > 1:
                 self._warm()
             return BUSY if busy or not self.figure_is_there else IDLE

@@ -12,11 +12,13 @@ from typing import Any
 import traitlets
 
 from tb_widgets.app.fitting import BYTES, Misfit, ModelFacts, misfits
-from tb_widgets.data.describe import DataSummary, describe_data
+from tb_widgets.data.fetching import is_here, needs_fetch
+from tb_widgets.data.formats.files import find_files, opened_files
+from tb_widgets.data.sources import is_built_in
 from tb_widgets.errors import DataError, ModelError, SpecError, TbError
 from tb_widgets.models.describe import ModelSummary, describe
 from tb_widgets.models.source import fetch, is_fetched
-from tb_widgets.spec import PRESETS, FieldCard, RunSpec, read_value
+from tb_widgets.spec import PRESETS, DataSpec, FieldCard, RunSpec, read_value
 from tb_widgets.spec import preset as preset_spec
 from tb_widgets.spec.text import write_value
 
@@ -53,6 +55,8 @@ class Draft(traitlets.HasTraits):
         What is known of the model, once it has been tried.
     hold
         Why the model can't be started whatever its files say: it is being fetched, waits for consent, or failed.
+    problem
+        Data that were looked at, and why the model can't learn from them.
     fitted
         What was changed so that text and sizes fit the model: the value before and the reason, by field path. Only
         fields that nobody has chosen are changed.
@@ -65,13 +69,13 @@ class Draft(traitlets.HasTraits):
     errors = traitlets.Dict()
     spec = traitlets.Instance(RunSpec)
     model = traitlets.Instance(ModelSummary, allow_none=True)
-    data = traitlets.Instance(DataSummary, allow_none=True)
     version = traitlets.Int(0)
 
     def __init__(self, spec: RunSpec | None = None) -> None:
         self._described: tuple[Any, dict[str, str]] | None = None
         self.facts: ModelFacts | None = None
         self.hold = ""
+        self.problem: tuple[DataSpec, TbError] | None = None
         self.fitted: dict[str, tuple[Any, str]] = {}
         self.remedies: dict[str, Any] = {}
         self._entered: set[str] = set()
@@ -132,6 +136,20 @@ class Draft(traitlets.HasTraits):
         self.facts, self.hold = facts, hold
         self.check()
 
+    def choose_data(self, values: dict[str, Any]) -> None:
+        """Take other data, with what was decided about them, by field path."""
+        self.values = self.values | values
+        self._entered |= {*values}
+        self.fitted = {path: fit for path, fit in self.fitted.items() if path not in values}
+        self.check(look_again=True)
+
+    def know_data(self, data: DataSpec, problem: TbError | None) -> None:
+        """Hear what a look at the data has found: why the model can't learn from them, or that it can."""
+        found = None if problem is None else (data, problem)
+        if found != self.problem:
+            self.problem = found
+            self.check()
+
     def use_what_fits(self) -> None:
         """Change the fields that the user has chosen and that don't fit the model to values that do."""
         for path, value in self.remedies.items():
@@ -189,6 +207,8 @@ class Draft(traitlets.HasTraits):
             if self.model is not None and self.facts is None and not self.hold:
                 errors |= self._misfits(spec, self.model)
             errors |= {misfit.path: misfit.why for misfit in wrong}
+            if self.problem is not None and self.problem[0] == spec.data and "data.source" not in errors:
+                errors["data.source"] = _reason(self.problem[1], "data.source", "data.columns")
             self.spec = spec
         if self.hold:
             errors["model.source"] = self.hold
@@ -216,11 +236,8 @@ class Draft(traitlets.HasTraits):
     def _look(self, spec: RunSpec) -> dict[str, str]:
         errors = {}
         try:
-            if not spec.data.source:
-                raise DataError("type the path of a text file.")
-            self.data = describe_data(spec.data, spec.tokenizer)
+            _check_here(spec.data)
         except (TbError, *ODD_PATH) as error:
-            self.data = None
             errors["data.source"] = _reason(error, "data.source")
         try:
             if not spec.model.source:
@@ -274,6 +291,17 @@ class Draft(traitlets.HasTraits):
         if runs_dir is not None:
             words += ["--runs-dir", str(runs_dir)]
         return shlex.join(words)
+
+
+def _check_here(data: DataSpec) -> None:
+    """See whether data can be found on this machine; what is in them is looked at elsewhere, which takes longer."""
+    if not data.source:
+        raise DataError("choose a text, or type the path of a file.")
+    if needs_fetch(data):
+        if not is_here(data):
+            raise DataError("it is not on this machine yet.", hint="Press Get the data in the Data step.")
+    elif not is_built_in(data.source):
+        opened_files(find_files(data.source))
 
 
 # What a path raises that no file system can hold: too long, or the home folder of nobody.

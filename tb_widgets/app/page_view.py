@@ -145,14 +145,19 @@ class PageView:
         if step == "check":
             return self._checked()
         if step == "data":
-            text = "choose a text"
-            if draft.data is not None:
-                size = f"{words.short_count(draft.data.tokens)} tokens" if draft.data.tokens else "images"
-                text = f"{draft.data.name} · {size}"
-            return text, "!" if wrong & {*TOKENS} else "✓"
+            return self._chosen_data(bool(wrong & {*TOKENS}))
         if step == "train":
             return self._trained(wrong)
         return "compare, generate", ""
+
+    def _chosen_data(self, wrong: bool) -> tuple[str, str]:
+        data = self._dashboard.data
+        if data.wanted is not None and data.wanted.job is not None:
+            return "on its way …", ""
+        text = words.short_source(self._dashboard.draft.spec.data.source) or "choose a text"
+        if data.look is not None and data.look.preview is not None and data.look.preview.tokens:
+            text += f" · {words.short_count(data.look.preview.tokens)} tokens"
+        return text, "!" if wrong or data.warnings else "✓"
 
     def _chosen_model(self, wrong: bool) -> tuple[str, str]:
         choice, model = self._dashboard.choice, self._dashboard.draft.model

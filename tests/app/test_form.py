@@ -7,7 +7,7 @@ from html import escape
 import pytest
 
 from tb_widgets.app.draft import CARDS, Draft
-from tb_widgets.app.parts.form import Field, Form, SourceField
+from tb_widgets.app.parts.form import Field, Form
 
 from .conftest import at, every_widget, html_of, shown
 
@@ -91,53 +91,6 @@ def test_a_refused_value_says_why_in_place_of_the_help_and_only_as_text(draft):
 def test_headings_stand_where_the_group_changes(draft):
     form = Form(draft, ["training.steps", "training.batch_size", "evaluation.every"], act, headings=True)
     assert html_of(form.widget).count("<h4>") == 2
-
-
-@pytest.fixture
-def source(draft):
-    return SourceField(
-        draft, "data.source", act, ours=[("Python docs", "python-docs")], own="A file of mine", own_help="Its path."
-    )
-
-
-def test_a_source_is_ours_by_name_or_a_path(draft, source, text_file):
-    assert "Its path." not in shown(source.widget)
-
-    source.choice.value = ""
-    source.follow()
-    assert "type the path of a text file" in shown(source.widget)
-    path = at(source.widget, "data-source")
-
-    path.value = str(text_file)
-    source.follow()
-    assert "Its path." in shown(source.widget)
-    assert draft.spec.data.source == str(text_file)
-    assert source.choice.value == ""
-
-    source.choice.value = "python-docs"
-    source.follow()
-    assert draft.spec.data.source == "python-docs"
-    assert "Its path." not in shown(source.widget)
-
-
-def test_a_path_that_happens_to_be_one_of_our_names_does_not_take_the_field_away(draft, source):
-    source.choice.value = ""
-    path = at(source.widget, "data-source")
-    for typed in ("python-doc", "python-docs", "python-docs.txt"):
-        path.value = typed
-        source.follow()
-        assert (path.value, source.choice.value) == (typed, "")
-
-
-def test_the_settings_of_a_run_on_our_text_choose_it_again(draft, source):
-    source.choice.value = ""
-    at(source.widget, "data-source").value = "/nowhere/else.txt"
-    source.follow()
-
-    draft.load(draft.spec.with_values({"data.source": "python-docs"}))
-    source.follow()
-
-    assert source.choice.value == "python-docs"
 
 
 def test_an_override_that_does_not_fit_can_be_taken_back_where_it_is_told(dashboard, tmp_path):

@@ -3,50 +3,203 @@
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
 from tb_widgets.app.parts import words
-from tb_widgets.app.parts.cards import card, show
+from tb_widgets.app.parts.cards import button, card, row, show
+from tb_widgets.app.parts.choice_table import ChoiceTable
 from tb_widgets.app.parts.fitted import fits_button, fitted_notes
-from tb_widgets.app.parts.form import Form, SourceField
+from tb_widgets.app.parts.form import Form
+from tb_widgets.app.parts.upload import Upload
 from tb_widgets.app.registry import panel
-from tb_widgets.data.sources import list_sources
+from tb_widgets.app.shared import is_shared
+from tb_widgets.data.address import parse_hub
+from tb_widgets.data.curated import Curated, list_curated
+from tb_widgets.data.sources import NEEDS, list_sources
+from tb_widgets.spec import DataSpec, Task
 
 if TYPE_CHECKING:
     from tb_widgets.app.dashboard import Dashboard
 
+ACCEPTED = ".txt,.md,.json,.jsonl,.csv,.tsv,.parquet,.gz,.zip"
+INVITATION = "Drop a file here, or choose one: txt, md, json, jsonl, csv, tsv, parquet, gz or zip."
+HELP = (
+    "A file, folder or pattern (books/*.txt) on the machine that runs this notebook, the https:// address of a file, "
+    "or hub:OWNER/NAME."
+)
+KINDS = [
+    ("BPE: frequent pieces of your text", "bpe"),
+    ("Unigram: likely pieces of your text", "unigram"),
+    ("Characters", "char"),
+    ("Bytes", "byte"),
+    ("A tokenizer.json", "file"),
+]
+BASIC = [
+    "tokenizer.kind",
+    "tokenizer.vocab_size",
+    "tokenizer.file",
+    "data.context_length",
+    "data.validation_fraction",
+]
+ADVANCED = ["data.encoding", "data.padding_side", "data.reset_attention"]
+
 
 @panel("data", step="data", column="main", order=1)
 class DataPanel:
-    """Source of the text, tokenizer, context length and the part held back."""
+    """What there is to learn from: ours, well-known datasets, one's own, and all of the Hub."""
+
+    def __init__(self, dashboard: Dashboard) -> None:
+        self._dashboard = dashboard
+        self._seen = (-1, -1)
+        self._following = False
+
+    def render(self) -> widgets.Widget:
+        """Build the card."""
+        dashboard = self._dashboard
+        act, data = dashboard.act, dashboard.data
+        self._notes = widgets.HTML()
+        self._fits = fits_button(dashboard)
+        self._choice = widgets.Dropdown(options=[("–", "")])
+        self._choice.add_class("tbw-at-data-source-choice")
+        self._choice.observe(self._chosen, "value")
+        self._about = widgets.HTML()
+        self._all = widgets.Checkbox(description="Show also what does not fit the model", indent=False)
+        self._all.add_class("tbw-at-data-all")
+        self._all.observe(lambda _: act(self._offer), "value")
+        choice = _field("Data", [_framed(self._choice), self._about, self._all])
+
+        self._address = widgets.Text(placeholder="Path or address", continuous_update=True)
+        self._address.add_class("tbw-at-data-source")
+        self._address.on_msg(self._entered)
+        self._frame = _framed(self._address)
+        load = button("Load", lambda: act(self._load), "tbw-at-load-data")
+        line = row([self._frame, load], "tbw-address")
+        self._help = widgets.HTML(f'<div class="tbw-help">{HELP}</div>')
+        upload = Upload(act, lambda path: data.choose(str(path)), invitation=INVITATION, accept=ACCEPTED)
+        own = _field("Or your own", [line, self._help, upload])
+        show(own, not is_shared())
+
+        self._words = widgets.Text(placeholder="Words of its name, for example poems", continuous_update=True)
+        self._words.add_class("tbw-at-data-search")
+        self._words.on_msg(self._entered_search)
+        search = button("Search", lambda: act(self._search), "tbw-at-search-data")
+        self._told = widgets.HTML()
+        self._table = ChoiceTable(columns=["Dataset", "Downloads", "About"])
+        self._table.observe(self._picked, "selected")
+        hub = _field(
+            "Or search the Hugging Face Hub",
+            [row([_framed(self._words), search], "tbw-address"), self._told, self._table],
+        )
+        return card("Data", [self._notes, self._fits, choice, own, hub])
+
+    # ---- what is pressed -------------------------------------------------------------------------------------------
+
+    def _chosen(self, change: dict[str, Any]) -> None:
+        if self._following or not change["new"]:
+            return
+        known = {entry.name: entry.values for entry in list_curated()}
+        values = known.get(change["new"], {"source": change["new"]})
+        self._dashboard.act(lambda: self._dashboard.data.choose(**values))
+
+    def _load(self) -> None:
+        self._dashboard.data.choose(self._address.value)
+
+    def _search(self) -> None:
+        self._dashboard.data.find(self._words.value)
+
+    def _entered(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:
+        if content.get("event") == "submit":  # Enter, in ipywidgets 7 and 8
+            self._dashboard.act(self._load)
+
+    def _entered_search(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:
+        if content.get("event") == "submit":
+            self._dashboard.act(self._search)
+
+    def _picked(self, change: dict[str, Any]) -> None:
+        if change["new"] and not self._following:
+            self._dashboard.act(lambda: self._dashboard.data.choose(f"hub:{change['new']}"))
+
+    # ---- what is shown ---------------------------------------------------------------------------------------------
+
+    def refresh(self) -> None:
+        """Follow the form and what is on its way."""
+        dashboard = self._dashboard
+        draft, data = dashboard.draft, dashboard.data
+        if (draft.version, data.version) == self._seen:
+            return
+        self._seen = (draft.version, data.version)
+        self._notes.value = fitted_notes(draft, "data", "tokenizer")
+        show(self._fits, bool(draft.remedies))
+        self._offer()
+        self._show_search()
+        reason = draft.errors.get("data.source", "")
+        (self._frame.add_class if reason else self._frame.remove_class)("is-bad")
+        error = f'<div class="tbw-error">✕ {escape(reason)}</div>' if reason else ""
+        self._about.value = error or f'<div class="tbw-help">{escape(_about(draft.spec.data))}</div>'
+
+    def _offer(self) -> None:
+        """Offer what serves the model's task, and on request the rest, each with the reason why it does not."""
+        draft = self._dashboard.draft
+        task: Task = draft.facts.task if draft.facts is not None else "causal-lm"
+        known = [*((entry.tasks, entry.title, entry.name) for entry in list_sources()), *_well_known()]
+        fitting = [(title, name) for tasks, title, name in known if task in tasks]
+        others = [(f"{title}: {_unfit(tasks)}", name) for tasks, title, name in known if task not in tasks]
+        value = _name_of(draft.spec.data)
+        offered = [*fitting, *(other for other in others if self._all.value or other[1] == value)]
+        if value not in [name for _, name in offered]:
+            offered.append((f"Your own: {words.short_source(value)}", value))
+        self._following = True
+        try:
+            if tuple(offered) != tuple(self._choice.options):
+                self._choice.options = offered
+            self._choice.value = value
+        finally:
+            self._following = False
+
+    def _show_search(self) -> None:
+        search = self._dashboard.data.search
+        show(self._table, search is not None and bool(search.result))
+        if search is None:
+            self._told.value = ""
+        elif not search.finished.is_set():
+            self._told.value = '<div class="tbw-help">Searching …</div>'
+        elif search.error is not None:
+            self._told.value = words.error_note(search.error)
+        elif not search.result:
+            self._told.value = '<div class="tbw-help">Nothing of that name was found.</div>'
+        else:
+            self._told.value = ""
+            self._following = True
+            try:
+                self._table.selected = ""
+                self._table.rows = [
+                    {"key": found.id, "cells": [found.id, words.short_count(found.downloads), found.about]}
+                    for found in search.result
+                ]
+            finally:
+                self._following = False
+
+
+@panel("tokens", step="data", column="main", order=4)
+class TokensPanel:
+    """How text becomes tokens, how much the model sees at once, and how much is held back."""
 
     def __init__(self, dashboard: Dashboard) -> None:
         self._dashboard = dashboard
         self._version = -1
 
     def render(self) -> widgets.Widget:
-        """Build the form."""
+        """Build the form; what few need is behind a switch."""
         draft, act = self._dashboard.draft, self._dashboard.act
-        self._source = SourceField(
-            draft,
-            "data.source",
-            act,
-            ours=[(source.title, source.name) for source in list_sources()],
-            own="A text file of my own",
-            own_help="Path of a plain text file on the machine that runs this notebook.",
-        )
-        kinds = [("BPE: frequent pieces of your text", "bpe"), ("Characters", "char"), ("Bytes", "byte")]
-        self._tokens = Form(
-            draft,
-            ["tokenizer.kind", "tokenizer.vocab_size", "data.context_length", "data.validation_fraction"],
-            act,
-            choices={"tokenizer.kind": kinds},
-        )
-        self._notes = widgets.HTML()
-        self._fits = fits_button(self._dashboard)
-        return card("Data", [self._notes, self._fits, self._source.widget, self._tokens.widget])
+        self._form = Form(draft, BASIC, act, choices={"tokenizer.kind": KINDS})
+        self._more = widgets.ToggleButton(description="More settings")
+        self._advanced = Form(draft, ADVANCED, act)
+        show(self._advanced.widget, False)
+        self._more.observe(lambda change: show(self._advanced.widget, change["new"]), "value")
+        self._card = card("From text to tokens", [self._form.widget, self._more, self._advanced.widget])
+        return self._card
 
     def refresh(self) -> None:
         """Follow the draft."""
@@ -55,56 +208,60 @@ class DataPanel:
             return
         self._version = draft.version
         reads_text = draft.facts is None or draft.facts.task != "vision-classification"
-        for field in self._tokens.fields[:3]:
-            show(field.widget, reads_text)
-        self._source.follow()
-        self._tokens.follow()
-        self._notes.value = fitted_notes(draft, "data", "tokenizer")
-        show(self._fits, bool(draft.remedies))
-        show(self._tokens.fields[1].widget, reads_text and draft.values["tokenizer.kind"] == "bpe")
+        kind = draft.values["tokenizer.kind"]
+        shown = {
+            "tokenizer.kind": reads_text,
+            "tokenizer.vocab_size": reads_text and kind in ("bpe", "unigram"),
+            "tokenizer.file": reads_text and kind == "file",
+            "data.context_length": reads_text,
+            "data.validation_fraction": not draft.values["data.validation_split"],
+        }
+        self._form.follow()
+        self._advanced.follow()
+        for field in self._form.fields:
+            show(field.widget, shown[field.card.path])
+        show(self._more, reads_text)
 
 
-@panel("data-preview", step="data", column="side", order=1)
-class DataPreviewPanel:
-    """How much text that is, and how it begins."""
+def _field(label: str, children: list[widgets.Widget]) -> widgets.VBox:
+    box = widgets.VBox([widgets.HTML(f'<span class="tbw-label">{escape(label)}</span>'), *children])
+    box.add_class("tbw-field")
+    return box
 
-    def __init__(self, dashboard: Dashboard) -> None:
-        self._dashboard = dashboard
 
-    def render(self) -> widgets.Widget:
-        """Build the card."""
-        self._facts = widgets.HTML()
-        self._lines = widgets.HTML()
-        return card("What you get", [self._facts, self._lines])
+def _framed(widget: widgets.Widget) -> widgets.Box:
+    box = widgets.Box([widget])
+    box.add_class("tbw-input")
+    return box
 
-    def refresh(self) -> None:
-        """Follow the draft."""
-        draft = self._dashboard.draft
-        data, spec, model = draft.data, draft.spec, draft.model
-        if data is None:
-            self._facts.value = words.note("Choose a text first.", "warn")
-            self._lines.value = ""
-            return
-        if not data.characters:  # images are drawn when they are asked for
-            about = next(source.help for source in list_sources() if source.name == data.name)
-            self._facts.value, self._lines.value = f'<p class="tbw-muted">{escape(about)}</p>', ""
-            return
-        training = data.tokens * (1 - spec.data.validation_fraction)
-        pairs = [
-            ("Characters", words.count(data.characters)),
-            ("Tokens" if data.exact else "Tokens, about", words.count(data.tokens)),
-        ]
-        if data.examples is None:
-            per_step = spec.training.batch_size * spec.data.context_length
-            held_back = f"{words.short_count(data.tokens - training)} tokens"
-            one_pass = training / per_step
-        else:
-            pairs.insert(0, ("Examples", words.count(data.examples)))
-            held_back = f"{words.count(data.examples * spec.data.validation_fraction)} examples"
-            one_pass = data.examples * (1 - spec.data.validation_fraction) / spec.training.batch_size
-        pairs += [("Held back", held_back), ("One pass", f"{words.count(max(1, one_pass))} steps")]
-        if model is not None and model.parameters:
-            pairs.append(("Tokens per parameter", words.figure(data.tokens / model.parameters, 2)))
-        self._facts.value = words.facts(pairs)
-        begins = "\n".join(data.first_lines[:8])
-        self._lines.value = f'<h4>It begins</h4><pre class="tbw-text">{escape(begins)}</pre>'
+
+def _well_known() -> list[tuple[tuple[Task, ...], str, str]]:
+    return [
+        (entry.tasks, f"{entry.title}, about {words.size(entry.megabytes * 1e6)} to fetch", entry.name)
+        for entry in list_curated()
+    ]
+
+
+def _name_of(data: DataSpec) -> str:
+    """Return the name under which data are offered: a dataset stays the same at whatever revision."""
+    return next((entry.name for entry in list_curated() if _is(data, entry)), data.source)
+
+
+def _is(data: DataSpec, entry: Curated) -> bool:
+    source = str(entry.values["source"])
+    if source.startswith("hub:"):
+        same = data.source.startswith("hub:") and parse_hub(data.source).id == parse_hub(source).id
+        return same and data.config == entry.values.get("config")
+    return data.source == source
+
+
+def _about(data: DataSpec) -> str:
+    """Return what is said of data that are offered, or where one's own are."""
+    name = _name_of(data)
+    ours = {entry.name: entry.help for entry in list_sources()}
+    return ours.get(name) or next((entry.help for entry in list_curated() if entry.name == name), data.source)
+
+
+def _unfit(tasks: tuple[Task, ...]) -> str:
+    """Return for what data are that do not fit the model."""
+    return f"only for a model that {' or '.join(dict.fromkeys(NEEDS[task][0] for task in tasks))}"

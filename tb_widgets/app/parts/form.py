@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from html import escape
 from typing import Any
 
@@ -125,67 +124,3 @@ class Form:
         """Show what the draft holds."""
         for field in self.fields:
             field.follow()
-
-
-class SourceField:
-    """Where something comes from: one of ours by name, or a path that the person types.
-
-    Parameters
-    ----------
-    ours
-        (label, value) of the built-in sources.
-    own
-        What the choice of one's own is called, for example ``A text file of mine``.
-    """
-
-    def __init__(
-        self,
-        draft: Draft,
-        path: str,
-        on_event: Callable[[Callable[[], None]], None],
-        *,
-        ours: list[tuple[str, str]],
-        own: str,
-        own_help: str,
-    ) -> None:
-        self._draft, self._path, self._on_event = draft, path, on_event
-        self._known = [value for _, value in ours]
-        self._following = False
-        self.choice = widgets.Dropdown(options=[*ours, (own, "")])
-        self.choice.add_class(f"tbw-at-{path.replace('.', '-')}-choice")
-        self.path_field = Field(draft, path, on_event)
-        self.path_field.card = replace(self.path_field.card, help=own_help)
-        frame = widgets.Box([self.choice])
-        frame.add_class("tbw-input")
-        label = widgets.HTML(f'<span class="tbw-label">{escape(CARDS[path].title)}</span>')
-        self._help = widgets.HTML()
-        head = widgets.VBox([label, frame, self._help])
-        head.add_class("tbw-field")
-        self.widget = widgets.VBox([head, self.path_field.widget])
-        self.widget.add_class("tbw-form")
-        self._own = False
-        self.follow()
-        self.choice.observe(self._chosen, "value")
-
-    def _chosen(self, change: dict[str, Any]) -> None:
-        if not self._following:
-            self._own = change["new"] == ""
-            self._on_event(lambda: self._draft.set(self._path, change["new"]))
-
-    def follow(self) -> None:
-        """Show what the draft holds."""
-        value = self._draft.values[self._path]
-        # One's own path may happen to be one of our names; it is then the person who has typed it.
-        typed = self._own and self.path_field.input.value.strip() == value
-        known = value in self._known and not typed
-        self._following = True
-        try:
-            self.choice.value = value if known else ""
-        finally:
-            self._following = False
-        self._own = not known
-        (self.path_field.widget.remove_class if self._own else self.path_field.widget.add_class)("tbw-hidden")
-        if self._own:
-            self.path_field.follow()
-        reason = "" if self._own else self._draft.errors.get(self._path, "")
-        self._help.value = f'<div class="tbw-error">✕ {escape(reason)}</div>' if reason else ""

@@ -91,13 +91,21 @@ class RunBar:
         facts = (
             f"<span><b class='tbw-number'>{spec.training.steps:,}</b> steps</span>"
             f"<span><b class='tbw-number'>{tokens:,}</b> tokens a step</span>"
-            f"<span>{escape(fitted_line(draft))}</span>"
+            f"<span>{escape(fitted_line(draft))}</span>{self._warning()}"
         )
         title = escape(f"{model.title if model else spec.model.source}{size}, on {spec.data.source}")
         return (
             f'<div class="tbw-bar-text">{words.chip("Ready", "ok")}<div>{title}'
             f'<div class="tbw-facts">{facts}</div></div></div>'
         )
+
+    def _warning(self) -> str:
+        """Return the first thing about the data that would waste the run, and how many more there are."""
+        warnings = self._dashboard.data.warnings
+        if not warnings:
+            return ""
+        more = f" And {len(warnings) - 1} more: see the Data step." if len(warnings) > 1 else ""
+        return f'<span class="tbw-warning">▲ {escape(warnings[0] + more)}</span>'
 
     def _describe(self, status: Status) -> str:
         label, tone = CHIPS[status.state]
@@ -116,6 +124,7 @@ class RunBar:
             chosen = fitted_line(self._dashboard.draft)
             facts += [f"▲ {escape(reason)}" for reason in self._dashboard.draft.blockers]
             facts += [f"next: {escape(chosen)}"] if chosen else []
+            facts += [warning] if (warning := self._warning()) else []
         line = "".join(f"<span>{fact}</span>" for fact in facts)
         bar = (
             f'<div class="tbw-progress {"is-waiting" if waiting else ""}" role="progressbar" '

@@ -63,6 +63,12 @@ def ago(moment: float) -> str:
     return "1 day" if days == 1 else f"{days:.0f} days"
 
 
+def short_source(source: str) -> str:
+    """Return what data are called where there is little room: without folders, owner and revision."""
+    name = source.partition("@")[0].rstrip("/").rpartition("/")[2]
+    return name if len(name) <= 40 else f"{name[:39]}…"
+
+
 def chip(text: str, tone: str = "") -> str:
     """Return a small coloured word. ``tone`` is ``on``, ``ok``, ``warn``, ``bad`` or empty."""
     return f'<span class="tbw-chip {f"is-{tone}" if tone else ""}">{escape(text)}</span>'

@@ -1,0 +1,506 @@
+"""The data that were asked for, on their way to be learned: looked at, fetched, taken. No widget is known here.
+
+Whatever is slow (a large file, the network) is done in a thread and fills an object that :meth:`DataChoice.refresh`
+looks at. What the form holds stays as it is until what was asked for is here and can be read.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import wraps
+from pathlib import Path
+from typing import Any, Concatenate, Generic, Literal, NamedTuple, ParamSpec, TypeVar
+
+from tb_widgets.app.draft import Draft
+from tb_widgets.app.shared import is_shared
+from tb_widgets.data.columns import map_columns
+from tb_widgets.data.describe import DataSummary, describe_data
+from tb_widgets.data.fetching import fetch_data, is_here, local_files, needs_fetch
+from tb_widgets.data.hub_facts import HubFacts, HubHit, inspect_hub, search_hub
+from tb_widgets.data.opened import Column, Table, open_data
+from tb_widgets.data.room import CacheUse, Cleared, cache_use, clear_cache
+from tb_widgets.data.sources import check_serves, is_built_in
+from tb_widgets.errors import DataError, TbError
+from tb_widgets.spec import DataSpec, Task, TokenizerSpec
+
+logger = logging.getLogger(__name__)
+
+LOOK_EVERY = 0.05  # seconds between two looks of a script that waits
+# What is decided about one source, and about no other.
+DECIDED = ("config", "split", "validation_split", "columns", "encoding", "streaming")
+
+Result = TypeVar("Result")
+Arguments = ParamSpec("Arguments")
+Returned = TypeVar("Returned")
+Report = Callable[[str, float], None]
+
+
+class StoppedError(Exception):
+    """Nobody waits for this work any more."""
+
+
+class Job(Generic[Result]):
+    """Something slow, in a thread of its own. It ends with a ``result`` or an ``error``.
+
+    Parameters
+    ----------
+    work
+        Does it; it is given a function that takes what is being done and the share that is done, 0 to 1, and that
+        ends the work by an exception once nobody waits for it.
+    """
+
+    def __init__(self, work: Callable[[Report], Result]) -> None:
+        self._work = work
+        self.phase, self.share = "", 0.0
+        self.result: Result | None = None
+        self.error: TbError | None = None
+        self.finished = threading.Event()
+        self._stop = threading.Event()
+        threading.Thread(target=self._run, name="data", daemon=True).start()
+
+    def stop(self) -> None:
+        """Let it end at its next report; what it finds is taken by nobody."""
+        self._stop.set()
+
+    def _report(self, phase: str, share: float) -> None:
+        if self._stop.is_set():
+            raise StoppedError
+        self.phase, self.share = phase, share
+
+    def _run(self) -> None:
+        try:
+            self.result = self._work(self._report)
+        except StoppedError:
+            pass
+        except TbError as error:
+            self.error = error
+        except Exception as error:
+            logger.exception("looking at data failed")
+            self.error = DataError(f"Something in tb_widgets failed: {type(error).__name__}: {error}")
+        finally:
+            self.finished.set()
+
+
+class Look(NamedTuple):
+    """What data are like.
+
+    Attributes
+    ----------
+    columns
+        Of a table; empty for plain texts and for ours.
+    roles, why
+        Which column is what, and how that was told.
+    preview
+        What the page shows of them; ``None`` where there is a ``problem``.
+    problem
+        Why the model can't learn from them as they are.
+    notes
+        What was found out while they were opened, for example an encoding.
+    """
+
+    columns: tuple[Column, ...] = ()
+    roles: Mapping[str, str] = {}
+    why: Mapping[str, str] = {}
+    preview: DataSummary | None = None
+    problem: DataError | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Question(NamedTuple):
+    """What is asked of data: everything that a look depends on."""
+
+    data: DataSpec
+    tokenizer: TokenizerSpec
+    task: Task
+    vocab_limit: int | None
+    context_limit: int | None
+    parameters: int | None
+    batch_size: int
+
+
+@dataclass
+class Wanted:
+    """Data that were asked for and are not the form's yet.
+
+    Attributes
+    ----------
+    data
+        What was asked for.
+    stage
+        ``inspecting`` (what there is to choose), ``asking`` (for the choice), ``fetching``, ``looking``, ``failed``.
+    facts
+        What there is to choose in a dataset of the Hub.
+    job
+        What is being done.
+    error
+        Why that did not work.
+    """
+
+    data: DataSpec
+    stage: Literal["inspecting", "asking", "fetching", "looking", "failed"]
+    facts: HubFacts | None = None
+    job: Job[Any] | None = None
+    error: TbError | None = None
+
+    @property
+    def can_be_fetched(self) -> bool:
+        """Whether everything that must be chosen before is chosen."""
+        if not self.data.source.startswith("hub:"):
+            return True
+        return self.facts is not None and bool(self.facts.splits)
+
+
+def _one_at_a_time(
+    method: Callable[Concatenate[DataChoice, Arguments], Returned],
+) -> Callable[Concatenate[DataChoice, Arguments], Returned]:
+    """Take the dashboard's lock: a cell may call while a beat is answered on another thread of the kernel."""
+
+    @wraps(method)
+    def locked(self: DataChoice, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Returned:
+        with self._lock:
+            return method(self, *args, **kwargs)
+
+    return locked
+
+
+class DataChoice:
+    """Follows the form's data, and takes others: from an address, a path or a name to what the form holds.
+
+    Parameters
+    ----------
+    draft
+        Takes the data once they are here and can be read, and hears what is wrong with its own.
+    lock
+        Held while anything of this changes.
+
+    Attributes
+    ----------
+    look, error
+        What the form's data are like, or why they can't be read; both ``None`` while that is being found out.
+    wanted
+        What was asked for and is not here yet, or did not work; ``None`` if there is nothing of the kind.
+    search
+        The last search on the Hub.
+    cache
+        What the cache takes, as it was last looked at, and what clearing it has freed.
+    version
+        Grows whenever anything of this changes.
+    """
+
+    def __init__(self, draft: Draft, lock: Any = None) -> None:
+        self.draft = draft
+        self._lock = lock or threading.RLock()
+        self.look: Look | None = None
+        self.error: TbError | None = None
+        self.wanted: Wanted | None = None
+        self.search: Job[list[HubHit]] | None = None
+        self.cache: Job[tuple[CacheUse, Cleared | None]] | None = None
+        self.version = 0
+        self._looking: Job[Look] | None = None
+        self._asked: Question | None = None
+        self._was_busy = False
+
+    # ---- what buttons do, and scripts may --------------------------------------------------------------------------
+
+    @_one_at_a_time
+    def choose(self, /, source: str, **decided: Any) -> None:
+        """Ask for other data; returns at once. The form takes them when they are here and can be read.
+
+        Parameters
+        ----------
+        source
+            The name of a text or task of ours, the path of a file, folder or glob, ``https://...``, or
+            ``hub:OWNER/NAME``.
+        **decided
+            What is known already: ``config``, ``split``, ``columns`` and the like.
+
+        Raises
+        ------
+        DataError
+            If nothing was given, or this page may not read it.
+        """
+        source = source.strip()
+        if not source:
+            raise DataError("Type a path or an address first.")
+        fresh = {name: DataSpec.model_fields[name].get_default(call_default_factory=True) for name in DECIDED}
+        data = self.draft.spec.data.model_copy(update={**fresh, **decided, "source": source})
+        require_readable(data)
+        self.cancel()
+        if is_built_in(source):
+            self._take(data)
+        elif not needs_fetch(data) or is_here(data):
+            self._read(data)
+        elif source.startswith("hub:"):
+            self._inspect(Wanted(data, "inspecting"))
+        else:
+            self.wanted = Wanted(data, "asking")
+            self.get()
+
+    @_one_at_a_time
+    def decide(self, /, **decided: Any) -> None:
+        """Change what is wanted of a dataset before it is fetched: ``config``, ``split``, ``streaming`` ..."""
+        wanted = self.wanted
+        if wanted is None or wanted.stage not in ("asking", "failed"):
+            raise DataError("No dataset waits for a choice.", hint="Choose one by its name first.")
+        wanted.data = wanted.data.model_copy(update=decided)
+        if "config" in decided:  # another variant may have other parts and columns
+            wanted.data = wanted.data.model_copy(update={"split": None, "validation_split": None, "columns": {}})
+            self._inspect(wanted)
+        self.version += 1
+
+    @_one_at_a_time
+    def get(self) -> None:
+        """Fetch what was asked for, or what the form holds and is not here.
+
+        Raises
+        ------
+        DataError
+            If there is nothing to fetch.
+        """
+        wanted = self.wanted
+        if wanted is None:
+            if not self.is_missing:
+                raise DataError("There is nothing to fetch.", hint="Choose a dataset or paste an address first.")
+            wanted = Wanted(self.draft.spec.data, "asking")
+        data, tokens = wanted.data, self._tokens_of_run()
+        wanted.error, wanted.stage = None, "fetching"
+        self._wait_for(
+            wanted, lambda report: fetch_data(data, tokens=tokens if data.streaming else None, on_progress=report)
+        )
+
+    @_one_at_a_time
+    def cancel(self) -> None:
+        """Wait no longer for what was asked for; the form's data stay."""
+        if self.wanted is not None:
+            if self.wanted.job is not None:
+                self.wanted.job.stop()
+            self.wanted = None
+            self.version += 1
+
+    @_one_at_a_time
+    def find(self, text: str) -> None:
+        """Search the Hub for datasets by name; what is found arrives in :attr:`search`."""
+        if not text.strip():
+            raise DataError("Type a word to search for first.")
+        self.search = Job(lambda report: search_hub(text.strip(), on_progress=report))
+        self.version += 1
+
+    @_one_at_a_time
+    def set_role(self, role: str, column: str) -> None:
+        """Say which column plays a role; an empty name lets it be guessed."""
+        others = {name: kept for name, kept in self.draft.values["data.columns"].items() if name != role}
+        self.draft.set("data.columns", {**others, **({role: column} if column else {})})
+
+    @_one_at_a_time
+    def look_at_cache(self) -> None:
+        """Find out what the cache takes; the answer arrives in :attr:`cache`."""
+        self.cache = Job(lambda report: (cache_use(), None))
+        self.version += 1
+
+    @_one_at_a_time
+    def clear_cache(self) -> None:
+        """Remove what can be fetched or made again, and uploads; what the form holds and what runs use stays."""
+        data = self.draft.spec.data
+        keep = [] if self.is_missing or is_built_in(data.source) else [Path(data.source).expanduser()]
+        if needs_fetch(data) and not self.is_missing:
+            keep = list(local_files(data))
+
+        def work(report: Report) -> tuple[CacheUse, Cleared]:
+            cleared = clear_cache(keep=keep)
+            return cache_use(), cleared
+
+        self.cache = Job(work)
+        self.version += 1
+
+    # ---- what is known ---------------------------------------------------------------------------------------------
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether something is on its way."""
+        jobs = (self._looking, self.wanted.job if self.wanted else None, self.search, self.cache)
+        return any(job is not None and not job.finished.is_set() for job in jobs)
+
+    @property
+    def is_missing(self) -> bool:
+        """Whether the form's data have to be fetched first."""
+        data = self.draft.spec.data
+        return needs_fetch(data) and not is_here(data)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What would waste a night, in sentences; empty while nothing is known."""
+        return ()
+
+    # ---- the beat --------------------------------------------------------------------------------------------------
+
+    def refresh(self, *, may_look: bool = False) -> None:
+        """Look at what has arrived. The beat calls this.
+
+        Parameters
+        ----------
+        may_look
+            Whether the form's data may be looked at, which takes a thread.
+        """
+        self._follow_wanted()
+        self._follow_form(may_look)
+        busy = self.is_busy
+        if busy or self._was_busy:  # once more, for what came last
+            self.version += 1
+        self._was_busy = busy
+
+    def wait(self, timeout: float = 60.0) -> None:
+        """Wait until nothing is on its way, for scripts: the page looks by itself.
+
+        Raises
+        ------
+        TimeoutError
+            If that takes longer than ``timeout`` seconds.
+        """
+        deadline = time.monotonic() + timeout
+        while True:
+            with self._lock:
+                self.refresh(may_look=True)
+                if not self.is_busy and self._looking is None:
+                    return
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"The data are still looked for after {timeout} seconds.")
+            time.sleep(LOOK_EVERY)
+
+    def close(self) -> None:
+        """End what is on its way."""
+        self.cancel()
+        if self._looking is not None:
+            self._looking.stop()
+
+    def _follow_wanted(self) -> None:
+        wanted = self.wanted
+        if wanted is None or wanted.job is None or not wanted.job.finished.is_set():
+            return
+        job, wanted.job = wanted.job, None
+        self.version += 1
+        if job.error is not None:
+            wanted.stage, wanted.error = "failed", job.error
+        elif wanted.stage == "inspecting":
+            wanted.facts, wanted.stage = job.result, "asking"
+        elif wanted.stage == "fetching" and job.result is not None:
+            self._read(job.result.data)
+        elif wanted.stage == "looking":
+            self.wanted = None
+            self._take(wanted.data)
+
+    def _follow_form(self, may_look: bool) -> None:
+        if self._looking is not None and self._looking.finished.is_set():
+            done, self._looking = self._looking, None
+            self.version += 1
+            if self._question() == self._asked:
+                self.look, self.error = done.result, done.error
+                problem = done.error or (done.result.problem if done.result is not None else None)
+                self.draft.know_data(self.draft.spec.data, problem)
+        question = self._question()
+        if question != self._asked and self._looking is None:
+            if self._asked is not None or self.look is not None:
+                self._asked = self.look = self.error = None
+                self.version += 1
+            if may_look and not self.is_missing:
+                self._asked = question
+                self._looking = Job(lambda report: look_at(question))
+
+    def _question(self) -> Question:
+        spec, facts = self.draft.spec, self.draft.facts
+        model = self.draft.model
+        return Question(
+            spec.data,
+            spec.tokenizer,
+            facts.task if facts is not None else "causal-lm",
+            facts.vocab_size if facts is not None else None,
+            facts.context_limit if facts is not None else None,
+            (facts.parameters if facts is not None else None) or (model.parameters if model is not None else None),
+            spec.training.batch_size,
+        )
+
+    def _tokens_of_run(self) -> int:
+        spec = self.draft.spec
+        return spec.training.steps * spec.training.batch_size * spec.data.context_length
+
+    def _read(self, data: DataSpec) -> None:
+        """See whether files can be read before the form takes them."""
+        self._wait_for(Wanted(data, "looking"), lambda report: read_beginning(data))
+
+    def _inspect(self, wanted: Wanted) -> None:
+        data = wanted.data
+        wanted.error, wanted.stage = None, "inspecting"
+        self._wait_for(wanted, lambda report: inspect_hub(data, on_progress=report))
+
+    def _wait_for(self, wanted: Wanted, work: Callable[[Report], Any]) -> None:
+        wanted.job = Job(work)
+        self.wanted = wanted
+        self._was_busy = True
+        self.version += 1
+
+    def _take(self, data: DataSpec) -> None:
+        self._asked = None
+        tree = data.model_dump()
+        self.draft.choose_data({f"data.{name}": tree[name] for name in ("source", *DECIDED)})
+
+
+def read_beginning(data: DataSpec) -> None:
+    """See whether data can be read, as far as their beginning tells.
+
+    Raises
+    ------
+    DataError
+        If they can't.
+    """
+    opened = open_data(data)
+    if isinstance(opened, Table):
+        opened.first_rows([column.name for column in opened.columns], 1)
+    else:
+        next(opened.pieces())
+
+
+def look_at(question: Question) -> Look:
+    """Find out what data are like and whether a model can learn from them. Takes up to two seconds.
+
+    Raises
+    ------
+    DataError
+        If they can't be read.
+    """
+    data, task = question.data, question.task
+    found = Look()
+    if not is_built_in(data.source):
+        opened = open_data(data)
+        found = Look(notes=opened.notes)
+        if isinstance(opened, Table):
+            found = found._replace(columns=opened.columns)
+            try:
+                mapping = map_columns(opened, task, data.columns)
+            except DataError as error:
+                return found._replace(problem=error)
+            found = found._replace(roles=dict(mapping.roles.items()), why=dict(mapping.why.items()))
+    try:
+        if is_built_in(data.source):
+            check_serves(data.source, task)
+        shown = None if found.columns else describe_data(data, question.tokenizer)
+    except DataError as error:
+        return found._replace(problem=error)
+    return found._replace(preview=shown)
+
+
+def require_readable(data: DataSpec) -> None:
+    """Let pass what may be read on this page: on a shared server, nothing of the machine's own files.
+
+    Raises
+    ------
+    DataError
+        If this is a shared server, and the data are neither ours nor on the Hub.
+    """
+    if is_shared() and not is_built_in(data.source) and not data.source.startswith("hub:"):
+        raise DataError(
+            "This page is on a shared server, which reads no files and fetches no addresses for its visitors.",
+            hint="Choose a text of ours or a dataset of the Hub, or run tb-widgets app yourself.",
+        )

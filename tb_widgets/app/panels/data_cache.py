@@ -1,0 +1,63 @@
+"""What is kept on this disk, and a button to clear it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import ipywidgets as widgets
+
+from tb_widgets.app.parts import words
+from tb_widgets.app.parts.cards import button, card, row
+from tb_widgets.app.registry import panel
+from tb_widgets.app.shared import is_shared
+from tb_widgets.runs.folders import default_cache_dir
+
+if TYPE_CHECKING:
+    from tb_widgets.app.dashboard import Dashboard
+
+TEACHES = "Fetched datasets, uploads, and texts as tokens are kept, so that the next run begins at once."
+
+
+@panel("data-cache", step="data", column="side", order=9)
+class DataCachePanel:
+    """The size of the cache."""
+
+    def __init__(self, dashboard: Dashboard) -> None:
+        self._dashboard = dashboard
+        self._version = -1
+
+    def render(self) -> widgets.Widget:
+        """Build the card."""
+        data, act = self._dashboard.data, self._dashboard.act
+        self._text = widgets.HTML()
+        self._clear = button("Clear", lambda: act(data.clear_cache), "tbw-at-clear-cache")
+        self._look = button("Look again", lambda: act(data.look_at_cache), "tbw-quiet")
+        return card("Kept on this disk", [self._text, row([] if is_shared() else [self._clear, self._look])])
+
+    def refresh(self) -> None:
+        """Follow what was found out; the first look is made once a page is there to show it."""
+        data = self._dashboard.data
+        if data.cache is None and self._dashboard.has_page:
+            data.look_at_cache()
+        if data.version == self._version:
+            return
+        self._version = data.version
+        job = data.cache
+        text = f'<p class="tbw-muted tbw-small">{TEACHES}</p>'
+        if job is None or not job.finished.is_set():
+            text += '<p class="tbw-muted">Looking …</p>'
+        elif job.error is not None:
+            text += words.error_note(job.error)
+        elif job.result is not None:
+            use, cleared = job.result
+            text += words.facts(
+                [
+                    ("Size", f"{words.size(use.size)} of at most {words.size(use.limit)}"),
+                    ("Folder", str(default_cache_dir())),
+                ]
+            )
+            if cleared is not None:
+                stays = f"{words.size(cleared.kept)} are in use and stay." if cleared.kept else ""
+                text += words.note(f"{words.size(cleared.freed)} were freed.", "ok", detail=stays)
+            self._clear.disabled = use.size == 0
+        self._text.value = text

@@ -1,0 +1,74 @@
+"""Which column of a table plays which role: a guess with its reason, and a way to say otherwise."""
+
+from __future__ import annotations
+
+from html import escape
+from typing import TYPE_CHECKING
+
+import ipywidgets as widgets
+
+from tb_widgets.app.panels.data_found import Pick
+from tb_widgets.app.parts import words
+from tb_widgets.app.parts.cards import card, show
+from tb_widgets.app.registry import panel
+from tb_widgets.data.columns import ROLES
+
+if TYPE_CHECKING:
+    from tb_widgets.app.dashboard import Dashboard
+
+TITLES = {
+    "text": "Text: what is read",
+    "label": "Label: what is to be told",
+    "source": "Source: what is read",
+    "target": "Target: what is to be written",
+}
+
+
+@panel("data-columns", step="data", column="main", order=3)
+class DataColumnsPanel:
+    """One choice for each role that the model's task has."""
+
+    def __init__(self, dashboard: Dashboard) -> None:
+        self._dashboard = dashboard
+        self._seen = (-1, -1)
+
+    def render(self) -> widgets.Widget:
+        """Build the card."""
+        self._problem = widgets.HTML()
+        self._picks, self._reasons, fields = {}, {}, []
+        for role, title in TITLES.items():
+            pick = Pick(title, f"data-column-{role}", lambda column, role=role: self._pick(role, column))
+            reason = widgets.HTML()
+            pick.widget.children = (*pick.widget.children, reason)
+            self._picks[role], self._reasons[role] = pick, reason
+            fields.append(pick.widget)
+        self._card = card("Columns", [self._problem, *fields])
+        return self._card
+
+    def _pick(self, role: str, column: str) -> None:
+        self._dashboard.act(lambda: self._dashboard.data.set_role(role, column))
+
+    def refresh(self) -> None:
+        """Follow the look at the data."""
+        data, draft = self._dashboard.data, self._dashboard.draft
+        if (data.version, draft.version) == self._seen:
+            return
+        self._seen = (data.version, draft.version)
+        look = data.look
+        if look is None and data.is_busy:
+            return  # what stands there stays until more is known: nothing jumps
+        columns = look.columns if look is not None else ()
+        show(self._card, bool(columns))
+        if look is None or not columns:
+            return
+        task = draft.facts.task if draft.facts is not None else "causal-lm"
+        self._problem.value = words.error_note(look.problem) if look.problem is not None else ""
+        chosen = draft.values["data.columns"]
+        options = [(f"{column.name} ({column.holds})", column.name) for column in columns]
+        for role, pick in self._picks.items():
+            show(pick.widget, role in ROLES.get(task, ()))
+            guess = look.roles.get(role, "")
+            label = f"guessed: {guess}" if guess and role not in chosen else "guess it"
+            pick.follow([(label, ""), *options], chosen.get(role, ""))
+            why = look.why.get(role, "")
+            self._reasons[role].value = f'<div class="tbw-help">{escape(why)}</div>' if why else ""

@@ -1,0 +1,201 @@
+"""Data from a name, a path or an address to what the form holds; what fails leaves the form as it was."""
+
+from __future__ import annotations
+
+import csv
+
+import pytest
+
+from tb_widgets.app.dashboard import Dashboard
+from tb_widgets.app.fitting import ModelFacts
+from tb_widgets.errors import DataError
+
+from .conftest import at, shown
+
+CONTENTS = {
+    "empty.txt": b"",
+    "photo.txt": b"\x89PNG\r\n\x1a\n\0\0\0\0" * 50,
+    "broken.json": b'[{"text": "a"}, {"text": ]',
+}
+
+
+@pytest.fixture
+def data(dashboard):
+    yield dashboard.data
+    dashboard.data.close()
+
+
+@pytest.fixture
+def reviews(tmp_path):
+    """A table of texts with labels and something else."""
+    file = tmp_path / "reviews.csv"
+    with file.open("w", newline="") as opened:
+        writer = csv.writer(opened)
+        writer.writerow(["id", "review", "stars"])
+        writer.writerows([n, f"This is what I say of film number {n}, at length.", n % 3] for n in range(300))
+    return file
+
+
+def page_of(dashboard, step="data"):
+    dashboard.show(step)
+    dashboard.refresh()
+    return dashboard.page.boxes[step]
+
+
+def test_a_file_is_taken_once_it_can_be_read(dashboard, data, text_file, tmp_path):
+    before = dashboard.draft.spec.data.source
+    data.choose("python-docs")
+    assert dashboard.draft.spec.data.source == "python-docs"
+
+    data.choose(f"  {text_file} ")
+    data.wait()
+    assert dashboard.draft.spec.data.source == before == str(text_file)
+    assert data.wanted is None
+    assert data.look.problem is None
+    assert dashboard.draft.blockers == []
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [("nowhere.txt", "there is no file"), ("empty.txt", "empty"), ("photo.txt", "byte"), ("broken.json", "line 1")],
+)
+def test_what_can_not_be_read_leaves_the_data_as_they_were(dashboard, data, tmp_path, name, words):
+    before = dashboard.draft.spec.data
+    file = tmp_path / name
+    if name in CONTENTS:
+        file.write_bytes(CONTENTS[name])
+    data.choose(str(file))
+    data.wait()
+
+    assert data.wanted.stage == "failed"
+    assert words in str(data.wanted.error)
+    assert dashboard.draft.spec.data == before
+    assert dashboard.draft.is_valid
+    said = shown(page_of(dashboard))
+    assert "the data you had stay chosen" in said
+    assert words in said
+
+    data.cancel()
+    assert "the data you had stay chosen" not in shown(page_of(dashboard))
+
+
+def test_nothing_and_an_empty_search_are_refused_in_words(data):
+    with pytest.raises(DataError, match="Type a path"):
+        data.choose("  ")
+    with pytest.raises(DataError, match="Type a word"):
+        data.find("")
+    with pytest.raises(DataError, match="nothing to fetch"):
+        data.get()
+
+
+def test_the_roles_of_columns_are_guessed_with_a_reason_and_can_be_chosen(dashboard, data, reviews):
+    dashboard.draft.know(ModelFacts("sequence-classification"))
+    data.choose(str(reviews))
+    data.wait()
+    assert data.look.roles == {"text": "review", "label": "stars"}
+    page = page_of(dashboard)
+    assert "It is called review." in shown(page)
+
+    choice = at(page, "data-column-label")
+    assert [value for _, value in choice.options] == ["", "id", "review", "stars"]
+    choice.value = "id"
+    assert dashboard.draft.spec.data.columns == {"label": "id"}
+    data.wait()
+    assert data.look.roles["label"] == "id"
+
+    choice.value = ""
+    assert dashboard.draft.spec.data.columns == {}
+
+
+def test_a_column_that_can_not_be_told_is_asked_for_before_start(dashboard, data, tmp_path):
+    file = tmp_path / "odd.csv"
+    file.write_text("a,b\n" + "some words here,other words here\n" * 50)
+    data.choose(str(file))
+    data.wait()
+    assert "can't be told" in dashboard.draft.errors["data.source"]
+    page = page_of(dashboard)
+    assert "be told. It has a" in shown(page)
+
+    at(page, "data-column-text").value = "b"
+    data.wait()
+    assert dashboard.draft.is_valid
+    assert data.look.roles == {"text": "b"}
+
+
+def test_what_was_decided_about_other_data_does_not_hold(dashboard, data, reviews, text_file):
+    dashboard.draft.set("data.columns", {"text": "review"})
+    dashboard.draft.set("data.encoding", "cp1252")
+    data.choose(str(text_file))
+    data.wait()
+    assert dashboard.draft.spec.data.columns == {}
+    assert dashboard.draft.spec.data.encoding == "auto"
+
+
+def test_only_what_serves_the_model_is_offered_and_the_rest_with_the_reason(dashboard, data):
+    page = page_of(dashboard)
+    choice = at(page, "data-source-choice")
+    offered = dict(map(reversed, choice.options))
+    assert "python-docs" in offered
+    assert "TinyStories" in offered
+    assert "drawn-shapes" not in offered
+
+    at(page, "data-all").value = True
+    offered = dict(map(reversed, choice.options))
+    assert offered["drawn-shapes"].endswith("only for a model that sorts images into classes")
+
+    at(page, "data-all").value = False
+    dashboard.draft.know(ModelFacts("vision-classification"))
+    page_of(dashboard)
+    offered = [value for _, value in choice.options]
+    assert "drawn-shapes" in offered
+    assert "python-docs" not in offered
+
+
+def test_one_of_ours_is_chosen_in_the_list(dashboard, data):
+    page = page_of(dashboard)
+    choice = at(page, "data-source-choice")
+    assert choice.label.startswith("Your own: squares.txt")
+    choice.value = "python-source"
+    assert dashboard.draft.spec.data.source == "python-source"
+    dashboard.refresh()
+    assert choice.value == "python-source"
+    assert "Your own" not in str(choice.options)
+
+
+def test_a_dataset_of_a_file_that_is_not_here_waits_to_be_fetched(runs_dir, tiny):
+    spec = tiny({"data.source": "hub:somebody/nothing@" + "a" * 40})
+    dashboard = Dashboard(spec, runs_dir=runs_dir)
+    assert "not on this machine yet" in dashboard.draft.errors["data.source"]
+    page = page_of(dashboard)
+    assert "Not on this machine yet" in shown(page)
+    assert "tbw-hidden" not in at(page, "get-data")._dom_classes
+
+
+def test_a_shared_server_reads_no_files_and_takes_none(dashboard, data, monkeypatch, text_file):
+    monkeypatch.setenv("SERVER_SOFTWARE", "voila/0.5")
+    monkeypatch.delenv("TB_LOOPBACK_ONLY", raising=False)
+    with pytest.raises(DataError, match="shared server"):
+        data.choose(str(text_file))
+    data.choose("python-source")
+    assert dashboard.draft.spec.data.source == "python-source"
+    assert "Drop a file" not in shown(page_of(dashboard))
+
+
+def test_the_cache_is_measured_and_cleared(dashboard, data, monkeypatch, tmp_path):
+    monkeypatch.setenv("TB_CACHE_DIR", str(tmp_path))
+    for name in ("a" * 64, "b" * 64):
+        (tmp_path / "uploads" / name).mkdir(parents=True)
+        (tmp_path / "uploads" / name / "text.txt").write_text("To be, or not to be. " * 100)
+    mine = tmp_path / "uploads" / ("b" * 64) / "text.txt"
+    data.choose(str(mine))
+    data.wait()
+    data.look_at_cache()
+    data.wait()
+    assert data.cache.result[0].size >= 4200
+
+    page = page_of(dashboard)
+    at(page, "clear-cache").click()
+    data.wait()
+    assert mine.exists()  # the form holds it
+    assert not (tmp_path / "uploads" / ("a" * 64)).exists()
+    assert "were freed" in shown(page_of(dashboard))
