@@ -201,13 +201,14 @@ def test_reasons_why_it_can_not_start(open_dashboard: OpenDashboard, tmp_path: P
     expect(start).to_be_enabled()
 
     tab(page, "Data").click()
-    page.locator(".tbw-at-data-source-choice select").select_option(label="A text file of my own")
     page.locator(".tbw-at-data-source input").fill("/no/such/<img src=x onerror=alert(1)>.txt")
-    expect(page.locator(".tbw-bar")).to_contain_text("/no/such/<img src=x")
-    expect(start).to_be_disabled()
+    button(page, "Load").click()
+    expect(page.get_by_text("/no/such/<img src=x")).to_be_visible()
+    expect(start).to_be_enabled()  # the data that were chosen before stay
     own = tmp_path / "own.txt"
     own.write_text("The quick brown fox jumps over the lazy dog. " * 2000)
     page.locator(".tbw-at-data-source input").fill(str(own))
+    page.locator(".tbw-at-data-source input").press("Enter")
     expect(page.get_by_text("The quick brown fox").first).to_be_visible()
     expect(start).to_be_enabled()
 
@@ -240,6 +241,15 @@ def test_a_killed_kernel_does_not_end_the_training(
     wait_for_state(page, "stopped")
     steps = [json.loads(line)["step"] for line in (run / "metrics.jsonl").read_text().splitlines()]
     assert steps == list(range(1, len(steps) + 1)), "no metric line is lost or doubled"
+
+
+def test_a_kernel_that_was_shut_down_is_missed_without_an_error(open_dashboard: OpenDashboard) -> None:
+    dashboard = open_dashboard("lab")
+    page = dashboard.page
+    page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.shutdown()")
+    page.clock.set_fixed_time(time.time() + 30)  # the page asks once more when it has waited that long
+    expect(page.locator(".tbw-gone")).to_contain_text("The notebook's kernel is gone")
+    dashboard.assert_clean()
 
 
 def test_a_killed_worker_is_shown_with_the_way_out(open_dashboard: OpenDashboard, tmp_path: Path) -> None:

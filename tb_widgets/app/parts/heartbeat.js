@@ -38,11 +38,21 @@ function render({ model, el }) {
     note.className = text ? "tbw-note is-bad tbw-gone" : "";
     note.textContent = text;
   };
+  const tell = (content) => {
+    try {
+      model.send(content);
+    } catch { // a connection that is closed on this side stays closed: asking again would be of no use
+      ended = true;
+      waiting = false;
+      complain("The notebook's kernel is gone. A training that was started goes on. Run this cell again, or reload " +
+        "the page, to watch it.");
+    }
+  };
   const ask = (type) => {
     if (ended) return;
     waiting = true;
     asked = Date.now();
-    model.send({ type, figure: figureStands(), hidden: document.hidden });
+    tell({ type, figure: figureStands(), hidden: document.hidden });
   };
   const watch = () => {
     dress();
@@ -74,7 +84,7 @@ function render({ model, el }) {
   const named = location.search + location.hash;
   requestAnimationFrame(() => {
     dress();
-    if (/[?#&]gist_id=/.test(named)) model.send({ type: "address", text: named });
+    if (/[?#&]gist_id=/.test(named)) tell({ type: "address", text: named });
     ask("ready");
   });
   return () => {
