@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from tb_widgets.data.fetching import needs_fetch
 from tb_widgets.data.sources import is_built_in
 from tb_widgets.errors import ModelError, RunError, ServiceError, TbError
 from tb_widgets.models.source import ModelSource, fetch, is_fetched, pinned, resolve, write_source
@@ -20,6 +21,7 @@ from tb_widgets.models.trust import TrustStore, needs_consent
 from tb_widgets.runs import RunDirectory, RunEntry, create_run, default_runs_dir, list_runs, open_run
 from tb_widgets.runs.process import ProcessIdentity
 from tb_widgets.runs.status import AT_REST, read_status, write_status
+from tb_widgets.service.gathering import with_pinned_data
 from tb_widgets.service.processes import WaitingWorker
 from tb_widgets.spec import RunSpec
 
@@ -81,7 +83,7 @@ class TrainingService:
         """Start a run and return its directory at once.
 
         A model from elsewhere is fetched here and frozen into the run, which from then on names its full revision:
-        workers know no network.
+        workers know no network. Data from elsewhere must be here already, as ``gathering.gather`` leaves them.
 
         Parameters
         ----------
@@ -96,6 +98,8 @@ class TrainingService:
 
         Raises
         ------
+        DataError
+            If the data come from elsewhere and have not been fetched yet.
         ModelError
             If the model comes from elsewhere and can't be had, or nobody has agreed to run its code.
         RunError
@@ -103,7 +107,7 @@ class TrainingService:
         ServiceError
             If no worker process can be started.
         """
-        spec = _with_whole_paths(spec)
+        spec = with_pinned_data(_with_whole_paths(spec))
         source = None
         if module is None and is_fetched(spec.model.source):
             spec, source = _fetched(spec, trust=trust)
@@ -328,10 +332,11 @@ def _train_here(run: RunDirectory, module: nn.Module | None) -> None:
 def _with_whole_paths(spec: RunSpec) -> RunSpec:
     """A run may be resumed from another folder, and must find its text there too."""
     source = spec.data.source
-    if is_built_in(source) or source.startswith("hub:") or Path(source).is_absolute():
+    if is_built_in(source) or needs_fetch(spec.data) or Path(source).is_absolute():
         return spec
     path = Path(source).expanduser()
-    return spec.with_values({"data.source": str(path.absolute())}) if path.is_file() else spec
+    is_there = path.exists() or any(sign in source for sign in "*?[")
+    return spec.with_values({"data.source": str(path.absolute())}) if is_there else spec
 
 
 def _fetched(spec: RunSpec, *, trust: bool) -> tuple[RunSpec, ModelSource]:
