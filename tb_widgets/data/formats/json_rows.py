@@ -14,7 +14,7 @@ from tb_widgets.data.formats.values import Column, Record, columns_of, flat, pic
 from tb_widgets.errors import DataError
 
 _LARGEST_RECORD = 64 * 2**20
-_LARGEST_MAPPING = 256 * 2**20
+_LARGEST_MAPPING = 64 * 2**20
 _NEAR_END = 16  # a number, a literal or an escape that is cut in two is told within so many letters of the cut
 _AS_LINES = "Save it as a list of records, or as JSON lines with one record in each line."
 
