@@ -15,7 +15,7 @@ from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec, Task
 
 # Characters that a vocabulary is learned from at most; more would change little and cost minutes.
-_SAMPLE = 32_000_000
+_SAMPLE = 24_000_000
 
 
 @dataclass
@@ -79,7 +79,7 @@ class Corpus(ABC):
         """
 
     def sample(self) -> str:
-        """Return the training text, or stretches spread evenly over it where it is longer than 32 million characters.
+        """Return the training text, or stretches spread evenly over it where it is longer than 24 million characters.
 
         After each document stands a line break.
         """

@@ -64,8 +64,7 @@ class PieceTokenizer(Tokenizer):
         found = {role: next((added[name] for name in names if name in added), None) for role, names in _ROLES.items()}
         self.special = MappingProxyType({role: token for role, token in found.items() if token is not None})
         self._added = tuple(added)
-        self._has_words = _cuts_into_words(described)
-        self._tables: list[WordTable] = []
+        self._words = WordTable(core) if _cuts_into_words(described) else None
 
     def encode(self, text: str) -> Ids:
         """Return the ids of the pieces; a long text is encoded in chunks that end at line breaks."""
@@ -75,22 +74,12 @@ class PieceTokenizer(Tokenizer):
     def encode_all(self, texts: Sequence[str]) -> list[Ids]:
         """Return the ids of the pieces of each text; several threads may ask at once."""
         texts = [_well_formed(text) for text in texts]
-        if self._has_words and sum(map(len, texts)) >= _MANY_CHARACTERS and all(texts):
+        if self._words is not None and sum(map(len, texts)) >= _MANY_CHARACTERS and all(texts):
             joined = "".join(texts)
             if not any(sign in joined for sign in self._added):
-                return self._by_table(texts)
+                return self._words.encode_all(texts)
         encodings = self._core.encode_batch_fast(texts, add_special_tokens=False)
         return [np.asarray(encoding.ids, dtype=np.uint32) for encoding in encodings]
-
-    def _by_table(self, texts: Sequence[str]) -> list[Ids]:
-        # Each thread has a table while it works: to take from a list and to put back is atomic.
-        try:
-            table = self._tables.pop()
-        except IndexError:
-            table = WordTable(self._core)
-        found = table.encode_all(texts)
-        self._tables.append(table)
-        return found
 
     def decode(self, ids: Any) -> str:
         """Return the text of the pieces."""

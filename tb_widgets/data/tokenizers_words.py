@@ -7,8 +7,9 @@ library, so all ids are its own.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
+from threading import Lock
 from typing import Any
 
 import numpy as np
@@ -37,7 +38,7 @@ Places = NDArray[np.int64]
 
 
 class WordTable:
-    """Encodes texts word by word. Not for two threads at once.
+    """Encodes texts word by word; several threads may ask at once.
 
     Parameters
     ----------
@@ -47,20 +48,13 @@ class WordTable:
 
     def __init__(self, core: Any) -> None:
         self._core = core
-        self._forget()
-
-    def _forget(self) -> None:
-        self._known: dict[bytes, int] = {}
-        # Of each known word: where its ids begin, and how many there are.
-        self._firsts, self._counts = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
-        self._ids, self._used = np.zeros(0, dtype=np.uint32), 0
-        # Of each slot: a word, and its number.
-        slots = 2**_SLOT_BITS
-        self._low, self._high = np.zeros(slots, dtype=np.uint64), np.zeros(slots, dtype=np.uint64)
-        self._numbers = np.zeros(slots, dtype=np.int64)
+        self._known = _Known(core)
 
     def encode_all(self, texts: Sequence[str]) -> list[Ids]:
         """Return the token ids of each text by itself; none of the texts may be empty."""
+        known = self._known
+        if known.is_full:
+            self._known = known = _Known(self._core)  # who still works with the old one keeps it until then
         text = "".join(texts)
         raw = text.encode("utf-8")
         # Eight bytes are read at the beginning of each word and eight after them, also at the very end.
@@ -76,52 +70,93 @@ class WordTable:
             words = _word_places(codes, firsts)
             sizes = 1 + (codes > 0x7F).astype(np.int64) + (codes > 0x7FF) + (codes > 0xFFFF)
             places = (np.cumsum(sizes) - sizes)[words]
-        known = self._look_up(raw, padded, places, np.diff(places, append=len(raw)))
-        counts = self._counts[known]
-        ends = np.cumsum(counts)
-        where = np.repeat(self._firsts[known] - (ends - counts), counts) + np.arange(ends[-1])
-        return np.split(self._ids[where], (ends - counts)[np.searchsorted(words, firsts[1:])])
+        numbers = known.look_up(raw, padded, places, np.diff(places, append=len(raw)))
+        ids, counts = known.ids_of(numbers)
+        return np.split(ids, (np.cumsum(counts) - counts)[np.searchsorted(words, firsts[1:])])
 
-    def _look_up(self, raw: bytes, padded: NDArray[np.uint8], places: Places, lengths: Places) -> Places:
+
+class _Known:
+    """Words and their ids. Nothing that is in it changes, so reading needs no lock."""
+
+    def __init__(self, core: Any) -> None:
+        self._core = core
+        self._lock = Lock()
+        self._numbers: dict[bytes, int] = {}
+        # Of each known word: where its ids begin, and how many there are.
+        self._firsts, self._counts = np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+        self._ids, self._used = np.zeros(0, dtype=np.uint32), 0
+        # Of each slot: a word as two machine words, and its number.
+        slots = 2**_SLOT_BITS
+        self._low, self._high = np.zeros(slots, dtype=np.uint64), np.zeros(slots, dtype=np.uint64)
+        self._number_in = np.zeros(slots, dtype=np.int64)
+        # The word "\n" where it is one piece of its own; it can stand between other words and be told from them.
+        line_break = core.encode("\n", add_special_tokens=False)
+        self._line_break = line_break.ids[0] if line_break.tokens in (["\n"], ["\u010a"]) else None
+
+    @property
+    def is_full(self) -> bool:
+        return len(self._numbers) > _MOST_WORDS
+
+    def ids_of(self, numbers: Places) -> tuple[Ids, Places]:
+        """Return the ids of words, one after another, and how many each has."""
+        counts = self._counts[numbers]
+        ends = np.cumsum(counts)
+        where = np.repeat(self._firsts[numbers] - (ends - counts), counts) + np.arange(ends[-1])
+        return self._ids[where], counts
+
+    def look_up(self, raw: bytes, padded: NDArray[np.uint8], places: Places, lengths: Places) -> Places:
         """Return the number of each word, and learn those that are new."""
-        if len(self._known) > _MOST_WORDS:
-            self._forget()
         eight = np.ndarray((len(padded) - 7,), "<u8", padded, strides=(1,))
         fitting = np.minimum(lengths, _LONGEST)
         low = eight[places] & _LOW_BITS[fitting]
         high = eight[places + 8 * (lengths > 8)] & _HIGH_BITS[fitting] | fitting.astype(np.uint64) << np.uint64(56)
         slots = ((low * _MIX ^ high * _MIX_HIGH) * _MIX >> np.uint64(64 - _SLOT_BITS)).astype(np.int64)
-        numbers = self._numbers[slots]
         is_short = lengths <= _LONGEST
-        missed = np.flatnonzero(~(is_short & (self._low[slots] == low) & (self._high[slots] == high)))
+        # Read in the order opposite to that of writing: where these are there, the number is.
+        hit = (self._low[slots] == low) & (self._high[slots] == high) & is_short
+        numbers = self._number_in[slots]
+        missed = np.flatnonzero(~hit)
         if missed.size:
             spans = zip(places[missed].tolist(), lengths[missed].tolist(), strict=True)
             words = [raw[place : place + length] for place, length in spans]
-            self._learn([word for word in dict.fromkeys(words) if word not in self._known])
-            numbers[missed] = [self._known[word] for word in words]
-            # Frequent words come early, so who has a slot keeps it. Of words that want the same one the first gets it.
-            short = missed[is_short[missed]]
-            free = short[self._high[slots[short]] == 0]
-            free = free[np.unique(slots[free], return_index=True)[1]]
-            taken = slots[free]
-            self._low[taken], self._high[taken], self._numbers[taken] = low[free], high[free], numbers[free]
+            with self._lock:
+                self._learn([word for word in dict.fromkeys(words) if word not in self._numbers])
+                numbers[missed] = [self._numbers[word] for word in words]
+                # Frequent words come early, so who has a slot keeps it. Of several that want one the first gets it.
+                short = missed[is_short[missed]]
+                free = short[self._high[slots[short]] == 0]
+                free = free[np.unique(slots[free], return_index=True)[1]]
+                taken = slots[free]
+                self._number_in[taken] = numbers[free]
+                self._high[taken] = high[free]
+                self._low[taken] = low[free]
         return numbers
 
     def _learn(self, words: list[bytes]) -> None:
-        if not words:
-            return
-        found = self._core.encode_batch_fast([word.decode("utf-8") for word in words], add_special_tokens=False)
-        ids = [encoding.ids for encoding in found]
-        counts = np.array([len(some) for some in ids])
-        flat = np.array([token for some in ids for token in some], dtype=np.uint32)
-        first, end = len(self._known), len(self._known) + len(words)
-        self._firsts, self._counts = _with_room(self._firsts, end), _with_room(self._counts, end)
-        self._firsts[first:end] = self._used + np.cumsum(counts) - counts
-        self._counts[first:end] = counts
-        self._ids = _with_room(self._ids, self._used + len(flat))
-        self._ids[self._used : self._used + len(flat)] = flat
-        self._used += len(flat)
-        self._known.update(zip(words, range(first, end), strict=True))
+        for some in self._with_ids([word.decode("utf-8") for word in words]):
+            names, ids, counts = some
+            first, end = len(self._numbers), len(self._numbers) + len(names)
+            self._firsts, self._counts = _with_room(self._firsts, end), _with_room(self._counts, end)
+            self._firsts[first:end] = self._used + np.cumsum(counts) - counts
+            self._counts[first:end] = counts
+            self._ids = _with_room(self._ids, self._used + len(ids))
+            self._ids[self._used : self._used + len(ids)] = ids
+            self._used += len(ids)
+            self._numbers.update(zip((name.encode("utf-8") for name in names), range(first, end), strict=True))
+
+    def _with_ids(self, words: list[str]) -> Iterator[tuple[list[str], Ids, Places]]:
+        """Ask the library for the ids of words: of most in one question, with a line break after each."""
+        blank = words if self._line_break is None else [word for word in words if word.isspace()]
+        if blank:
+            found = [encoding.ids for encoding in self._core.encode_batch_fast(blank, add_special_tokens=False)]
+            flat = np.array([token for ids in found for token in ids], dtype=np.uint32)
+            yield blank, flat, np.array([len(ids) for ids in found])
+        if len(blank) < len(words):
+            rest = [word for word in words if not word.isspace()]
+            (encoding,) = self._core.encode_batch_fast(["\n".join(rest) + "\n"], add_special_tokens=False)
+            flat = np.array(encoding.ids, dtype=np.uint32)
+            is_break = flat == self._line_break
+            yield rest, flat[~is_break], np.diff(np.flatnonzero(is_break), prepend=-1) - 1
 
 
 def _with_room(array: NDArray[Any], size: int) -> NDArray[Any]:
