@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import os
@@ -41,13 +42,19 @@ def find(folder: Path) -> dict[str, Any] | None:
 def workplace(folder: Path) -> Iterator[Path]:
     """Lock a copy that is to be made, and give the folder in which it grows.
 
-    What an earlier attempt left there is found again. Another process that makes the same copy is waited for.
+    What an earlier attempt left there is found again, unless the disk was full: then it is removed. Another process
+    that makes the same copy is waited for.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with FileLock(folder.parent / f".{folder.name}.lock"):
         growing = folder.parent / f".{folder.name}.part"
-        growing.mkdir(exist_ok=True)
-        yield growing
+        try:
+            growing.mkdir(exist_ok=True)
+            yield growing
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                shutil.rmtree(growing, ignore_errors=True)
+            raise
 
 
 def finish(built: Path, folder: Path, origin: dict[str, Any]) -> dict[str, Any]:

@@ -23,7 +23,6 @@ from tb_widgets.data.room import make_room
 from tb_widgets.errors import DataError
 from tb_widgets.runs.folders import default_cache_dir
 
-SPARE = 200_000_000  # bytes of the disk that are left free
 _GROWING = ".upload-"
 
 
@@ -69,10 +68,10 @@ def begin(name: str, size: int) -> str:
         folder.mkdir(parents=True, exist_ok=True)
         _remove_orphans(folder)
         free = shutil.disk_usage(folder).free
-        if size > free - SPARE:
+        if size > free:
             raise DataError(
-                f"{clean_name(name)} has {size / 1e9:.1f} GB, and the disk that holds {folder} has "
-                f"{free / 1e9:.1f} GB free.",
+                f"{clean_name(name)} has {size / 1e6:,.0f} MB, and the disk that holds {folder} has "
+                f"{free / 1e6:,.0f} MB free.",
                 hint="Make room, or set TB_CACHE_DIR to a folder on another disk.",
             )
         make_room(size)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 from pathlib import Path
 
@@ -94,7 +93,7 @@ def test_a_file_that_grows_past_its_limit_is_left(web, tmp_path):
     web.fault = without_length
     with pytest.raises(DataError, match="is larger"):
         fetch(web, tmp_path, limit=100_000)
-    assert not (tmp_path / "got.part").exists()
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -174,15 +173,3 @@ def test_a_redirect_leads_to_no_private_host_either(web, tmp_path, monkeypatch):
     monkeypatch.setattr(download, "_local_allowed", lambda: allowed() and len(asked.append(1) or asked) < 3)
     with pytest.raises(DataError, match=r"10\.0\.0\.1 is in this machine's own network"):
         wanted.run()
-
-
-def test_a_full_disk_leaves_nothing(web, tmp_path, monkeypatch):
-    wanted = Download(f"{web.url}/files/a.bin", tmp_path / "got")
-
-    def full(_here, _size):
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    wanted.report = full
-    with pytest.raises(OSError, match="No space"):
-        wanted.run()
-    assert not (tmp_path / "got.part").exists()

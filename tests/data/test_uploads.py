@@ -65,7 +65,7 @@ def test_more_than_was_announced_is_refused(cache):
 def test_what_is_empty_or_larger_than_the_disk_is_not_begun(cache):
     with pytest.raises(DataError, match="is empty"):
         uploads.begin("mine.txt", 0)
-    with pytest.raises(DataError, match="GB free"):
+    with pytest.raises(DataError, match="MB free"):
         uploads.begin("mine.txt", 10**18)
 
 

@@ -5,7 +5,6 @@ Runs in the process that fetches, never where a page or a model is at work.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import ipaddress
 import json
@@ -21,6 +20,7 @@ from urllib.parse import unquote, urljoin, urlsplit
 
 from tb_widgets.data.address import host_of, shortened
 from tb_widgets.errors import DataError
+from tb_widgets.runs.folders import default_cache_dir
 from tb_widgets.version import __version__
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ HOPS = 5  # redirects
 PAUSES = (0.2, 1.0, 2.0)  # seconds before each further attempt that brings nothing new
 PIECE = 1 << 20  # bytes
 READ_AT_ONCE = 1 << 16  # bytes: what is lost when a connection breaks off
-SPARE = 200_000_000  # bytes of the disk that are left free
 
 
 class RefusedError(Exception):
@@ -115,10 +114,6 @@ class Download:
                     if idle > len(PAUSES):
                         raise self._gone(error) from error
                     time.sleep(PAUSES[max(0, idle - 1)])
-                except OSError as error:
-                    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-                        self._part.unlink(missing_ok=True)
-                    raise
 
     def _here(self) -> int:
         return self._part.stat().st_size if self._part.exists() else 0
@@ -134,7 +129,7 @@ class Download:
             if response.status_code == 304 and self.etag:
                 return Arrived(unchanged=True)
             if response.status_code == 416 and begun:
-                self._part.unlink(missing_ok=True)
+                self._forget()
                 return self._once(session)
             if response.status_code not in (200, 206):
                 raise RefusedError(response.status_code, response.headers, host_of(response.url))
@@ -143,8 +138,12 @@ class Download:
             self._write(response, self._here() if response.status_code == 206 else 0)
             arrived = Arrived(_name_in(response.headers), response.headers.get("ETag", ""))
         self._part.replace(self.file)
-        self._note.unlink(missing_ok=True)
+        self._forget()
         return arrived
+
+    def _forget(self) -> None:
+        for path in (self._part, self._note):
+            path.unlink(missing_ok=True)
 
     def _begun(self) -> str:
         """Return the ETag of what has arrived before, empty where nothing has, or where it can't be gone on with."""
@@ -179,11 +178,12 @@ class Download:
             file.seek(start)
             for piece in response.iter_content(READ_AT_ONCE):
                 if here == 0 and self.guarded and re.match(rb"\s*<(!doctype html|html)", piece[:1000], re.I):
+                    self._forget()
                     raise _web_page(self.url)
                 file.write(piece)
                 here += len(piece)
                 if self.limit is not None and here > self.limit:
-                    self._part.unlink()
+                    self._forget()
                     raise too_large(self.url, here, self.limit)
                 self.report(here, size)
         if size and here != size:
@@ -202,10 +202,10 @@ class Download:
         if self.limit is not None and size > self.limit:
             raise too_large(self.url, size, self.limit)
         free = shutil.disk_usage(self.file.parent).free
-        if size - start > free - SPARE:
+        if size - start > free:
             raise DataError(
-                f"The disk that holds {self.file.parent} has {free / 1e9:.1f} GB free, "
-                f"and {(size - start) / 1e9:.1f} GB are still to come.",
+                f"The disk that holds {default_cache_dir()} has {free / 1e6:,.0f} MB free, "
+                f"and {(size - start) / 1e6:,.0f} MB are still to come.",
                 hint="Make room, or set TB_CACHE_DIR to a folder on another disk.",
             )
         return size
