@@ -1,0 +1,96 @@
+"""What would waste somebody's night, in sentences, told before the run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+from tb_widgets.spec import DataSpec
+
+if TYPE_CHECKING:
+    from tb_widgets.data.preview import Preview
+
+_MANY = 0.1  # share of rows that is worth a warning
+_BLANK_LINES = 0.35  # a plain text may have a blank line after every paragraph
+_COPIED_LINES = 0.3  # and repeat itself
+_FEW_TOKENS = 4  # a text that is usually shorter is a name or a number
+_RARE = 0.01
+_ONE_CLASS = 0.95
+
+
+def warnings_of(found: Preview, data: DataSpec, *, vocab_limit: int | None) -> Iterator[str]:
+    """Yield a sentence for each thing that would waste time."""
+    yield from _of_content(found)
+    yield from _of_lengths(found, data)
+    yield from _of_classes(found)
+    if found.unknown > _RARE:
+        yield (
+            f"The tokenizer does not know {_percent(found.unknown)} of the characters "
+            f"({' '.join(found.unknown_characters[:8])}): they are all the same to the model. Choose another tokenizer."
+        )
+    if vocab_limit is not None and found.vocab_size is not None and found.vocab_size > vocab_limit:
+        yield (
+            f"The tokenizer and its signs need {found.vocab_size:,} ids, and the model knows {vocab_limit:,}. "
+            "Choose a smaller vocabulary."
+        )
+    if found.tokens_per_parameter is not None and found.tokens_per_parameter < _RARE:
+        yield (
+            f"There are {round(1 / found.tokens_per_parameter):,} times as many weights as tokens ({found.tokens:,}): "
+            "the model will learn them by heart. Choose more data or a smaller model."
+        )
+    if found.steps_per_epoch is not None and found.steps_per_epoch < 1:
+        yield "All of the data fit into one step, and are seen again in each. Choose more data or a smaller batch."
+
+
+def _of_content(found: Preview) -> Iterator[str]:
+    if found.unit == "line" and found.empty > _BLANK_LINES:
+        yield f"{_percent(found.empty)} of the lines are empty, and teach little."
+    elif found.unit == "row" and found.empty > _MANY:
+        columns = " or ".join(choice.column for choice in found.columns)
+        yield (
+            f"{_percent(found.empty)} of the rows have nothing in {columns or 'one of their columns'} and are left "
+            "out. Is it the right column?"
+        )
+    if found.duplicates > (_COPIED_LINES if found.unit == "line" else _MANY):
+        yield f"{_percent(found.duplicates)} of the {found.unit}s are copies of others."
+    column = next((choice.column for choice in found.columns if choice.role in ("text", "source")), None)
+    if column is not None and 0 < found.typical_length < _FEW_TOKENS:
+        yield (
+            f"The texts of the column {column} are very short: {found.typical_length} "
+            f"token{'s' if found.typical_length > 1 else ''}. Is it the right column?"
+        )
+
+
+def _of_lengths(found: Preview, data: DataSpec) -> Iterator[str]:
+    if found.truncated is None:
+        return
+    if found.classes and found.truncated > _MANY:
+        yield (
+            f"{_percent(found.truncated)} of the texts are longer than data.context_length "
+            f"({data.context_length:,} tokens) and are cut: the model never reads their ends. "
+            f"With {found.long_length:,} it would read 95 % whole."
+        )
+    elif not found.classes and found.truncated:
+        done = {"refuse": "the run will not start", "leave-out": "they are left out", "cut": "they are cut"}
+        yield (
+            f"{_percent(found.truncated)} of the pairs are longer than data.context_length "
+            f"({data.context_length:,} tokens): {done[data.long_pairs]}. {found.long_length:,} would do for 95 %."
+        )
+
+
+def _of_classes(found: Preview) -> Iterator[str]:
+    total = sum(count for _, count in found.classes)
+    if not total:
+        return
+    (name, most), *others = found.classes
+    where = "All rows" if found.share == 1.0 else "All rows that were looked at"
+    if not others:
+        yield f"{where} have the label {name}: there is nothing to tell apart, unless others follow later."
+    elif most / total > _ONE_CLASS:
+        yield f"{_percent(most / total)} of the rows have the label {name}: always saying so would be nearly right."
+    if len(found.classes) > total / 2:
+        yield f"There are {len(found.classes):,} different labels in {total:,} rows. Is it the right column?"
+
+
+def _percent(share: float) -> str:
+    return f"{share:.0%}".replace("%", " %") if share >= _RARE else f"{share:.1%}".replace("%", " %")

@@ -1,0 +1,200 @@
+"""The beginning of some data: as much as can be read while somebody waits. Imports no torch."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+
+from tb_widgets.data.columns import Mapping, Role, learns_from_running_text, map_columns
+from tb_widgets.data.examples import Example, as_text, find_examples
+from tb_widgets.data.opened import Table, Texts, open_data
+from tb_widgets.data.sources import is_built_in
+from tb_widgets.spec import DataSpec, Task
+
+MOST_LETTERS, MOST_ROWS, MOST_SECONDS = 1_000_000, 20_000, 0.8
+"""How much is read at most; whichever comes first."""
+
+_SHOWN_ROWS, _SHOWN_COLUMNS, _SHOWN_LETTERS = 5, 8, 200
+_MEASURED_ROWS = 200
+_PACKED = (".gz", ".zip")
+
+
+@dataclass
+class Sample:
+    """The beginning of some data.
+
+    Attributes
+    ----------
+    name
+        Built-in source or file name.
+    unit
+        What is counted: ``line`` of a plain text, or ``row``.
+    texts
+        The units, blank ones among them.
+    answers
+        Labels or targets, where the task has some.
+    classes
+        Names of the classes, where the task sorts into classes and the sample tells them.
+    documents
+        Whether the data have several documents.
+    share
+        How much of the data was read, 0 to 1; ``None`` where that can't be told.
+    header, first_rows
+        The first rows as a person reads them.
+    mapping
+        Columns by role, and why; ``None`` where there are no columns.
+    notes
+        What was found out on opening.
+    """
+
+    name: str
+    unit: str
+    texts: list[str] = field(default_factory=list)
+    answers: list[str] | None = None
+    classes: tuple[str, ...] = ()
+    documents: bool = False
+    share: float | None = 1.0
+    header: tuple[str, ...] = ()
+    first_rows: tuple[tuple[str, ...], ...] = ()
+    mapping: Mapping | None = None
+    notes: tuple[str, ...] = ()
+
+    @cached_property
+    def whole(self) -> list[int]:
+        """Places of the units that hold something; of rows with answers, both a text and an answer."""
+        answers = self.answers if self.answers is not None else self.texts
+        return [
+            place
+            for place, (text, answer) in enumerate(zip(self.texts, answers, strict=True))
+            if answer.strip() and text.strip()
+        ]
+
+
+def read_sample(data: DataSpec, task: Task) -> Sample:
+    """Read the beginning of what a task would read.
+
+    Raises
+    ------
+    DataError
+        If the data can't be opened, or their columns can't be told.
+    """
+    if learns_from_running_text(data, task):
+        opened = open_data(data)
+        return _of_texts(opened) if isinstance(opened, Texts) else _of_table(opened, data, task)
+    if is_built_in(data.source):
+        return _of_ours(data, task)
+    opened = open_data(data)
+    if isinstance(opened, Texts):
+        find_examples(data, task)  # says why it can't be
+    assert isinstance(opened, Table)  # noqa: S101  (for the type checker)
+    return _of_table(opened, data, task)
+
+
+class _Bounded:
+    """Yields what is read until enough was read; ``is_all`` tells whether that was everything."""
+
+    def __init__(self) -> None:
+        self.letters = 0
+        self.is_all = True
+        self._until = time.monotonic() + MOST_SECONDS
+
+    def take(self, rows: Iterable[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
+        for number, row in enumerate(rows):
+            if number >= MOST_ROWS or self.letters > MOST_LETTERS or time.monotonic() > self._until:
+                self.is_all = False
+                return
+            self.letters += sum(map(len, row))
+            yield row
+
+
+def _of_texts(texts: Texts) -> Sample:
+    bounded = _Bounded()
+    # Many short lines are no rows: only letters and time bound them.
+    pieces = [text for (text,) in bounded.take((piece.text,) for piece in texts.pieces())]
+    lines = "".join(pieces).splitlines(keepends=True)
+    share = 1.0
+    if not bounded.is_all:
+        read = sum(len(piece.encode("utf-8", "replace")) for piece in pieces)
+        share = min(1.0, read / max(1, texts.size))
+    beginnings = (line.strip()[:_SHOWN_LETTERS] for line in lines)
+    return Sample(
+        name=texts.name,
+        unit="line",
+        texts=lines,
+        documents=texts.documents > 1,
+        share=None if not bounded.is_all and _is_packed(texts.files) else share,
+        header=("text",),
+        first_rows=tuple((line,) for line in islice(filter(None, beginnings), _SHOWN_ROWS)),
+        notes=texts.notes,
+    )
+
+
+def _of_table(table: Table, data: DataSpec, task: Task) -> Sample:
+    mapping = map_columns(table, task, data.columns)
+    roles = [role for role in ("text", "source", "label", "target") if role in mapping.roles]
+    columns = {column.name: column for column in table.columns}
+    names = [mapping.roles[role] for role in roles]
+    class_names = columns[names[-1]].names if roles[-1] == "label" else ()
+
+    def said(role: Role, value: object) -> str:
+        if role == "label" and class_names:
+            return class_names[value] if isinstance(value, int) and 0 <= value < len(class_names) else ""
+        return as_text(value)
+
+    bounded = _Bounded()
+    rows = list(
+        bounded.take(
+            tuple(said(role, value) for role, value in zip(roles, row, strict=True)) for row in table.rows(names)
+        )
+    )
+    share = 1.0 if bounded.is_all else _share_of_rows(table, len(rows))
+    header = tuple(dict.fromkeys([*names, *columns]))[:_SHOWN_COLUMNS]
+    return Sample(
+        name=table.name,
+        unit="row",
+        texts=[row[0] for row in rows],
+        answers=[row[1] for row in rows] if len(roles) == 2 else None,
+        classes=class_names or (tuple(dict.fromkeys(row[1] for row in rows if row[1])) if "label" in roles else ()),
+        documents=True,
+        share=share,
+        header=header,
+        first_rows=tuple(
+            tuple(as_text(value)[:_SHOWN_LETTERS] for value in row) for row in table.first_rows(header, _SHOWN_ROWS)
+        ),
+        mapping=mapping,
+        notes=table.notes,
+    )
+
+
+def _share_of_rows(table: Table, read: int) -> float | None:
+    """Return about which share of a table so many rows are; ``None`` where the file's size does not tell."""
+    if table.count:
+        return read / table.count
+    if table.name.lower().endswith(_PACKED):
+        return None
+    first = table.first_rows([column.name for column in table.columns], _MEASURED_ROWS)
+    letters = sum(len(as_text(value).encode("utf-8", "replace")) + 1 for row in first for value in row)
+    return min(1.0, read * letters / len(first) / max(1, table.size))
+
+
+def _of_ours(data: DataSpec, task: Task) -> Sample:
+    found = find_examples(data, task)
+    rows: list[Example] = [row for row in found.read() if row is not None]
+    return Sample(
+        name=found.name,
+        unit="row",
+        texts=[row.text for row in rows],
+        answers=[row.answer for row in rows],
+        classes=found.classes,
+        documents=True,
+        header=found.sides,
+        first_rows=tuple(tuple(row) for row in rows[:_SHOWN_ROWS]),
+    )
+
+
+def _is_packed(files: tuple[Path, ...]) -> bool:
+    return any(file.suffix.lower() in _PACKED for file in files)

@@ -1,0 +1,218 @@
+"""What is told about data before a run, and what is warned of."""
+
+from __future__ import annotations
+
+import csv
+import json
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tb_widgets.data import sample as reading
+from tb_widgets.data.prepared import prepare
+from tb_widgets.data.preview import preview
+from tb_widgets.errors import DataError
+from tb_widgets.spec import DataSpec, TokenizerSpec
+
+BYTE = TokenizerSpec(kind="byte")
+
+
+@pytest.fixture
+def write(tmp_path):
+    """Write rows as csv, or a text, and return its path."""
+
+    def write_file(content):
+        path = tmp_path / ("data.txt" if isinstance(content, str) else "data.csv")
+        if isinstance(content, str):
+            path.write_text(content, encoding="utf-8")
+        else:
+            with path.open("w", newline="", encoding="utf-8") as file:
+                csv.writer(file).writerows(content)
+        return str(path)
+
+    return write_file
+
+
+def look(source, task="causal-lm", tokenizer=BYTE, limits=None, **fields):
+    return preview(DataSpec(source=source, **fields), tokenizer, task, **(limits or {}))
+
+
+def told(row):
+    return "".join(mark.text for mark in row.reads)
+
+
+def labelled(number, text="some words here {}", label="ab"):
+    return [("text", "label"), *((text.format(n), label[n % len(label)]) for n in range(number))]
+
+
+def test_a_plain_text(write):
+    text = "One line of so and so many letters.\n" * 3 + "".join(
+        f"And line {n}, which is another.\n" for n in range(97)
+    )
+    found = look(write(text), context_length=50, limits={"parameters": 1000, "batch_size": 4})
+    assert (found.name, found.unit, found.looked_at) == ("data.txt", "line", "all 100 lines")
+    assert found.header == ("text",)
+    assert found.first_rows[:2] == (("One line of so and so many letters.",),) * 2
+    assert (found.tokens, found.counted, found.units) == (len(text), "exact", 100)
+    assert found.tokens_per_parameter == pytest.approx(0.9 * len(text) / 1000)
+    assert found.steps_per_epoch == pytest.approx(0.9 * len(text) / 200)
+    assert found.truncated is None
+    assert told(found.batch[0]) + told(found.batch[1]) == text[:100]
+    assert sum(bar.texts for bar in found.lengths) == 100
+    assert {bar.up_to: bar.texts for bar in found.lengths if bar.texts} == {32: 87 + 10, 64: 3} or found.lengths
+    assert found.warnings == ()
+
+
+def test_a_classified_batch_and_the_reasons_for_its_columns(write):
+    found = look(write([("id", "review", "stars"), (1, "Bad.", 1), (2, "Better.", 2)]), "sequence-classification")
+    assert [(choice.role, choice.column) for choice in found.columns] == [("text", "review"), ("label", "stars")]
+    assert all(choice.why for choice in found.columns)
+    assert found.header == ("review", "stars", "id")
+    assert found.first_rows == (("Bad.", "1", "1"), ("Better.", "2", "2"))
+    assert [mark.text for mark in found.batch[0].reads] == [*"Bad.", "[PAD]", "[PAD]", "[PAD]"]
+    assert found.batch[0].reads[-1].kind == "special"
+    assert found.batch[0].answers[0].text == "1"
+    left = look(found_source(found, write), "sequence-classification", padding_side="left")
+    assert [mark.text for mark in left.batch[0].reads] == ["[PAD]", "[PAD]", "[PAD]", *"Bad."]
+
+
+def found_source(_found, write):
+    return write([("id", "review", "stars"), (1, "Bad.", 1), (2, "Better.", 2)])
+
+
+def test_a_masked_batch_tells_what_is_hidden_and_was_there(write):
+    text = "".join(f"Line {n} of a text with many letters.\n" for n in range(50))
+    (row, *_) = look(write(text), "masked-lm", context_length=128).batch
+    kinds = {mark.kind for mark in row.reads}
+    assert {"text", "hidden"} <= kinds <= {"text", "hidden", "changed", "asked"}
+    assert "".join(mark.was or mark.text for mark in row.reads) == text[:128]
+    assert all(mark.text == "[MASK]" for mark in row.reads if mark.kind == "hidden")
+
+
+def test_a_batch_with_gaps_and_one_of_pairs(write):
+    text = "".join(f"Line {n} of a text with many letters.\n" for n in range(50))
+    (row, *_) = look(write(text), "seq2seq", context_length=64).batch
+    assert [mark.text for mark in row.reads if mark.kind == "special"] == ["[GAP 1]", "[GAP 2]", "[GAP 3]", "[END]"]
+    assert [mark.text for mark in row.answers if mark.kind == "special"] == ["[GAP 1]", "[GAP 2]", "[GAP 3]", "[END]"]
+    pairs = [("en", "de"), *((f"number {n}", f"Zahl {n}") for n in range(30))]
+    (row, *_) = look(write(pairs), "seq2seq").batch
+    assert told(row) == "number 0[END]"
+    assert "".join(mark.text for mark in row.answers) == "Zahl 0[END]"
+
+
+def test_ends_of_documents_are_seen(write):
+    found = look(write([("text", "id"), *((f"Story {n}.", n) for n in range(40))]), context_length=30)
+    assert told(found.batch[0]) == "Story 0.[END]Story 1.[END]Story 2.[END]Sto"
+    assert found.vocab_size == 257
+    assert found.tokens == sum(len(f"Story {n}.") + 1 for n in range(40))
+
+
+@pytest.mark.parametrize(
+    ("rows", "fields", "sentence"),
+    [
+        (
+            [("text", "label"), *(("" if n % 5 < 2 else f"words and {n}", "ab"[n % 2]) for n in range(100))],
+            {},
+            "40 % of the rows have nothing in text or label and are left out. Is it the right column?",
+        ),
+        (
+            labelled(50, "x" * 90 + "{}") + labelled(33, "short {}")[1:],
+            {"context_length": 64},
+            "60 % of the texts are longer than data.context_length (64 tokens) and are cut: the model never reads "
+            "their ends. With 92 it would read 95 % whole.",
+        ),
+        (
+            labelled(60, label="a"),
+            {},
+            "All rows have the label a: there is nothing to tell apart, unless others follow",
+        ),
+        (labelled(60, label="a" * 39 + "b"), {}, "98 % of the rows have the label a: always saying so would be nearly"),
+        (labelled(60, "same"), {}, "98 % of the rows are copies of others."),
+        (labelled(60, "n{}"), {}, "The texts of the column text are very short: 3 tokens. Is it the right column?"),
+        (
+            [("text", "label"), *((f"some words here {n}", f"name {n}") for n in range(80))],
+            {},
+            "There are 80 different labels in 80 rows. Is it the right column?",
+        ),
+        (labelled(60), {"limits": {"parameters": 10**6}}, "times as many weights as tokens"),
+        (labelled(20), {}, "All of the data fit into one step, and are seen again in each."),
+        (
+            labelled(60),
+            {"limits": {"vocab_limit": 100}},
+            "The tokenizer and its signs need 257 ids, and the model knows",
+        ),
+    ],
+)
+def test_what_would_waste_a_night_is_said(write, rows, fields, sentence):
+    found = look(write(rows), "sequence-classification", **fields)
+    assert any(warning.startswith(sentence) or sentence in warning for warning in found.warnings), found.warnings
+
+
+def test_a_sound_table_is_not_warned_of(write):
+    assert look(write(labelled(200)), "sequence-classification").warnings == ()
+
+
+def test_a_text_with_many_empty_lines_and_characters_that_the_tokenizer_does_not_know(write, tmp_path):
+    text = "".join(f"A line of words, the {n}th.\n" + "\n" * (n % 3) for n in range(300))
+    found = look(write(text))
+    assert found.warnings == ("50 % of the lines are empty, and teach little.",)
+    import tokenizers
+
+    core = tokenizers.Tokenizer(tokenizers.models.WordLevel({"[UNK]": 0, "A": 1, "line": 2}, unk_token="[UNK]"))
+    core.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    core.add_special_tokens(["[UNK]"])
+    core.save(str(tmp_path / "tokenizer.json"))
+    found = look(write(text), tokenizer=TokenizerSpec(kind="file", file=str(tmp_path / "tokenizer.json")))
+    assert found.unknown > 0.5
+    assert "e" in found.unknown_characters
+    assert "A" not in found.unknown_characters
+    assert any(warning.startswith("The tokenizer does not know ") for warning in found.warnings)
+
+
+def test_of_large_data_only_the_beginning_is_read_and_that_is_said(write, monkeypatch):
+    monkeypatch.setattr(reading, "MOST_LETTERS", 20_000)
+    text = "".join(f"Line {n} of a text with many letters.\n" for n in range(10_000))
+    found = look(write(text))
+    assert found.looked_at.startswith("the first ")
+    assert 0.05 < found.share < 0.4
+    assert (found.counted, found.tokens) == ("about", pytest.approx(len(text), rel=0.1))
+    rows = [("text", "label"), *((f"words {n} " * 5, "ab"[n % 2]) for n in range(10_000))]
+    table = look(write(rows), "sequence-classification")
+    assert table.units == pytest.approx(10_000, rel=0.2)
+    assert table.looked_at.endswith(" %")
+
+
+def test_what_is_previewed_is_what_is_trained_on(write, tmp_path):
+    source = write([("text", "label"), *((f"words {n} " * (n % 9), "ab"[n % 2]) for n in range(300))])
+    data = DataSpec(source=source, context_length=40)
+    found = preview(data, BYTE, "sequence-classification", batch_size=4)
+    prepared = prepare(data, BYTE, task="sequence-classification", cache_dir=tmp_path)
+    statistics = prepared.statistics
+    whole = statistics["train_examples"] + statistics["validation_examples"]
+    assert found.units == whole == 300 - statistics["left_out"]
+    assert found.truncated == pytest.approx(statistics["too_long"] / whole)
+    assert found.vocab_size == prepared.vocab_size
+    assert {name for name, _ in found.classes} == set(prepared.classes)
+
+
+def test_data_that_do_not_serve_the_task_are_refused(write):
+    with pytest.raises(DataError, match="needs texts with labels"):
+        look("python-docs", "sequence-classification")
+    images = look("drawn-shapes", "vision-classification")
+    assert [name for name, _ in images.classes] == ["circle", "square", "triangle", "cross"]
+
+
+def test_it_is_quick_and_imports_no_torch():
+    code = (
+        "import json, sys, time; from tb_widgets.data.preview import preview; "
+        "from tb_widgets.spec import DataSpec, TokenizerSpec; began = time.process_time(); "
+        "preview(DataSpec(), TokenizerSpec(), 'causal-lm'); "
+        "print(json.dumps([time.process_time() - began, [m for m in ('torch', 'datasets', 'pandas') if m in sys.modules]]))"
+    )
+    began = time.monotonic()
+    answer = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    seconds, heavy = json.loads(answer.stdout)
+    assert heavy == []
+    assert seconds < 6, time.monotonic() - began
