@@ -6,7 +6,6 @@ import csv
 import json
 import subprocess
 import sys
-import time
 
 import pytest
 
@@ -48,9 +47,7 @@ def labelled(number, text="some words here {}", label="ab"):
 
 
 def test_a_plain_text(write):
-    text = "One line of so and so many letters.\n" * 3 + "".join(
-        f"And line {n}, which is another.\n" for n in range(97)
-    )
+    text = "One line of so and so many letters.\n" * 3 + "".join(f"And line {n}, another one.\n" for n in range(97))
     found = look(write(text), context_length=50, limits={"parameters": 1000, "batch_size": 4})
     assert (found.name, found.unit, found.looked_at) == ("data.txt", "line", "all 100 lines")
     assert found.header == ("text",)
@@ -61,12 +58,13 @@ def test_a_plain_text(write):
     assert found.truncated is None
     assert told(found.batch[0]) + told(found.batch[1]) == text[:100]
     assert sum(bar.texts for bar in found.lengths) == 100
-    assert {bar.up_to: bar.texts for bar in found.lengths if bar.texts} == {32: 87 + 10, 64: 3} or found.lengths
+    assert {bar.up_to: bar.texts for bar in found.lengths if bar.texts} == {32: 97, 64: 3}
     assert found.warnings == ()
 
 
 def test_a_classified_batch_and_the_reasons_for_its_columns(write):
-    found = look(write([("id", "review", "stars"), (1, "Bad.", 1), (2, "Better.", 2)]), "sequence-classification")
+    source = write([("id", "review", "stars"), (1, "Bad.", 1), (2, "Better.", 2)])
+    found = look(source, "sequence-classification")
     assert [(choice.role, choice.column) for choice in found.columns] == [("text", "review"), ("label", "stars")]
     assert all(choice.why for choice in found.columns)
     assert found.header == ("review", "stars", "id")
@@ -74,12 +72,8 @@ def test_a_classified_batch_and_the_reasons_for_its_columns(write):
     assert [mark.text for mark in found.batch[0].reads] == [*"Bad.", "[PAD]", "[PAD]", "[PAD]"]
     assert found.batch[0].reads[-1].kind == "special"
     assert found.batch[0].answers[0].text == "1"
-    left = look(found_source(found, write), "sequence-classification", padding_side="left")
+    left = look(source, "sequence-classification", padding_side="left")
     assert [mark.text for mark in left.batch[0].reads] == ["[PAD]", "[PAD]", "[PAD]", *"Bad."]
-
-
-def found_source(_found, write):
-    return write([("id", "review", "stars"), (1, "Bad.", 1), (2, "Better.", 2)])
 
 
 def test_a_masked_batch_tells_what_is_hidden_and_was_there(write):
@@ -209,10 +203,10 @@ def test_it_is_quick_and_imports_no_torch():
         "import json, sys, time; from tb_widgets.data.preview import preview; "
         "from tb_widgets.spec import DataSpec, TokenizerSpec; began = time.process_time(); "
         "preview(DataSpec(), TokenizerSpec(), 'causal-lm'); "
-        "print(json.dumps([time.process_time() - began, [m for m in ('torch', 'datasets', 'pandas') if m in sys.modules]]))"
+        "heavy = [name for name in ('torch', 'datasets', 'pandas') if name in sys.modules]; "
+        "print(json.dumps([time.process_time() - began, heavy]))"
     )
-    began = time.monotonic()
     answer = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     seconds, heavy = json.loads(answer.stdout)
     assert heavy == []
-    assert seconds < 6, time.monotonic() - began
+    assert seconds < 6
