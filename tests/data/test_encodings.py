@@ -98,3 +98,17 @@ def test_a_wrong_byte_far_behind_is_named_by_its_place(tmp_path: Path):
     assert "set data.encoding to the one it is in" in refused(path)
     path.write_bytes(b"123456789\n" * 1_000_000 + b"a\0b")
     assert "byte 10,000,001 is zero" in refused(path)
+
+
+def test_a_damaged_byte_does_not_make_another_encoding_of_utf8(tmp_path: Path):
+    path = tmp_path / "hurt.txt"
+    path.write_bytes(f"{FRENCH}\n".encode() * 20 + b"caf\xe9\n")
+    assert "is not UTF-8 text: byte 1,903 (e9) does not fit." in refused(path)
+
+
+@pytest.mark.parametrize("shift", ["", "a"])
+def test_an_encoding_of_two_bytes_is_found_in_one_long_line(tmp_path: Path, shift: str):
+    path = tmp_path / "line.txt"
+    text = shift + "这是一个中文句子，今天天气很好。" * 10_000
+    path.write_bytes(text.encode("gb18030"))
+    assert read(path)[0] == text

@@ -9,6 +9,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tb_widgets.data.formats import files
 from tb_widgets.data.opened import Column, Table, open_data
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec
@@ -250,3 +251,17 @@ def test_a_large_table_is_read_in_little_memory(tmp_path: Path):
             most = max(most, process.memory_info().rss - before)
     assert numbers == list(range(30_000)), "also where a block of the file ends"
     assert most < 20_000_000
+
+
+@pytest.mark.parametrize("block", [1, 2, 3, 7, 64])
+def test_rows_are_the_same_wherever_the_blocks_of_a_file_end(tmp_path: Path, monkeypatch, block: int):
+    monkeypatch.setattr(files, "BLOCK", block)
+    record = {"text": 'Größe \\ 世界 🦋 "}', "n": -12.5, "deep": {"a": True}}
+    for name, content in (
+        ("a.json", json.dumps([record] * 3, indent=2)),
+        ("b.json", json.dumps([record] * 3, ensure_ascii=False)),
+        ("a.jsonl", f"{json.dumps(record)}\n" * 3),
+    ):
+        assert rows(written(tmp_path / name, content), "text", "n", "deep.a") == [(record["text"], -12.5, True)] * 3
+    table = written(tmp_path / "a.csv", 'text,label\r\n"Größe, ""世界""\r\n🦋",1\r\n' + "x,2\r\n" * 3)
+    assert rows(table) == [('Größe, "世界"\r\n🦋', "1")] + [("x", "2")] * 3

@@ -14,6 +14,7 @@ from tb_widgets.errors import DataError
 
 _LONGEST_LINE = 64 * 2**20
 _JUDGED = 8  # blocks of a megabyte that auto looks at
+_JUDGED_LINES, _JUDGED_BYTES = 200, 65536  # of those that are not ASCII, for the detector, which is slow
 _MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
 _FOREIGN_LINE = re.compile(rb"[^\n]*[\x80-\xff][^\n]*")
 # What texts on the web are in where they are not in UTF-8; the detector's longer list finds Atari and Urdu in French.
@@ -76,29 +77,39 @@ def _detect(file: LocalFile) -> Encoding:
     try:
         codecs.getincrementaldecoder("utf-8")().decode(raw)
     except UnicodeDecodeError as error:
-        guess = _guess(raw)
+        guess = None if _is_mostly_utf8(raw) else _guess(raw)
         if guess is None:
             raise _misfit(file, "utf-8", error.start, raw[error.start]) from error
         return Encoding(guess, f"{file} is not in UTF-8; it is read as {guess}, by the look of it.")
     return Encoding("utf-8")
 
 
+def _is_mostly_utf8(raw: bytes) -> bool:
+    """Tell whether a few bytes are damaged in what is UTF-8 otherwise, and would be spoilt by another encoding."""
+    text = raw.decode("utf-8", "replace")
+    foreign = len(text) - len(text.encode("ascii", "ignore"))
+    return text.count("\ufffd") < foreign / 4
+
+
 def _guess(raw: bytes) -> str | None:
     """Return which of the likely encodings some bytes are in, judged by the lines that have letters beyond ASCII."""
     from charset_normalizer import from_bytes
 
-    sample = b"\n".join(line for line, _ in zip(_foreign_lines(raw), range(200), strict=False))[:65536]
-    found = from_bytes(sample, cp_isolation=_LIKELY, preemptive_behaviour=False, threshold=0.6)
-    best = found.best()
-    if best is None:
-        return None
-    rank = (best.chaos, best.coherence)
-    equals = {name for match in found if (match.chaos, match.coherence) == rank for name in match.could_be_from_charset}
-    return next((name for name in _LIKELY if name in equals), best.encoding)
-
-
-def _foreign_lines(raw: bytes) -> Iterator[bytes]:
-    return (match.group()[:2000] for match in _FOREIGN_LINE.finditer(raw))
+    lines = (match.group() for match in _FOREIGN_LINE.finditer(raw))
+    sample = b"\n".join(islice(lines, _JUDGED_LINES))[:_JUDGED_BYTES]
+    for end in range(len(sample), len(sample) - 4, -1):  # the cut may have left a part of a letter
+        found = from_bytes(sample[:end], cp_isolation=_LIKELY, preemptive_behaviour=False, threshold=0.6)
+        best = found.best()
+        if best is not None:
+            rank = (best.chaos, best.coherence)
+            equals = {
+                name
+                for match in found
+                if (match.chaos, match.coherence) == rank
+                for name in match.could_be_from_charset
+            }
+            return next((name for name in _LIKELY if name in equals), best.encoding)
+    return None
 
 
 def read_letters(file: LocalFile, codec: str) -> Iterator[str]:
