@@ -1,0 +1,81 @@
+"""Data from elsewhere, from a terminal and from a script: fetched first, then trained on without a network."""
+
+from __future__ import annotations
+
+import pytest
+
+import tb_widgets
+from tb_widgets import TrainingService
+from tb_widgets.data.curated import list_curated
+from tb_widgets.errors import DataError
+from tb_widgets.spec import RunSpec
+from tests.data.conftest import parquet
+from tests.data.hub_server import COMMIT, HubServer
+
+from .conftest import command
+
+SENTENCES = [f"{n} times {n} is {n * n}, and {n} and {n} are {n + n}." for n in range(400)]
+
+
+@pytest.fixture(scope="module")
+def hub(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as patch, HubServer() as server:
+        patch.delenv("HF_TOKEN", raising=False)
+        patch.setenv("HF_ENDPOINT", server.url)
+        patch.setenv("HF_HOME", str(tmp_path_factory.mktemp("home")))
+        patch.setenv("NO_PROXY", "127.0.0.1")
+        patch.setenv("TB_ALLOW_LOCAL_ADDRESSES", "1")
+        patch.setenv("TB_CACHE_DIR", str(tmp_path_factory.mktemp("cache")))
+        server.add("me/squares", {"train.parquet": parquet(0, text=SENTENCES)})
+        server.files["squares.txt"] = "\n".join(SENTENCES).encode()
+        yield server
+
+
+def test_a_dataset_of_the_hub_trains_by_its_name_and_the_run_keeps_the_revision(hub, tiny_file, tmp_path):
+    said = command("train", tiny_file, "--data", "hub:me/squares", "--json", runs=tmp_path)
+    assert said.code == 0, said.err
+    assert said.json["state"] == "done"
+    assert "Fetching hub:me/squares" in said.err
+    run = TrainingService(tmp_path).attach("latest")
+    assert run.spec.data.source == f"hub:me/squares@{COMMIT}"
+
+
+def test_a_script_trains_on_a_file_at_an_address(hub, tiny, tmp_path):
+    spec = tiny({"data.source": f"{hub.url}/files/squares.txt", "training.steps": 2})
+    run = tb_widgets.train(spec, runs_dir=tmp_path, show_progress=False)
+    assert run.state == "done"
+
+
+def test_the_service_refuses_what_was_not_fetched_before_there_is_a_run(hub, tiny, tmp_path):
+    with pytest.raises(DataError, match=r"hub:me/other has not been fetched yet\. Get the data first"):
+        TrainingService(tmp_path).start(tiny({"data.source": "hub:me/other"}))
+    assert not list(tmp_path.iterdir())
+
+
+def test_data_are_described(hub, tmp_path):
+    said = command("data", "hub:me/squares", "--json")
+    assert said.code == 0, said.err
+    assert (said.json["kind"], said.json["rows"]) == ("table", 400)
+    assert said.json["columns"] == [{"name": "text", "kind": "text", "classes": []}]
+    assert said.json["first"][2] == {"text": SENTENCES[2]}
+    plain = command("data", f"{hub.url}/files/squares.txt")
+    assert "Plain text, 0.0 MB." in plain.out
+    assert SENTENCES[0] in plain.out
+    wrong = command("data", "hub:me/absent")
+    assert wrong.code == 1
+    assert "There is no dataset me/absent on the Hub" in wrong.err
+
+
+def test_there_is_a_list_to_begin_with(hub):
+    listed = command("data", "--json").json
+    names = [entry["name"] for entry in listed]
+    for name in ("python-docs", "wikitext-2-raw", "TinyStories", "tiny_shakespeare", "imdb", "ag_news", "opus_books"):
+        assert name in names
+    assert "--set 'data.config=\"en-fr\"'" in command("data").out
+
+
+@pytest.mark.parametrize("entry", list_curated(), ids=lambda entry: entry.name)
+def test_datasets_to_begin_with_are_valid_choices(entry):
+    spec = RunSpec().with_values({f"data.{name}": value for name, value in entry.values.items()})
+    assert spec.data.source.startswith(("hub:", "https://"))
+    assert entry.megabytes > 0
