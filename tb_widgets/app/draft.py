@@ -18,6 +18,7 @@ from tb_widgets.data.sources import is_built_in
 from tb_widgets.errors import DataError, ModelError, SpecError, TbError
 from tb_widgets.models.describe import ModelSummary, describe
 from tb_widgets.models.source import fetch, is_fetched
+from tb_widgets.service.checking import vocabulary_of_ours
 from tb_widgets.spec import PRESETS, DataSpec, FieldCard, RunSpec, read_value
 from tb_widgets.spec import preset as preset_spec
 from tb_widgets.spec.text import write_value
@@ -244,8 +245,8 @@ class Draft(traitlets.HasTraits):
                 raise ModelError("type the path of a model.py, or of the folder that holds it.")
             if is_fetched(spec.model.source):
                 fetch(spec.model.source, online=False)  # a form waits for no network: it was fetched before, or not
-            vocab_size = {"byte": BYTES}.get(spec.tokenizer.kind, spec.tokenizer.vocab_size)
-            self.model = describe(spec.model, vocab_size=vocab_size, context_length=spec.data.context_length)
+            vocabulary = vocabulary_of_ours(spec)
+            self.model = describe(spec.model, vocab_size=vocabulary, context_length=spec.data.context_length)
         except (TbError, *ODD_PATH) as error:
             self.model = None
             overrides = spec.model.source.startswith("zoo:") or str(error).startswith("model.config")

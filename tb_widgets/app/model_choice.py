@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from tb_widgets.app.draft import Draft
-from tb_widgets.app.fitting import BYTES, ModelFacts
+from tb_widgets.app.fitting import ModelFacts
 from tb_widgets.app.shared import is_shared, require_allowed
 from tb_widgets.errors import ModelError, RunError, TbError
 from tb_widgets.models import fetched, upload
@@ -20,6 +20,7 @@ from tb_widgets.models.findings import Finding, findings
 from tb_widgets.models.repair import OpenFault, Repair, open_faults, repairs
 from tb_widgets.models.source import CODE, ModelSource, fetch, is_fetched, pinned, resolve
 from tb_widgets.models.trust import Trust, TrustStore
+from tb_widgets.service.checking import vocabulary_of_ours
 from tb_widgets.service.probing import Probe, ProbeService
 from tb_widgets.spec import ModelSpec
 
@@ -351,8 +352,8 @@ class ModelChoice:
             return self.source
         if self.state in ("fetching", "failed") or "model.source" in self.draft.errors:
             raise RunError("There is no model to try yet.", hint="Choose or load one in the Model step.")
-        vocab_size = BYTES if spec.tokenizer.kind == "byte" else spec.tokenizer.vocab_size
-        return resolve(spec.model, vocab_size=vocab_size, context_length=spec.data.context_length, online=False)
+        vocabulary = vocabulary_of_ours(spec)
+        return resolve(spec.model, vocab_size=vocabulary, context_length=spec.data.context_length, online=False)
 
 
 def _read(spec: ModelSpec) -> ModelSource:

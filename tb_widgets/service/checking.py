@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tb_widgets.checks.preflight import Preflight, from_mapping
 from tb_widgets.checks.result import CheckResult
+from tb_widgets.data.special import vocabulary_with_specials
 from tb_widgets.models.source import ModelSource, resolve
 from tb_widgets.models.trust import TrustStore
+from tb_widgets.models.zoo import sizes
 from tb_widgets.service.probing import Probe, ProbeService
 from tb_widgets.spec import RunSpec
 
@@ -16,6 +18,12 @@ if TYPE_CHECKING:
     from torch import nn
 
 BYTES = 256
+
+
+def vocabulary_of_ours(spec: RunSpec) -> int:
+    """Return how many token ids a zoo model is built for: the tokenizer's pieces, and the signs that its task adds."""
+    pieces = BYTES if spec.tokenizer.kind == "byte" else spec.tokenizer.vocab_size
+    return vocabulary_with_specials(pieces, sizes.TASKS.get(spec.model.source.partition(":")[2], "causal-lm"))
 
 
 def source_of(spec: RunSpec) -> ModelSource:
@@ -26,8 +34,7 @@ def source_of(spec: RunSpec) -> ModelSource:
     ModelError
         If it can't be found or read.
     """
-    vocabulary = BYTES if spec.tokenizer.kind == "byte" else spec.tokenizer.vocab_size
-    return resolve(spec.model, vocab_size=vocabulary, context_length=spec.data.context_length)
+    return resolve(spec.model, vocab_size=vocabulary_of_ours(spec), context_length=spec.data.context_length)
 
 
 def begin_check(spec: RunSpec, *, tier: int = 2, trust: bool = False) -> Probe:

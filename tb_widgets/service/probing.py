@@ -57,9 +57,10 @@ class Probe:
     results
         For ``check``: the results so far.
     answer
-        For ``adapt``: ``title``, ``task``, ``parameters``, ``vocab_size``, ``context_limit``, ``classes``, ``image``,
-        and ``conclusions``, a list of mappings with ``what``, ``value``, ``why``, ``override``. For ``check`` the
-        same. For ``preflight``: the figures so far, for :func:`tb_widgets.checks.preflight.from_mapping`.
+        For ``adapt``: ``title``, ``task``, ``parameters``, ``vocab_size``, ``decoder_vocab_size``, ``context_limit``,
+        ``classes``, ``image``, and ``conclusions``, a list of mappings with ``what``, ``value``, ``why``,
+        ``override``. For ``check`` the same. For ``preflight``: the figures so far, for
+        :func:`tb_widgets.checks.preflight.from_mapping`.
     notes
         What the code did besides, one sentence each: files that it wrote, processes, a changed seed, much printing.
     error

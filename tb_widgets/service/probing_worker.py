@@ -148,6 +148,7 @@ def _answer(request: dict[str, Any], witness: Witness, tell: Callable[..., None]
         "task": adapter.task,
         "parameters": model.parameters,
         "vocab_size": adapter.vocab_size,
+        "decoder_vocab_size": adapter.decoder_vocab_size,
         "context_limit": adapter.context_limit,
         "classes": adapter.classes,
         "image": adapter.image,
