@@ -50,6 +50,8 @@ class ExampleSet:
         Yields the examples, as often as it is called; ``None`` for a row without text or answer.
     read_held_back
         Yields those that the dataset itself holds back, if it is to say which.
+    notes
+        Sentences about what was found out on opening, for example an encoding.
     """
 
     name: str
@@ -57,6 +59,7 @@ class ExampleSet:
     fingerprint: str
     read: Read
     read_held_back: Read | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def sides(self) -> tuple[str, str]:
@@ -128,6 +131,7 @@ def find_examples(data: DataSpec, task: Task) -> ExampleSet:
         digest.hexdigest(),
         lambda: _examples(table, names, answer),
         None if held_back is None else lambda: _examples(held_back, names, answer),
+        table.notes,
     )
 
 

@@ -19,6 +19,7 @@ from tb_widgets.data.examples import find_examples
 from tb_widgets.data.special import SpecialTokens
 from tb_widgets.data.task_data import HeldBack, PreparedData
 from tb_widgets.data.tokenizers import Ids, Tokenizer, load_tokenizer
+from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec, Task, TokenizerSpec
 
 
@@ -146,6 +147,11 @@ def prepare_examples(
     A text to be sorted into classes is cut at ``context_length`` tokens. Pairs are refused where one is longer, since
     half an answer would be a wrong one, unless ``long_pairs`` says otherwise.
     """
+    if data.reset_attention:
+        raise DataError(
+            f"data.reset_attention is for models that continue texts (causal-lm), not for {task}.",
+            hint="Set it to false.",
+        )
     report("Reading the examples", 0.0)
     found = find_examples(data, task)
     if frozen_tokenizer is not None:
@@ -163,7 +169,7 @@ def prepare_examples(
         statistics=encoded.statistics,
         tokenizer=encoder,
         classes=found.classes,
-        notes=encoded.notes,
+        notes=(*found.notes, *encoded.notes),
         train=encoded.train,
         validation=encoded.validation,
         padding_side=data.padding_side,

@@ -11,6 +11,8 @@ from tb_widgets.data.streams import next_tokens
 from tb_widgets.engine.writer import open_writer
 from tb_widgets.models.zoo.gpt import GPT, GPTConfig
 
+from .conftest import losses
+
 END = 9
 
 
@@ -42,6 +44,30 @@ def test_documents_can_not_be_kept_apart_where_there_is_one_or_another_task(tiny
     assert run.status().message == "data.reset_attention keeps documents apart, and squares.txt is one document."
     run = train(tiny({"data.reset_attention": True, "model.source": "zoo:bert"}))
     assert run.status().message.startswith("data.reset_attention is for models that continue texts (causal-lm), not")
+
+
+def test_documents_are_kept_apart_in_a_run_whose_model_can_be_told(tiny, train, tmp_path):
+    for number in range(60):
+        (tmp_path / f"{number}.txt").write_text(f"Story {number} is about {number} mice and {number} cats. ")
+    fields = {"data.source": str(tmp_path / "*.txt"), "data.reset_attention": True, "data.validation_fraction": 0.3}
+    apart = train(tiny(fields))
+    assert apart.status().state == "done", apart.status().message
+    together = train(tiny(fields | {"data.reset_attention": False}))
+    assert losses(apart) != losses(together)
+
+    class Deaf(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.tokens, self.output = torch.nn.Embedding(300, 8), torch.nn.Linear(8, 300)
+
+        def forward(self, input_ids):
+            return self.output(self.tokens(input_ids))
+
+    status = train(tiny(fields | {"model.config": {}, "model.task": "causal-lm"}), module=Deaf()).status()
+    assert status.message == (
+        "data.reset_attention is true, but the model can't be told which document a token belongs to."
+    )
+    assert "document_ids" in status.hint
 
 
 @pytest.fixture
