@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from tb_widgets.data.room import hold, make_room
 from tb_widgets.errors import DataError
@@ -54,6 +54,7 @@ def find_or_build(cache_dir: Path, key: str, build: Callable[[Path], None]) -> P
     try:
         if found is None:
             cache_dir.mkdir(parents=True, exist_ok=True)
+            _sweep(cache_dir)
             with FileLock(cache_dir / f"{key}.lock"):
                 found = find(cache_dir, key)
                 if found is None:
@@ -63,6 +64,16 @@ def find_or_build(cache_dir: Path, key: str, build: Callable[[Path], None]) -> P
     except OSError as error:
         raise _explained(error, cache_dir) from error
     return found
+
+
+def _sweep(cache_dir: Path) -> None:
+    """Remove what builders left that were killed: nobody holds their lock any more."""
+    for left in cache_dir.glob("*.building"):
+        try:
+            with FileLock(cache_dir / f"{left.name.partition('.')[0]}.lock", timeout=0):
+                shutil.rmtree(left, ignore_errors=True)
+        except Timeout:
+            continue
 
 
 def _build(cache_dir: Path, key: str, build: Callable[[Path], None]) -> Path:

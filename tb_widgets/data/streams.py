@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +96,7 @@ class StreamData(PreparedData):
         """Return beginnings of held-back stretches: 8 tokens to go on from, or 24 of which every sixth is hidden."""
         places = [len(self.validation) * n // number for n in range(number)]
         if self.task == "causal-lm":
-            return [HeldBack(self.tokenizer.decode(self.validation[place : place + 8])) for place in places]
+            return [HeldBack(text) for text in self._decoded([self.validation[place : place + 8] for place in places])]
         return [self._with_gaps(self.validation[place : place + 24]) for place in places]
 
     def _with_gaps(self, tokens: NDArray[Any]) -> HeldBack:
@@ -107,10 +108,15 @@ class StreamData(PreparedData):
         ):
             length //= 2
             pieces = _between_gaps(tokens[:length])
-        return HeldBack(MASK_SIGN.join(self._decoded(pieces)), expected=self.tokenizer.decode(tokens[:length]))
+        return HeldBack(MASK_SIGN.join(self._decoded(pieces)), expected=self._decoded([tokens[:length]])[0])
 
     def _decoded(self, pieces: list[NDArray[Any]]) -> list[str]:
-        return [self.tokenizer.decode(piece) for piece in pieces]
+        # The sign between documents is no piece of the tokenizer; people see a new line.
+        return ["\n".join(map(self.tokenizer.decode, self._documents(piece))) for piece in pieces]
+
+    def _documents(self, tokens: NDArray[Any]) -> list[NDArray[Any]]:
+        ends = np.flatnonzero(tokens == self._special.document_end)
+        return [tokens[start : end - 1] for start, end in pairwise([0, *ends + 1, len(tokens) + 1])]
 
     def _hide(self, windows: Tensor, key: np.uint64) -> Batch:
         if self.task == "seq2seq":
