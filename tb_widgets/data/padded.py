@@ -109,27 +109,35 @@ def translated(sources: Sequence[Ids], targets: Sequence[Ids], special: SpecialT
         ``tokens`` and ``mask``, ``(B, T)``: the sources, each with an end token. ``decoder_tokens`` and ``labels``,
         ``(B, S)``; labels are -100 at padding.
     """
-    tokens, mask = pad([np.append(source, special.end) for source in sources], special.pad, side=side)
-    decoder_tokens, _ = pad([np.append(special.start, target) for target in targets], special.pad)
-    labels, _ = pad([np.append(target, special.end) for target in targets], NOT_COUNTED)
+    tokens, mask = pad(sources, special.pad, side=side, end=special.end)
+    decoder_tokens, _ = pad(targets, special.pad, start=special.start)
+    labels, _ = pad(targets, NOT_COUNTED, end=special.end)
     return {"tokens": tokens, "mask": mask, "decoder_tokens": decoder_tokens, "labels": labels}
 
 
-def pad(rows: Sequence[Sequence[int] | Ids], filler: int, *, side: str = "right") -> tuple[Tensor, Tensor]:
-    """Fill rows up to the longest.
+def pad(
+    rows: Sequence[Sequence[int] | Ids],
+    filler: int,
+    *,
+    side: str = "right",
+    start: int | None = None,
+    end: int | None = None,
+) -> tuple[Tensor, Tensor]:
+    """Fill rows up to the longest, each with ``start`` before it and ``end`` after it where these are given.
 
     Returns
     -------
     tokens, mask
         ``(B, T)``, int64, and ``(B, T)``, bool, True where a row has a token of its own.
     """
-    lengths = np.array([len(row) for row in rows])
+    before, after = ([] if token is None else [np.array([token])] for token in (start, end))
+    lengths = np.array([len(row) for row in rows]) + len(before) + len(after)
     places = np.arange(lengths.max())
     if side == "left":
         places = places[::-1]
     mask = places < lengths[:, None]
     tokens = np.full(mask.shape, filler, dtype=np.int64)
-    tokens[mask] = np.concatenate(rows)
+    tokens[mask] = np.concatenate([part for row in rows for part in (*before, row, *after)])
     return torch.from_numpy(tokens), torch.from_numpy(mask)
 
 
