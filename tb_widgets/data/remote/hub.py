@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 from collections.abc import Callable, Iterator
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
@@ -68,8 +69,9 @@ class Repository:
                 f"{path} of the Hub's {self.address.id} arrived damaged: its checksum differs.", hint="Try again."
             )
 
+    @cached_property
     def configs(self) -> list[str]:
-        """Return the variants of a dataset."""
+        """The variants of a dataset."""
         from datasets import get_dataset_config_names
 
         with Explained(self.address):
@@ -85,7 +87,7 @@ class Repository:
         """
         from datasets import load_dataset_builder
 
-        names = self.configs()
+        names = self.configs
         if config is not None and config not in names:
             raise DataError(
                 f"data.config: the Hub's {self.address.id} has no {config}.", hint=f"It has {listed(names)}."

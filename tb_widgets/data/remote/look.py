@@ -16,7 +16,7 @@ def inspect(asked: dict[str, Any], report: Report) -> dict[str, Any]:
     address = HubAddress(asked["id"], asked["revision"])
     report("Asking the Hub", 0.0)
     repository = Repository(address)
-    configs = repository.configs()
+    configs = repository.configs
     facts: dict[str, Any] = {
         "id": address.id,
         "revision": repository.commit,

@@ -100,6 +100,7 @@ def settings(folder: Path) -> dict[str, str]:
         "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "HF_UPDATE_DOWNLOAD_COUNTS": "0",
+        **dict.fromkeys(("USE_TORCH", "USE_TF", "USE_JAX"), "0"),  # seconds of imports, for nothing that is done here
         "HF_HUB_ETAG_TIMEOUT": os.environ.get("HF_HUB_ETAG_TIMEOUT", "15"),
     }
 
