@@ -18,10 +18,10 @@ from typing import Any, Concatenate, Generic, Literal, NamedTuple, ParamSpec, Ty
 from tb_widgets.app.draft import Draft
 from tb_widgets.app.shared import is_shared
 from tb_widgets.data.columns import map_columns
-from tb_widgets.data.describe import DataSummary, describe_data
 from tb_widgets.data.fetching import fetch_data, is_here, local_files, needs_fetch
 from tb_widgets.data.hub_facts import HubFacts, HubHit, inspect_hub, search_hub
 from tb_widgets.data.opened import Column, Table, open_data
+from tb_widgets.data.preview import Preview, preview
 from tb_widgets.data.room import CacheUse, Cleared, cache_use, clear_cache
 from tb_widgets.data.sources import check_serves, is_built_in
 from tb_widgets.errors import DataError, TbError
@@ -105,7 +105,7 @@ class Look(NamedTuple):
     columns: tuple[Column, ...] = ()
     roles: Mapping[str, str] = {}
     why: Mapping[str, str] = {}
-    preview: DataSummary | None = None
+    preview: Preview | None = None
     problem: DataError | None = None
     notes: tuple[str, ...] = ()
 
@@ -333,7 +333,7 @@ class DataChoice:
     @property
     def warnings(self) -> tuple[str, ...]:
         """What would waste a night, in sentences; empty while nothing is known."""
-        return ()
+        return self.look.preview.warnings if self.look is not None and self.look.preview is not None else ()
 
     # ---- the beat --------------------------------------------------------------------------------------------------
 
@@ -485,7 +485,15 @@ def look_at(question: Question) -> Look:
     try:
         if is_built_in(data.source):
             check_serves(data.source, task)
-        shown = None if found.columns else describe_data(data, question.tokenizer)
+        shown = preview(
+            data,
+            question.tokenizer,
+            task,
+            vocab_limit=question.vocab_limit,
+            context_limit=question.context_limit,
+            parameters=question.parameters,
+            batch_size=question.batch_size,
+        )
     except DataError as error:
         return found._replace(problem=error)
     return found._replace(preview=shown)

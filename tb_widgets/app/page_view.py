@@ -157,7 +157,9 @@ class PageView:
         text = words.short_source(self._dashboard.draft.spec.data.source) or "choose a text"
         if data.look is not None and data.look.preview is not None and data.look.preview.tokens:
             text += f" · {words.short_count(data.look.preview.tokens)} tokens"
-        return text, "!" if wrong or data.warnings else "✓"
+        if wrong:
+            return text, "!"
+        return (f"▲ {text}", "") if data.warnings else (text, "✓")
 
     def _chosen_model(self, wrong: bool) -> tuple[str, str]:
         choice, model = self._dashboard.choice, self._dashboard.draft.model

@@ -43,7 +43,7 @@ BASIC = [
     "data.context_length",
     "data.validation_fraction",
 ]
-ADVANCED = ["data.encoding", "data.padding_side", "data.reset_attention"]
+ADVANCED = ["data.encoding", "data.validation_split", "data.padding_side", "data.long_pairs", "data.reset_attention"]
 
 
 @panel("data", step="data", column="main", order=1)
@@ -68,7 +68,7 @@ class DataPanel:
         self._all = widgets.Checkbox(description="Show also what does not fit the model", indent=False)
         self._all.add_class("tbw-at-data-all")
         self._all.observe(lambda _: act(self._offer), "value")
-        choice = _field("Data", [_framed(self._choice), self._about, self._all])
+        choice = _field("To begin with", [_framed(self._choice), self._about, self._all])
 
         self._address = widgets.Text(placeholder="Path or address", continuous_update=True)
         self._address.add_class("tbw-at-data-source")
@@ -88,9 +88,10 @@ class DataPanel:
         self._told = widgets.HTML()
         self._table = ChoiceTable(columns=["Dataset", "Downloads", "About"])
         self._table.observe(self._picked, "selected")
+        self._results = widgets.Box([self._table])
         hub = _field(
             "Or search the Hugging Face Hub",
-            [row([_framed(self._words), search], "tbw-address"), self._told, self._table],
+            [row([_framed(self._words), search], "tbw-address"), self._told, self._results],
         )
         return card("Data", [self._notes, self._fits, choice, own, hub])
 
@@ -131,6 +132,7 @@ class DataPanel:
             return
         self._seen = (draft.version, data.version)
         self._notes.value = fitted_notes(draft, "data", "tokenizer")
+        show(self._notes, bool(self._notes.value))
         show(self._fits, bool(draft.remedies))
         self._offer()
         self._show_search()
@@ -160,7 +162,7 @@ class DataPanel:
 
     def _show_search(self) -> None:
         search = self._dashboard.data.search
-        show(self._table, search is not None and bool(search.result))
+        show(self._results, search is not None and bool(search.result))
         if search is None:
             self._told.value = ""
         elif not search.finished.is_set():

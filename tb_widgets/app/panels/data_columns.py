@@ -63,6 +63,7 @@ class DataColumnsPanel:
             return
         task = draft.facts.task if draft.facts is not None else "causal-lm"
         self._problem.value = words.error_note(look.problem) if look.problem is not None else ""
+        show(self._problem, look.problem is not None)
         chosen = draft.values["data.columns"]
         options = [(f"{column.name} ({column.holds})", column.name) for column in columns]
         for role, pick in self._picks.items():

@@ -54,7 +54,7 @@ class Pick:
             self._following = False
 
 
-@panel("data-found", step="data", column="main", order=2)
+@panel("data-found", step="data", column="main", order=0)
 class DataFoundPanel:
     """One card for data on their way."""
 

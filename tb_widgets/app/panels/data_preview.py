@@ -1,52 +1,179 @@
-"""What the model will be given, seen before Start."""
+"""What the model will be given, seen before Start: figures, warnings, the first rows, and one real batch."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from html import escape
 from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 
 from tb_widgets.app.parts import words
-from tb_widgets.app.parts.cards import card
+from tb_widgets.app.parts.cards import card, show
 from tb_widgets.app.registry import panel
 
 if TYPE_CHECKING:
     from tb_widgets.app.dashboard import Dashboard
+    from tb_widgets.data.preview import Bar, Preview
+    from tb_widgets.data.shown_batch import BatchRow, Marked
+
+BREAK, SHOWN_BREAK = "\n", "↵\n"
+LEGEND = {
+    "special": "a sign that is no text",
+    "hidden": "hidden, to be guessed",
+    "changed": "changed into another, to be guessed",
+    "asked": "left as it is, and asked about",
+}
 
 
 @panel("data-preview", step="data", column="side", order=1)
 class DataPreviewPanel:
-    """How much text that is, and how it begins."""
+    """Figures, and what would waste a night."""
 
     def __init__(self, dashboard: Dashboard) -> None:
         self._dashboard = dashboard
-        self._seen = (-1, -1)
+        self._version = -1
 
     def render(self) -> widgets.Widget:
         """Build the card."""
         self._text = widgets.HTML()
-        return card("What you get", [self._text])
+        self._card = card("What you get", [self._text])
+        return self._card
 
     def refresh(self) -> None:
         """Follow the look at the data."""
-        data, draft = self._dashboard.data, self._dashboard.draft
-        if (data.version, draft.version) == self._seen:
+        data = self._dashboard.data
+        if data.version == self._version:
             return
-        self._seen = (data.version, draft.version)
+        self._version = data.version
         look = data.look
-        if look is None:
-            waiting = "Looking at the data …" if data.is_busy else "Choose data first."
-            self._text.value = words.error_note(data.error) if data.error else f'<p class="tbw-muted">{waiting}</p>'
+        if look is None and data.is_busy and self._text.value:
+            self._card.add_class("tbw-stale")  # what stands there stays until more is known: nothing jumps
             return
-        parts = [words.note(note, "on") for note in look.notes]
-        shown = look.preview
-        if shown is not None and shown.characters:
-            parts.append(
-                words.facts(
-                    [("Characters", words.count(shown.characters)), ("Tokens, about", words.count(shown.tokens))]
-                )
-            )
-            begins = "\n".join(shown.first_lines[:8])
-            parts.append(f'<h4>It begins</h4><pre class="tbw-text">{escape(begins)}</pre>')
-        self._text.value = "".join(parts)
+        self._card.remove_class("tbw-stale")
+        problem = data.error or (look.problem if look is not None else None)
+        if problem is not None:
+            self._text.value = words.error_note(problem)
+        elif look is None or look.preview is None:
+            self._text.value = f'<p class="tbw-muted">{"Looking …" if data.is_busy else "Choose data first."}</p>'
+        else:
+            self._text.value = _figures(look.preview)
+
+
+@panel("data-batch", step="data", column="main", order=5)
+class DataBatchPanel:
+    """The first rows, a batch with every sign in it, and how long the texts are."""
+
+    def __init__(self, dashboard: Dashboard) -> None:
+        self._dashboard = dashboard
+        self._version = -1
+
+    def render(self) -> widgets.Widget:
+        """Build the card."""
+        self._text = widgets.HTML()
+        self._card = card("As the model reads it", [self._text])
+        return self._card
+
+    def refresh(self) -> None:
+        """Follow the look at the data."""
+        data = self._dashboard.data
+        if data.version == self._version:
+            return
+        self._version = data.version
+        look = data.look
+        if look is None and data.is_busy:
+            return
+        shown = look.preview if look is not None else None
+        show(self._card, shown is not None and bool(shown.batch or shown.first_rows))
+        if shown is not None:
+            self._text.value = _rows(shown) + _batch(shown.batch) + _lengths(shown)
+
+
+def _figures(found: Preview) -> str:
+    about = "" if found.counted == "exact" else ", about"
+    pairs = [("Looked at", found.looked_at)]
+    if found.units is not None and found.unit == "row":
+        pairs.append((f"Rows{about}", words.count(found.units)))
+    if found.tokens is not None:
+        pairs.append((f"Tokens{about}", words.count(found.tokens)))
+    if found.tokens_per_parameter is not None:
+        pairs.append(("Tokens per parameter", words.figure(found.tokens_per_parameter, 2)))
+    if found.steps_per_epoch is not None:
+        pairs.append(("One pass", f"{words.count(max(1, found.steps_per_epoch))} steps"))
+    if found.vocab_size is not None:
+        pairs.append(("Vocabulary", f"{words.count(found.vocab_size)} tokens"))
+    if found.truncated is not None:
+        pairs.append(("Longer than the context", words.percent(found.truncated)))
+    if found.batch:
+        pairs += [
+            (f"Empty {found.unit}s", words.percent(found.empty)),
+            ("Seen before", words.percent(found.duplicates)),
+            ("Unknown characters", words.percent(found.unknown)),
+        ]
+    classes = [name if not count else f"{name} ({count:,})" for name, count in found.classes[:8]]
+    if classes:
+        more = f" and {len(found.classes) - 8} more" if len(found.classes) > 8 else ""
+        pairs.append(("Classes", ", ".join(classes) + more))
+    told = [*(words.note(text) for text in found.warnings), *(words.note(text, "on") for text in found.notes)]
+    return "".join(told) + words.facts(pairs)
+
+
+def _rows(found: Preview) -> str:
+    if not found.first_rows:
+        return ""
+    if found.unit == "line" and len(found.header) <= 1:
+        lines = "\n".join(row[0] for row in found.first_rows if row)
+        return f'<h4>It begins</h4><pre class="tbw-text tbw-log">{escape(lines)}</pre>'
+    head = "".join(f"<th>{escape(name)}</th>" for name in found.header)
+    rows = [[f"<td>{escape(cell)}</td>" for cell in row] for row in found.first_rows]
+    body = "".join(f"<tr>{''.join(cells)}</tr>" for cells in rows)
+    table = f'<table class="tbw-table is-rows"><tr>{head}</tr>{body}</table>'
+    return f'<h4>The first rows</h4><div class="tbw-scroll">{table}</div>'
+
+
+def _batch(rows: Iterable[BatchRow]) -> str:
+    """Return rows of a batch; colours never say alone what a mark means: the sign, the frame and the legend do."""
+    drawn, kinds = [], set()
+    for number, row in enumerate(rows):
+        kinds |= {token.kind for token in (*row.reads, *row.answers)}
+        answers = f'<div class="tbw-answers">→ {_tokens(row.answers)}</div>' if row.answers else ""
+        drawn.append(f'<div class="tbw-batch-row"><b>{number + 1}</b><div>{_tokens(row.reads)}{answers}</div></div>')
+    if not drawn:
+        return ""
+    legend = "".join(
+        f'<span><i class="tbw-token is-{kind}">{"[MASK]" if kind == "hidden" else "abc"}</i> {text}</span>'
+        for kind, text in LEGEND.items()
+        if kind in kinds
+    )
+    return (
+        f'<h4>The beginning of a batch: each piece is one token</h4><div class="tbw-batch">{"".join(drawn)}</div>'
+        f'<div class="tbw-facts">{legend}</div>'
+    )
+
+
+def _tokens(tokens: Iterable[Marked]) -> str:
+    return "".join(
+        f'<span class="tbw-token is-{token.kind}" title="{escape(f"was: {token.was}") if token.was else ""}">'
+        f"{escape(token.text).replace(BREAK, SHOWN_BREAK)}{_was(token)}</span>"
+        for token in tokens
+    )
+
+
+def _was(token: Marked) -> str:
+    return f"<sub>{escape(token.was)}</sub>" if token.was else ""
+
+
+def _lengths(found: Preview) -> str:
+    bars: tuple[Bar, ...] = found.lengths
+    most = max((bar.texts for bar in bars), default=0)
+    if not most:
+        return ""
+    lines = "".join(
+        f'<tr><td>up to {bar.up_to:,}</td><td><span class="tbw-stick" style="width:{100 * bar.texts / most:.1f}%">'
+        f"</span></td><td>{bar.texts:,}</td></tr>"
+        for bar in bars
+    )
+    return (
+        f"<h4>How many tokens a {found.unit} has: {found.typical_length:,} typically, "
+        f'{found.long_length:,} or fewer in 95 of 100</h4><table class="tbw-sticks">{lines}</table>'
+    )
