@@ -7,6 +7,7 @@ longer than it wants to.
 from __future__ import annotations
 
 import math
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -89,7 +90,10 @@ def fetch_data(data: DataSpec, *, tokens: int | None = None, on_progress: Progre
     address = parse_hub(pinned.source)
     if address.is_pinned and kept.recall(asked_of(pinned)) is not None:
         return _opened(pinned)
-    answer = ask({"ask": "hub", "asked": asked_of(pinned)}, on_progress)["pinned"]
+    try:
+        answer = ask({"ask": "hub", "asked": asked_of(pinned)}, on_progress)["pinned"]
+    except DataError as error:
+        raise DataError(error.message, hint=f"{error.hint} {_offer(pinned)}".strip()) from error
     fetched = _at(pinned, address.pinned(answer["revision"], address.megabytes))
     if pinned != data:  # asked for without a size: this is the answer to that as well
         folder, _ = _found(fetched)
@@ -236,6 +240,16 @@ def _found(data: DataSpec) -> tuple[Path, dict[str, Any]]:
     if known is None:
         raise _not_yet(data.source)
     return known
+
+
+def _offer(data: DataSpec) -> str:
+    """Return a sentence that offers the latest copy of a dataset, empty if there is none: it is never taken unasked."""
+    known = kept.recall(asked_of(data))
+    if known is None:
+        return ""
+    day = time.strftime("%Y-%m-%d", time.localtime(known[1]["fetched"]))
+    address = parse_hub(data.source)
+    return f"A copy from {day} is on this machine: {address.pinned(known[1]['revision'], address.megabytes)}."
 
 
 def _not_yet(source: str) -> DataError:

@@ -196,3 +196,13 @@ def test_a_token_goes_to_the_hub_and_nowhere_else(web, data, monkeypatch, cache)
     assert {headers.get("authorization") for headers in web.sent("train.csv")} == {"Bearer hf_canary"}
     kept = b"".join(path.read_bytes() for path in cache.rglob("*") if path.is_file())
     assert b"canary" not in kept
+
+
+def test_a_hub_that_is_gone_or_may_not_be_asked_is_said(web, monkeypatch):
+    with HubServer() as gone:
+        monkeypatch.setenv("HF_ENDPOINT", gone.url)
+    with pytest.raises(DataError, match=r"The Hub does not answer, so me/mine can't be fetched"):
+        fetch_data(DataSpec(source="hub:me/mine"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    with pytest.raises(DataError, match=r"may not be asked \(HF_HUB_OFFLINE is set\)"):
+        fetch_data(DataSpec(source="hub:me/mine"))

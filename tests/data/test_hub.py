@@ -268,3 +268,31 @@ def test_a_tokenizer_is_fetched_and_pinned(quiet, fetcher):
     assert fetch_tokenizer("hub:me/model").read_text() == "{}"
     assert pinned_tokenizer("hub:me/model") == f"hub:me/model@{COMMIT}"
     assert local_tokenizer(f"hub:me/model@{COMMIT}") == local_tokenizer("hub:me/model")
+
+
+def test_rows_that_stop_coming_leave_nothing(quiet, fetcher):
+    noise = [os.urandom(2000).hex() for _ in range(3000)]
+    quiet.add("me/dying", {"train.parquet": parquet(0, group=500, text=noise)})
+    seen = []
+
+    def die(handler) -> bool:
+        seen.append(handler.headers.get("Range"))
+        return len([part for part in seen if part]) > 2 and status(403, "train.parquet")(handler)
+
+    quiet.fault = die
+    data = DataSpec(source="hub:me/dying", streaming=True)
+    with pytest.raises(DataError) as caught:
+        fetch_data(data, tokens=1000)
+    assert "does not let you read me/dying (status 403)" in str(caught.value)
+    assert not is_here(data)
+    assert not left_behind(default_cache_dir())
+    quiet.fault = None
+    assert fetch_data(data, tokens=1000).rows == 1000
+
+
+def test_a_copy_is_offered_where_the_hub_can_not_be_asked_and_never_taken_unasked(tiny, quiet):
+    fetched = fetch_data(tiny)
+    quiet.fault = status(503)
+    with pytest.raises(DataError, match=rf"A copy from \d+-\d+-\d+ is on this machine: hub:me/tiny@{COMMIT}\."):
+        fetch_data(tiny)
+    assert fetch_data(fetched.data).files == fetched.files

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 Report = Callable[[str, float], None]
 READ = 30.0  # seconds for one answer
+TRIES, PAUSE = 4, 1.0  # attempts to go on with a row that is being read; seconds between them
 PARTS = {"train": "split", "validation": "validation_split"}  # folder of a copy: the field that names its split
 
 
@@ -85,8 +86,12 @@ class Repository:
         DataError
             If there are several and none was chosen, or not the chosen one.
         """
+        from datasets import config as settings
         from datasets import load_dataset_builder
 
+        # Otherwise it waits for 100 seconds, without a word, for a network that is gone.
+        settings.STREAMING_READ_MAX_RETRIES = settings.STREAMING_OPEN_MAX_RETRIES = TRIES
+        settings.STREAMING_READ_RETRY_INTERVAL = settings.STREAMING_OPEN_RETRY_INTERVAL = PAUSE
         names = self.configs
         if config is not None and config not in names:
             raise DataError(
@@ -157,7 +162,11 @@ def fetch(asked: dict[str, Any], report: Report) -> dict[str, Any]:
         if kept.find(folder) is None:
             built = growing / "built"
             shutil.rmtree(built, ignore_errors=True)
-            rows = _build(repository, builder, splits, growing, report=report)
+            try:
+                rows = _build(repository, builder, splits, growing, report=report)
+            except BaseException:
+                shutil.rmtree(built, ignore_errors=True)  # what has been downloaded whole stays, beside it
+                raise
             origin = {"kind": "hub", "id": address.id, "revision": repository.commit, "megabytes": address.megabytes}
             kept.finish(built, folder, {**origin, "config": builder.config.name, "splits": splits, "rows": rows})
         shutil.rmtree(growing)
