@@ -40,7 +40,7 @@ def pack(
     The encoder begins afresh wherever a document ends, or a block of training or held-back text. Where there are
     several documents, each ends with the sign for that.
     """
-    end = SpecialTokens(tokenizer.vocab_size).document_end if corpus.has_documents else None
+    end = SpecialTokens(tokenizer.vocab_size, tokenizer.special).document_end if corpus.has_documents else None
     seen, counts = Seen(), dict.fromkeys(PARTS, 0)
     began = time.perf_counter()
 

@@ -74,7 +74,7 @@ class PaddedData(PreparedData):
         return HeldBack(self.tokenizer.decode(part.texts[place]), answer)
 
     def _batch(self, part: EncodedPart, numbers: NDArray[np.int64]) -> Batch:
-        special = SpecialTokens(self.tokenizer.vocab_size)
+        special = SpecialTokens(self.tokenizer.vocab_size, self.tokenizer.special)
         texts = [part.texts[number] for number in numbers]
         if part.classes is not None:
             return classified(texts, part.classes[numbers], special, side=self.padding_side)

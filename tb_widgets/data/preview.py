@@ -183,7 +183,9 @@ def preview(
         units=units,
         tokens=tokens,
         counted="exact" if is_exact else "about",
-        vocab_size=vocabulary_with_specials(made.vocab_size, task, documents=sample.documents, gaps=gaps),
+        vocab_size=vocabulary_with_specials(
+            made.vocab_size, task, own=made.special, documents=sample.documents, gaps=gaps
+        ),
         tokens_per_parameter=tokens * trained_on / parameters if tokens and parameters else None,
         steps_per_epoch=things * trained_on / per_step if things else None,
         notes=(*sample.notes, made.note) if made.note and sample.share == 1.0 else sample.notes,

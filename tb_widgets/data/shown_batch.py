@@ -52,12 +52,12 @@ class BatchRow(NamedTuple):
 def show_batch(sample: Sample, tokenizer: Tokenizer, data: DataSpec, task: Task) -> tuple[BatchRow, ...]:
     """Return rows of a batch, made of a sample in the way in which batches are made of the whole data."""
     # A stream is never filled up; there the same sign ends documents.
-    shown = _Shown(tokenizer, SpecialTokens(tokenizer.vocab_size), "[END]" if sample.answers is None else "[PAD]")
+    special = SpecialTokens(tokenizer.vocab_size, tokenizer.special)
+    shown = _Shown(tokenizer, special, "[END]" if sample.answers is None else "[PAD]")
     if sample.answers is None:
         return tuple(_of_stream(sample, shown, data, task))
     pairs = [(sample.texts[place], sample.answers[place]) for place in sample.whole[:ROWS]]
     texts = [tokenizer.encode(text) for text, _ in pairs]
-    special = shown.special
     if task == "sequence-classification":
         rows = _filled([text[: data.context_length] for text in texts], special.pad, data.padding_side)
         return tuple(
@@ -108,7 +108,7 @@ class _Shown:
 
     def __init__(self, tokenizer: Tokenizer, special: SpecialTokens, first: str) -> None:
         self.tokenizer, self.special = tokenizer, special
-        self._names = {special.pad: first, special.mask: MASK_SIGN, special.start: "[START]", special.end: "[END]"}
+        self._names = {special.mask: MASK_SIGN, special.start: "[START]", special.end: "[END]", special.pad: first}
 
     def tokens(self, ids: Ids, labels: Ids | None = None) -> tuple[Marked, ...]:
         """Return the tokens with their marks; ``labels`` say what is asked, -100 where nothing is."""
@@ -116,7 +116,7 @@ class _Shown:
         found: list[Marked] = []
         waiting: list[int] = []  # tokens that are no whole character yet
         for token, label in islice(zip(ids.tolist(), asked.tolist(), strict=True), LONGEST):
-            if label == NOT_COUNTED and token < self.tokenizer.vocab_size:
+            if label == NOT_COUNTED and token < self.tokenizer.vocab_size and token not in self._names:
                 waiting.append(token)
                 text = self.tokenizer.decode(waiting)
                 if not text.endswith("\ufffd") or len(waiting) == _LETTER:

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 
 from tb_widgets.spec import Task
 
 MASK_SIGN = "[MASK]"
 """How people write a hidden token in a text."""
 
-# How many of pad, mask, start and end, in this order, the model must know. What hides stretches of a text follows them.
-_ADDED: dict[Task, int] = {
+_ROLES = ("pad", "mask", "start", "end")
+# How many of these, in this order, the model must know.
+_NEEDED: dict[Task, int] = {
     "causal-lm": 0,
     "masked-lm": 2,
     "sequence-classification": 1,
     "seq2seq": 4,
     "vision-classification": 0,
 }
-
-
 # Of a text, how much is cut out, and how long a stretch is on average (arXiv 1910.10683, section 3.3.4).
 CUT_OUT, MEAN_STRETCH = 0.15, 3.0
 SHORTEST_TO_CUT = 10
@@ -27,41 +27,65 @@ SHORTEST_TO_CUT = 10
 
 @dataclass(frozen=True)
 class SpecialTokens:
-    """Ids of the special tokens beside a tokenizer of ``first`` pieces."""
+    """Ids of the special tokens: those that a tokenizer brings along, and others after its pieces.
+
+    Attributes
+    ----------
+    first
+        Pieces of the tokenizer; the first free id.
+    own
+        Ids of those that it brings along, by role: ``pad``, ``mask``, ``start``, ``end``.
+
+    >>> SpecialTokens(256).end, SpecialTokens(256, {"pad": 0, "mask": 4}).end
+    (259, 257)
+    """
 
     first: int
+    own: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def pad(self) -> int:
         """Fills up short rows; never predicted."""
-        return self.first
+        return self._id("pad")
 
     @property
     def document_end(self) -> int:
-        """Stands after each document of a stream; the id of ``pad``, for a stream is never filled up."""
-        return self.first
+        """Stands after each document of a stream; the id of ``pad`` unless the tokenizer brings an end along.
+
+        A stream is never filled up.
+        """
+        return self.own.get("end", self.pad)
 
     @property
     def mask(self) -> int:
         """Stands where a token is to be guessed."""
-        return self.first + 1
+        return self._id("mask")
 
     @property
     def start(self) -> int:
         """What a decoder reads before its first token."""
-        return self.first + 2
+        return self._id("start")
 
     @property
     def end(self) -> int:
         """What a decoder writes after its last token; ends the source too."""
-        return self.first + 3
+        return self._id("end")
 
     def gap(self, number: int) -> int:
         """Stands where the stretch of this number, from 0, was cut out of a text."""
-        return self.first + 4 + number
+        return self.first + _missing(_ROLES, self.own) + number
+
+    def _id(self, role: str) -> int:
+        return self.own.get(role, self.first + _missing(_ROLES[: _ROLES.index(role)], self.own))
 
 
-def vocabulary_with_specials(vocab_size: int, task: Task, *, documents: bool = False, gaps: int = 0) -> int:
+def _missing(roles: tuple[str, ...], own: Collection[str]) -> int:
+    return sum(role not in own for role in roles)
+
+
+def vocabulary_with_specials(
+    vocab_size: int, task: Task, *, own: Collection[str] = (), documents: bool = False, gaps: int = 0
+) -> int:
     """Return how many ids a model must know to read a tokenizer of ``vocab_size`` pieces for a task.
 
     Parameters
@@ -70,6 +94,8 @@ def vocabulary_with_specials(vocab_size: int, task: Task, *, documents: bool = F
         Pieces of the tokenizer.
     task
         Decides which special tokens there are.
+    own
+        Roles of those that the tokenizer brings along.
     documents
         Whether a causal stream has several documents, each of which ends with a sign.
     gaps
@@ -80,7 +106,10 @@ def vocabulary_with_specials(vocab_size: int, task: Task, *, documents: bool = F
     >>> vocabulary_with_specials(256, "causal-lm", documents=True), vocabulary_with_specials(256, "seq2seq", gaps=6)
     (257, 266)
     """
-    return vocab_size + max(_ADDED[task], int(documents)) + (gaps if task == "seq2seq" else 0)
+    added = _missing(_ROLES[: _NEEDED[task]], own)
+    if task == "causal-lm" and documents:
+        added = int(not {"pad", "end"} & {*own})
+    return vocab_size + added + (gaps if task == "seq2seq" else 0)
 
 
 def span_sizes(length: int) -> tuple[int, int]:

@@ -64,7 +64,8 @@ class StreamData(PreparedData):
     @property
     def vocab_size(self) -> int:
         """How many token ids a model must know to read the batches, special ones included."""
-        return vocabulary_with_specials(self.tokenizer.vocab_size, self.task, documents=self.documents, gaps=self.gaps)
+        pieces, own = self.tokenizer.vocab_size, self.tokenizer.special
+        return vocabulary_with_specials(pieces, self.task, own=own, documents=self.documents, gaps=self.gaps)
 
     @property
     def gaps(self) -> int:
@@ -129,7 +130,7 @@ class StreamData(PreparedData):
 
     @property
     def _special(self) -> SpecialTokens:
-        return SpecialTokens(self.tokenizer.vocab_size)
+        return SpecialTokens(self.tokenizer.vocab_size, self.tokenizer.special)
 
 
 def _between_gaps(tokens: NDArray[Any]) -> list[NDArray[Any]]:

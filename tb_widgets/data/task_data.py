@@ -55,7 +55,9 @@ class PreparedData(ABC):
     @property
     def vocab_size(self) -> int | None:
         """How many token ids a model must know to read the batches, special ones included; ``None`` for images."""
-        return None if self.tokenizer is None else vocabulary_with_specials(self.tokenizer.vocab_size, self.task)
+        if self.tokenizer is None:
+            return None
+        return vocabulary_with_specials(self.tokenizer.vocab_size, self.task, own=self.tokenizer.special)
 
     @abstractmethod
     def train_batches(self, *, batch_size: int, seed: int) -> Batches:

@@ -189,7 +189,7 @@ class Writer:
 
     @property
     def _special(self) -> SpecialTokens:
-        return SpecialTokens(self.tokenizer.vocab_size)
+        return SpecialTokens(self.tokenizer.vocab_size, self.tokenizer.special)
 
 
 def in_words(scores: Tensor, classes: tuple[str, ...]) -> str:
