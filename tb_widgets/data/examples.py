@@ -207,7 +207,7 @@ def _prose_or_code() -> ExampleSet:
 
 def _lines(source: str) -> dict[str, None]:
     """Return the different lines of a text, in order, without their indentation, which would give them away."""
-    lines = (line.strip() for line in read_text(source).text.splitlines())
+    lines = (line.strip() for line in read_text(source).splitlines())
     return dict.fromkeys(line for line in lines if _SHORTEST <= len(line) <= _LONGEST and _WORD.search(line))
 
 
@@ -217,7 +217,7 @@ def _reversed_words() -> ExampleSet:
 
     The draws follow from a fixed key and not from the run's seed, so that all runs are tested on the same lines.
     """
-    counts = Counter(re.findall(r"\b[a-z]{3,8}\b", read_text("python-docs").text))
+    counts = Counter(re.findall(r"\b[a-z]{3,8}\b", read_text("python-docs")))
     words = sorted(counts, key=lambda word: (-counts[word], word))[:_WORDS]
     found: dict[str, str] = {}
     for row in draws(key_of("reversed-words"), _PAIRS * 4 * _MOST).reshape(_PAIRS, 4 * _MOST):

@@ -180,7 +180,7 @@ def open_data(data: DataSpec) -> Texts | Table:
     if is_built_in(data.source):
         _refuse(data, "comes with Python", "columns", "validation_split", "encoding", "config", "split", "streaming")
         text = read_text(data.source)
-        return Texts(text.name, len(text.text.encode()), (), (), [lambda: iter((text.text,))])
+        return Texts(data.source, len(text.encode()), (), (), [lambda: iter((text,))])
     if not data.source.startswith("hub:"):
         _refuse(data, "is no dataset of the Hub", "config", "split", "streaming")
     held_back: list[Path] = []

@@ -1,9 +1,7 @@
-"""What there is to learn from: sources that every Python brings along, and text files of the user's own."""
+"""What there is to learn from: sources that every Python brings along, and what each source serves."""
 
 from __future__ import annotations
 
-import codecs
-import hashlib
 import sysconfig
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -25,11 +23,6 @@ TABLE_TASKS: tuple[Task, ...] = (*PLAIN_TASKS, "sequence-classification")
 
 # Tests and the IDLE editor repeat themselves; the rest of the library is code that people read.
 _SKIPPED_FOLDERS = frozenset({"test", "tests", "idlelib", "idle_test", "site-packages", "dist-packages", "__pycache__"})
-_BYTE_ORDER_MARKS = (
-    (codecs.BOM_UTF8, "utf-8-sig", "UTF-8"),
-    (codecs.BOM_UTF16_LE, "utf-16", "UTF-16"),
-    (codecs.BOM_UTF16_BE, "utf-16", "UTF-16"),
-)
 
 
 @dataclass(frozen=True)
@@ -41,28 +34,6 @@ class Source:
     help: str
     tasks: tuple[Task, ...] = PLAIN_TASKS
     classes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Text:
-    """A text as it was read.
-
-    Attributes
-    ----------
-    text
-        All of it, line ends as they are in the file.
-    name
-        Name of the built-in source, or of the file.
-    fingerprint
-        SHA-256 of the text in UTF-8, hexadecimal.
-    path
-        The file, ``None`` for a built-in source.
-    """
-
-    text: str
-    name: str
-    fingerprint: str
-    path: Path | None = None
 
 
 def list_sources(task: Task | None = None) -> list[Source]:
@@ -108,98 +79,27 @@ def check_serves(source: str, task: Task) -> None:
     )
 
 
-def read_text(source: str) -> Text:
-    """Read a built-in text, or a text file (UTF-8, or UTF-16 with a byte order mark).
+def read_text(source: str) -> str:
+    """Return the text of a built-in source.
 
     Raises
     ------
     DataError
-        If there is no such file, it can't be read, is a folder, is empty, or is not text.
+        If it is none of them or is not a text, or if this Python was installed without it.
     """
-    if source in _TEXTS:
-        text = _TEXTS[source][1]()
-        if not text.strip():
-            raise DataError(f"data.source: this Python comes without the text of {source}.", hint="Give a text file.")
-        return Text(text=text, name=source, fingerprint=_fingerprint(text))
-    path = find_file(source)
-    try:
-        raw = path.read_bytes()
-    except OSError as error:
-        raise DataError(f"{path} can't be read: {error.strerror}.", hint="Check its permissions.") from error
-    text = decode(raw, path)
-    return Text(text=text, name=path.name, fingerprint=_fingerprint(text), path=path)
-
-
-def find_file(source: str) -> Path:
-    """Return the path of a text file that a spec names.
-
-    Raises
-    ------
-    DataError
-        If there is none, or it is a folder.
-    """
-    if source.startswith("hub:"):
+    if source not in _TEXTS:
         raise DataError(
-            f"data.source: {source} is not on this machine, and this version reads local texts only.",
-            hint="Save it as a text file and give its path.",
+            f"data.source: {source} is no text of ours.", hint=f"Choose one of {', '.join(_TEXTS)}, or a text file."
         )
-    path = Path(source).expanduser()
-    try:
-        exists, is_folder = path.exists(), path.is_dir()
-    except OSError as error:
-        raise DataError(f"{path} can't be read: {error.strerror}.", hint="Check its permissions.") from error
-    if not exists:
-        raise DataError(
-            f"data.source: there is no file {source!r} (looked in {Path.cwd()}).",
-            hint=f"Give the path of a text file, or one of {', '.join(_TEXTS)}.",
-        )
-    if is_folder:
-        found = sorted(entry.name for entry in path.glob("*.txt"))[:5]
-        raise DataError(
-            f"data.source: {path} is a folder.",
-            hint=f"Give one text file, for example {path / found[0]}." if found else "Give one text file.",
-        )
-    return path
-
-
-def decode(raw: bytes, path: Path) -> str:
-    """Turn the content of a text file into a string.
-
-    Raises
-    ------
-    DataError
-        If it is empty, binary, or in another encoding; the message names the first byte that does not fit.
-    """
-    codec, title = next(((codec, title) for mark, codec, title in _BYTE_ORDER_MARKS if raw.startswith(mark)), ("", ""))
-    if not codec:
-        codec, title = "utf-8", "UTF-8"
-        zero = raw.find(b"\0")
-        if zero >= 0:
-            raise DataError(
-                f"{path} is not a text file: byte {zero} is zero.",
-                hint="Give plain text. A PDF, Word file or archive must be converted first.",
-            )
-    try:
-        text = raw.decode(codec)
-    except UnicodeDecodeError as error:
-        # The UTF-8 codec counts from behind the byte order mark.
-        offset = error.start + (len(codecs.BOM_UTF8) if codec == "utf-8-sig" else 0)
-        raise DataError(
-            f"{path} is not {title} text: byte {offset} ({raw[offset : offset + 1].hex()}) does not fit.",
-            hint="Save it again with the encoding UTF-8.",
-        ) from error
+    text = _TEXTS[source][1]()
     if not text.strip():
-        raise DataError(f"{path} is empty.", hint="Give a file with text in it.")
+        raise DataError(f"data.source: this Python comes without the text of {source}.", hint="Give a text file.")
     return text
 
 
 def is_built_in(source: str) -> bool:
     """Tell whether a spec's source is one of ours."""
     return any(known.name == source for known in list_sources())
-
-
-def _fingerprint(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 @lru_cache(maxsize=1)

@@ -1,7 +1,6 @@
 import errno
 import multiprocessing
 import os
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -11,7 +10,6 @@ import pytest
 
 from tb_widgets.data import cache
 from tb_widgets.data.batches import TrainBatches
-from tb_widgets.data.describe import describe_data
 from tb_widgets.data.prepared import prepare
 from tb_widgets.data.sources import read_text
 from tb_widgets.errors import DataError
@@ -24,13 +22,13 @@ SMALL = TokenizerSpec(kind="bpe", vocab_size=512)
 @pytest.fixture
 def text_file(tmp_path: Path) -> Path:
     path = tmp_path / "text.txt"
-    path.write_text(read_text("python-docs").text[:80_000], encoding="utf-8", newline="")
+    path.write_text(read_text("python-docs")[:80_000], encoding="utf-8", newline="")
     return path
 
 
 def test_training_windows_hold_no_held_back_text(tmp_path: Path):
     # Every held-back character is made one that occurs nowhere else.
-    text = read_text("python-docs").text[:80_000]
+    text = read_text("python-docs")[:80_000]
     training, held_back = blocks(text, 0.2)
     marked = "".join(
         a + "".join("\n" if c == "\n" else "§" for c in b) for a, b in zip(training, held_back, strict=True)
@@ -204,56 +202,3 @@ def test_a_cache_that_can_not_be_written_and_a_full_disk(tmp_path: Path, text_fi
     ):
         prepare(data, SMALL, cache_dir=tmp_path / "cache")
     assert [path for path in (tmp_path / "cache").iterdir() if path.is_dir()] == []
-
-
-def test_description_estimates_at_first_and_is_exact_from_the_cache(tmp_path: Path):
-    data = DataSpec()
-    for kind in ("byte", "char", "bpe"):
-        spec = TokenizerSpec(kind=kind, vocab_size=1024)
-        guess = describe_data(data, spec, cache_dir=tmp_path)
-        assert not guess.exact
-        prepared = prepare(data, spec, cache_dir=tmp_path)
-        exact = describe_data(data, spec, cache_dir=tmp_path)
-        assert exact.exact
-        assert exact.tokens == len(prepared.train) + len(prepared.validation)
-        assert guess.tokens == pytest.approx(exact.tokens, rel=0.25)
-        assert exact.characters == len(read_text("python-docs").text)
-        assert len(exact.first_lines) == 5
-
-
-def test_a_huge_file_is_judged_by_its_beginning(tmp_path: Path, monkeypatch):
-    line = "Grüße aus der Ferne, und ein Wort.\n"
-    (tmp_path / "huge.txt").write_text(line * 1_000_000, encoding="utf-8")
-    began = time.monotonic()
-    summary = describe_data(DataSpec(source=str(tmp_path / "huge.txt")), TokenizerSpec(kind="char"))
-    assert time.monotonic() - began < 0.5
-    assert summary.characters == pytest.approx(len(line) * 1_000_000, rel=0.01)
-    assert not summary.exact
-
-
-@pytest.mark.parametrize(("source", "first"), [("prose-or-code", " → prose"), ("reversed-words", " → ")])
-def test_single_examples_are_described_with_their_answers(source, first):
-    summary = describe_data(DataSpec(source=source), TokenizerSpec())
-    assert summary.examples > 10_000
-    assert summary.tokens > 10_000
-    assert len(summary.first_lines) == 5
-    assert first in summary.first_lines[0]
-
-
-def test_images_have_neither_characters_nor_tokens():
-    summary = describe_data(DataSpec(source="drawn-shapes"), TokenizerSpec())
-    assert (summary.characters, summary.tokens, summary.examples) == (0, 0, None)
-
-
-def test_the_form_side_imports_no_torch():
-    code = (
-        "import sys\n"
-        "from tb_widgets.data.describe import describe_data\n"
-        "from tb_widgets.data.sources import list_sources\n"
-        "from tb_widgets.spec import DataSpec, TokenizerSpec\n"
-        "for source in list_sources():\n"
-        "    print(describe_data(DataSpec(source=source.name), TokenizerSpec()).characters)\n"
-        "assert 'torch' not in sys.modules\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr

@@ -1,11 +1,9 @@
-import codecs
-import os
-import tempfile
-from pathlib import Path
+import subprocess
+import sys
 
 import pytest
 
-from tb_widgets.data.sources import list_sources, read_text
+from tb_widgets.data.sources import list_sources, read_text, tasks_of
 from tb_widgets.errors import DataError
 
 
@@ -14,86 +12,49 @@ def test_built_in_texts_are_there_without_a_network():
     assert [source.name for source in list_sources("seq2seq")] == ["reversed-words", "python-docs", "python-source"]
     assert len(list_sources()) == 5
     docs, code = read_text("python-docs"), read_text("python-source")
-    assert len(docs.text) > 300_000
-    assert "statement" in docs.text
-    assert len(code.text) > 3_000_000
-    assert "def " in code.text
-    assert docs.path is None
-    assert docs == read_text("python-docs")
-    assert len({docs.fingerprint, code.fingerprint}) == 2
+    assert len(docs) > 300_000
+    assert "statement" in docs
+    assert len(code) > 3_000_000
+    assert "def " in code
+    with pytest.raises(DataError, match=r"reversed-words is no text of ours. Choose one of python-docs, python-source"):
+        read_text("reversed-words")
 
 
 @pytest.mark.parametrize(
-    "raw",
+    ("source", "classifies"),
     [
-        "Grüße, 世界\r\n🦋".encode(),
-        codecs.BOM_UTF8 + "Grüße, 世界\r\n🦋".encode(),
-        "Grüße, 世界\r\n🦋".encode("utf-16"),
-        codecs.BOM_UTF16_BE + "Grüße, 世界\r\n🦋".encode("utf-16-be"),
+        ("book.txt", False),
+        ("notes.md.gz", False),
+        ("rows.csv", True),
+        ("ROWS.TSV.GZ", True),
+        ("a.jsonl", True),
+        ("files.zip", True),
+        ("data/*.txt", True),
+        ("hub:stanfordnlp/imdb", True),
+        ("https://example.org/book.txt", True),
+        ("python-docs", False),
     ],
 )
-def test_text_files_are_read_as_they_are_and_the_same_text_has_the_same_fingerprint(tmp_path: Path, raw: bytes):
-    path = tmp_path / "my text.txt"
-    path.write_bytes(raw)
-    text = read_text(str(path))
-    assert text.text == "Grüße, 世界\r\n🦋"
-    assert (text.name, text.path) == ("my text.txt", path)
-    assert text.fingerprint == "a9e15a18667dff8b19ad49b03c3bfe956506c06cf128b6b99fda67760c35071d"
+def test_what_may_be_a_table_may_have_labels(source, classifies):
+    assert ("sequence-classification" in tasks_of(source)) is classifies
+    assert {"causal-lm", "masked-lm", "seq2seq"} <= set(tasks_of(source))
+    assert "vision-classification" not in tasks_of(source)
 
 
-def refused(path: Path) -> str:
-    with pytest.raises(DataError) as caught:
-        read_text(str(path))
-    return str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("raw", "message"),
-    [
-        (b"", "is empty. Give a file with text in it."),
-        (b" \n\t\n", "is empty. Give a file with text in it."),
-        (codecs.BOM_UTF8, "is empty."),
-        (b"%PDF-1.7\n\0\1\2", "is not a text file: byte 9 is zero. Give plain text."),
-        (b"caf\xe9 au lait", "is not UTF-8 text: byte 3 (e9) does not fit. Save it again with the encoding UTF-8."),
-        (codecs.BOM_UTF8 + b"abc\xff", "is not UTF-8 text: byte 6 (ff) does not fit."),
-        (codecs.BOM_UTF16_LE + b"a\0b", "is not UTF-16 text: byte 4 (62) does not fit."),
-    ],
-)
-def test_files_that_are_not_text_say_which_byte(tmp_path: Path, raw: bytes, message: str):
-    path = tmp_path / "file.txt"
-    path.write_bytes(raw)
-    assert f"{path} {message}" in refused(path)
-
-
-def test_missing_file_folder_and_network_source(tmp_path: Path):
-    assert "there is no file" in refused(tmp_path / "nothing.txt")
-    assert "or one of python-docs, python-source." in refused(tmp_path / "nothing.txt")
-    assert "is a folder. Give one text file." in refused(tmp_path)
-    (tmp_path / "b.txt").touch()
-    assert f"for example {tmp_path / 'b.txt'}." in refused(tmp_path)
-    with pytest.raises(DataError, match=r"hub:owner/name is not on this machine"):
-        read_text("hub:owner/name")
-
-
-@pytest.mark.skipif(not hasattr(os, "seteuid"), reason="permissions work differently on this system")
-def test_file_and_folder_without_permission():
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        (folder / "locked.txt").write_text("text")
-        (folder / "locked.txt").chmod(0)
-        (folder / "inner").mkdir(mode=0o700)
-        (folder / "inner" / "text.txt").write_text("text")
-        (folder / "inner").chmod(0)
-        root = os.geteuid() == 0
-        if root:
-            os.seteuid(65534)
-        try:
-            assert "locked.txt can't be read: Permission denied. Check its permissions." in refused(
-                folder / "locked.txt"
-            )
-            assert "text.txt can't be read: Permission denied." in refused(folder / "inner" / "text.txt")
-        finally:
-            if root:
-                os.seteuid(0)
-            (folder / "inner").chmod(0o700)
+def test_looking_at_files_and_sources_imports_nothing_heavy(tmp_path):
+    (tmp_path / "rows.csv").write_text("text,label\na,1\nb,2\n")
+    (tmp_path / "book.txt").write_text("Some words.")
+    code = (
+        "import sys\n"
+        "from tb_widgets.data.columns import map_columns\n"
+        "from tb_widgets.data.opened import open_data\n"
+        "from tb_widgets.spec import DataSpec\n"
+        f"table = open_data(DataSpec(source={str(tmp_path / 'rows.csv')!r}))\n"
+        "assert map_columns(table, 'sequence-classification', {}).roles == {'text': 'text', 'label': 'label'}\n"
+        "assert list(table.rows(['text'])) == [('a',), ('b',)]\n"
+        f"assert len(list(open_data(DataSpec(source={str(tmp_path / 'book.txt')!r})).pieces())) == 1\n"
+        "heavy = {'torch', 'pyarrow', 'pandas', 'datasets', 'requests', 'plotly', 'numpy', 'charset_normalizer'}\n"
+        "assert not heavy & set(sys.modules), heavy & set(sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr

@@ -67,7 +67,7 @@ def test_the_cuts_do_not_depend_on_how_the_text_is_read(lines, fraction, size):
 
 
 def test_held_back_blocks_are_spread_over_the_text_and_begin_with_a_line():
-    text = read_text("python-docs").text
+    text = read_text("python-docs")
     training, held_back = blocks(text, 0.1)
     assert 8 <= len(held_back) <= 16
     assert all(block.endswith("\n") for block in training)
@@ -151,7 +151,7 @@ def test_parts_of_our_own_texts_are_what_they_were(fraction):
         found = text.find("\n", position - 1, min(position + 1024, len(text) - 1))
         return found + 1 if found >= 0 else position
 
-    text = read_text("python-docs").text
+    text = read_text("python-docs")
     count = max(1, min(16, int(len(text) * fraction) // 4096))
     expected = [], []
     for number in range(count):

@@ -16,7 +16,7 @@ from tb_widgets.data.tokenizers_words import WordTable
 from tb_widgets.errors import DataError
 from tb_widgets.spec import TokenizerSpec
 
-PROSE = read_text("python-docs").text[:60_000]
+PROSE = read_text("python-docs")[:60_000]
 BPE = train_tokenizer(TokenizerSpec(kind="bpe", vocab_size=400), PROSE)
 UNIGRAM = train_tokenizer(TokenizerSpec(kind="unigram", vocab_size=400), PROSE)
 BYTE = train_tokenizer(TokenizerSpec(kind="byte"), "")
@@ -177,7 +177,7 @@ def test_code_points_are_cut_as_the_library_cuts_them():
 
 def test_long_texts_go_by_the_table_and_forgotten_words_are_learned_again(monkeypatch):
     monkeypatch.setattr(tokenizers_words, "_MOST_WORDS", 500)
-    text = read_text("python-source").text[:300_000]
+    text = read_text("python-source")[:300_000]
     parts = list(chunks(text))
     expected = [encoding.ids for encoding in BPE._core.encode_batch_fast(parts, add_special_tokens=False)]
     table = WordTable(BPE._core)
@@ -190,7 +190,7 @@ def test_long_texts_go_by_the_table_and_forgotten_words_are_learned_again(monkey
 
 
 def test_two_threads_encode_the_same():
-    parts = list(chunks(read_text("python-source").text[:400_000]))
+    parts = list(chunks(read_text("python-source")[:400_000]))
     expected = [ids.tolist() for ids in BPE.encode_all(parts)]
     with ThreadPoolExecutor(2) as pool:
         for found in pool.map(BPE.encode_all, [parts] * 4):
