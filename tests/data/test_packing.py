@@ -16,7 +16,7 @@ from tb_widgets.spec import DataSpec, TokenizerSpec
 from tests.data.test_split import blocks
 
 SMALL = TokenizerSpec(kind="bpe", vocab_size=400)
-PROSE = read_text("python-docs").text
+PROSE = read_text("python-docs")
 
 
 @pytest.mark.parametrize("kind", ["char", "bpe", "unigram"])
