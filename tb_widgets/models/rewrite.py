@@ -37,6 +37,10 @@ class Refused:
     why: str
 
 
+class LeftOpen(Exception):  # noqa: N818  (not an error: the source leaves something open)
+    """Why a fault can't be mended, as a sentence."""
+
+
 class Draft:
     """A code, and the edits to it; positions are those of the syntax tree of the unchanged code.
 
@@ -118,6 +122,18 @@ class Draft:
         code = text.decode()
         written.parse(code, "The repaired model.py")
         return code
+
+
+def own_line(draft: Draft, call: ast.Call, parents: dict[int, ast.AST]) -> int | None:
+    """Return the line of a call's statement, if a line can be put before it and sees the same names."""
+    node: ast.AST = call
+    while not isinstance(node, ast.stmt):
+        if isinstance(node, ast.Lambda | ast.ListComp | ast.GeneratorExp | ast.DictComp | ast.SetComp | ast.IfExp):
+            return None
+        node = parents[id(node)]
+    simple = isinstance(node, ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Expr | ast.Return)
+    blank = not draft.lines[node.lineno - 1].encode()[: node.col_offset].strip()
+    return node.lineno if simple and blank else None
 
 
 def is_step(name: str) -> bool:

@@ -290,13 +290,21 @@ def parts(node: ast.AST) -> dict[str, ast.Call]:
     """
     found = {}
     for inner in ast.walk(node):
-        if isinstance(inner, ast.Assign | ast.AnnAssign) and isinstance(inner.value, ast.Call):
+        if isinstance(inner, ast.Assign | ast.AnnAssign) and inner.value is not None:
             for target in inner.targets if isinstance(inner, ast.Assign) else [inner.target]:
-                if isinstance(target, ast.Attribute) and dotted(target.value) == "self":
-                    found[target.attr] = inner.value
+                for one, value in _one_by_one(target, inner.value):
+                    if isinstance(one, ast.Attribute) and dotted(one.value) == "self" and isinstance(value, ast.Call):
+                        found[one.attr] = value
         elif isinstance(inner, ast.Call) and kind(inner) == "ModuleDict" and inner.args:
             found.update(_entries(inner.args[0]))
     return found
+
+
+def _one_by_one(target: ast.expr, value: ast.expr) -> list[tuple[ast.expr, ast.expr]]:
+    """Take ``self.a, self.b = f(), g()`` apart."""
+    if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts):
+        return list(zip(target.elts, value.elts, strict=True))
+    return [(target, value)]
 
 
 def _entries(node: ast.expr) -> Iterator[tuple[str, ast.Call]]:
