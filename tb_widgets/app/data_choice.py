@@ -147,11 +147,9 @@ class Wanted:
     error: TbError | None = None
 
     @property
-    def can_be_fetched(self) -> bool:
-        """Whether everything that must be chosen before is chosen."""
-        if not self.data.source.startswith("hub:"):
-            return True
-        return self.facts is not None and bool(self.facts.splits)
+    def is_decided(self) -> bool:
+        """Whether everything is chosen that must be before a fetch: of a dataset, its variant."""
+        return not self.data.source.startswith("hub:") or (self.facts is not None and bool(self.facts.splits))
 
 
 def _one_at_a_time(
@@ -254,7 +252,7 @@ class DataChoice:
 
     @_one_at_a_time
     def get(self) -> None:
-        """Fetch what was asked for, or what the form holds and is not here.
+        """Fetch what was asked for, or what the form holds and is not here; after a failure, try again.
 
         Raises
         ------
@@ -267,6 +265,12 @@ class DataChoice:
                 raise DataError("There is nothing to fetch.", hint="Choose a dataset or paste an address first.")
             wanted = Wanted(self.draft.spec.data, "asking")
         data, tokens = wanted.data, self._tokens_of_run()
+        if not needs_fetch(data):
+            self._read(data)
+            return
+        if wanted.stage == "failed" and not wanted.is_decided:
+            self._inspect(wanted)
+            return
         wanted.error, wanted.stage = None, "fetching"
         self._wait_for(
             wanted, lambda report: fetch_data(data, tokens=tokens if data.streaming else None, on_progress=report)

@@ -67,7 +67,7 @@ class DataColumnsPanel:
         chosen = draft.values["data.columns"]
         options = [(f"{column.name} ({column.holds})", column.name) for column in columns]
         for role, pick in self._picks.items():
-            show(pick.widget, role in ROLES.get(task, ()))
+            show(pick.widget, role in ROLES.get(task, ()) or role in look.roles)
             guess = look.roles.get(role, "")
             label = f"guessed: {guess}" if guess and role not in chosen else "guess it"
             pick.follow([(label, ""), *options], chosen.get(role, ""))

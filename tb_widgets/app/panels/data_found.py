@@ -73,7 +73,7 @@ class DataFoundPanel:
 
         self._config = Pick("Configuration", "data-config", decide("config"))
         self._split = Pick("Learn from", "data-split", decide("split"))
-        self._held_back = Pick("Test on", "data-validation-split", decide("validation_split"))
+        self._held_back = Pick("Test on", "data-test-on", decide("validation_split"))
         self._part = widgets.Checkbox(description="Only as much as the run can use", indent=False)
         self._part.add_class("tbw-at-data-streaming")
         self._part.observe(lambda change: self._following or act(lambda: data.decide(streaming=change["new"])), "value")
@@ -102,7 +102,9 @@ class DataFoundPanel:
             self._follow_choices(wanted)
         stage = wanted.stage if wanted is not None else "asking"
         show(self._choices, wanted is not None and wanted.facts is not None and stage in ("asking", "failed"))
-        show(self._get, stage == "asking" or (stage == "failed" and wanted is not None and wanted.can_be_fetched))
+        show(
+            self._get, stage == "failed" or missing or (stage == "asking" and wanted is not None and wanted.is_decided)
+        )
         self._get.description = "Try again" if stage == "failed" else "Get the data"
         show(self._cancel, not missing)
         self._cancel.description = "Close" if stage == "failed" else "Cancel"
