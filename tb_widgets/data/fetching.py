@@ -116,7 +116,8 @@ def pinned_data(data: DataSpec, *, tokens: int | None = None) -> DataSpec:
     if origin["kind"] != "hub":
         return data
     megabytes = origin["megabytes"]
-    if megabytes is not None and parse_hub(data.source).megabytes is None and megabytes < _megabytes(data, tokens or 0):
+    is_open = megabytes is not None and not origin["whole"] and parse_hub(data.source).megabytes is None
+    if is_open and megabytes < _megabytes(data, tokens or 0):
         raise DataError(
             f"Of {data.source} the first {megabytes} MB are here, and this run reads more.", hint="Fetch it again."
         )

@@ -115,6 +115,8 @@ def test_streaming_reads_whole_thousands_of_rows_until_there_is_enough_and_the_s
         pinned_data(data, tokens=600_000)
     assert fetch_data(data, tokens=600_000).rows == 4000
     assert local_files(fetched.data) == list(fetched.files)
+    # There is no more of it than this: it will do for any run.
+    assert pinned_data(data, tokens=10**9).source == f"hub:me/long@{COMMIT}#8MB"
 
 
 def test_other_formats_become_parquet_with_their_columns(quiet, fetcher):

@@ -163,12 +163,14 @@ def fetch(asked: dict[str, Any], report: Report) -> dict[str, Any]:
             built = growing / "built"
             shutil.rmtree(built, ignore_errors=True)
             try:
-                rows = _build(repository, builder, splits, growing, report=report)
+                parts = _build(repository, builder, splits, growing, report=report)
             except BaseException:
                 shutil.rmtree(built, ignore_errors=True)  # what has been downloaded whole stays, beside it
                 raise
-            origin = {"kind": "hub", "id": address.id, "revision": repository.commit, "megabytes": address.megabytes}
-            kept.finish(built, folder, {**origin, "config": builder.config.name, "splits": splits, "rows": rows})
+            origin: dict[str, Any] = {"kind": "hub", "id": address.id, "revision": repository.commit}
+            origin["megabytes"] = address.megabytes
+            origin |= {"config": builder.config.name, "splits": splits, "whole": parts["train"].whole}
+            kept.finish(built, folder, {**origin, "rows": {name: part.rows for name, part in parts.items()}})
         shutil.rmtree(growing)
     for question in (asked, pinned):
         kept.remember(question, folder)
@@ -212,19 +214,18 @@ def _build(
     growing: Path,
     *,
     report: Report,
-) -> dict[str, int]:
-    """Fill the folder ``built`` with a copy and return its rows, by part."""
+) -> dict[str, row_files.Written]:
+    """Fill the folder ``built`` with a copy, and return what was written, by part."""
     built = growing / "built"
     megabytes = repository.address.megabytes
     if megabytes is not None:
         make_room(2 * megabytes * 1_000_000)
-        rows = {}
-        for part, name in splits.items():
-            with Explained(repository.address):
-                rows[part] = row_files.write(
-                    builder, name, built / part, text_limit=megabytes * 1_000_000, report=report
-                )
-        return rows
+        limit = megabytes * 1_000_000
+        with Explained(repository.address):
+            return {
+                part: row_files.write(builder, name, built / part, text_limit=limit, report=report)
+                for part, name in splits.items()
+            }
     here = {part: dict(paths_of(repository, builder, name, growing / "files")) for part, name in splits.items()}
     sizes = {path: repository.files[path].size or 0 for paths in here.values() for path in paths}
     make_room(sum(sizes.values()))
@@ -239,11 +240,15 @@ def _build(
 
             repository.download(path, file, tell)
             done += sizes[path]
-    with Explained(repository.address):
-        return {
-            part: row_files.take_over(builder, splits[part], list(paths.values()), built / part, report=report)
-            for part, paths in here.items()
-        }
+    try:
+        with Explained(repository.address):
+            return {
+                part: row_files.take_over(builder, splits[part], list(paths.values()), built / part, report=report)
+                for part, paths in here.items()
+            }
+    except DataError:
+        shutil.rmtree(growing / "files")  # whole, and of no use
+        raise
 
 
 def paths_of(repository: Repository, builder: DatasetBuilder, split: str, folder: Path) -> Iterator[tuple[str, Path]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from tb_widgets.errors import DataError
 
@@ -19,8 +19,15 @@ SHOWN_ROWS, SHOWN = 5, 300  # rows, characters of a value
 Report = Callable[[str, float], None]
 
 
-def take_over(builder: DatasetBuilder, split: str, files: list[Path], folder: Path, *, report: Report) -> int:
-    """Move or convert the downloaded files of a split, and return its rows.
+class Written(NamedTuple):
+    """How many rows were written, and whether those are all."""
+
+    rows: int
+    whole: bool
+
+
+def take_over(builder: DatasetBuilder, split: str, files: list[Path], folder: Path, *, report: Report) -> Written:
+    """Move or convert the downloaded files of a split.
 
     Raises
     ------
@@ -30,7 +37,7 @@ def take_over(builder: DatasetBuilder, split: str, files: list[Path], folder: Pa
     from datasets.data_files import DataFilesDict, DataFilesList
 
     if _are_as_we_want_them(builder, files):
-        return _move(files, folder)
+        return Written(_move(files, folder), whole=True)
     texts = [str(file) for file in files]
     builder.config.data_files = DataFilesDict({split: DataFilesList(texts, [("", "")] * len(texts))})
     return write(builder, split, folder, report=report)
@@ -59,8 +66,10 @@ def _move(files: list[Path], folder: Path) -> int:
     return sum(rows)
 
 
-def write(builder: DatasetBuilder, split: str, folder: Path, *, text_limit: int | None = None, report: Report) -> int:
-    """Write the rows of a split as they come, and return how many.
+def write(
+    builder: DatasetBuilder, split: str, folder: Path, *, text_limit: int | None = None, report: Report
+) -> Written:
+    """Write the rows of a split as they come.
 
     Parameters
     ----------
@@ -81,7 +90,7 @@ def write(builder: DatasetBuilder, split: str, folder: Path, *, text_limit: int 
         raise DataError("The dataset holds no rows.", hint="Choose another split.")
     schema = _schema(builder, first)
     folder.mkdir(parents=True)
-    rows, waiting, texts = 0, [], dict.fromkeys(_text_paths(schema), 0)
+    rows, waiting, whole, texts = 0, [], True, dict.fromkeys(_text_paths(schema), 0)
     with pq.ParquetWriter(folder / "part-00000.parquet", schema) as writer:
         table: pa.Table | None = first
         while table is not None:
@@ -100,14 +109,15 @@ def write(builder: DatasetBuilder, split: str, folder: Path, *, text_limit: int 
                 writer.write_table(pa.concat_tables(waiting))
                 waiting = []
             most = max(texts.values(), default=0)
-            if text_limit is not None and most >= text_limit:
-                break
             share = most / text_limit if text_limit else 0.0
             report(f"Reading rows: {rows:,}, {most / 1e6:.1f} MB of text", share)
             table = next(tables, None)
+            whole = table is None
+            if text_limit is not None and most >= text_limit:
+                break
         if waiting:
             writer.write_table(pa.concat_tables(waiting))
-    return rows
+    return Written(rows, whole)
 
 
 def beginning(builder: DatasetBuilder, split: str) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
