@@ -108,6 +108,7 @@ def test_from_a_pasted_address_to_start_in_two_clicks_and_nothing_runs_before_th
     assert marker.exists()
     assert dashboard.choice.leaks
     assert "sees the tokens that it should predict" in shown(dashboard.page.boxes["model"])
+    assert "Start waits for a repair, or" in shown(dashboard.page.boxes["model"])
     assert "It writes files" in shown(dashboard.page.boxes["model"])
     with pytest.raises(RunError, match="sees the tokens"):
         dashboard.start()
@@ -239,6 +240,21 @@ def test_what_was_concluded_is_decided_otherwise_in_the_form(open_dashboard, tmp
     dashboard.wait_for_model()
     assert "model.output says so." in shown(box)
     assert (dashboard.draft.spec.data.context_length, dashboard.draft.spec.tokenizer.vocab_size) == (16, 280)
+
+
+def test_a_leak_that_no_repair_is_known_for_is_said_to_be_the_author_s(open_dashboard, tmp_path):
+    both_ways = SUM.replace("self.out(self", "self.out(self.read(self").replace("ids))", "ids))[0])")
+    both_ways = both_ways.replace(
+        "self.out =", "self.read = nn.GRU(4, 2, batch_first=True, bidirectional=True)\n        self.out ="
+    )
+    for name, text in files(both_ways.replace("Model", "MyGPT")).items():
+        (tmp_path / name).write_text(text)
+    dashboard = open_dashboard()
+    dashboard.show("model")
+    dashboard.load_model(str(tmp_path))
+    dashboard.wait_for_model()
+    assert dashboard.choice.leaks, dashboard.choice.error
+    assert "no repair is known for the way in which it is written" in shown(dashboard.page.boxes["model"])
 
 
 def test_whatever_an_author_writes_is_shown_as_text(github, open_dashboard):

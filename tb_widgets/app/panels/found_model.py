@@ -234,12 +234,15 @@ def _head(choice: ModelChoice) -> str:
     elif choice.state == "failed" and choice.error is not None:
         parts.append(words.error_note(choice.error))
     elif choice.leaks and not choice.may_leak:
+        missing = "a repair"
+        if not any(repair.id == "causal-mask" for repair in choice.repairs):
+            missing = "a model.py that hides later tokens (no repair is known for the way in which it is written)"
         parts.append(
             words.note(
                 "It sees the tokens that it should predict.",
                 "bad",
-                detail="Training would reach a wonderful loss and the model would be worthless: Start waits for a "
-                "repair, or for another task under “Decide otherwise”.",
+                detail="Training would reach a wonderful loss and the model would be worthless: Start waits for "
+                f"{missing}, or for another task under “Decide otherwise”.",
             )
         )
     elif choice.state == "ready":
