@@ -3,6 +3,7 @@ import hashlib
 import os
 import re
 import socket
+import sys
 import tempfile
 import zipfile
 from pathlib import Path
@@ -145,6 +146,9 @@ def test_what_is_no_file_is_refused_without_being_read(tmp_path: Path):
         listening.bind(f"{folder}/s")
         assert f"{folder}/s is a socket and no file." in refused(f"{folder}/s")
     assert "data.source: /dev/zero is a device and no file. Give a file." in refused("/dev/zero")
+    if sys.platform == "linux":
+        assert "/proc/self/status is no plain file." in refused("/proc/self/status")
+        assert "/proc/self/mem can't be read: Input/output error. Check" in refused("/proc/self/mem")
     assert "pipe is a pipe and no file." in refused(tmp_path / "pipe")
     assert "there is no file" in refused(tmp_path / "nothing.txt")
     assert "no file fits this pattern" in refused(tmp_path / "*.csv")

@@ -203,10 +203,12 @@ def _look_at(path: Path) -> list[LocalFile]:
             if test(status.st_mode):
                 raise DataError(f"data.source: {path} is a {name} and no file.", hint="Give a file.")
         stamp = _stamp(status)
-        if stamp.size == 0:
-            return []
-        with path.open("rb") as file:
+        with path.open("rb", buffering=0) as file:
             beginning = file.read(4)
+        if stamp.size == 0:
+            if beginning:  # it is made while it is read, by the system, and may never end
+                raise DataError(f"data.source: {path} is no plain file.", hint="Copy what is in it to a file.")
+            return []
         if path.suffix.lower() == ".zip":
             return _look_into_zip(path, stamp)
         if beginning.startswith(b"\x1f\x8b"):
