@@ -23,7 +23,7 @@ Progress = Callable[[float, float], None]
 PARTS = ("train", "validation")
 _THREADS = 2  # the encoders leave Python's lock to others most of the time; more threads wait for each other
 _JOB = 262_144  # characters that a thread encodes at once
-_AHEAD = 4  # jobs that are read before the first of them is written
+_AHEAD = 2  # jobs that are read before the first of them is written
 
 
 class _Job(NamedTuple):

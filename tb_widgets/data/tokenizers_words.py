@@ -21,13 +21,14 @@ WORDS = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)
 """What one word is."""
 
 _LETTER, _NUMBER, _SIGN, _BLANK = 0, 1, 2, 3
+_PATTERNS = {_LETTER: r"\p{L}", _NUMBER: r"\p{N}", _BLANK: r"\s"}
 _SPACE, _QUOTE = ord(" "), ord("'")
 _ONE_LETTER = [ord(letter) for letter in "stmd"]
 _TWO_LETTERS = [256 * ord(first) + ord(second) for first, second in ("re", "ve", "ll")]
 
 _LONGEST = 15  # bytes of a word that the table holds: two machine words, of which the last byte is the length
 _SLOT_BITS = 18
-_MOST_WORDS = 300_000  # known at a time, so that memory is bounded
+_MOST_WORDS = 200_000  # known at a time, so that memory is bounded
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _MIX_HIGH = np.uint64(0xC2B2AE3D27D4EB4F)
 # By the length of a word: which bits of its first and second eight bytes are its own.
@@ -209,10 +210,11 @@ def _kinds() -> NDArray[np.uint8]:
     """Return for each code point whether the library takes it for a letter, a number, a blank or another sign."""
     from tokenizers import Regex, normalizers
 
-    points = np.arange(0x110000, dtype="<u4")
-    text = points[(points < 0xD800) | (points > 0xDFFF)].tobytes().decode("utf-32-le")
-    kinds = np.full(len(points), _SIGN, dtype=np.uint8)
-    for kind, pattern in ((_LETTER, r"\p{L}"), (_NUMBER, r"\p{N}"), (_BLANK, r"\s")):
-        kept = normalizers.Replace(Regex(f"[^{pattern}]+"), "").normalize_str(text)
-        kinds[np.frombuffer(kept.encode("utf-32-le"), dtype="<u4")] = kind
+    kinds = np.full(0x110000, _SIGN, dtype=np.uint8)
+    others = {kind: normalizers.Replace(Regex(f"[^{pattern}]+"), "") for kind, pattern in _PATTERNS.items()}
+    for first in range(0, len(kinds), 0x800):  # in parts, because the library takes a hundred bytes for each
+        if first != 0xD800:  # halves of surrogate pairs, which are no characters
+            text = "".join(map(chr, range(first, first + 0x800)))
+            for kind, remove_others in others.items():
+                kinds[list(map(ord, remove_others.normalize_str(text)))] = kind
     return kinds

@@ -1,0 +1,115 @@
+"""A text becomes tokens several times as fast as `datasets.map` with the `tokenizers` library makes them, the same."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from tb_widgets.data.corpus import Seen, open_corpus
+from tb_widgets.data.encoded import corpus_tokenizer
+from tb_widgets.data.packing import pack
+from tb_widgets.data.sources import read_text
+from tb_widgets.data.tokenizers import Tokenizer, chunks
+from tb_widgets.spec import DataSpec, TokenizerSpec
+from tests.bench.figure import Figure
+
+SIZE = 100_000_000
+ROUNDS = 3
+DTYPE = "<u2"
+
+WHOLE = """
+import resource, sys, time
+from pathlib import Path
+from tb_widgets.data.prepared import prepare
+from tb_widgets.spec import DataSpec, TokenizerSpec
+began = time.perf_counter()
+found = prepare(DataSpec(source=sys.argv[1]), TokenizerSpec(vocab_size=4096), cache_dir=Path(sys.argv[2]))
+print(time.perf_counter() - began, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+"""
+
+
+def measure(folder: Path) -> Iterator[Figure]:
+    path = _written(folder / "text.txt", SIZE)
+    megabytes = path.stat().st_size / 1e6
+    for kind in ("byte", "char", "bpe"):
+        data = DataSpec(source=str(path))
+        corpus = open_corpus(data, "causal-lm")
+        tokenizer = corpus_tokenizer(corpus, data, TokenizerSpec(kind=kind, vocab_size=4096), folder / "cache")
+        pairs = [_side_by_side(data, tokenizer, folder, others=kind == "bpe") for _ in range(ROUNDS)]
+        speed = megabytes / min(ours for ours, _ in pairs)
+        how = f"{megabytes:.0f} MB of Python source, {os.cpu_count()} cores, best of {ROUNDS}"
+        if kind == "bpe":
+            ratios = [others / ours for ours, others in pairs]
+            how = (
+                f"{speed:.1f} MB/s against {megabytes / min(others for _, others in pairs):.1f}, the same tokens; {how}"
+            )
+            yield Figure("packing BPE against datasets.map", median(ratios), "times", "at least", 4.0, how)
+        else:
+            yield Figure(f"packing {kind}", speed, "MB/s", "at least", 50.0, how)
+    long = _written(folder / "long.txt", 10 * SIZE)
+    done = subprocess.run(
+        [sys.executable, "-c", WHOLE, str(long), str(folder / "cache")], capture_output=True, text=True, check=True
+    )
+    seconds, memory = map(float, done.stdout.split())
+    how = "1 GB of Python source to ready batches, vocabulary learned on the way"
+    yield Figure("packing 1 GB, memory", memory, "MB", "at most", 600.0, how)
+    yield Figure("packing 1 GB, time", seconds, "s", "at most", 60.0, how)
+
+
+def _written(path: Path, size: int) -> Path:
+    """Write Python source of so many bytes, every copy with names of its own, so that there are always new words."""
+    source = read_text("python-source")
+    with path.open("w", encoding="utf-8") as file:
+        number = 0
+        while file.tell() < size:
+            file.write(source.replace("self", f"self{number}").replace("th", f"th{number}"))
+            number += 1
+    return path
+
+
+def _side_by_side(data: DataSpec, tokenizer: Tokenizer, folder: Path, *, others: bool) -> tuple[float, float]:
+    """Return our seconds and, on request, those of ``datasets.map``; the tokens must be the same."""
+    began = time.perf_counter()
+    pack(open_corpus(data, "causal-lm"), tokenizer, folder, DTYPE, lambda _share, _speed: None)
+    ours = time.perf_counter() - began
+    if not others:
+        return ours, 0.0
+    seconds, found = _mapped([chunk for block in _training_blocks(data) for chunk in chunks(block)], tokenizer)
+    assert np.array_equal(found, np.fromfile(folder / "train.bin", dtype=DTYPE))
+    # They had the training part to do, we both.
+    return ours, seconds / (1 - data.validation_fraction)
+
+
+def _training_blocks(data: DataSpec) -> Iterator[str]:
+    block: list[str] = []
+    for stretch in open_corpus(data, "causal-lm").read(Seen()):
+        if not stretch.held_back:
+            block.append(stretch.text)
+            if stretch.closes:
+                yield "".join(block)
+                block = []
+
+
+def _mapped(texts: list[str], tokenizer: Tokenizer) -> tuple[float, np.ndarray]:
+    """Return the seconds of ``datasets.map`` with batches for the library's encoder, and the tokens."""
+    import datasets
+    import tokenizers
+
+    core = tokenizers.Tokenizer.from_str(tokenizer.serialized())
+
+    def encode(rows: dict[str, list[str]]) -> dict[str, list[list[int]]]:
+        return {"ids": [found.ids for found in core.encode_batch_fast(rows["text"], add_special_tokens=False)]}
+
+    datasets.disable_progress_bars()
+    rows = datasets.Dataset.from_dict({"text": texts})
+    began = time.perf_counter()
+    mapped = rows.map(encode, batched=True, remove_columns=["text"], new_fingerprint=f"packed{time.time_ns()}")
+    seconds = time.perf_counter() - began
+    return seconds, np.concatenate([np.asarray(ids, dtype=DTYPE) for ids in mapped.with_format("numpy")["ids"]])
