@@ -115,5 +115,6 @@ def test_a_run_holds_its_token_files_and_what_is_unused_makes_room_for_them(entr
     made = find_or_build(cache, "b" * 32, lambda folder: folder.joinpath("tokens").write_bytes(b"x" * 400) and None)
     assert not old.exists()
     os.utime(made, (0, 0))
+    monkeypatch.setenv("TB_CACHE_LIMIT", "100")
     room.make_room()
     assert made.exists()

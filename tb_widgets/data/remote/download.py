@@ -305,8 +305,7 @@ def _is_private(host: str) -> bool:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
         return False  # a name: what it stands for is looked at when it is connected to
-    inner = getattr(address, "ipv4_mapped", None) or address
-    return not inner.is_global
+    return not address.is_global
 
 
 def _private(host: str) -> DataError:
