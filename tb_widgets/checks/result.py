@@ -7,6 +7,9 @@ from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 Verdict = Literal["pass", "warn", "fail", "unknown"]
+Fault = tuple[Verdict, str, str]
+"""A verdict with what happened, and what to do."""
+
 
 SIGNS: dict[Verdict, str] = {"pass": "✓", "warn": "▲", "fail": "✕", "unknown": "?"}
 WORDS: dict[Verdict, str] = {

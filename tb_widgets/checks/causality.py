@@ -1,0 +1,42 @@
+"""Whether a language model sees the tokens that it should predict."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from tb_widgets.checks.result import CheckResult, Fault, Verdict
+from tb_widgets.engine.causality import Causality, measure_causality
+from tb_widgets.models.load import LoadedModel
+
+
+def causality(model: LoadedModel) -> CheckResult:
+    """See whether a language model looks at the tokens that it shall predict."""
+    if "classification" in model.task:
+        return _causality_result(None, "pass", "Not needed: a classifier may look at its whole input.")
+    found = measure_causality(model)
+    if found.moved is None:
+        return _causality_result(None, "unknown", found.why_not, "Mend what the other checks found, then check again.")
+    if model.task == "masked-lm":
+        good: Fault = ("pass", "Every position sees the tokens on both sides, as it should.", "")
+        advice = "A model for masked tokens needs no causal mask: take it out, or train it as causal-lm."
+        bad: Fault = ("warn", "Each position sees the tokens before it only.", advice)
+        return _causality_result(found, *(good if found.leaks else bad))
+    good = ("pass", "Later tokens change no earlier score.", "")
+    advice = "Give its attention a causal mask; without one a wonderful loss means nothing."
+    bad = ("fail", "Changing later tokens moves earlier scores: the model sees what it shall predict.", advice)
+    return _causality_result(found, *(bad if found.leaks else good))
+
+
+def _causality_result(found: Causality | None, verdict: Verdict, message: str, advice: str = "") -> CheckResult:
+    result = CheckResult("causality", "Causality", 1, verdict, message, advice=advice)
+    if found is None:
+        return result
+    picture = {
+        "kind": "heatmap",
+        "title": "how far each score moves when the tokens from a place on are others",
+        "rows": "first changed token",
+        "columns": "score",
+        "values": [[round(min(value, 1e6), 4) for value in row] for row in found.moves],
+    }
+    bound = f"at most {found.tolerance:.1g}"
+    return replace(result, value=found.moved, unit="standard deviations", threshold=bound, picture=picture)

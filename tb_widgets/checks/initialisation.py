@@ -1,0 +1,73 @@
+"""Whether a model begins where learning is possible."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor, nn
+
+from tb_widgets.checks.inputs import choices, loss_of, make_batch, usual_length
+from tb_widgets.checks.result import CheckResult, Fault
+from tb_widgets.engine.undisturbed import undisturbed
+from tb_widgets.models.load import LoadedModel
+
+WEIGHTS_NARROW, WEIGHTS_WIDE, WEIGHTS_OFF_CENTRE = 0.001, 2.0, 0.1
+MOSTLY_ZERO = 0.6
+
+
+def initialisation(model: LoadedModel) -> CheckResult:
+    """See whether the first weights are of a sensible size, and the first guess is about even."""
+    even = math.log(choices(model))
+    with undisturbed(model.module), torch.no_grad():
+        first = loss_of(model, make_batch(model, rows=8, length=usual_length(model, 32))).item()
+    good: Fault = ("pass", f"The first loss is {first:.2f}; an even guess has {even:.2f}.", "")
+    verdict, message, advice = next(_weight_faults(model.module, first, even), good)
+    bound = f"about ln({choices(model):,}) = {even:.2f}"
+    return CheckResult("initialisation", "First weights", 1, verdict, message, first, "nats", bound, advice)
+
+
+def _weight_faults(module: nn.Module, first: float, even: float) -> Iterator[Fault]:
+    for name, parameter in module.named_parameters():
+        if not parameter.isfinite().all():
+            yield "fail", f"{name} holds values that are not numbers.", "Initialise it."
+    weights = list(_weights(module))
+    for name, weight in weights:
+        if sentence := _odd(name, weight):
+            yield "fail", sentence, "Begin with PyTorch's own values, or normal ones of 0.02."
+    zero, every = sum(w.numel() for _, w in weights if not w.any()), sum(w.numel() for _, w in weights)
+    if zero > MOSTLY_ZERO * every:
+        yield (
+            "fail",
+            f"{zero / every:.0%} of the weights are zero.",
+            "Only the last layer of a block may begin at zero.",
+        )
+    if not math.isfinite(first):
+        yield "fail", "The first loss is not a number.", "Mend what the check of stability found."
+    if first > 2 * even + 1:
+        advice = "Begin the output layer, or the token table that it is tied to, smaller: normal values of 0.02."
+        yield "warn", f"The first loss is {first:.1f}: the fresh model is wrong with confidence.", advice
+
+
+def _weights(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
+    """The weights of usual layers; what a model does with a parameter of its own can't be known."""
+    usual = (nn.Linear, nn.Embedding, nn.MultiheadAttention, nn.RNNBase, nn.Conv1d, nn.Conv2d, nn.Bilinear)
+    for path, part in module.named_modules():
+        if isinstance(part, usual):
+            for name, parameter in part.named_parameters(recurse=False):
+                if parameter.dim() > 1 and parameter.numel() >= 64:
+                    yield f"{path}.{name}".lstrip("."), parameter.detach().float()
+
+
+def _odd(name: str, weight: Tensor) -> str:
+    if not weight.any():
+        return ""  # a layer that begins at zero is good practice
+    mean, spread = weight.mean().item(), weight.std().item()
+    if spread < WEIGHTS_NARROW:
+        return f"All values of {name} are nearly the same (standard deviation {spread:.2g})."
+    if spread > WEIGHTS_WIDE:
+        return f"The values of {name} are very large (standard deviation {spread:.3g})."
+    if abs(mean) > WEIGHTS_OFF_CENTRE:
+        return f"The values of {name} lie around {mean:.2g}, not around 0."
+    return ""
