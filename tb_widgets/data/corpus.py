@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 from tb_widgets.data.columns import map_columns
 from tb_widgets.data.opened import Table, Texts, open_data
 from tb_widgets.data.order import key_of
-from tb_widgets.data.split import Stretch, split
+from tb_widgets.data.split import Border, Stretch, cut_at, find_borders
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec, Task
 
@@ -83,17 +84,11 @@ class Corpus(ABC):
 
         After each document stands a line break.
         """
-        kept: list[str] = []
-        size, every = 0, 1
-        training = (stretch for stretch in self.read(Seen()) if not stretch.held_back)
-        for number, stretch in enumerate(training):
-            if number % every == 0:
-                kept.append(f"{stretch.text}\n" if self.has_documents and stretch.closes else stretch.text)
-                size += len(kept[-1])
-            while size > _SAMPLE and len(kept) > 1:
-                kept = kept[::2]
-                size, every = sum(map(len, kept)), every * 2
-        return "".join(kept)
+        return spread_sample(
+            f"{stretch.text}\n" if self.has_documents and stretch.closes else stretch.text
+            for stretch in self.read(Seen())
+            if not stretch.held_back
+        )
 
     def characters(self) -> str:
         """Return the different characters of the training text."""
@@ -102,6 +97,20 @@ class Corpus(ABC):
             if not stretch.held_back:
                 found.update(stretch.text)
         return "".join(sorted(found))
+
+
+def spread_sample(texts: Iterable[str]) -> str:
+    """Return the texts, or some spread evenly over them where they are longer than 24 million characters together."""
+    kept: list[str] = []
+    size, every = 0, 1
+    for number, text in enumerate(texts):
+        if number % every == 0:
+            kept.append(text)
+            size += len(text)
+        while size > _SAMPLE and len(kept) > 1:
+            kept = kept[::2]
+            size, every = sum(map(len, kept)), every * 2
+    return "".join(kept)
 
 
 @dataclass(frozen=True)
@@ -113,10 +122,17 @@ class OneText(Corpus):
     def read(self, seen: Seen) -> Iterator[Stretch]:
         """See :meth:`Corpus.read`."""
         seen.documents = 1
-        for stretch in split(lambda: (piece.text for piece in self.texts.pieces()), self.validation_fraction):
+        for stretch in cut_at(self._borders, self._pieces()):
             seen.characters += len(stretch.text)
-            seen.share = min(1.0, seen.characters / self.texts.size)
+            seen.share = seen.characters / self._borders[-1].place
             yield stretch
+
+    @cached_property
+    def _borders(self) -> list[Border]:
+        return find_borders(self._pieces, self.validation_fraction)
+
+    def _pieces(self) -> Iterator[str]:
+        return (piece.text for piece in self.texts.pieces())
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -81,8 +81,12 @@ class EncodedExamples:
     notes: tuple[str, ...]
 
 
-def encode_examples(found: ExampleSet, data: DataSpec, tokenizer: Tokenizer, cache_dir: Path) -> Path:
+def encode_examples(
+    found: ExampleSet, data: DataSpec, tokenizer: Tokenizer, cache_dir: Path, on_rows: Callable[[int], None]
+) -> Path:
     """Return the folder with the examples as token ids, made now if the cache has none.
+
+    ``on_rows`` is told how many rows are done.
 
     Raises
     ------
@@ -97,7 +101,7 @@ def encode_examples(found: ExampleSet, data: DataSpec, tokenizer: Tokenizer, cac
         long_pairs=data.long_pairs,
         by=hashlib.sha256(tokenizer.serialized().encode("utf-8")).hexdigest(),
     )
-    return cache.find_or_build(cache_dir, key, lambda folder: _build(folder, found, data, tokenizer))
+    return cache.find_or_build(cache_dir, key, lambda folder: _build(folder, found, data, tokenizer, on_rows))
 
 
 def read_encoded(folder: Path) -> EncodedExamples:
@@ -160,7 +164,9 @@ class _Tally:
     kept: int = 0
 
 
-def _build(folder: Path, found: ExampleSet, data: DataSpec, tokenizer: Tokenizer) -> None:
+def _build(
+    folder: Path, found: ExampleSet, data: DataSpec, tokenizer: Tokenizer, on_rows: Callable[[int], None]
+) -> None:
     dtype = "<u2" if tokenizer.vocab_size <= 2**16 else "<u4"
     parts = [_Part(folder, name, dtype) for name in PARTS]
     numbers = {name: number for number, name in enumerate(found.classes)}
@@ -173,6 +179,7 @@ def _build(folder: Path, found: ExampleSet, data: DataSpec, tokenizer: Tokenizer
             made = _fitted(text, answer, data, tally)
             if made is not None:
                 parts[is_held_back].add(*made)
+        on_rows(tally.kept + tally.unreadable + tally.left_out)
     counts = [part.close() for part in parts]
     _check(found, data, tally, counts)
     described = {

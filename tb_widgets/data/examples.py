@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 from tb_widgets.data.columns import map_columns
+from tb_widgets.data.corpus import spread_sample
 from tb_widgets.data.opened import Column, Table, Texts, open_data
 from tb_widgets.data.order import draws, key_of
 from tb_widgets.data.sources import NEEDS, classes_of, read_text
@@ -87,8 +88,18 @@ class ExampleSet:
             if row is None or key_of("part", row.text) not in seen:
                 yield None if row is None else (False, row)
 
-    def training_texts(self, data: DataSpec) -> Iterator[str]:
-        """Yield what a tokenizer may learn from: nothing that is held back."""
+    def learned_from(self, data: DataSpec, kind: str) -> str:
+        """Return what a tokenizer of a kind learns from: of large data a sample, and nothing that is held back."""
+        if kind == "byte":
+            return ""
+        if kind == "char":
+            found: set[str] = set()
+            for text in self._training_texts(data):
+                found.update(text)
+            return "".join(sorted(found))
+        return spread_sample(self._training_texts(data))
+
+    def _training_texts(self, data: DataSpec) -> Iterator[str]:
         for row in self.rows(data):
             if row is not None and not row[0]:
                 yield f"{row[1].text}\n" if self.classes else f"{row[1].text}\n{row[1].answer}\n"

@@ -167,9 +167,12 @@ def prepare_examples(
     else:
         report("Learning the vocabulary", 0.3)
         key = tokenizer_key(found.fingerprint, data, tokenizer)
-        encoder = made_tokenizer(key, tokenizer, lambda: "".join(found.training_texts(data)), cache_dir)
+        encoder = made_tokenizer(key, tokenizer, lambda: found.learned_from(data, tokenizer.kind), cache_dir)
     report("Turning text into tokens", 0.6)
-    encoded = read_encoded(encode_examples(found, data, encoder, cache_dir))
+    folder = encode_examples(
+        found, data, encoder, cache_dir, lambda rows: report(f"Turning text into tokens: {rows:,} examples", 0.6)
+    )
+    encoded = read_encoded(folder)
     report("The examples are ready", 1.0)
     return PaddedData(
         task=task,
