@@ -301,6 +301,10 @@ class _Document:
 @lru_cache(maxsize=64)
 def _text_digest(document: Callable[[], Iterator[str]]) -> str:
     digest = hashlib.sha256()
+    if isinstance(document, _Document) and find_encoding(document.file, document.encoding).codec == "utf-8":
+        for block in document.file.blocks():  # they are what the text would be encoded to
+            digest.update(block)
+        return digest.hexdigest()
     for text in document():
         digest.update(text.encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
