@@ -30,8 +30,15 @@ class Stretch(NamedTuple):
     closes: bool
 
 
-def split(read: Callable[[], Iterable[str]], validation_fraction: float) -> Iterator[Stretch]:
-    """Cut a text into stretches for training and held-back stretches.
+class Border(NamedTuple):
+    """Where a block ends, in characters from the beginning of the text, and whether it is held back."""
+
+    place: int
+    held_back: bool
+
+
+def find_borders(read: Callable[[], Iterable[str]], validation_fraction: float) -> list[Border]:
+    """Divide a text into blocks for training and held-back blocks, by turns.
 
     The held-back part is made of up to 16 blocks spread evenly over the text, each at least 4,096 characters where
     there are so many. A single tail would be of another kind than the rest (the last topic, the last author) and
@@ -43,26 +50,39 @@ def split(read: Callable[[], Iterable[str]], validation_fraction: float) -> Iter
     Parameters
     ----------
     read
-        Returns the pieces of the text. It is called four times, so that no text is too long for the memory.
+        Returns the pieces of the text. It is called three times, so that no text is too long for the memory.
     validation_fraction
         Share of the characters to hold back, between 0 and 1.
 
-    Yields
-    ------
-    Stretch
-        In the order of the text; together they are the text.
+    Returns
+    -------
+    list of Border
+        In the order of the text; the last one is at its end. A block may be empty where the text is short.
     """
     length = sum(map(len, read()))
-    if not length:
-        return
     count = max(1, min(_MOST_BLOCKS, int(length * validation_fraction) // _BLOCK))
     blocks = list(pairwise(_cuts(read(), [length * number // count for number in range(count + 1)], length)))
     # The held-back part of a block ends it, so the text begins with training.
     wanted = [end - round((end - start) * validation_fraction) for start, end in blocks]
-    ends = []
-    for (start, end), border in zip(blocks, _cuts(read(), wanted, length), strict=True):
-        ends += [(max(start, min(border, end)), False), (end, True)]
-    yield from _cut_at(read(), ends)
+    borders = []
+    for (start, end), cut in zip(blocks, _cuts(read(), wanted, length), strict=True):
+        borders += [Border(max(start, min(cut, end)), held_back=False), Border(end, held_back=True)]
+    return borders
+
+
+def cut_at(borders: Iterable[Border], pieces: Iterable[str]) -> Iterator[Stretch]:
+    """Yield the stretches of a text, in its order; together they are the text."""
+    upcoming = iter(borders)
+    border = next(upcoming, Border(0, held_back=False))
+    begin = 0
+    for piece in pieces:
+        start = 0
+        while start < len(piece):
+            text = piece[start : start + border.place - begin]
+            start, begin = start + len(text), begin + len(text)
+            yield Stretch(text, border.held_back, closes=begin == border.place)
+            if begin == border.place:
+                border = next(upcoming, border)
 
 
 def _cuts(pieces: Iterable[str], positions: Sequence[int], length: int) -> list[int]:
@@ -86,17 +106,3 @@ def _cut(text: str, position: int, length: int) -> int:
         return max(0, min(position, length))
     found = text.find("\n", position - 1, min(position + _REACH, length - 1))
     return found + 1 if found >= 0 else position
-
-
-def _cut_at(pieces: Iterable[str], ends: Iterable[tuple[int, bool]]) -> Iterator[Stretch]:
-    upcoming = iter(ends)
-    end, held_back = next(upcoming)
-    begin = 0
-    for piece in pieces:
-        start = 0
-        while start < len(piece):
-            text = piece[start : start + end - begin]
-            start, begin = start + len(text), begin + len(text)
-            yield Stretch(text, held_back, closes=begin == end)
-            if begin == end:
-                end, held_back = next(upcoming, (end, held_back))

@@ -8,16 +8,20 @@ from hypothesis import strategies as st
 
 from tb_widgets.data.corpus import Seen, open_corpus
 from tb_widgets.data.sources import read_text
-from tb_widgets.data.split import split
+from tb_widgets.data.split import cut_at, find_borders
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec
+
+
+def split(pieces, fraction):
+    return list(cut_at(find_borders(lambda: pieces, fraction), pieces))
 
 
 def blocks(text, fraction):
     """Return training blocks and held-back blocks of a single text."""
     parts = [], []
     block = ""
-    for stretch in split(lambda: [text], fraction):
+    for stretch in split([text], fraction):
         block += stretch.text
         if stretch.closes:
             parts[stretch.held_back].append(block)
@@ -42,7 +46,7 @@ def documents(data, task="causal-lm"):
 @given(lines=st.lists(st.integers(0, 3000), max_size=120), fraction=st.floats(0.01, 0.5))
 def test_both_parts_together_are_the_text_and_the_share_is_kept(lines, fraction):
     text = "\n".join(chr(97 + number % 26) * length for number, length in enumerate(lines))
-    stretches = list(split(lambda: [text], fraction))
+    stretches = split([text], fraction)
     assert "".join(stretch.text for stretch in stretches) == text
     held_back = blocks(text, fraction)[1]
     assert len(held_back) <= 16
@@ -60,7 +64,7 @@ def test_the_cuts_do_not_depend_on_how_the_text_is_read(lines, fraction, size):
     text = "\n".join("x" * length for length in lines)
     pieces = [text[first : first + size] for first in range(0, len(text), size)]
     whole, read = ({False: "", True: ""} for _ in range(2))
-    for stretches, parts in ((split(lambda: [text], fraction), whole), (split(lambda: pieces, fraction), read)):
+    for stretches, parts in ((split([text], fraction), whole), (split(pieces, fraction), read)):
         for stretch in stretches:
             parts[stretch.held_back] += stretch.text + "|" * stretch.closes
     assert read == whole
