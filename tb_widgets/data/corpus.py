@@ -16,7 +16,7 @@ from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec, Task
 
 # Characters that a vocabulary is learned from at most; more would change little and cost minutes.
-_SAMPLE = 24_000_000
+_SAMPLE = 16_000_000
 
 
 @dataclass
@@ -80,7 +80,7 @@ class Corpus(ABC):
         """
 
     def sample(self) -> str:
-        """Return the training text, or stretches spread evenly over it where it is longer than 24 million characters.
+        """Return the training text, or stretches spread evenly over it where it is longer than 16 million characters.
 
         After each document stands a line break.
         """
@@ -100,7 +100,7 @@ class Corpus(ABC):
 
 
 def spread_sample(texts: Iterable[str]) -> str:
-    """Return the texts, or some spread evenly over them where they are longer than 24 million characters together."""
+    """Return the texts, or some spread evenly over them where they are longer than 16 million characters together."""
     kept: list[str] = []
     size, every = 0, 1
     for number, text in enumerate(texts):
