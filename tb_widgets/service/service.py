@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tb_widgets.data.fetching import needs_fetch
+from tb_widgets.data.opened import open_data
 from tb_widgets.data.sources import is_built_in
 from tb_widgets.errors import ModelError, RunError, ServiceError, TbError
 from tb_widgets.models.source import ModelSource, fetch, is_fetched, pinned, resolve, write_source
@@ -99,7 +100,7 @@ class TrainingService:
         Raises
         ------
         DataError
-            If the data come from elsewhere and have not been fetched yet.
+            If the data can't be read, or come from elsewhere and have not been fetched yet.
         ModelError
             If the model comes from elsewhere and can't be had, or nobody has agreed to run its code.
         RunError
@@ -111,6 +112,8 @@ class TrainingService:
         source = None
         if module is None and is_fetched(spec.model.source):
             spec, source = _fetched(spec, trust=trust)
+        if not is_built_in(spec.data.source):
+            open_data(spec.data)  # what can't be read is refused here, and leaves no run that never began
         run = create_run(self.runs_dir, spec)
         if source is not None:
             try:

@@ -56,23 +56,25 @@ def test_without_a_terminal_it_says_a_line_for_each_evaluation(tiny_file, tmp_pa
     assert "\x1b" not in said.out
 
 
-def test_runs_that_fail_say_why_and_exit_with_1(tiny_file, tmp_path):
-    short = tmp_path / "short.txt"
-    short.write_text("Too short.")
-    # Both at once: each starts a worker.
-    missing = begin("train", tiny_file, "--data", "nowhere.txt", "--json", runs=tmp_path)
-    shorter = begin("train", tiny_file, "--data", short, runs=tmp_path)
-    said = finish(missing)
+def test_a_text_that_is_not_there_is_refused_and_leaves_no_run(tiny_file, tmp_path):
+    said = command("train", tiny_file, "--data", "nowhere.txt", "--json", runs=tmp_path / "runs")
     assert said.code == 1
-    assert said.json["state"] == "failed"
     assert "there is no file 'nowhere.txt'" in said.err
     assert "Traceback" not in said.err
-    shown = command("show", said.json["run_id"], runs=tmp_path)
-    assert "there is no file 'nowhere.txt'" in shown.out.partition("log.txt:")[2]  # the end of its log
-    said = finish(shorter)
+    assert not (tmp_path / "runs").exists()
+
+
+def test_a_run_that_fails_says_why_and_exits_with_1(tiny_file, tmp_path):
+    short = tmp_path / "short.txt"
+    short.write_text("Too short.")
+    said = command("train", tiny_file, "--data", short, "--json", runs=tmp_path)
     assert said.code == 1
+    assert said.json["state"] == "failed"
     assert "short.txt has 9 tokens, and one context needs 17" in said.err
     assert "log.txt" in said.err
+    assert "Traceback" not in said.err
+    shown = command("show", said.json["run_id"], runs=tmp_path)
+    assert "short.txt has 9 tokens" in shown.out.partition("log.txt:")[2]  # the end of its log
 
 
 class Terminal:
