@@ -14,7 +14,8 @@ from tb_widgets.engine.causality import measure_causality
 from tb_widgets.engine.evaluation import WITH_PERPLEXITY
 from tb_widgets.errors import ModelError, TrainingError
 from tb_widgets.models.load import LoadedModel, build, check_fits, from_module, read_source, resolve, write_source
-from tb_widgets.models.source import is_fetched
+from tb_widgets.models.repair import repairs
+from tb_widgets.models.source import ModelSource, is_fetched
 from tb_widgets.models.zoo import sizes
 from tb_widgets.runs import RunDirectory
 from tb_widgets.runs.durable import replace_json
@@ -70,6 +71,7 @@ def gather_inputs(run: RunDirectory, journal: JournalWriter, module: nn.Module |
             run.model_folder,
         )
     journal.update(phase="Building the model", progress=None, now=True)
+    source = None
     if module is not None:
         model, origin = from_module(module, spec.model), {"source": f"live {type(module).__qualname__}"}
     else:
@@ -88,7 +90,7 @@ def gather_inputs(run: RunDirectory, journal: JournalWriter, module: nn.Module |
     if spec.data.reset_attention:
         model = _told_documents(model)
     if model.task == "causal-lm" and not spec.model.allow_leak:
-        _refuse_leak(model, spec.data.context_length, journal)
+        _refuse_leak(model, source, spec.data.context_length, journal)
     return Inputs(model, data, origin)
 
 
@@ -156,7 +158,7 @@ def _check_monitor(monitor: str, task: Task) -> None:
         )
 
 
-def _refuse_leak(model: LoadedModel, context_length: int, journal: JournalWriter) -> None:
+def _refuse_leak(model: LoadedModel, source: ModelSource | None, context_length: int, journal: JournalWriter) -> None:
     """Refuse a language model that sees the tokens that it has to predict.
 
     Raises
@@ -167,11 +169,14 @@ def _refuse_leak(model: LoadedModel, context_length: int, journal: JournalWriter
     limit = min(context_length, model.context_limit or context_length)
     found = measure_causality(replace(model, adapter=replace(model.adapter, context_limit=limit)))
     if found.leaks or model.adapter.leaks:
+        way = "Hide later tokens from its attention (no repair is known for the way it is written)"
+        if source is not None and any(repair.id == "causal-mask" for repair in repairs(source)):
+            way = "Add the causal mask (model.repairs: [causal-mask])"
         raise ModelError(
             "The model sees the words that it has to predict: its earlier scores change when only later tokens do. "
             "It would reach a wonderful loss and could not write.",
-            hint="Add the causal mask (model.repairs: [causal-mask]), set model.task to masked-lm if it was built to "
-            "fill gaps, or set model.allow_leak to true to train it as it is.",
+            hint=f"{way}, set model.task to masked-lm if it was built to fill gaps, or set model.allow_leak to true to "
+            "train it as it is.",
         )
     if found.moved is None:
         journal.event("warning", message=f"Whether the model sees later tokens can't be told. {found.why_not}")

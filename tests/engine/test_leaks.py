@@ -7,6 +7,8 @@ import json
 import torch
 from torch import nn
 
+from tests.models.broken import ENCODER
+
 
 class Encoder(nn.Module):
     """A language model in name: its attention has no mask, and its output projection may start at zero."""
@@ -35,9 +37,17 @@ def test_a_leaking_language_model_is_refused_with_three_ways_out(tiny, train):
         status = train(tiny(CAUSAL), Encoder(causal=False, zeros=zeros)).status()
         assert status.state == "failed"
         assert status.message.startswith("The model sees the words that it has to predict")
-        for way in ("causal-mask", "masked-lm", "model.allow_leak"):
+        for way in ("no repair is known", "masked-lm", "model.allow_leak"):
             assert way in status.hint
         assert status.step == 0
+
+
+def test_the_refusal_names_the_repair_where_there_is_one(tiny, train, tmp_path):
+    (tmp_path / "model.py").write_text(ENCODER)
+    (tmp_path / "config.json").write_text('{"vocab_size": 256}')
+    fields = CAUSAL | {"model.source": str(tmp_path), "model.config": {}, "data.context_length": 16}
+    assert "model.repairs: [causal-mask]" in train(tiny(fields)).status().hint
+    assert train(tiny(fields | {"model.repairs": ["causal-mask"]})).status().state == "done"
 
 
 def test_whoever_insists_may_train_it(tiny, train):
