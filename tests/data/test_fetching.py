@@ -14,6 +14,7 @@ import pytest
 
 from tb_widgets.data import asking
 from tb_widgets.data.fetching import fetch_data, is_here, local_files, needs_fetch
+from tb_widgets.data.hub_facts import search_hub
 from tb_widgets.data.opened import open_data
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec
@@ -203,6 +204,8 @@ def test_a_hub_that_is_gone_or_may_not_be_asked_is_said(web, monkeypatch):
         monkeypatch.setenv("HF_ENDPOINT", gone.url)
     with pytest.raises(DataError, match=r"The Hub does not answer, so me/mine can't be fetched"):
         fetch_data(DataSpec(source="hub:me/mine"))
+    with pytest.raises(DataError, match="The Hub does not answer, so 'tiny stories' can't be found"):
+        search_hub("tiny stories")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     with pytest.raises(DataError, match=r"may not be asked \(HF_HUB_OFFLINE is set\)"):
         fetch_data(DataSpec(source="hub:me/mine"))

@@ -96,6 +96,6 @@ class Explained:
 
     def _unreachable(self, how: str) -> DataError:
         return DataError(
-            f"The Hub {how}, so {self.address.id} can't be fetched.",
+            f"The Hub {how}, so {self.address.id} can't be {'found' if self.kind == 'search' else 'fetched'}.",
             hint="Look at your connection and try again; a file on this machine can be used without one.",
         )

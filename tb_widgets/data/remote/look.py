@@ -46,8 +46,7 @@ def inspect(asked: dict[str, Any], report: Report) -> dict[str, Any]:
 
 def search(words: str, limit: int) -> dict[str, Any]:
     """Return the datasets of the Hub whose names hold some words, the most used first."""
-    address = HubAddress(words)
-    with Explained(address):
+    with Explained(HubAddress(repr(words)), "search"):
         found = list(hub_api().list_datasets(search=words, sort="downloads", limit=limit))
     hits = []
     for info in found:
