@@ -1,8 +1,8 @@
-// A file of any size travels in pieces far below a megabyte (larger messages close the connection in Jupyter and get
-// lost in Colab). A piece is sent again until the kernel has said that it has it: a connection that is cut costs time
-// and nothing else. The whole is hashed here, by hand: a page on plain http is given no crypto by its browser.
-const PIECE = 180 * 1024;
-const PATIENCE = [10, 15, 30, 60]; // seconds until a piece is sent again
+// A file of any size travels in pieces: Jupyter closes the connection at messages above 10 MB, and Colab loses those
+// near one. A piece is sent again until the kernel has said that it has it: a connection that is cut costs time and
+// nothing else. The whole is hashed here, by hand: a page on plain http is given no crypto by its browser.
+const PIECE = (window.google?.colab ? 180 : 720) * 1024; // a third more on its way, as base64
+const PATIENCE = [20, 30, 60]; // seconds until a piece is sent again
 
 const PRIMES = (() => {
   const found = [];
@@ -111,6 +111,7 @@ function render({ model, el }) {
     hear = (message) => { if (fits(message)) end(message); };
   });
   const ask = async (mine, message, fits, quiet) => {
+    mine.quiet = quiet;
     for (let attempt = 0; ; attempt++) {
       if (mine.ended) throw new Ended();
       const answer = wait(mine, PATIENCE[Math.min(attempt, PATIENCE.length - 1)], (heard) => heard.key === mine.key && (heard.type === "refused" || fits(heard)));
@@ -119,6 +120,7 @@ function render({ model, el }) {
       } catch (error) {
         console.warn("not sent, it will be tried again:", error.message); // there is no connection at this moment
       }
+      if (!navigator.onLine) quiet();
       const heard = await answer;
       if (mine.ended) throw new Ended();
       if (heard?.type === "refused") throw new Error(heard.words);
@@ -147,7 +149,7 @@ function render({ model, el }) {
       return;
     }
     const [file] = files;
-    const mine = { key: Math.random().toString(36).slice(2), ended: false, end: () => {} };
+    const mine = { key: Math.random().toString(36).slice(2), ended: false, end: () => {}, quiet: () => {} };
     job = mine;
     zone.classList.add("tbw-hidden");
     sending.classList.remove("tbw-hidden");
@@ -169,6 +171,7 @@ function render({ model, el }) {
     job.end();
   };
   const onMessage = (message) => hear?.(message);
+  const onOffline = () => job?.quiet();
 
   input.addEventListener("change", () => take([...input.files]));
   cancel.addEventListener("click", () => {
@@ -185,8 +188,10 @@ function render({ model, el }) {
     take([...event.dataTransfer.files]);
   });
   model.on("msg:custom", onMessage);
+  addEventListener("offline", onOffline);
   return () => {
     stop();
+    removeEventListener("offline", onOffline);
     model.off("msg:custom", onMessage);
   };
 }

@@ -1,0 +1,106 @@
+"""The Data step in a browser: a large file over a slow network that goes away, a dataset of a Hub, click by click."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from data.hub_server import COMMIT, HubServer
+from playwright.sync_api import Page, expect
+
+from .page import DashboardPage
+from .test_dashboard import button, only_run, tab, wait_for_state, wait_until
+
+OpenDashboard = Callable[..., DashboardPage]
+
+LARGE = 50_000_000  # bytes
+SLOW = 8_000_000  # bytes a second
+SOURCE = """import os
+
+os.environ.update({settings!r})
+import tb_widgets
+
+settings = {{"training.steps": 12, "training.batch_size": 4, "evaluation.every": 6, "evaluation.batches": 1}}
+tb_widgets.Dashboard(tb_widgets.RunSpec().with_values(settings), runs_dir={runs!r})"""
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A text of 50 MB in which no two lines are the same."""
+    file = tmp_path_factory.mktemp("large") / "large.txt"
+    line = len(b"line 0000000 says nothing new to anybody\n")
+    file.write_bytes(b"".join(b"line %07d says nothing new to anybody\n" % n for n in range(LARGE // line)))
+    return file
+
+
+@pytest.fixture(scope="module")
+def hub() -> Iterator[HubServer]:
+    with HubServer() as server:
+        rows = "".join(json.dumps({"verse": f"Line {n} of a poem that goes on.", "n": n}) + "\n" for n in range(2000))
+        server.add("me/poems", {"train.jsonl": rows})
+        yield server
+
+
+def source(folder: Path, runs: Path, **settings: str) -> str:
+    return SOURCE.format(settings={"TB_CACHE_DIR": str(folder / "cache"), **settings}, runs=str(runs))
+
+
+def share(page: Page) -> int:
+    """How many hundredths of the file have been sent."""
+    told = page.locator(".tbw-sending .tbw-facts").text_content() or "0 %"
+    return int(told.split(" %")[0].split(" ")[-1])
+
+
+def test_fifty_megabytes_arrive_over_a_slow_network_that_goes_away(
+    open_dashboard: OpenDashboard, host: str, large: Path, tmp_path: Path
+) -> None:
+    opened = open_dashboard(host, source=source(tmp_path, tmp_path / "runs"), runs_dir=tmp_path / "runs")
+    page = opened.page
+    tab(page, "Data").click()
+    network = page.context.new_cdp_session(page)
+    network.send("Network.enable")
+
+    def set_network(*, offline: bool) -> None:
+        conditions = {"offline": offline, "latency": 2, "downloadThroughput": SLOW, "uploadThroughput": SLOW}
+        network.send("Network.emulateNetworkConditions", conditions)
+
+    set_network(offline=False)
+    page.locator(".tbw-drop input").set_input_files(large)
+    wait_until(lambda: share(page) >= 10, "a tenth of the file")
+    set_network(offline=True)
+    sent = share(page)
+    expect(page.locator(".tbw-sending")).to_contain_text("what has arrived stays", timeout=20_000)
+    assert share(page) <= sent + 1
+    set_network(offline=False)
+    wait_until(lambda: share(page) > sent + 5, "more of the file")
+
+    expect(page.get_by_text("Your own: large.txt")).to_be_attached(timeout=90_000)
+    found = tmp_path / "cache" / "uploads" / hashlib.sha256(large.read_bytes()).hexdigest() / "large.txt"
+    assert found.stat().st_size == large.stat().st_size
+    expect(page.get_by_text("line 0000000 says nothing new").first).to_be_visible()
+    opened.forget_errors()  # of the connection that was cut on purpose
+
+
+def test_a_dataset_is_searched_got_and_trained_on_by_clicking(
+    open_dashboard: OpenDashboard, hub: HubServer, tmp_path: Path
+) -> None:
+    settings = {"HF_ENDPOINT": hub.url, "HF_HOME": str(tmp_path / "home"), "NO_PROXY": "127.0.0.1"}
+    page = open_dashboard(
+        "voila", source=source(tmp_path, tmp_path / "runs", **settings), runs_dir=tmp_path / "runs"
+    ).page
+    tab(page, "Data").click()
+    page.locator(".tbw-at-data-search input").fill("poems")
+    button(page, "Search").click()
+    page.get_by_role("option", name="me/poems").click()
+    expect(page.get_by_text("nothing has been downloaded yet")).to_be_visible(timeout=30_000)
+    expect(page.get_by_text("Line 0 of a poem").first).to_be_visible()
+    button(page, "Get the data").click()
+    expect(page.locator(".tbw-at-data-source-choice")).to_contain_text("Your own: poems", timeout=60_000)
+    expect(page.locator(".tbw-at-data-column-text")).to_contain_text("guessed: verse")
+    expect(page.locator(".tbw-batch")).to_contain_text("[END]")
+    page.locator(".tbw-at-start").click()
+    wait_for_state(page, "done")
+    assert f"hub:me/poems@{COMMIT}" in (only_run(tmp_path / "runs") / "run.yaml").read_text()
