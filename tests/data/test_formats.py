@@ -110,6 +110,20 @@ def test_parquet_gives_kinds_class_names_pairs_and_its_number_of_rows(tmp_path: 
     assert rows(opened(tmp_path / "a.zip"), "text") == [("a",), (None,)] * 2
 
 
+@pytest.mark.parametrize("metadata", [b"[]", b'{"info": null}', b'{"info": {"features": {"a": 1}}}'])
+def test_an_odd_description_in_a_parquet_file_names_no_classes(tmp_path: Path, metadata: bytes):
+    table = pa.table({"a": [1]}).replace_schema_metadata({b"huggingface": metadata})
+    pq.write_table(table, tmp_path / "a.parquet")
+    assert opened(tmp_path / "a.parquet").columns == (Column("a", "whole"),)
+
+
+def test_a_parquet_file_with_a_broken_name_or_text_is_refused(tmp_path: Path):
+    broken = pa.array([b"caf\xe9"], pa.binary()).view(pa.string())
+    pq.write_table(pa.table({"text": broken}), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=r"a.parquet is no parquet file, or is damaged \('utf-8' codec can't decode"):
+        rows(opened(tmp_path / "a.parquet"))
+
+
 def test_several_files_are_one_table_and_must_have_the_columns_that_are_read(tmp_path: Path):
     written(tmp_path / "a.jsonl", '{"text": "a"}\n')
     table = written(tmp_path / "b.jsonl", '{"text": "b", "more": 1}\n')

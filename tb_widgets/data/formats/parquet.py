@@ -64,9 +64,9 @@ def _opened(file: LocalFile) -> Iterator[Any]:
         try:
             with pq.ParquetFile(stream, pre_buffer=False) as table:
                 yield table
-        except (pa.ArrowException, OSError) as error:
+        except (pa.ArrowException, OSError, ValueError) as error:  # names and texts may be no UTF-8
             raise DataError(
-                f"{file} is no parquet file, or is damaged ({str(error).splitlines()[0].rstrip('.')}).",
+                f"{file} is no parquet file, or is damaged ({str(error).partition(chr(10))[0].rstrip('.')}).",
                 hint="Fetch or save it again.",
             ) from error
     file.check_unchanged()
@@ -117,10 +117,10 @@ def _kind(kind: Any) -> ValueKind:
 
 def _class_names(metadata: dict[bytes, bytes]) -> dict[str, tuple[str, ...]]:
     """Return the class names of columns, which the ``datasets`` library writes into the file's own description."""
-    described = metadata.get(b"huggingface")
-    if described is None:
-        return {}
-    features = json.loads(described).get("info", {}).get("features", {})
+    found: Any = json.loads(metadata.get(b"huggingface", b"{}"))
+    for name in ("info", "features"):
+        found = found.get(name) if isinstance(found, dict) else None
+    features = found if isinstance(found, dict) else {}
     return {
         name: tuple(str(each) for each in feature["names"])
         for name, feature in features.items()
