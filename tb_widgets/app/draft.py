@@ -260,7 +260,8 @@ class Draft(traitlets.HasTraits):
         limit, vocabulary = model.context_limit, model.vocab_size
         if limit is not None and spec.data.context_length > limit:
             errors["data.context_length"] = f"the model reads {limit:,} tokens at most."
-        if vocabulary is not None and spec.tokenizer.kind == "bpe" and spec.tokenizer.vocab_size > vocabulary:
+        learned = spec.tokenizer.kind in ("bpe", "unigram")
+        if vocabulary is not None and learned and spec.tokenizer.vocab_size > vocabulary:
             errors["tokenizer.vocab_size"] = f"the model knows {vocabulary:,} tokens; choose at most that many."
         if vocabulary is not None and spec.tokenizer.kind == "byte" and vocabulary < BYTES:
             errors["tokenizer.kind"] = (

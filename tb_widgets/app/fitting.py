@@ -12,6 +12,7 @@ from tb_widgets.models.zoo import sizes
 from tb_widgets.spec import RunSpec, Task
 
 BYTES = 256  # tokens of the byte tokenizer
+FEWEST = 32  # pieces of any other
 
 
 @dataclass(frozen=True)
@@ -83,10 +84,12 @@ def misfits(spec: RunSpec, facts: ModelFacts, *, chosen: bool = True) -> list[Mi
     added = vocabulary_with_specials(0, task)
     room = facts.vocab_size - added
     reserved = f", {added} of them for padding and other signs" if added else ""
-    if spec.tokenizer.kind == "bpe" and spec.tokenizer.vocab_size > room >= BYTES:
+    kind = spec.tokenizer.kind
+    learned, starts_from_bytes = kind in ("bpe", "unigram"), kind in ("byte", "bpe")
+    if learned and spec.tokenizer.vocab_size > room >= (BYTES if starts_from_bytes else FEWEST):
         why = f"the model knows {facts.vocab_size:,} tokens{reserved}; choose at most {room:,}."
         found.append(Misfit("tokenizer.vocab_size", room, why))
-    if spec.tokenizer.kind != "char" and room < BYTES:
-        why = f"{spec.tokenizer.kind} needs {BYTES} tokens; the model has {facts.vocab_size:,}{reserved}. Choose char."
+    if starts_from_bytes and room < BYTES:
+        why = f"{kind} needs {BYTES} tokens; the model has {facts.vocab_size:,}{reserved}. Choose char."
         found.append(Misfit("tokenizer.kind", "char", why))
     return found
