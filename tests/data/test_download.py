@@ -20,6 +20,7 @@ CONTENT = os.urandom(300_000)
 def web(monkeypatch):
     monkeypatch.setenv("NO_PROXY", "127.0.0.1,127.1")
     monkeypatch.setenv("TB_ALLOW_LOCAL_ADDRESSES", "1")
+    monkeypatch.setattr(download, "PAUSES", (0.02, 0.02))
     with HubServer(files={"a.bin": CONTENT}) as server:
         yield server
 

@@ -6,7 +6,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from pathlib import Path
 
 import psutil
@@ -121,7 +120,7 @@ def test_a_process_that_is_killed_leaves_nothing_that_could_be_taken_for_data(we
     assert fetch_data(data).size == len(WORDS)
 
 
-def test_two_at_once_fetch_it_once(web, data, cache):
+def test_two_at_once_fetch_it_once(web, data, until):
     go_on = held_up(web, 100_000)
     code = "import sys; from tb_widgets.data.fetching import *; from tb_widgets.spec import DataSpec; " + (
         "print(fetch_data(DataSpec(source=sys.argv[1])).files[0])"
@@ -129,11 +128,12 @@ def test_two_at_once_fetch_it_once(web, data, cache):
     both = [
         subprocess.Popen([sys.executable, "-c", code, data.source], stdout=subprocess.PIPE, text=True) for _ in range(2)
     ]
-    deadline = time.monotonic() + 60
-    while sum("remote.process" in " ".join(c.cmdline()) for p in both for c in psutil.Process(p.pid).children()) < 2:
-        assert time.monotonic() < deadline
-    while not web.sent("squares"):
-        assert time.monotonic() < deadline
+
+    def fetchers() -> int:
+        children = [child for process in both for child in psutil.Process(process.pid).children()]
+        return sum("remote.process" in " ".join(child.cmdline()) for child in children)
+
+    until(lambda: fetchers() == 2 and web.sent("squares"))
     go_on.set()
     paths = {process.communicate(timeout=60)[0].strip() for process in both}
     assert len(paths) == 1
