@@ -90,11 +90,10 @@ def _facts(data: DataSpec) -> dict[str, Any]:
         }
     names = [column.name for column in opened.columns]
     columns = [{"name": column.name, "kind": column.kind, "classes": list(column.names)} for column in opened.columns]
-    first = []
-    for row in opened.rows(names):
-        first.append({name: str(value)[:WIDTH] for name, value in zip(names, row, strict=True)})
-        if len(first) == SHOWN:
-            break
+    first = [
+        {name: str(value)[:WIDTH] for name, value in zip(names, row, strict=True)}
+        for row in opened.first_rows(names, SHOWN)
+    ]
     held_back = opened.own_validation
     return {
         **facts,
@@ -102,6 +101,7 @@ def _facts(data: DataSpec) -> dict[str, Any]:
         "rows": opened.count,
         "held_back_rows": held_back.count if held_back is not None else None,
         "columns": columns,
+        "notes": [*opened.notes],
         "first": first,
     }
 
@@ -123,7 +123,10 @@ def _print(facts: dict[str, Any], screen: Console) -> None:
         return
     rows = f"{facts['rows']:,} rows, " if facts["rows"] is not None else ""
     held_back = f" {facts['held_back_rows']:,} more rows are held back." if facts["held_back_rows"] else ""
-    say(screen, f"A table: {rows}{size}.{held_back}\n")
+    say(screen, f"A table: {rows}{size}.{held_back}")
+    for note in facts["notes"]:
+        say(screen, note)
+    say(screen)
     for column in facts["columns"]:
         names = column["classes"]
         classes = f": {', '.join(names[:10])}{', …' if len(names) > 10 else ''}" if names else ""

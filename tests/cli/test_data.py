@@ -66,6 +66,14 @@ def test_data_are_described(hub, tmp_path):
     assert "There is no dataset me/absent on the Hub" in wrong.err
 
 
+def test_a_table_says_what_was_found_out_about_it(tmp_path):
+    (tmp_path / "rows.csv").write_bytes("déjà vu ici;1\nune autre ligne là;2\n".encode("cp1252"))
+    said = command("data", str(tmp_path / "rows.csv"))
+    for words in ("it is read as cp1252", "seems to have no header", "are separated by semicolons", "column_2 (whole)"):
+        assert words in " ".join(said.out.split())
+    assert len(command("data", str(tmp_path / "rows.csv"), "--json").json["notes"]) == 3
+
+
 def test_there_is_a_list_to_begin_with(hub):
     listed = command("data", "--json").json
     names = [entry["name"] for entry in listed]
