@@ -15,7 +15,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, Concatenate, Generic, Literal, NamedTuple, ParamSpec, TypeVar
 
-from tb_widgets.app.draft import Draft
+from tb_widgets.app.draft import OF_DATA, Draft
 from tb_widgets.app.shared import is_shared
 from tb_widgets.data.columns import map_columns
 from tb_widgets.data.fetching import fetch_data, is_here, local_files, needs_fetch
@@ -30,8 +30,6 @@ from tb_widgets.spec import DataSpec, Task, TokenizerSpec
 logger = logging.getLogger(__name__)
 
 LOOK_EVERY = 0.05  # seconds between two looks of a script that waits
-# What is decided about one source, and about no other.
-DECIDED = ("config", "split", "validation_split", "columns", "encoding", "streaming")
 
 Result = TypeVar("Result")
 Arguments = ParamSpec("Arguments")
@@ -224,7 +222,7 @@ class DataChoice:
         source = source.strip()
         if not source:
             raise DataError("Type a path or an address first.")
-        fresh = {name: DataSpec.model_fields[name].get_default(call_default_factory=True) for name in DECIDED}
+        fresh = {name: DataSpec.model_fields[name].get_default(call_default_factory=True) for name in OF_DATA}
         data = self.draft.spec.data.model_copy(update={**fresh, **decided, "source": source})
         require_readable(data)
         self.cancel()
@@ -448,7 +446,7 @@ class DataChoice:
     def _take(self, data: DataSpec) -> None:
         self._asked = None
         tree = data.model_dump()
-        self.draft.choose_data({f"data.{name}": tree[name] for name in ("source", *DECIDED)})
+        self.draft.choose_data({f"data.{name}": tree[name] for name in ("source", *OF_DATA)})
 
 
 def read_beginning(data: DataSpec) -> None:

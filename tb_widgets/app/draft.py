@@ -40,7 +40,10 @@ DECIDED = (
     "model.repairs",
     "model.allow_leak",
 )
-KEPT = ("model.source", *DECIDED[1:], "data.source", "name")  # what a preset leaves as it was chosen
+# What the user decided about some data, and about no other.
+OF_DATA = ("config", "split", "validation_split", "columns", "encoding", "streaming")
+# What a preset leaves as it was chosen.
+KEPT = ("model.source", *DECIDED[1:], "data.source", *(f"data.{name}" for name in OF_DATA), "name")
 LONGEST_REASON = 400  # characters; a path may have thousands
 
 

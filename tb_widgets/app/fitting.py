@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tb_widgets.data.sources import NEEDS, list_sources, tasks_of
+from tb_widgets.data.sources import NEEDS, TABLE_TASKS, list_sources, tasks_of
 from tb_widgets.data.special import vocabulary_with_specials
 from tb_widgets.models.zoo import sizes
 from tb_widgets.spec import RunSpec, Task
@@ -81,7 +81,8 @@ def misfits(spec: RunSpec, facts: ModelFacts, *, chosen: bool = True) -> list[Mi
         found.append(Misfit("data.context_length", facts.context_limit, why))
     if facts.vocab_size is None:
         return found
-    added = vocabulary_with_specials(0, task)
+    documents = tasks == TABLE_TASKS  # as far as the name tells: each then ends with a sign
+    added = vocabulary_with_specials(0, task, documents=documents)
     room = facts.vocab_size - added
     reserved = f", {added} of them for padding and other signs" if added else ""
     kind = spec.tokenizer.kind

@@ -131,6 +131,26 @@ def test_what_was_decided_about_other_data_does_not_hold(dashboard, data, review
     assert dashboard.draft.spec.data.encoding == "auto"
 
 
+def test_a_preset_leaves_the_data_as_they_were_chosen(dashboard, data, reviews):
+    data.choose(str(reviews), columns={"text": "review"}, encoding="utf-8")
+    data.wait()
+    dashboard.use_preset("small")
+    held = dashboard.draft.spec.data
+    assert (held.source, held.columns, held.encoding) == (str(reviews), {"text": "review"}, "utf-8")
+
+
+def test_a_small_vocabulary_leaves_room_for_the_sign_that_ends_a_document(dashboard, data, reviews):
+    dashboard.draft.set("tokenizer.kind", "bpe")
+    dashboard.draft.set("tokenizer.vocab_size", 300)
+    dashboard.draft.know(ModelFacts("causal-lm", vocab_size=300))
+    assert dashboard.draft.is_valid
+    data.choose(str(reviews))
+    data.wait()
+    assert "choose at most 299" in dashboard.draft.errors["tokenizer.vocab_size"]
+    dashboard.use_what_fits()
+    assert dashboard.draft.is_valid
+
+
 def test_only_what_serves_the_model_is_offered_and_the_rest_with_the_reason(dashboard, data):
     page = page_of(dashboard)
     choice = at(page, "data-source-choice")
