@@ -155,7 +155,7 @@ def read_lines(file: LocalFile, codec: str) -> Iterator[str]:
     for text in read_letters(file, codec):
         *whole, rest = text.split("\n")
         for line in whole:
-            yield "".join((*pending, line, "\n"))
+            yield "".join((*pending, line, "\n")) if pending else line + "\n"
             number += 1
             pending.clear()
             length = 0
