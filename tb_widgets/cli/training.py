@@ -65,6 +65,8 @@ def resume(name: RunName, runs_dir: RunsDir = None, detach: Detach = False, json
     """Go on with a run that was paused, stopped or cut off, from its newest checkpoint."""
     training = service(runs_dir)
     run = training.attach(name)
+    if not run.status().is_active:
+        gather_shown(run.spec, console(stderr=True))  # its copy may have made room for others since
     training.resume(run)
     _detach_or_follow(training, run, detach=detach, as_json=json)
 

@@ -236,6 +236,8 @@ class Run:
         module
             Needed for a run that trained a live ``nn.Module``: one of the same shape.
         """
+        if not self.status.is_active:
+            gather(self.spec)  # its copy may have made room for others since
         self._service.resume(self.directory, module=module)
 
     def stop(self) -> None:

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 import tb_widgets
 from tb_widgets import TrainingService
 from tb_widgets.data.curated import list_curated
+from tb_widgets.data.fetching import fetch_data
+from tb_widgets.data.room import clear_cache
 from tb_widgets.errors import DataError
-from tb_widgets.spec import RunSpec
+from tb_widgets.runs import create_run
+from tb_widgets.runs.status import read_status, write_status
+from tb_widgets.spec import DataSpec, RunSpec
 from tests.data.conftest import parquet
 from tests.data.hub_server import COMMIT, HubServer
 
@@ -50,6 +56,17 @@ def test_the_service_refuses_what_was_not_fetched_before_there_is_a_run(hub, tin
     with pytest.raises(DataError, match=r"hub:me/other has not been fetched yet\. Get the data first"):
         TrainingService(tmp_path).start(tiny({"data.source": "hub:me/other"}))
     assert not list(tmp_path.iterdir())
+
+
+def test_a_run_that_is_resumed_gets_its_very_data_again(hub, tiny, tmp_path):
+    fetch_data(DataSpec(source="hub:me/squares"))
+    run = create_run(tmp_path, tiny({"data.source": f"hub:me/squares@{COMMIT}"}))
+    write_status(run.status_file, replace(read_status(run.status_file), state="stopped", total=20))
+    clear_cache()
+    said = command("resume", run.id, runs=tmp_path)
+    assert said.code == 0, said.err
+    assert f"Fetching hub:me/squares@{COMMIT}" in said.err
+    assert run.status().state == "done"
 
 
 def test_data_are_described(hub, tmp_path):
