@@ -68,6 +68,11 @@ class StreamData(PreparedData):
         return vocabulary_with_specials(pieces, self.task, own=own, documents=self.documents, gaps=self.gaps)
 
     @property
+    def document_end(self) -> int | None:
+        """What stands after each document of a text that is to be continued; ``None`` where there is one document."""
+        return self._special.document_end if self.documents and self.task == "causal-lm" else None
+
+    @property
     def gaps(self) -> int:
         """How many stretches are cut out of each window, where a sequence-to-sequence model is to write them."""
         return span_sizes(self.context_length)[1] if self.task == "seq2seq" else 0

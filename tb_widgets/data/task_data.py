@@ -53,6 +53,11 @@ class PreparedData(ABC):
         return 0
 
     @property
+    def document_end(self) -> int | None:
+        """What stands after each document of a text that is to be continued; ``None`` where there is one document."""
+        return None
+
+    @property
     def vocab_size(self) -> int | None:
         """How many token ids a model must know to read the batches, special ones included; ``None`` for images."""
         if self.tokenizer is None:

@@ -35,7 +35,8 @@ class Sampler:
         self._shown = prompts or data.held_back(1 if model.task == "causal-lm" else SHOWN)
         self._writer = None
         if data.tokenizer is not None:
-            self._writer = Writer(model, data.tokenizer, spec.data.context_length, device, data.classes, data.gaps)
+            length, end = spec.data.context_length, data.document_end
+            self._writer = Writer(model, data.tokenizer, length, device, data.classes, data.gaps, end)
             for shown in prompts:
                 self._writer.check(shown.prompt)
 

@@ -15,12 +15,13 @@ def sample_tokens(
     context_length: int,
     length: int,
     vocab_size: int,
+    end: int | None = None,
     temperature: float = 0.8,
     top_k: int | None = 40,
     seed: int = 0,
     device: torch.device | None = None,
 ) -> Iterator[int]:
-    """Yield ``length`` new tokens, one at a time.
+    """Yield ``length`` new tokens, one at a time, or fewer where the model ends its text.
 
     Uses a random generator of its own, so that sampling during training does not change the training.
 
@@ -35,6 +36,8 @@ def sample_tokens(
         Only the last so many tokens are shown to the model.
     vocab_size
         Tokens from here on are never chosen: a model's embedding may be larger than the tokenizer.
+    end
+        What stands after each document that the model has read, the one token from there on that may be chosen.
     temperature
         0 always takes the likeliest token; 1 follows the model's probabilities.
     top_k
@@ -43,17 +46,23 @@ def sample_tokens(
     device = device or torch.device("cpu")
     generator = torch.Generator(device).manual_seed(seed)
     tokens = list(prompt)
+    choices = torch.arange(vocab_size, device=device)
+    if end is not None and end >= vocab_size:
+        choices = torch.cat((choices, torch.tensor([end], device=device)))
     for _ in range(length):
         window = torch.tensor([tokens[-context_length:]], device=device)
-        scores = logits_of(window)[0, -1, :vocab_size].float()
+        scores = logits_of(window)[0, -1, choices].float()
         if temperature <= 0:
-            token = int(scores.argmax())
+            place = int(scores.argmax())
         else:
             scores = scores / temperature
             if top_k is not None and top_k < scores.numel():
                 best, places = scores.topk(top_k)
-                token = int(places[torch.multinomial(best.softmax(-1), 1, generator=generator)])
+                place = int(places[torch.multinomial(best.softmax(-1), 1, generator=generator)])
             else:
-                token = int(torch.multinomial(scores.softmax(-1), 1, generator=generator))
+                place = int(torch.multinomial(scores.softmax(-1), 1, generator=generator))
+        token = int(choices[place])
+        if token == end:
+            return
         tokens.append(token)
         yield token

@@ -33,13 +33,15 @@ class Writer:
     device: torch.device
     classes: tuple[str, ...] = ()
     gaps: int = 0
+    document_end: int | None = None
 
     def write(
         self, prompt: str, *, length: int, temperature: float = 0.8, top_k: int | None = 40, seed: int = 0
     ) -> Iterator[str]:
         """Yield the answer to a prompt piece by piece, as soon as whole characters are there.
 
-        A causal language model goes on from the prompt. A masked one writes the prompt again with each ``[MASK]``
+        A causal language model goes on from the prompt, to the end of the document where it has learned from several.
+        A masked one writes the prompt again with each ``[MASK]``
         filled by its likeliest token, between « and ». A sequence-to-sequence model turns the prompt into another
         text; one that has learned to write what was cut out of texts (``gaps``) fills each ``[MASK]`` with as many
         tokens as it likes. A classifier says how probable each class is.
@@ -75,6 +77,7 @@ class Writer:
                     context_length=self.context_length,
                     length=length,
                     vocab_size=self.tokenizer.vocab_size,
+                    end=self.document_end,
                     temperature=temperature,
                     top_k=top_k,
                     seed=seed,
@@ -235,4 +238,5 @@ def open_writer(run: RunDirectory, checkpoint: Path, *, module: nn.Module | None
     if not run.data_file.exists():  # a run of an earlier version, which knew classes of ours only
         return Writer(model, tokenizer, context_length, device, classes_of(run.spec.data.source))
     kept = json.loads(run.data_file.read_text(encoding="utf-8"))
-    return Writer(model, tokenizer, context_length, device, tuple(kept["classes"]), kept["gaps"])
+    end = kept["document_end"]
+    return Writer(model, tokenizer, context_length, device, tuple(kept["classes"]), kept["gaps"], end)

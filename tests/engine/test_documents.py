@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from tb_widgets.data.streams import next_tokens
+from tb_widgets.engine.sampling import sample_tokens
 from tb_widgets.engine.writer import open_writer
 from tb_widgets.models.zoo.gpt import GPT, GPTConfig
 
@@ -22,6 +23,19 @@ def test_documents_of_a_window_by_hand():
     assert batch["documents"].tolist() == [[0, 0, 0, 1, 1, 1], [0, 1, 1, 1, 1, 1]]
     assert batch["labels"].tolist() == [[2, END, -100, 4, END, -100], [-100, 2, 3, 4, 5, 6]]
     assert batch["documents"].dtype == torch.int64
+
+
+def test_a_text_ends_where_the_model_ends_it_and_nothing_else_beyond_the_tokenizer_is_written():
+    def scores(tokens):
+        found = torch.zeros(1, tokens.shape[1], 12)
+        found[..., 11] = 9.0  # knows more than the tokenizer
+        found[..., END + 1 if tokens.shape[1] == 4 else 3] = 5.0
+        return found
+
+    rules = {"context_length": 8, "length": 6, "vocab_size": END + 1, "temperature": 0.0}
+    assert list(sample_tokens(scores, [1], **rules)) == [3, 3, 3, 0, 3, 3]
+    assert list(sample_tokens(scores, [1], **rules, end=END + 1)) == [3, 3, 3]
+    assert list(sample_tokens(scores, [1], **rules, end=3)) == []  # one of the tokenizer's own
 
 
 @pytest.mark.parametrize("positions", ["rope", "learned"])
@@ -52,6 +66,7 @@ def test_documents_are_kept_apart_in_a_run_whose_model_can_be_told(tiny, train, 
     fields = {"data.source": str(tmp_path / "*.txt"), "data.reset_attention": True, "data.validation_fraction": 0.3}
     apart = train(tiny(fields))
     assert apart.status().state == "done", apart.status().message
+    assert json.loads(apart.data_file.read_text())["document_end"] == 256
     together = train(tiny(fields | {"data.reset_attention": False}))
     assert losses(apart) != losses(together)
 
@@ -80,7 +95,7 @@ def filling(tiny):
 def test_a_model_that_turns_one_text_into_another_learns_to_fill_gaps_of_a_plain_text(filling, train):
     run = train(filling)
     assert run.status().state == "done", run.status().message
-    assert json.loads(run.data_file.read_text()) == {"classes": [], "gaps": 3}
+    assert json.loads(run.data_file.read_text()) == {"classes": [], "gaps": 3, "document_end": None}
     sample = json.loads(run.samples_file.read_text().splitlines()[0])
     assert sample["prompt"].count("[MASK]") == sample["text"].count("«") == sample["text"].count("»") == 3
     stretches = sample["prompt"].split("[MASK]")
