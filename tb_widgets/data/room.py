@@ -86,6 +86,15 @@ def cache_limit() -> int:
     return min(USUAL_LIMIT, sum(entry.size for entry in _entries()) + shutil.disk_usage(there).free // 2)
 
 
+def in_words(size: int) -> str:
+    """Return a size as people read it.
+
+    >>> in_words(1_234_000), in_words(20_000_000_000)
+    ('1.2 MB', '20.0 GB')
+    """
+    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
+
+
 def make_room(size: int = 0, *, keep: Collection[Path] = ()) -> None:
     """Remove what was not used for longest, until so many bytes more fit into the cache.
 
@@ -112,7 +121,7 @@ def make_room(size: int = 0, *, keep: Collection[Path] = ()) -> None:
     idle = [entry for entry in entries if entry.folder not in held and entry.used < since]
     if size > 0 and sum(entry.size for entry in idle) < excess:
         raise DataError(
-            f"The cache may take {limit / 1e9:.1f} GB, and there is no room in it for {size / 1e9:.1f} GB more.",
+            f"The cache may take {in_words(limit)}, and there is no room in it for {in_words(size)} more.",
             hint=f"Clear the cache, set {LIMIT} higher, or set TB_CACHE_DIR to a folder on a larger disk.",
         )
     for entry in idle:

@@ -165,6 +165,15 @@ def test_a_disk_that_fills_is_said_and_nothing_stays(web, data, tmp_path, monkey
         assert not is_here(data)
 
 
+def test_what_the_cache_may_not_hold_is_said_with_the_way_out(web, data, monkeypatch):
+    monkeypatch.setenv("TB_CACHE_LIMIT", "100K")
+    with pytest.raises(DataError, match=r"is larger \(0\.6 MB\) than there is room for \(0\.1 MB\).*TB_CACHE_LIMIT"):
+        fetch_data(data)
+    web.add("me/large", {"train.txt": WORDS})
+    with pytest.raises(DataError, match=r"no room in it for 0\.6 MB more\. Set data\.streaming to true"):
+        fetch_data(DataSpec(source="hub:me/large"))
+
+
 def test_a_relative_cache_folder_is_the_same_one_for_both_processes(web, data, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TB_CACHE_DIR", "mine")

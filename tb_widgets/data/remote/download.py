@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urljoin, urlsplit
 
 from tb_widgets.data.address import host_of, shortened
+from tb_widgets.data.room import in_words
 from tb_widgets.errors import DataError
 from tb_widgets.runs.folders import default_cache_dir
 from tb_widgets.version import __version__
@@ -236,7 +237,7 @@ def sha256_of(file: Path) -> str:
 def too_large(what: str, size: int, limit: int) -> DataError:
     """Return the error for what is larger than the cache may be."""
     return DataError(
-        f"{shortened(what)} is larger ({size / 1e9:.1f} GB) than there is room for ({limit / 1e9:.1f} GB).",
+        f"{shortened(what)} is larger ({in_words(size)}) than there is room for ({in_words(limit)}).",
         hint="Clear the cache, set TB_CACHE_LIMIT higher, or set TB_CACHE_DIR to a folder on a larger disk.",
     )
 

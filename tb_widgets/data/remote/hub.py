@@ -228,7 +228,11 @@ def _build(
             }
     here = {part: dict(paths_of(repository, builder, name, growing / "files")) for part, name in splits.items()}
     sizes = {path: repository.files[path].size or 0 for paths in here.values() for path in paths}
-    make_room(sum(sizes.values()))
+    try:
+        make_room(sum(sizes.values()))
+    except DataError as error:
+        hint = f"Set data.streaming to true, which fetches only what the run reads. {error.hint}"
+        raise DataError(error.message, hint=hint) from error
     done = 0
     for paths in here.values():
         for path, file in paths.items():
