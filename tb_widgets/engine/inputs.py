@@ -89,7 +89,7 @@ def gather_inputs(run: RunDirectory, journal: JournalWriter, module: nn.Module |
     _check_monitor(spec.checkpoints.monitor, model.task)
     if spec.data.reset_attention:
         model = _told_documents(model)
-    if model.task == "causal-lm" and not spec.model.allow_leak:
+    if model.task in ("causal-lm", "seq2seq") and not spec.model.allow_leak:
         _refuse_leak(model, source, spec.data.context_length, journal)
     return Inputs(model, data, origin)
 
@@ -173,11 +173,11 @@ def _refuse_leak(model: LoadedModel, source: ModelSource | None, context_length:
         way = "Hide later tokens from its attention (no repair is known for the way it is written)"
         if source is not None and any(repair.id == "causal-mask" for repair in repairs(source)):
             way = "Add the causal mask (model.repairs: [causal-mask])"
+        other = ", set model.task to masked-lm if it was built to fill gaps" if model.task == "causal-lm" else ""
         raise ModelError(
             "The model sees the words that it has to predict: its earlier scores change when only later tokens do. "
             "It would reach a wonderful loss and could not write.",
-            hint=f"{way}, set model.task to masked-lm if it was built to fill gaps, or set model.allow_leak to true to "
-            "train it as it is.",
+            hint=f"{way}{other}, or set model.allow_leak to true to train it as it is.",
         )
     if found.moved is None:
         journal.event("warning", message=f"Whether the model sees later tokens can't be told. {found.why_not}")

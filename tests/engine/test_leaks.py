@@ -7,7 +7,7 @@ import json
 import torch
 from torch import nn
 
-from tests.models.broken import ENCODER
+from tests.models.broken import ENCODER, TRANSLATOR
 
 
 class Encoder(nn.Module):
@@ -47,6 +47,16 @@ def test_the_refusal_names_the_repair_where_there_is_one(tiny, train, tmp_path):
     (tmp_path / "config.json").write_text('{"vocab_size": 256}')
     fields = CAUSAL | {"model.source": str(tmp_path), "model.config": {}, "data.context_length": 16}
     assert "model.repairs: [causal-mask]" in train(tiny(fields)).status().hint
+    assert train(tiny(fields | {"model.repairs": ["causal-mask"]})).status().state == "done"
+
+
+def test_a_decoder_that_sees_what_it_shall_write_is_refused_too(tiny, train, tmp_path):
+    (tmp_path / "model.py").write_text(TRANSLATOR.replace("64)", "300)").replace("(64,", "(300,"))
+    (tmp_path / "config.json").write_text("{}")
+    fields = {"data.source": "reversed-words", "data.context_length": 64}
+    fields |= {"model.source": str(tmp_path), "model.config": {}}
+    status = train(tiny(fields)).status()
+    assert "model.repairs: [causal-mask]), or set model.allow_leak" in status.hint, status.message
     assert train(tiny(fields | {"model.repairs": ["causal-mask"]})).status().state == "done"
 
 
