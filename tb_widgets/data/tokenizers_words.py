@@ -27,7 +27,7 @@ _ONE_LETTER = [ord(letter) for letter in "stmd"]
 _TWO_LETTERS = [256 * ord(first) + ord(second) for first, second in ("re", "ve", "ll")]
 
 _LONGEST = 15  # bytes of a word that the table holds: two machine words, of which the last byte is the length
-_SLOT_BITS = 18
+_SLOT_BITS = 19
 _MOST_WORDS = 200_000  # known at a time, so that memory is bounded
 _MIX = np.uint64(0x9E3779B97F4A7C15)
 _MIX_HIGH = np.uint64(0xC2B2AE3D27D4EB4F)
