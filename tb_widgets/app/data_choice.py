@@ -390,6 +390,7 @@ class DataChoice:
             wanted.facts, wanted.stage = job.result, "asking"
         elif wanted.stage == "fetching" and job.result is not None:
             self._read(job.result.data)
+            self.look_at_cache()
         elif wanted.stage == "looking":
             self.wanted = None
             self._take(wanted.data)

@@ -89,6 +89,7 @@ class DataPanel:
         self._table = ChoiceTable(columns=["Dataset", "Downloads", "About"])
         self._table.observe(self._picked, "selected")
         self._results = widgets.Box([self._table])
+        self._results.add_class("tbw-results")
         hub = _field(
             "Or search the Hugging Face Hub",
             [row([_framed(self._words), search], "tbw-address"), self._told, self._results],

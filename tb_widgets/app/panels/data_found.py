@@ -77,7 +77,8 @@ class DataFoundPanel:
         self._part = widgets.Checkbox(description="Only as much as the run can use", indent=False)
         self._part.add_class("tbw-at-data-streaming")
         self._part.observe(lambda change: self._following or act(lambda: data.decide(streaming=change["new"])), "value")
-        self._choices = row([self._config.widget, self._split.widget, self._held_back.widget, self._part], "tbw-fields")
+        fields = row([self._config.widget, self._split.widget, self._held_back.widget], "tbw-fields")
+        self._choices = widgets.VBox([fields, self._part])
         self._get = button("Get the data", lambda: act(data.get), "tbw-primary", "tbw-at-get-data")
         self._cancel = button("Cancel", lambda: act(data.cancel), "tbw-at-cancel-data")
         self._card = card("", [self._text, self._choices, row([self._get, self._cancel])])
@@ -122,7 +123,7 @@ class DataFoundPanel:
         self._split.follow([(name, "" if name == usual else name) for name in names], data.split or "")
         show(self._split.widget, len(names) > 1)
         others = [(name, name) for name in names if name != (data.split or usual)]
-        self._held_back.follow([("a share that is held back", ""), *others], data.validation_split or "")
+        self._held_back.follow([("a held-back share", ""), *others], data.validation_split or "")
         show(self._held_back.widget, bool(others))
         show(self._part, bool(names))
         self._following = True

@@ -93,7 +93,9 @@ class RunBar:
             f"<span><b class='tbw-number'>{tokens:,}</b> tokens a step</span>"
             f"<span>{escape(fitted_line(draft))}</span>{self._warning()}"
         )
-        title = escape(f"{model.title if model else spec.model.source}{size}, on {spec.data.source}")
+        title = escape(
+            f"{model.title if model else spec.model.source}{size}, on {words.short_source(spec.data.source)}"
+        )
         return (
             f'<div class="tbw-bar-text">{words.chip("Ready", "ok")}<div>{title}'
             f'<div class="tbw-facts">{facts}</div></div></div>'
