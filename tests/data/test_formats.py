@@ -1,6 +1,8 @@
 import gzip
 import json
 import re
+import sys
+import tempfile
 import zipfile
 from pathlib import Path
 
@@ -122,6 +124,15 @@ def test_a_parquet_file_with_a_broken_name_or_text_is_refused(tmp_path: Path):
     pq.write_table(pa.table({"text": broken}), tmp_path / "a.parquet")
     with pytest.raises(DataError, match=r"a.parquet is no parquet file, or is damaged \('utf-8' codec can't decode"):
         rows(opened(tmp_path / "a.parquet"))
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a device that is always full")
+def test_a_full_disk_is_told_where_parquet_is_unpacked(tmp_path: Path, monkeypatch):
+    pq.write_table(pa.table({"text": ["a"] * 10}), tmp_path / "a.parquet")
+    (tmp_path / "a.parquet.gz").write_bytes(gzip.compress((tmp_path / "a.parquet").read_bytes()))
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda: open("/dev/full", "r+b", buffering=0))  # noqa: SIM115, PTH123
+    with pytest.raises(DataError, match=r"a.parquet.gz can't be unpacked: No space left on device. Make room in /"):
+        opened(tmp_path / "a.parquet.gz")
 
 
 def test_several_files_are_one_table_and_must_have_the_columns_that_are_read(tmp_path: Path):

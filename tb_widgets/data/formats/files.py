@@ -103,9 +103,15 @@ class LocalFile:
                 yield stream
             return
         with tempfile.TemporaryFile() as unpacked:
-            for block in self.blocks():
-                unpacked.write(block)
-            unpacked.seek(0)
+            try:
+                for block in self.blocks():
+                    unpacked.write(block)
+                unpacked.seek(0)
+            except OSError as error:
+                raise DataError(
+                    f"{self} can't be unpacked: {error.strerror or error}.",
+                    hint=f"Make room in {tempfile.gettempdir()}, or set TMPDIR to a folder on another disk.",
+                ) from error
             yield unpacked
 
     def digest(self) -> str:
