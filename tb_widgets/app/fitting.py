@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tb_widgets.data.sources import NEEDS, TABLE_TASKS, list_sources, tasks_of
-from tb_widgets.data.special import vocabulary_with_specials
+from tb_widgets.data.sources import NEEDS, PLAIN_TASKS, TABLE_TASKS, list_sources, tasks_of
+from tb_widgets.data.special import span_sizes, vocabulary_with_specials
 from tb_widgets.models.zoo import sizes
 from tb_widgets.spec import RunSpec, Task
 
@@ -82,7 +82,10 @@ def misfits(spec: RunSpec, facts: ModelFacts, *, chosen: bool = True) -> list[Mi
     if facts.vocab_size is None:
         return found
     documents = tasks == TABLE_TASKS  # as far as the name tells: each then ends with a sign
-    added = vocabulary_with_specials(0, task, documents=documents)
+    # Signs stand for what is cut out of a plain text, unless other data take its place.
+    is_kept = all(misfit.path != "data.source" for misfit in found)
+    gaps = span_sizes(spec.data.context_length)[1] if tasks == PLAIN_TASKS and is_kept else 0
+    added = vocabulary_with_specials(0, task, documents=documents, gaps=gaps)
     room = facts.vocab_size - added
     reserved = f", {added} of them for padding and other signs" if added else ""
     kind = spec.tokenizer.kind

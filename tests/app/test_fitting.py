@@ -21,3 +21,14 @@ def test_what_a_vocabulary_that_is_too_large_gives_way_to(kind, vocabulary, expe
     spec = RunSpec.model_validate({"tokenizer": {"kind": kind, "vocab_size": 512}})
     found = misfits(spec, ModelFacts("causal-lm", vocab_size=vocabulary))
     assert {misfit.path: misfit.value for misfit in found} == expected
+
+
+def test_signs_for_what_is_cut_out_of_a_plain_text_need_room_in_the_vocabulary():
+    facts = ModelFacts("seq2seq", vocab_size=512)
+    spec = RunSpec.model_validate({"tokenizer": {"vocab_size": 512}, "data": {"context_length": 64}})
+    kept, replaced = (misfits(spec, facts, chosen=chosen) for chosen in (True, False))
+    assert {misfit.path: misfit.value for misfit in kept} == {"tokenizer.vocab_size": 512 - 4 - 3}
+    assert {misfit.path: misfit.value for misfit in replaced} == {
+        "data.source": "reversed-words",
+        "tokenizer.vocab_size": 512 - 4,
+    }
