@@ -8,12 +8,12 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from filelock import FileLock
+from filelock import FileLock, Timeout
 
 from tb_widgets.data.room import mark_used
 from tb_widgets.runs.durable import replace_json, sync_file, sync_folder
@@ -39,14 +39,20 @@ def find(folder: Path) -> dict[str, Any] | None:
 
 
 @contextmanager
-def workplace(folder: Path) -> Iterator[Path]:
+def workplace(folder: Path, report: Callable[[str, float], None]) -> Iterator[Path]:
     """Lock a copy that is to be made, and give the folder in which it grows.
 
     What an earlier attempt left there is found again, unless the disk was full: then it is removed. Another process
     that makes the same copy is waited for.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder.parent / f".{folder.name}.lock"):
+    lock = FileLock(folder.parent / f".{folder.name}.lock")
+    try:
+        held = lock.acquire(timeout=0)
+    except Timeout:
+        report("Waiting for another process that fetches the same", 0.0)
+        held = lock.acquire()
+    with held:
         growing = folder.parent / f".{folder.name}.part"
         try:
             growing.mkdir(exist_ok=True)

@@ -120,20 +120,18 @@ def test_a_process_that_is_killed_leaves_nothing_that_could_be_taken_for_data(we
     assert fetch_data(data).size == len(WORDS)
 
 
-def test_two_at_once_fetch_it_once(web, data, until):
-    go_on = held_up(web, 100_000)
+def test_two_at_once_fetch_it_once(web, data, until, tmp_path):
+    go_on, said = held_up(web, 100_000), tmp_path / "said"
     code = "import sys; from tb_widgets.data.fetching import *; from tb_widgets.spec import DataSpec; " + (
-        "print(fetch_data(DataSpec(source=sys.argv[1])).files[0])"
+        "say = lambda message, _: print(message, file=open(sys.argv[2], 'a')); "
+        "print(fetch_data(DataSpec(source=sys.argv[1]), on_progress=say).files[0])"
     )
-    both = [
-        subprocess.Popen([sys.executable, "-c", code, data.source], stdout=subprocess.PIPE, text=True) for _ in range(2)
+    words = [sys.executable, "-c", code, data.source, said]
+        subprocess.Popen([sys.executable, "-c", code, data.source, said], stdout=subprocess.PIPE, text=True)
+        for _ in range(2)
     ]
 
-    def fetchers() -> int:
-        children = [child for process in both for child in psutil.Process(process.pid).children()]
-        return sum("remote.process" in " ".join(child.cmdline()) for child in children)
-
-    until(lambda: fetchers() == 2 and web.sent("squares"))
+    until(lambda: said.exists() and "Waiting for another process that fetches the same" in said.read_text())
     go_on.set()
     paths = {process.communicate(timeout=60)[0].strip() for process in both}
     assert len(paths) == 1

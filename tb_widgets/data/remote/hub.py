@@ -158,7 +158,7 @@ def fetch(asked: dict[str, Any], report: Report) -> dict[str, Any]:
         hub=address.id, revision=repository.commit, config=builder.config.name, splits=splits, size=address.megabytes
     )
     folder = default_cache_dir() / "datasets" / key
-    with kept.workplace(folder) as growing:
+    with kept.workplace(folder, report) as growing:
         if kept.find(folder) is None:
             built = growing / "built"
             shutil.rmtree(built, ignore_errors=True)
@@ -281,7 +281,7 @@ def fetch_tokenizer(asked: dict[str, Any], report: Report) -> dict[str, Any]:
             hint="Choose a model that has one, or a tokenizer that learns from your text.",
         )
     folder = default_cache_dir() / "tokenizers" / kept.key_of(**pinned)
-    with kept.workplace(folder) as growing:
+    with kept.workplace(folder, report) as growing:
         if kept.find(folder) is None:
             names = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
             for name in (name for name in names if name in repository.files):

@@ -110,7 +110,7 @@ def fetch_address(request: dict[str, Any], report: Report) -> dict[str, Any]:
     url, asked = request["url"], request["asked"]
     folder = default_cache_dir() / "downloads" / kept.key_of(address=url)
     make_room()
-    with kept.workplace(folder) as growing:
+    with kept.workplace(folder, report) as growing:
         known = kept.find(folder)
         try:
             arrived = Download(
