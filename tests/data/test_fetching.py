@@ -127,10 +127,7 @@ def test_two_at_once_fetch_it_once(web, data, until, tmp_path):
         "print(fetch_data(DataSpec(source=sys.argv[1]), on_progress=say).files[0])"
     )
     words = [sys.executable, "-c", code, data.source, said]
-        subprocess.Popen([sys.executable, "-c", code, data.source, said], stdout=subprocess.PIPE, text=True)
-        for _ in range(2)
-    ]
-
+    both = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(2)]
     until(lambda: said.exists() and "Waiting for another process that fetches the same" in said.read_text())
     go_on.set()
     paths = {process.communicate(timeout=60)[0].strip() for process in both}
