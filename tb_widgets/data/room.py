@@ -185,13 +185,17 @@ def _held(*, others_only: bool = False) -> set[Path]:
     for path in notes.glob("*.json") if notes.is_dir() else ():
         note = _read_note(path)
         holder = ProcessIdentity(note["pid"], note["started"], note["host"]) if note else None
-        # Of a process on another machine nobody here can tell whether it lives.
-        if note and holder and (not holder.is_here or holder.is_alive()):
+        # Of a process on another machine nobody here can tell whether it lives: a week is enough for most runs.
+        if note and holder and (holder.is_alive() if holder.is_here else _is_recent(path)):
             if not (others_only and holder.is_here and holder.pid == os.getpid()):
                 found |= {Path(folder) for folder in note["folders"]}
         else:
             path.unlink(missing_ok=True)
     return found
+
+
+def _is_recent(path: Path) -> bool:
+    return time.time() - path.stat().st_mtime < STALE
 
 
 def _read_note(path: Path) -> dict[str, Any] | None:

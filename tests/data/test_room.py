@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -68,6 +69,17 @@ def test_what_a_living_process_holds_stays(entry, cache, monkeypatch):
         holder.kill()
     assert room.clear_cache().freed == 400
     assert not held.exists()
+
+
+def test_what_another_machine_holds_stays_for_a_week(entry, cache):
+    held = entry("a", 400, 9)
+    note = cache / "held" / "elsewhere-1.json"
+    note.parent.mkdir()
+    note.write_text(json.dumps({"pid": 1, "started": 1.0, "host": "elsewhere", "folders": [str(held)]}))
+    assert room.clear_cache().kept == 400
+    os.utime(note, (time.time() - 8 * DAY,) * 2)
+    assert room.clear_cache().freed == 400
+    assert not note.exists()
 
 
 def test_clearing_takes_all_but_what_is_kept_and_models_stay(entry, cache):
