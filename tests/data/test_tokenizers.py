@@ -12,6 +12,7 @@ from tb_widgets.data import tokenizers_words
 from tb_widgets.data.sources import read_text
 from tb_widgets.data.tokenizers import chunks, load_tokenizer, train_tokenizer
 from tb_widgets.data.tokenizers_pieces import PieceTokenizer
+from tb_widgets.data.tokenizers_words import WORDS as WORDS_OF_LIBRARY
 from tb_widgets.data.tokenizers_words import WordTable
 from tb_widgets.errors import DataError
 from tb_widgets.spec import TokenizerSpec
@@ -154,7 +155,7 @@ SOME += [
 WORDS = st.lists(st.sampled_from([*SOME, "internationalisation"]) | st.text(max_size=3), max_size=30).map("".join)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(texts=st.lists(WORDS.filter(bool), min_size=1, max_size=6))
 @pytest.mark.parametrize("tokenizer", [BPE, UNIGRAM], ids=["bpe", "unigram"])
 def test_the_table_of_words_gives_the_ids_of_the_library(tokenizer, texts):
@@ -163,16 +164,29 @@ def test_the_table_of_words_gives_the_ids_of_the_library(tokenizer, texts):
     assert [ids.tolist() for ids in found] == [encoding.ids for encoding in expected]
 
 
+def places_of(texts):
+    """Return where words begin in texts that stand one after another, by the library."""
+    cutter = pre_tokenizers.Split(tokenizers.Regex(WORDS_OF_LIBRARY), "isolated")
+    firsts = np.cumsum([0, *map(len, texts[:-1])])
+    cut = [cutter.pre_tokenize_str(text) for text in texts]
+    expected = [first + start for first, words in zip(firsts, cut, strict=True) for _, (start, _) in words]
+    codes = np.frombuffer("".join(texts).encode("utf-32-le"), dtype="<u4")
+    return expected, tokenizers_words._word_places(codes, firsts).tolist()
+
+
+@settings(max_examples=300, deadline=None)
+@given(texts=st.lists(WORDS.filter(bool), min_size=1, max_size=4))
+@example(texts=["'q\u0165", "'", "s'", "re x'l", "l"])
+def test_words_begin_where_the_library_cuts(texts):
+    expected, found = places_of(texts)
+    assert found == expected
+
+
 def test_code_points_are_cut_as_the_library_cuts_them():
     points = [chr(code) for code in [*range(0x3100), *range(0x3100, 0x32000, 23)] if not 0xD800 <= code <= 0xDFFF]
     # Each between a letter, a number, a sign and blanks.
-    texts = [
-        "".join(f"a{c}1{c}!{c} {c}\n{c}'" for c in points[first : first + 4000])
-        for first in range(0, len(points), 4000)
-    ]
-    found = WordTable(BPE._core).encode_all(texts)
-    expected = BPE._core.encode_batch_fast(texts, add_special_tokens=False)
-    assert all(ids.tolist() == encoding.ids for ids, encoding in zip(found, expected, strict=True))
+    expected, found = places_of(["".join(f"a{c}1{c}!{c} {c}\n{c}'" for c in points)])
+    assert found == expected
 
 
 def test_long_texts_go_by_the_table_and_forgotten_words_are_learned_again(monkeypatch):
