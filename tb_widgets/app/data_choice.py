@@ -6,118 +6,36 @@ looks at. What the form holds stays as it is until what was asked for is here an
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Any, Concatenate, Generic, Literal, NamedTuple, ParamSpec, TypeVar
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
+from tb_widgets.app.data_look import Look, Question, look_at, read_beginning, require_readable
 from tb_widgets.app.draft import OF_DATA, Draft
-from tb_widgets.app.shared import is_shared
-from tb_widgets.data.columns import map_columns
-from tb_widgets.data.fetching import fetch_data, is_here, local_files, needs_fetch
+from tb_widgets.app.jobs import Job, Report
+from tb_widgets.data.fetching import (
+    fetch_data,
+    fetch_tokenizer,
+    is_here,
+    local_files,
+    needs_fetch,
+    pinned_tokenizer,
+)
 from tb_widgets.data.hub_facts import HubFacts, HubHit, inspect_hub, search_hub
-from tb_widgets.data.opened import Column, Table, open_data
-from tb_widgets.data.preview import Preview, preview
 from tb_widgets.data.room import CacheUse, Cleared, cache_use, clear_cache
-from tb_widgets.data.sources import check_serves, is_built_in
+from tb_widgets.data.sources import is_built_in
 from tb_widgets.errors import DataError, TbError
-from tb_widgets.spec import DataSpec, Task, TokenizerSpec
-
-logger = logging.getLogger(__name__)
+from tb_widgets.service.gathering import tokens_read
+from tb_widgets.spec import DataSpec
 
 LOOK_EVERY = 0.05  # seconds between two looks of a script that waits
 
-Result = TypeVar("Result")
 Arguments = ParamSpec("Arguments")
 Returned = TypeVar("Returned")
-Report = Callable[[str, float], None]
-
-
-class StoppedError(Exception):
-    """Nobody waits for this work any more."""
-
-
-class Job(Generic[Result]):
-    """Something slow, in a thread of its own. It ends with a ``result`` or an ``error``.
-
-    Parameters
-    ----------
-    work
-        Does it; it is given a function that takes what is being done and the share that is done, 0 to 1, and that
-        ends the work by an exception once nobody waits for it.
-    """
-
-    def __init__(self, work: Callable[[Report], Result]) -> None:
-        self._work = work
-        self.phase, self.share = "", 0.0
-        self.result: Result | None = None
-        self.error: TbError | None = None
-        self.finished = threading.Event()
-        self._stop = threading.Event()
-        threading.Thread(target=self._run, name="data", daemon=True).start()
-
-    def stop(self) -> None:
-        """Let it end at its next report; what it finds is taken by nobody."""
-        self._stop.set()
-
-    def _report(self, phase: str, share: float) -> None:
-        if self._stop.is_set():
-            raise StoppedError
-        self.phase, self.share = phase, share
-
-    def _run(self) -> None:
-        try:
-            self.result = self._work(self._report)
-        except StoppedError:
-            pass
-        except TbError as error:
-            self.error = error
-        except Exception as error:
-            logger.exception("looking at data failed")
-            self.error = DataError(f"Something in tb_widgets failed: {type(error).__name__}: {error}")
-        finally:
-            self.finished.set()
-
-
-class Look(NamedTuple):
-    """What data are like.
-
-    Attributes
-    ----------
-    columns
-        Of a table; empty for plain texts and for ours.
-    roles, why
-        Which column is what, and how that was told.
-    preview
-        What the page shows of them; ``None`` where there is a ``problem``.
-    problem
-        Why the model can't learn from them as they are.
-    notes
-        What was found out while they were opened, for example an encoding.
-    """
-
-    columns: tuple[Column, ...] = ()
-    roles: Mapping[str, str] = {}
-    why: Mapping[str, str] = {}
-    preview: Preview | None = None
-    problem: DataError | None = None
-    notes: tuple[str, ...] = ()
-
-
-class Question(NamedTuple):
-    """What is asked of data: everything that a look depends on."""
-
-    data: DataSpec
-    tokenizer: TokenizerSpec
-    task: Task
-    vocab_limit: int | None
-    context_limit: int | None
-    parameters: int | None
-    batch_size: int
 
 
 @dataclass
@@ -181,6 +99,8 @@ class DataChoice:
         What was asked for and is not here yet, or did not work; ``None`` if there is nothing of the kind.
     search
         The last search on the Hub.
+    tokenizer
+        The last fetch of a tokenizer from the Hub.
     cache
         What the cache takes, as it was last looked at, and what clearing it has freed.
     version
@@ -194,6 +114,7 @@ class DataChoice:
         self.error: TbError | None = None
         self.wanted: Wanted | None = None
         self.search: Job[list[HubHit]] | None = None
+        self.tokenizer: Job[str] | None = None
         self.cache: Job[tuple[CacheUse, Cleared | None]] | None = None
         self.version = 0
         self._looking: Job[Look] | None = None
@@ -262,7 +183,7 @@ class DataChoice:
             if not self.is_missing:
                 raise DataError("There is nothing to fetch.", hint="Choose a dataset or paste an address first.")
             wanted = Wanted(self.draft.spec.data, "asking")
-        data, tokens = wanted.data, self._tokens_of_run()
+        data, tokens = wanted.data, tokens_read(self.draft.spec)
         if not needs_fetch(data):
             self._read(data)
             return
@@ -298,6 +219,26 @@ class DataChoice:
         self.draft.set("data.columns", {**others, **({role: column} if column else {})})
 
     @_one_at_a_time
+    def get_tokenizer(self) -> None:
+        """Fetch the tokenizer of the Hub that the form names; the form then names its full revision.
+
+        Raises
+        ------
+        DataError
+            If the form names none.
+        """
+        source = str(self.draft.values["tokenizer.file"] or "")
+        if not source.startswith("hub:"):
+            raise DataError("There is no tokenizer to fetch.", hint="Type hub:OWNER/NAME as the tokenizer file.")
+
+        def work(report: Report) -> str:
+            fetch_tokenizer(source, on_progress=report)
+            return pinned_tokenizer(source)
+
+        self.tokenizer = Job(work)
+        self.version += 1
+
+    @_one_at_a_time
     def look_at_cache(self) -> None:
         """Find out what the cache takes; the answer arrives in :attr:`cache`."""
         self.cache = Job(lambda report: (cache_use(), None))
@@ -323,7 +264,7 @@ class DataChoice:
     @property
     def is_busy(self) -> bool:
         """Whether something is on its way."""
-        jobs = (self._looking, self.wanted.job if self.wanted else None, self.search, self.cache)
+        jobs = (self._looking, self.wanted.job if self.wanted else None, self.search, self.cache, self.tokenizer)
         return any(job is not None and not job.finished.is_set() for job in jobs)
 
     @property
@@ -348,6 +289,7 @@ class DataChoice:
             Whether the form's data may be looked at, which takes a thread.
         """
         self._follow_wanted()
+        self._follow_tokenizer()
         self._follow_form(may_look)
         busy = self.is_busy
         if busy or self._was_busy:  # once more, for what came last
@@ -395,6 +337,14 @@ class DataChoice:
             self.wanted = None
             self._take(wanted.data)
 
+    def _follow_tokenizer(self) -> None:
+        job = self.tokenizer
+        if job is not None and job.result is not None:
+            self.tokenizer = None
+            self._asked = None
+            self.draft.set("tokenizer.file", job.result)
+            self.draft.check(look_again=True)
+
     def _follow_form(self, may_look: bool) -> None:
         if self._looking is not None and self._looking.finished.is_set():
             done, self._looking = self._looking, None
@@ -425,10 +375,6 @@ class DataChoice:
             spec.training.batch_size,
         )
 
-    def _tokens_of_run(self) -> int:
-        spec = self.draft.spec
-        return spec.training.steps * spec.training.batch_size * spec.data.context_length
-
     def _read(self, data: DataSpec) -> None:
         """See whether files can be read before the form takes them."""
         self._wait_for(Wanted(data, "looking"), lambda report: read_beginning(data))
@@ -448,70 +394,3 @@ class DataChoice:
         self._asked = None
         tree = data.model_dump()
         self.draft.choose_data({f"data.{name}": tree[name] for name in ("source", *OF_DATA)})
-
-
-def read_beginning(data: DataSpec) -> None:
-    """See whether data can be read, as far as their beginning tells.
-
-    Raises
-    ------
-    DataError
-        If they can't.
-    """
-    opened = open_data(data)
-    if isinstance(opened, Table):
-        opened.first_rows([column.name for column in opened.columns], 1)
-    else:
-        next(opened.pieces())
-
-
-def look_at(question: Question) -> Look:
-    """Find out what data are like and whether a model can learn from them. Takes up to two seconds.
-
-    Raises
-    ------
-    DataError
-        If they can't be read.
-    """
-    data, task = question.data, question.task
-    found = Look()
-    if not is_built_in(data.source):
-        opened = open_data(data)
-        found = Look(notes=opened.notes)
-        if isinstance(opened, Table):
-            found = found._replace(columns=opened.columns)
-            try:
-                mapping = map_columns(opened, task, data.columns)
-            except DataError as error:
-                return found._replace(problem=error)
-            found = found._replace(roles=dict(mapping.roles.items()), why=dict(mapping.why.items()))
-    try:
-        if is_built_in(data.source):
-            check_serves(data.source, task)
-        shown = preview(
-            data,
-            question.tokenizer,
-            task,
-            vocab_limit=question.vocab_limit,
-            context_limit=question.context_limit,
-            parameters=question.parameters,
-            batch_size=question.batch_size,
-        )
-    except DataError as error:
-        return found._replace(problem=error)
-    return found._replace(preview=shown)
-
-
-def require_readable(data: DataSpec) -> None:
-    """Let pass what may be read on this page: on a shared server, nothing of the machine's own files.
-
-    Raises
-    ------
-    DataError
-        If this is a shared server, and the data are neither ours nor on the Hub.
-    """
-    if is_shared() and not is_built_in(data.source) and not data.source.startswith("hub:"):
-        raise DataError(
-            "This page is on a shared server, which reads no files and fetches no addresses for its visitors.",
-            hint="Choose a text of ours or a dataset of the Hub, or run tb-widgets app yourself.",
-        )

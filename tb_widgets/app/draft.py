@@ -12,14 +12,14 @@ from typing import Any
 import traitlets
 
 from tb_widgets.app.fitting import BYTES, Misfit, ModelFacts, misfits
-from tb_widgets.data.fetching import is_here, needs_fetch
+from tb_widgets.data.fetching import is_here, local_tokenizer, needs_fetch
 from tb_widgets.data.formats.files import find_files, opened_files
 from tb_widgets.data.sources import is_built_in
 from tb_widgets.errors import DataError, ModelError, SpecError, TbError
 from tb_widgets.models.describe import ModelSummary, describe
 from tb_widgets.models.source import fetch, is_fetched
 from tb_widgets.service.checking import vocabulary_of_ours
-from tb_widgets.spec import PRESETS, DataSpec, FieldCard, RunSpec, read_value
+from tb_widgets.spec import PRESETS, DataSpec, FieldCard, RunSpec, TokenizerSpec, read_value
 from tb_widgets.spec import preset as preset_spec
 from tb_widgets.spec.text import write_value
 
@@ -212,7 +212,9 @@ class Draft(traitlets.HasTraits):
                 errors |= self._misfits(spec, self.model)
             errors |= {misfit.path: misfit.why for misfit in wrong}
             if self.problem is not None and self.problem[0] == spec.data and "data.source" not in errors:
-                errors["data.source"] = _reason(self.problem[1], "data.source", "data.columns")
+                named = str(self.problem[1]).partition(": ")[0]
+                path = named if named in CARDS else "data.source"
+                errors[path] = _reason(self.problem[1], path)
             self.spec = spec
         if self.hold:
             errors["model.source"] = self.hold
@@ -243,6 +245,10 @@ class Draft(traitlets.HasTraits):
             _check_here(spec.data)
         except (TbError, *ODD_PATH) as error:
             errors["data.source"] = _reason(error, "data.source")
+        try:
+            _check_tokenizer(spec.tokenizer)
+        except TbError as error:
+            errors["tokenizer.file"] = _reason(error, "tokenizer.file")
         try:
             if not spec.model.source:
                 raise ModelError("type the path of a model.py, or of the folder that holds it.")
@@ -307,6 +313,15 @@ def _check_here(data: DataSpec) -> None:
             raise DataError("it is not on this machine yet.", hint="Press Get the data in the Data step.")
     elif not is_built_in(data.source):
         opened_files(find_files(data.source))
+
+
+def _check_tokenizer(tokenizer: TokenizerSpec) -> None:
+    if tokenizer.kind != "file":
+        return
+    if not tokenizer.file:
+        raise DataError("type the path of a tokenizer.json, or hub:OWNER/NAME.")
+    if tokenizer.file.startswith("hub:"):
+        local_tokenizer(tokenizer.file)
 
 
 # What a path raises that no file system can hold: too long, or the home folder of nobody.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 
 import pytest
 
@@ -11,6 +12,7 @@ from tb_widgets.app.fitting import ModelFacts
 from tb_widgets.errors import DataError
 
 from .conftest import at, shown
+from .test_escaping import EVIL, MARK, check
 
 CONTENTS = {
     "empty.txt": b"",
@@ -129,6 +131,37 @@ def test_what_was_decided_about_other_data_does_not_hold(dashboard, data, review
     data.wait()
     assert dashboard.draft.spec.data.columns == {}
     assert dashboard.draft.spec.data.encoding == "auto"
+
+
+def test_what_would_waste_a_night_is_told_in_the_data_step_and_beside_start(dashboard, data, tmp_path):
+    file = tmp_path / "gaps.csv"
+    lines = [f"{n},{'' if n % 5 < 2 else f'This is what I say of film number {n} at length.'}" for n in range(400)]
+    file.write_text("\n".join(["id,review", *lines]) + "\n")
+    data.choose(str(file))
+    data.wait()
+    assert dashboard.draft.is_valid
+    for place in (page_of(dashboard), dashboard.page.bar.widget):
+        assert "40 % of the rows have nothing in review" in shown(place)
+
+
+def test_names_and_rows_of_a_table_are_shown_as_text(dashboard, data, tmp_path):
+    file = tmp_path / "evil.jsonl"
+    row = {"text": f"{EVIL} and so on", EVIL: EVIL}
+    file.write_text("".join(json.dumps(row) + "\n" for _ in range(50)))
+    data.choose(str(file))
+    data.wait()
+    assert MARK in shown(page_of(dashboard))
+    check(dashboard)
+
+
+def test_a_tokenizer_of_the_hub_is_asked_for_where_it_is_missing(dashboard, data):
+    dashboard.draft.set("tokenizer.kind", "file")
+    assert "type the path" in dashboard.draft.errors["tokenizer.file"]
+    with pytest.raises(DataError, match="no tokenizer to fetch"):
+        data.get_tokenizer()
+    dashboard.draft.set("tokenizer.file", "hub:somebody/nothing")
+    assert "not been fetched yet" in dashboard.draft.errors["tokenizer.file"]
+    assert "tbw-hidden" not in at(page_of(dashboard), "get-tokenizer")._dom_classes
 
 
 def test_a_preset_leaves_the_data_as_they_were_chosen(dashboard, data, reviews):

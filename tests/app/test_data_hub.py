@@ -118,3 +118,33 @@ def test_a_well_known_dataset_is_asked_for_with_what_must_be_chosen_in_it(dashbo
     assert {name: getattr(asked, name) for name in known.values} == known.values
     data.wait()
     assert data.wanted.stage == "failed"  # this Hub does not have it
+
+
+def test_a_file_at_an_address_is_fetched_and_one_that_is_not_there_is_told(dashboard, data, quiet):  # noqa: F811
+    quiet.files["poem.txt"] = b"Shall I compare thee to a summer's day? " * 200
+    data.choose(f"{quiet.url}/files/poem.txt")
+    data.wait()
+    assert data.wanted is None
+    assert dashboard.draft.spec.data.source == f"{quiet.url}/files/poem.txt"
+    assert dashboard.draft.is_valid
+    assert "Shall I compare thee" in shown(page_of(dashboard))
+
+    data.choose(f"{quiet.url}/files/nowhere.txt")
+    data.wait()
+    assert data.wanted.stage == "failed"
+    assert dashboard.draft.spec.data.source == f"{quiet.url}/files/poem.txt"
+
+
+def test_a_tokenizer_is_got_and_named_by_its_full_revision(dashboard, data, quiet):  # noqa: F811
+    from tokenizers import Tokenizer, models, pre_tokenizers
+
+    made = Tokenizer(models.WordLevel({"[UNK]": 0, "is": 1, "times": 2}, unk_token="[UNK]"))
+    made.pre_tokenizer = pre_tokenizers.Whitespace()
+    quiet.add("me/words", {"tokenizer.json": made.to_str()}, kind="models")
+    dashboard.draft.set("tokenizer.kind", "file")
+    dashboard.draft.set("tokenizer.file", "hub:me/words")
+    at(page_of(dashboard), "get-tokenizer").click()
+    data.wait()
+    assert dashboard.draft.spec.tokenizer.file == f"hub:me/words@{COMMIT}"
+    assert "tokenizer.file" not in dashboard.draft.errors
+    assert "[UNK] times" in " ".join(data.look.preview.notes)  # it knows two words

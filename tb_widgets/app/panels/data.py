@@ -191,7 +191,7 @@ class TokensPanel:
 
     def __init__(self, dashboard: Dashboard) -> None:
         self._dashboard = dashboard
-        self._version = -1
+        self._seen = (-1, -1)
 
     def render(self) -> widgets.Widget:
         """Build the form; what few need is behind a switch."""
@@ -201,15 +201,18 @@ class TokensPanel:
         self._advanced = Form(draft, ADVANCED, act)
         show(self._advanced.widget, False)
         self._more.observe(lambda change: show(self._advanced.widget, change["new"]), "value")
-        self._card = card("From text to tokens", [self._form.widget, self._more, self._advanced.widget])
+        self._get = button("Get the tokenizer", lambda: act(self._dashboard.data.get_tokenizer), "tbw-at-get-tokenizer")
+        self._told = widgets.HTML()
+        fetch = [self._get, self._told]
+        self._card = card("From text to tokens", [self._form.widget, *fetch, self._more, self._advanced.widget])
         return self._card
 
     def refresh(self) -> None:
         """Follow the draft."""
-        draft = self._dashboard.draft
-        if draft.version == self._version:
+        draft, data = self._dashboard.draft, self._dashboard.data
+        if (draft.version, data.version) == self._seen:
             return
-        self._version = draft.version
+        self._seen = (draft.version, data.version)
         reads_text = draft.facts is None or draft.facts.task != "vision-classification"
         kind = draft.values["tokenizer.kind"]
         shown = {
@@ -224,6 +227,13 @@ class TokensPanel:
         for field in self._form.fields:
             show(field.widget, shown[field.card.path])
         show(self._more, reads_text)
+        is_remote = kind == "file" and str(draft.values["tokenizer.file"] or "").startswith("hub:")
+        show(self._get, is_remote and "tokenizer.file" in draft.errors)
+        job = data.tokenizer if is_remote else None
+        show(self._told, job is not None)
+        if job is not None:
+            waiting = f'<div class="tbw-help">{escape(job.phase or "Asking the Hub")} …</div>'
+            self._told.value = words.error_note(job.error) if job.error is not None else waiting
 
 
 def _field(label: str, children: list[widgets.Widget]) -> widgets.VBox:

@@ -1,0 +1,120 @@
+"""A look at data: what is in them, and whether the model can learn from them. No widget is known here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from tb_widgets.app.shared import is_shared
+from tb_widgets.data.columns import map_columns
+from tb_widgets.data.opened import Column, Table, open_data
+from tb_widgets.data.preview import Preview, preview
+from tb_widgets.data.sources import check_serves, is_built_in
+from tb_widgets.errors import DataError
+from tb_widgets.spec import DataSpec, Task, TokenizerSpec
+
+ROWS = 100  # of a table are read before it is taken
+
+
+class Look(NamedTuple):
+    """What data are like.
+
+    Attributes
+    ----------
+    columns
+        Of a table; empty for plain texts and for ours.
+    roles, why
+        Which column is what, and how that was told.
+    preview
+        What the page shows of them; ``None`` where there is a ``problem``.
+    problem
+        Why the model can't learn from them as they are.
+    notes
+        What was found out while they were opened, for example an encoding.
+    """
+
+    columns: tuple[Column, ...] = ()
+    roles: Mapping[str, str] = {}
+    why: Mapping[str, str] = {}
+    preview: Preview | None = None
+    problem: DataError | None = None
+    notes: tuple[str, ...] = ()
+
+
+class Question(NamedTuple):
+    """What is asked of data: everything that a look depends on."""
+
+    data: DataSpec
+    tokenizer: TokenizerSpec
+    task: Task
+    vocab_limit: int | None
+    context_limit: int | None
+    parameters: int | None
+    batch_size: int
+
+
+def read_beginning(data: DataSpec) -> None:
+    """See whether data can be read, as far as their beginning tells.
+
+    Raises
+    ------
+    DataError
+        If they can't.
+    """
+    opened = open_data(data)
+    if isinstance(opened, Table):
+        opened.first_rows([column.name for column in opened.columns], ROWS)
+    else:
+        next(opened.pieces())
+
+
+def look_at(question: Question) -> Look:
+    """Find out what data are like and whether a model can learn from them. Takes up to two seconds.
+
+    Raises
+    ------
+    DataError
+        If they can't be read.
+    """
+    data, task = question.data, question.task
+    found = Look()
+    if not is_built_in(data.source):
+        opened = open_data(data)
+        found = Look(notes=opened.notes)
+        if isinstance(opened, Table):
+            found = found._replace(columns=opened.columns)
+            try:
+                mapping = map_columns(opened, task, data.columns)
+            except DataError as error:
+                return found._replace(problem=error)
+            found = found._replace(roles=dict(mapping.roles.items()), why=dict(mapping.why.items()))
+    try:
+        if is_built_in(data.source):
+            check_serves(data.source, task)
+        shown = preview(
+            data,
+            question.tokenizer,
+            task,
+            vocab_limit=question.vocab_limit,
+            context_limit=question.context_limit,
+            parameters=question.parameters,
+            batch_size=question.batch_size,
+        )
+    except DataError as error:
+        return found._replace(problem=error)
+    return found._replace(preview=shown)
+
+
+def require_readable(data: DataSpec) -> None:
+    """Let pass what may be read on this page: on a shared server, nothing of the machine's own files.
+
+    Raises
+    ------
+    DataError
+        If this is a shared server, and the data are neither ours nor on the Hub.
+    """
+    if is_shared() and not is_built_in(data.source) and not data.source.startswith("hub:"):
+        raise DataError(
+            "This page is on a shared server, which reads no files and fetches no addresses for its visitors.",
+            hint="Choose a text of ours or a dataset of the Hub, or run tb-widgets app yourself.",
+        )
