@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
-from tb_widgets.data import packing
+from tb_widgets.data import cache, packing
 from tb_widgets.data.prepared import prepare
 from tb_widgets.data.sources import read_text
 from tb_widgets.data.tokenizers import chunks
@@ -162,6 +163,14 @@ def test_a_builder_that_is_killed_leaves_nothing_for_long(tmp_path: Path):
     assert not list(cache_dir.glob("*.building"))
     data = DataSpec(source=str(tmp_path / "long.txt"))
     assert len(prepare(data, TokenizerSpec(kind="byte"), cache_dir=cache_dir).train) > 5_000_000
+
+
+def test_what_a_living_builder_has_made_so_far_stays(tmp_path: Path):
+    (tmp_path / "one.abc.building").mkdir()
+    (tmp_path / "two.abc.building").mkdir()
+    with FileLock(tmp_path / "one.lock"):
+        cache.find_or_build(tmp_path, "three", lambda folder: (folder / "file").touch())
+    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"one.abc.building", "three"}
 
 
 def test_a_disk_that_fills_while_tokens_are_written(tmp_path: Path):
