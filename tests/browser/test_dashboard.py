@@ -148,7 +148,7 @@ def test_the_colab_like_floor_trains(open_dashboard: OpenDashboard, tmp_path: Pa
 
     assert heights[-1] < heights[0]
     tab(page, "Data").click()
-    expect(page.get_by_text("Held back", exact=True)).to_be_visible()
+    expect(page.get_by_text("Tokens per parameter", exact=True)).to_be_visible()
     tab(page, "Runs").click()
     expect(page.locator(".tbw-table tbody tr")).to_have_count(1)
     button(page, "Stop and save").click()
