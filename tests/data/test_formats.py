@@ -48,14 +48,14 @@ RECORDS = [{"text": text, "label": label} for text, label in ROWS]
         ("a.csv", CSV),
         ("b.csv", CSV.replace(",pos", ";pos").replace(",neg", ";neg").replace("text,label", "text;label")),
         ("a.tsv", CSV.replace(",pos", "\tpos").replace(",neg", "\tneg").replace("text,label", "text\tlabel")),
-        ("a.csv.gz", gzip.compress(CSV.encode())),
+        ("a.csv.gz", gzip.compress(CSV.encode(), mtime=0)),
         ("a.json", json.dumps(RECORDS, indent=1)),
         ("b.json", json.dumps({"text": [text for text, _ in ROWS], "label": [label for _, label in ROWS]})),
         ("c.json", json.dumps({"version": 1, "data": RECORDS})),
         ("d.json", "\n".join(json.dumps(record) for record in RECORDS)),
         ("a.jsonl", "\n\n".join(json.dumps(record) for record in RECORDS) + "\n"),
         ("b.jsonl", json.dumps(RECORDS)),
-        ("a.ndjson.gz", gzip.compress("\n".join(json.dumps(record) for record in RECORDS).encode())),
+        ("a.ndjson.gz", gzip.compress("\n".join(json.dumps(record) for record in RECORDS).encode(), mtime=0)),
     ],
 )
 def test_the_same_rows_come_out_of_every_form(tmp_path: Path, name: str, content: str | bytes):
