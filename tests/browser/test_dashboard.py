@@ -203,7 +203,7 @@ def test_reasons_why_it_can_not_start(open_dashboard: OpenDashboard, tmp_path: P
     tab(page, "Data").click()
     page.locator(".tbw-at-data-source input").fill("/no/such/<img src=x onerror=alert(1)>.txt")
     button(page, "Load").click()
-    expect(page.get_by_text("/no/such/<img src=x")).to_be_visible()
+    expect(page.get_by_text("there is no file '/no/such/<img src=x")).to_be_visible()
     expect(start).to_be_enabled()  # the data that were chosen before stay
     own = tmp_path / "own.txt"
     own.write_text("The quick brown fox jumps over the lazy dog. " * 2000)
