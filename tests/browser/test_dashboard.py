@@ -155,6 +155,7 @@ def test_the_colab_like_floor_trains(open_dashboard: OpenDashboard, tmp_path: Pa
     wait_for_state(page, "stopped")
 
 
+@pytest.mark.alone
 def test_the_first_point_comes_within_seconds(open_dashboard: OpenDashboard, tmp_path: Path) -> None:
     page = open_dashboard("voila", runs_dir=tmp_path / "runs").page
     wait_for_figure(page)

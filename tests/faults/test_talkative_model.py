@@ -9,7 +9,7 @@ import pytest
 
 from tb_widgets.runs.journal import read_records
 
-pytestmark = pytest.mark.fault
+pytestmark = [pytest.mark.fault, pytest.mark.alone]
 
 BLOCK = 250  # forward passes; every second block prints
 MODEL = f"""

@@ -125,6 +125,7 @@ def test_a_run_with_a_damaged_spec_is_listed_and_says_what_is_wrong(run):
         _ = RunDirectory(run.path).spec
 
 
+@pytest.mark.alone
 def test_a_thousand_runs_are_listed_in_under_a_second_newest_first(tmp_path):
     for number in range(1000):
         folder = tmp_path / f"20260101-000000-many-{number:04d}"
