@@ -11,13 +11,12 @@ import torch
 from torch import Tensor, nn
 
 from tb_widgets.data.padded import pad
-from tb_widgets.data.sources import classes_of
 from tb_widgets.data.special import MASK_SIGN, SpecialTokens
 from tb_widgets.data.tokenizers import Tokenizer, load_tokenizer
 from tb_widgets.engine.hardware import choose_device
 from tb_widgets.engine.sampling import sample_tokens
 from tb_widgets.engine.state import load_weights
-from tb_widgets.errors import ModelError
+from tb_widgets.errors import ModelError, RunError
 from tb_widgets.models.adapter import Batch
 from tb_widgets.models.load import LoadedModel, build, from_module, read_source
 from tb_widgets.runs import RunDirectory
@@ -216,6 +215,8 @@ def open_writer(run: RunDirectory, checkpoint: Path, *, module: nn.Module | None
         If the run trained a live module and none is given, or the model reads images.
     CheckpointError
         If the weights do not fit.
+    RunError
+        If the run has lost what its answers are read with.
     """
     if module is not None:
         model = from_module(module, run.spec.model)
@@ -235,8 +236,11 @@ def open_writer(run: RunDirectory, checkpoint: Path, *, module: nn.Module | None
     device = choose_device(run.spec.hardware.device)
     model.module.to(device).eval()
     tokenizer, context_length = load_tokenizer(run.tokenizer_folder), run.spec.data.context_length
-    if not run.data_file.exists():  # a run of an earlier version, which knew classes of ours only
-        return Writer(model, tokenizer, context_length, device, classes_of(run.spec.data.source))
-    kept = json.loads(run.data_file.read_text(encoding="utf-8"))
+    try:
+        kept = json.loads(run.data_file.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise RunError(
+            f"{run.data_file} can't be read: {error}.", hint="Copy it again from where the run was made."
+        ) from error
     end = kept["document_end"]
     return Writer(model, tokenizer, context_length, device, tuple(kept["classes"]), kept["gaps"], end)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tb_widgets.engine.session import train_run
-from tb_widgets.errors import ModelError
+from tb_widgets.errors import ModelError, RunError
 from tb_widgets.runs import create_run
 from tb_widgets.service.generation import GenerationService
 from tb_widgets.service.run import Run
@@ -43,6 +43,13 @@ def test_a_sequence_to_sequence_model_answers_within_its_length(trained):
     assert not answer.startswith("one two")
     assert len(answer.encode()) <= 5 * 3  # a byte that is no character is shown as a sign of three
     assert answer == chosen.generate("one two", length=5)
+
+
+def test_a_run_that_lost_how_its_answers_are_read_says_so(trained):
+    run = trained()
+    run.directory.data_file.unlink()
+    with pytest.raises(RunError, match=r"data\.json can't be read: .*Copy it again"):
+        run.last.generate("One ")
 
 
 def test_images_are_no_prompts(trained):
