@@ -9,14 +9,14 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from functools import wraps
 from importlib import import_module
 from pathlib import Path
-from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
+from typing import Any, Literal
 
 from tb_widgets.app.data_choice import DataChoice
 from tb_widgets.app.draft import Draft
 from tb_widgets.app.model_choice import ModelChoice
+from tb_widgets.app.one_at_a_time import one_at_a_time
 from tb_widgets.app.page_view import PageView
 from tb_widgets.app.parts import words
 from tb_widgets.app.registry import STEPS
@@ -47,23 +47,6 @@ LOOK_EVERY = 0.05  # seconds between two looks of a script that waits
 BUSY, IDLE = 500, 1500  # milliseconds between two beats, while something moves and while nothing does
 
 logger = logging.getLogger(__name__)
-
-
-Arguments = ParamSpec("Arguments")
-Returned = TypeVar("Returned")
-
-
-def _one_at_a_time(
-    method: Callable[Concatenate[Dashboard, Arguments], Returned],
-) -> Callable[Concatenate[Dashboard, Arguments], Returned]:
-    """Take the dashboard's lock: a cell may call while a beat is answered on another thread of the kernel."""
-
-    @wraps(method)
-    def locked(self: Dashboard, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Returned:
-        with self._lock:
-            return method(self, *args, **kwargs)
-
-    return locked
 
 
 class Dashboard:
@@ -118,7 +101,7 @@ class Dashboard:
 
     # ---- what buttons do, and scripts may ------------------------------------------------------------------------
 
-    @_one_at_a_time
+    @one_at_a_time
     def start(self) -> RunDirectory:
         """Start a run with what the form holds; while another one is at work, the new one waits for its turn.
 
@@ -136,31 +119,31 @@ class Dashboard:
         self.show("train")
         return run
 
-    @_one_at_a_time
+    @one_at_a_time
     def pause(self) -> None:
         """Pause the run in sight after its current step."""
         self.service.pause(self._run())
         self._ask("pause")
 
-    @_one_at_a_time
+    @one_at_a_time
     def resume(self) -> None:
         """Go on with the run in sight: at once after a pause, else from its newest checkpoint."""
         self.service.resume(self._run())
         self._ask("resume")
 
-    @_one_at_a_time
+    @one_at_a_time
     def stop(self) -> None:
         """Let the run in sight finish its step, save, and leave."""
         self.service.stop(self._run())
         self._ask("stop")
 
-    @_one_at_a_time
+    @one_at_a_time
     def save_now(self) -> None:
         """Let the run in sight save a checkpoint after its current step."""
         self.service.save_now(self._run())
         self.page.say(words.note("A checkpoint is saved after the current step.", "on"))
 
-    @_one_at_a_time
+    @one_at_a_time
     def open_run(self, name: str | Path) -> None:
         """Show another run, by id or path, whoever trains or trained it."""
         run = self.service.attach(name)
@@ -170,12 +153,12 @@ class Dashboard:
         self.generation = None
         self.asked = ""  # it was asked of the other run
 
-    @_one_at_a_time
+    @one_at_a_time
     def use_preset(self, name: str) -> None:
         """Fill the form from a preset; model source and text stay."""
         self.draft.use_preset(name)
 
-    @_one_at_a_time
+    @one_at_a_time
     def load_model(self, source: str) -> ModelChoice:
         """Take another model; returns at once, and what is found out about it arrives in the returned object.
 
@@ -191,7 +174,7 @@ class Dashboard:
         self.choice.load(source)
         return self.choice
 
-    @_one_at_a_time
+    @one_at_a_time
     def upload_model(self, files: Mapping[str, bytes]) -> ModelChoice:
         """Take a model from the content of its files by name: model.py and config.json, or one zip that holds them.
 
@@ -203,7 +186,7 @@ class Dashboard:
         self.choice.upload(files)
         return self.choice
 
-    @_one_at_a_time
+    @one_at_a_time
     def trust_model(self) -> None:
         """Agree that this revision's code may run on this machine, with your permissions; it is then tried.
 
@@ -214,12 +197,12 @@ class Dashboard:
         """
         self.choice.agree()
 
-    @_one_at_a_time
+    @one_at_a_time
     def repair_model(self, ids: Sequence[str]) -> None:
         """Apply these repairs to the model's source and no others; an empty list takes them back."""
         self.choice.repair(ids)
 
-    @_one_at_a_time
+    @one_at_a_time
     def check_model(self, tier: Literal[1, 2] = 2) -> Probe:
         """Make the checks of tier 1, or of both, in a process of its own; results arrive in the returned object.
 
@@ -230,7 +213,7 @@ class Dashboard:
         """
         return self.choice.check(tier)
 
-    @_one_at_a_time
+    @one_at_a_time
     def preflight(self) -> Probe:
         """Measure on this machine what a run with the form's settings would be like; figures arrive in the object.
 
@@ -258,19 +241,19 @@ class Dashboard:
             self.refresh()
         return self.choice
 
-    @_one_at_a_time
+    @one_at_a_time
     def use_what_fits(self) -> None:
         """Choose the text and the sizes that fit the model, in place of what you chose and it can't use."""
         self.draft.use_what_fits()
 
-    @_one_at_a_time
+    @one_at_a_time
     def use_settings_of_run(self) -> None:
         """Fill the form with the settings of the run in sight, for a new run."""
         self.draft.preset = ""
         self.draft.load(self._run().spec)
         self.show("train")
 
-    @_one_at_a_time
+    @one_at_a_time
     def generate(
         self,
         prompt: str,
@@ -308,12 +291,12 @@ class Dashboard:
         )
         return self.generation
 
-    @_one_at_a_time
+    @one_at_a_time
     def stop_writing(self) -> None:
         """Stop the text that is being written."""
         self.writer.stop()
 
-    @_one_at_a_time
+    @one_at_a_time
     def show(self, step: str) -> None:
         """Show a step: ``model``, ``check``, ``data``, ``train`` or ``runs``.
 
@@ -325,6 +308,15 @@ class Dashboard:
         if step not in STEPS:
             raise RunError(f"There is no step {step!r}.", hint=f"There are {', '.join(STEPS)}.")
         self.page.show_step(step)
+
+    @one_at_a_time
+    def close(self) -> None:
+        """Take the dashboard off its pages and end what it has begun, except for runs: they go on without it."""
+        self.page.close()
+        self.choice.close()
+        self.data.close()
+        self.writer.close()
+        self.service.close()
 
     def code(self) -> str:
         """Return Python and a terminal command that do what Start does."""

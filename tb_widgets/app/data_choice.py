@@ -10,13 +10,13 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import wraps
 from pathlib import Path
-from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
+from typing import Any, Literal
 
 from tb_widgets.app.data_look import Look, Question, look_at, read_beginning, require_readable
 from tb_widgets.app.draft import OF_DATA, Draft
 from tb_widgets.app.jobs import Job, Report
+from tb_widgets.app.one_at_a_time import one_at_a_time
 from tb_widgets.data.fetching import (
     fetch_data,
     fetch_tokenizer,
@@ -33,9 +33,6 @@ from tb_widgets.service.gathering import tokens_read
 from tb_widgets.spec import DataSpec
 
 LOOK_EVERY = 0.05  # seconds between two looks of a script that waits
-
-Arguments = ParamSpec("Arguments")
-Returned = TypeVar("Returned")
 
 
 @dataclass
@@ -66,19 +63,6 @@ class Wanted:
     def is_decided(self) -> bool:
         """Whether everything is chosen that must be before a fetch: of a dataset, its variant."""
         return not self.data.source.startswith("hub:") or (self.facts is not None and bool(self.facts.splits))
-
-
-def _one_at_a_time(
-    method: Callable[Concatenate[DataChoice, Arguments], Returned],
-) -> Callable[Concatenate[DataChoice, Arguments], Returned]:
-    """Take the dashboard's lock: a cell may call while a beat is answered on another thread of the kernel."""
-
-    @wraps(method)
-    def locked(self: DataChoice, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Returned:
-        with self._lock:
-            return method(self, *args, **kwargs)
-
-    return locked
 
 
 class DataChoice:
@@ -123,7 +107,7 @@ class DataChoice:
 
     # ---- what buttons do, and scripts may --------------------------------------------------------------------------
 
-    @_one_at_a_time
+    @one_at_a_time
     def choose(self, /, source: str, **decided: Any) -> None:
         """Ask for other data; returns at once. The form takes them when they are here and can be read.
 
@@ -157,7 +141,7 @@ class DataChoice:
             self.wanted = Wanted(data, "asking")
             self.get()
 
-    @_one_at_a_time
+    @one_at_a_time
     def decide(self, /, **decided: Any) -> None:
         """Change what is wanted of a dataset before it is fetched: ``config``, ``split``, ``streaming`` ..."""
         wanted = self.wanted
@@ -169,7 +153,7 @@ class DataChoice:
             self._inspect(wanted)
         self.version += 1
 
-    @_one_at_a_time
+    @one_at_a_time
     def get(self) -> None:
         """Fetch what was asked for, or what the form holds and is not here; after a failure, try again.
 
@@ -195,7 +179,7 @@ class DataChoice:
             wanted, lambda report: fetch_data(data, tokens=tokens if data.streaming else None, on_progress=report)
         )
 
-    @_one_at_a_time
+    @one_at_a_time
     def cancel(self) -> None:
         """Wait no longer for what was asked for; the form's data stay."""
         if self.wanted is not None:
@@ -204,7 +188,7 @@ class DataChoice:
             self.wanted = None
             self.version += 1
 
-    @_one_at_a_time
+    @one_at_a_time
     def find(self, text: str) -> None:
         """Search the Hub for datasets by name; what is found arrives in :attr:`search`."""
         if not text.strip():
@@ -212,13 +196,13 @@ class DataChoice:
         self.search = Job(lambda report: search_hub(text.strip(), on_progress=report))
         self.version += 1
 
-    @_one_at_a_time
+    @one_at_a_time
     def set_role(self, role: str, column: str) -> None:
         """Say which column plays a role; an empty name lets it be guessed."""
         others = {name: kept for name, kept in self.draft.values["data.columns"].items() if name != role}
         self.draft.set("data.columns", {**others, **({role: column} if column else {})})
 
-    @_one_at_a_time
+    @one_at_a_time
     def get_tokenizer(self) -> None:
         """Fetch the tokenizer of the Hub that the form names; the form then names its full revision.
 
@@ -238,13 +222,13 @@ class DataChoice:
         self.tokenizer = Job(work)
         self.version += 1
 
-    @_one_at_a_time
+    @one_at_a_time
     def look_at_cache(self) -> None:
         """Find out what the cache takes; the answer arrives in :attr:`cache`."""
         self.cache = Job(lambda report: (cache_use(), None))
         self.version += 1
 
-    @_one_at_a_time
+    @one_at_a_time
     def clear_cache(self) -> None:
         """Remove what can be fetched or made again, and uploads; what the form holds and what runs use stays."""
         data = self.draft.spec.data

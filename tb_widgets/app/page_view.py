@@ -112,6 +112,10 @@ class PageView:
             for step, title in STEPS.items()
         ]
 
+    def close(self) -> None:
+        """Take everything off the page; what is drawn by it answers no more."""
+        _close(self.widget)
+
     def _chosen(self, change: dict[str, str]) -> None:
         if change["new"] != self.step:  # else it was us who chose it, and no click, which would clear the message
             self._dashboard.act(lambda: self._dashboard.show(change["new"]))
@@ -188,3 +192,10 @@ class PageView:
             return "checking …", ""
         text, tone = summary(probe.results) if probe.state == "done" else (probe.state, "bad")
         return text, {"ok": "✓", "warn": "✓"}.get(tone, "!")
+
+
+def _close(widget: widgets.Widget) -> None:
+    """Close a widget after everything in it: closing a box alone leaves its children to the kernel for ever."""
+    for child in getattr(widget, "children", ()):
+        _close(child)
+    widget.close()

@@ -17,7 +17,7 @@ from tb_widgets.errors import RunError, ServiceError, TbError
 from tb_widgets.runs.checkpoints import write_checkpoint
 from tb_widgets.service import service as service_module
 
-from .conftest import at, set_status, shown
+from .conftest import at, every_widget, set_status, shown
 
 
 def open_page(dashboard, beats=2):
@@ -53,6 +53,24 @@ def test_once_a_page_is_there_one_worker_waits_for_all_dashboards_of_the_kernel(
     set_status(dashboard.watch.run, state="done")
     open_page(dashboard, beats=5)
     assert len(workers) == 2
+
+
+def test_a_closed_dashboard_ends_what_it_began_and_leaves_its_run_alone(dashboard, make_run, workers):
+    open_page(dashboard)
+    run = make_run(state="running", step=3)
+    dashboard.open_run(run.id)
+    for step in STEPS:
+        dashboard.show(step)
+    probe = dashboard.check_model(1)
+    shown_widgets = list(every_widget(dashboard.page.widget))
+
+    dashboard.close()
+
+    assert not workers[-1].is_alive
+    assert probe.state == "stopped"
+    assert all(widget.comm is None for widget in shown_widgets)
+    assert run.status().state == "running"
+    assert not list(run.control.folder.glob("*"))
 
 
 def test_start_makes_a_run_of_what_the_form_holds_and_shows_it(dashboard):
