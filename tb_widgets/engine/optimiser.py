@@ -2,12 +2,28 @@
 
 from __future__ import annotations
 
+from inspect import unwrap
+
 import torch
 from torch import nn
 
 from tb_widgets.spec import TrainingSpec
 
 FUSED_DEVICES = ("cpu", "cuda", "mps")
+
+
+class _AdamW(torch.optim.AdamW):
+    """AdamW whose first use does not import PyTorch's compiler.
+
+    PyTorch wraps these methods so that the compiler leaves them alone, and imports it for that: two seconds of every
+    start, for a loop that compiles nothing.
+    """
+
+    step = torch.no_grad()(unwrap(torch.optim.AdamW.step))
+    add_param_group = unwrap(torch.optim.AdamW.add_param_group)
+    zero_grad = unwrap(torch.optim.AdamW.zero_grad)
+    state_dict = unwrap(torch.optim.AdamW.state_dict)
+    load_state_dict = unwrap(torch.optim.AdamW.load_state_dict)
 
 
 def build_optimiser(module: nn.Module, training: TrainingSpec, device: torch.device) -> torch.optim.Optimizer:
@@ -21,7 +37,7 @@ def build_optimiser(module: nn.Module, training: TrainingSpec, device: torch.dev
         {"params": [p for p in parameters if p.dim() >= 2], "weight_decay": training.weight_decay},
         {"params": [p for p in parameters if p.dim() < 2], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(
+    return _AdamW(
         [group for group in groups if group["params"]],
         lr=training.learning_rate,
         betas=(training.beta1, training.beta2),

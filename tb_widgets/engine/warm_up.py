@@ -15,8 +15,7 @@ from tb_widgets.spec import TrainingSpec
 def warm_up() -> None:
     """Train a throw-away model for one step.
 
-    PyTorch imports its compiler when the first optimiser is made and sets up its kernels at the first pass, which
-    takes seconds. Random states are left as they were.
+    PyTorch sets up its kernels and threads at the first pass. Random states are left as they were.
     """
     with torch.random.fork_rng():
         model = gpt.build_model({"vocab_size": 8, "context_length": 4, "n_layer": 1, "n_head": 1, "n_embd": 8})
