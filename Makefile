@@ -59,7 +59,7 @@ floor: .venv-floor/.made
 # Two files at a time; what watches the clock has the machine to itself.
 test: lint floor
 	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadfile -m "not (browser or fault or alone)"
-	$(BIN)/pytest -q -n 2 --dist loadfile -m "(browser or fault) and not alone"
+	OMP_NUM_THREADS=1 $(BIN)/pytest -q -n 2 --dist loadfile -m "(browser or fault) and not alone"
 	$(BIN)/pytest -q -m alone
 
 #   make bench   the measured promises, each as a ratio within one run; leave the machine idle meanwhile

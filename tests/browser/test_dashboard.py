@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import signal
@@ -73,6 +74,8 @@ def test_a_whole_session(open_dashboard: OpenDashboard, host: str, tmp_path: Pat
     runs = tmp_path / "runs"
     dashboard = open_dashboard(host, runs_dir=runs)
     page = dashboard.page
+    expect(page.get_by_text("Transformer Builder").first).to_be_visible()
+    assert not runs.exists(), "opening the page must not start anything"
 
     # Choose a preset, and make the run long enough to play with.
     page.locator(".tbw-at-preset select").select_option(label="Small")
@@ -270,10 +273,11 @@ def test_a_killed_worker_is_shown_with_the_way_out(open_dashboard: OpenDashboard
     wait_for_state(page, "stopped")
 
 
-@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
-def test_nothing_scrolls_sideways_on_a_phone(open_dashboard: OpenDashboard, tmp_path: Path, dark: bool) -> None:
-    page = open_dashboard("voila", width=360, height=800, dark=dark, runs_dir=tmp_path / "runs").page
-    for step in ("Model", "Check", "Data", "Train", "Runs"):
+def test_nothing_scrolls_sideways_on_a_phone(open_dashboard: OpenDashboard, tmp_path: Path) -> None:
+    page = open_dashboard("voila", width=360, height=800, runs_dir=tmp_path / "runs").page
+    steps = ("Model", "Check", "Data", "Train", "Runs")
+    for colours, step in itertools.product(("light", "dark"), steps):
+        page.emulate_media(color_scheme=colours)
         tab(page, step).click()
         page.locator(".tbw-step:not(.tbw-hidden) .tbw-card").first.wait_for()
         wide = page.evaluate(
@@ -282,4 +286,4 @@ def test_nothing_scrolls_sideways_on_a_phone(open_dashboard: OpenDashboard, tmp_
                  && e.getBoundingClientRect().right > innerWidth + 1)
                .map(e => e.className || e.tagName).slice(0, 5)"""
         )
-        assert wide == [], f"{step} is wider than the page"
+        assert wide == [], f"{step} is wider than the page ({colours})"
