@@ -17,6 +17,7 @@ from tb_widgets.checks.inputs import choices, make_batch
 from tb_widgets.checks.measure import peak_memory
 from tb_widgets.checks.preflight import Preflight, Speed
 from tb_widgets.engine.hardware import autocast, choose_device, choose_precision, choose_threads, usable_cores
+from tb_widgets.engine.memory import keep_freed_memory
 from tb_widgets.engine.objective import prediction_loss
 from tb_widgets.engine.optimiser import build_optimiser
 from tb_widgets.models.adapter import Batch
@@ -90,6 +91,7 @@ class Rehearsal:
         self._tell()
         if self.device.type == "cpu":
             torch.set_num_threads(1)
+            keep_freed_memory()  # as the run will
         self._fit_rows()
         for name, stage in self._stages.items():
             # A measurement takes some passes; without time for more, it is left out.

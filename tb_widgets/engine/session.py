@@ -17,6 +17,7 @@ from torch import nn
 from tb_widgets.engine.environment import snapshot_environment
 from tb_widgets.engine.hardware import choose_device, choose_precision, choose_threads, describe_device
 from tb_widgets.engine.inputs import gather_inputs
+from tb_widgets.engine.memory import keep_freed_memory
 from tb_widgets.engine.saver import CheckpointSaver
 from tb_widgets.engine.trainer import Trainer
 from tb_widgets.errors import RunError, TbError
@@ -124,6 +125,8 @@ def _prepare_and_train(run: RunDirectory, journal: JournalWriter, module: nn.Mod
         run.control.withdraw("stop")
         return "stopped"
     model, data = inputs.model, inputs.data
+    if module is None and device.type == "cpu":  # a live model's process is its owner's
+        keep_freed_memory()
     threads = _use_threads(run, model, device)
     replace_json(
         run.environment_file,

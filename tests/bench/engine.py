@@ -1,7 +1,8 @@
 """The engine against the loop that a person would write: the same model, sizes, threads and number of steps.
 
 The speed of a shared machine wanders by a third within seconds, so the two take turns, a few steps each, inside one
-process: what slows one slows the other.
+process: what slows one slows the other. That process keeps its freed memory, as every worker does; a loop in a process
+of its own would do without, and pay about a tenth more for that alone.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ from tests.bench.figure import Figure
 # The whole of `quick`; of `small` whole periods of its validation and checkpoints.
 STEPS = {"quick": 600, "small": 200}
 TURN = {"quick": 10, "small": 2}  # steps
-# How a model happens to lie in memory makes it a few percent faster or slower for life: several lives.
+# How a model happens to lie in memory makes it a percent or two faster or slower for life: several lives.
 LIVES = {"quick": 4, "small": 2}
 # Validating 10 batches every 100 steps is 3 % of `quick`'s work in itself, whoever does it.
 STRICT = {"quick": 0.94, "small": 0.97}
