@@ -86,7 +86,7 @@ class Dashboard:
         self.generation: Generation | None = None
         self.has_page = False
         self._is_warm = self._has_address = False
-        self.figure_is_there = False
+        self.figure_is_there = self.page_is_narrow = False
         self.asked = ""
         self._asked_at_state = ""
         self._failure = self._failure_note = ""
@@ -367,12 +367,13 @@ class Dashboard:
 
         display(self.page.widget)
 
-    def _on_beat(self, kind: str, figure: bool, hidden: bool) -> int:
+    def _on_beat(self, kind: str, figure: bool, narrow: bool | None = None) -> int:
         """Answer the page. Everything that moves on it moves in here."""
         with self._lock:
             first = kind == "ready" and not self.has_page
             self.has_page = self.has_page or kind == "ready"
             self.figure_is_there = figure
+            self.page_is_narrow = self.page_is_narrow if narrow is None else narrow
             self._beats += 1
             self._bring_up_to_date(self._open_what_works if first else None)
             status = self.watch.status

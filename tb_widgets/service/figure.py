@@ -29,9 +29,27 @@ TASK_PLOTS = {
 """The titles of the plots for tasks other than continuing texts."""
 
 
-def figure_parts(*, height: int = 460) -> dict[str, Any]:
+def arrangement(*, narrow: bool = False) -> dict[str, Any]:
+    """Return the part of the layout that says where the plots are: two a row, or below each other where it is narrow.
+
+    It changes the layout of :func:`figure_parts`, whose plots stand two a row.
+    """
+    columns = ((0.0, 1.0),) if narrow else ((0.0, 0.46), (0.54, 1.0))
+    rows = ((0.8, 1.0), (0.533, 0.733), (0.267, 0.467), (0.0, 0.2)) if narrow else ((0.58, 1.0), (0.0, 0.42))
+    places = [(column, row) for row in rows for column in columns]
+    arranged: dict[str, Any] = {"annotations": []}
+    for index, (column, row) in enumerate(places):
+        suffix = "" if index == 0 else str(index + 1)
+        arranged[f"xaxis{suffix}"] = {"domain": list(column)}
+        arranged[f"yaxis{suffix}"] = {"domain": list(row)}
+        arranged["annotations"].append({"x": column[0], "y": row[1]})
+    return arranged
+
+
+def figure_parts() -> dict[str, Any]:
     """Return the traces, without points, and the whole layout, ready for ``Figure`` or ``FigureWidget``.
 
+    It has no size of its own: a size that is given once keeps Plotly from following the page.
     The order of the traces is that of :func:`figure_points`.
     """
 
@@ -60,7 +78,6 @@ def figure_parts(*, height: int = 460) -> dict[str, Any]:
         trace(4, "learning rate", TRAIN),
     ]
     layout: dict[str, Any] = {
-        "height": height,
         "autosize": True,
         "showlegend": False,
         "margin": {"l": 48, "r": 12, "t": 28, "b": 32},
@@ -69,12 +86,10 @@ def figure_parts(*, height: int = 460) -> dict[str, Any]:
         "font": {"family": "system-ui, sans-serif", "size": 12, "color": "#7a7f87"},
         "hoverlabel": {"align": "left"},
         "uirevision": "keep",
-        "annotations": [],
+        **arrangement(),
     }
-    columns, rows = ((0.0, 0.46), (0.54, 1.0)), ((0.58, 1.0), (0.0, 0.42))
     for index, title in enumerate(PLOTS):
         suffix = "" if index == 0 else str(index + 1)
-        row, column = rows[index // 2], columns[index % 2]
         grid = {
             "gridcolor": "rgba(128,128,128,0.18)",
             "zeroline": False,
@@ -82,29 +97,24 @@ def figure_parts(*, height: int = 460) -> dict[str, Any]:
             "showticklabels": False,
             "automargin": False,
         }
-        layout[f"xaxis{suffix}"] = {
+        layout[f"xaxis{suffix}"] |= {
             **grid,
-            "domain": list(column),
             "anchor": f"y{suffix}",
             "showgrid": False,
             "rangemode": "tozero",
             "tickformat": "~s",
             "nticks": 6,
         }
-        layout[f"yaxis{suffix}"] = {**grid, "domain": list(row), "anchor": f"x{suffix}", "nticks": 5}
-        layout["annotations"].append(
-            {
-                "text": title,
-                "x": column[0],
-                "y": row[1],
-                "xref": "paper",
-                "yref": "paper",
-                "xanchor": "left",
-                "yanchor": "bottom",
-                "showarrow": False,
-                "yshift": 6,
-            }
-        )
+        layout[f"yaxis{suffix}"] |= {**grid, "anchor": f"x{suffix}", "nticks": 5}
+        layout["annotations"][index] |= {
+            "text": title,
+            "xref": "paper",
+            "yref": "paper",
+            "xanchor": "left",
+            "yanchor": "bottom",
+            "showarrow": False,
+            "yshift": 6,
+        }
     layout["yaxis3"]["tickformat"] = ".0%"
     layout["yaxis4"]["tickformat"] = "~g"
     layout["yaxis4"]["rangemode"] = "tozero"
@@ -141,6 +151,7 @@ def run_figure(records: Iterable[dict[str, Any]], *, title: str, smoothing: floa
     for key, axis in parts["layout"].items():
         if "axis" in key:
             axis["showticklabels"] = True
+    parts["layout"]["height"] = 500
     parts["layout"]["title"] = {"text": title, "font": {"size": 14}}
     parts["layout"]["margin"]["t"] = 64
     return Figure(parts)

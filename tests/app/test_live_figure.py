@@ -137,3 +137,15 @@ def test_loss_can_be_drawn_on_a_logarithmic_scale(figure):
     assert (layout.yaxis.type, layout.yaxis2.type, layout.yaxis3.type) == ("log", "log", None)
     figure.set_log_scale(False)
     assert layout.yaxis.type == "linear"
+
+
+def test_plots_stand_below_each_other_on_a_narrow_page(figure):
+    layout = figure._figure.layout
+    assert (layout.xaxis.domain, layout.xaxis2.domain) == ((0.0, 0.46), (0.54, 1.0))
+    figure.page_says(True, narrow=True)
+    assert (layout.xaxis.domain, layout.xaxis2.domain) == ((0.0, 1.0), (0.0, 1.0))
+    assert layout.yaxis2.domain[1] < layout.yaxis.domain[0]
+    assert layout.annotations[1].text == "Perplexity (validation)"
+    assert layout.height is None  # a size of its own would keep it from following the page
+    figure.page_says(True)
+    assert layout.xaxis2.domain == (0.54, 1.0)

@@ -188,7 +188,7 @@ def test_the_settings_of_a_run_bring_its_model_back_with_its_repairs(github, ope
     assert github.seen == []
     assert dashboard.draft.blockers
 
-    dashboard._on_beat("ready", False, False)
+    dashboard._on_beat("ready", False)
     assert dashboard.wait_for_model().state == "asking", dashboard.choice.error
     assert dashboard.draft.spec.model.repairs == ["causal-mask"]
     assert "attn_mask" in dashboard.choice.source.files["model.py"]
@@ -202,7 +202,7 @@ def test_a_path_is_tried_once_a_page_is_there_and_an_accident_is_told(open_dashb
     dashboard.refresh()
     assert dashboard.choice.state == "waiting"
 
-    dashboard._on_beat("ready", False, False)
+    dashboard._on_beat("ready", False)
     assert dashboard.choice.state == "trying"
     dashboard.wait_for_model()
     assert dashboard.choice.state == "failed"

@@ -26,8 +26,8 @@ def beating(monkeypatch):
 def test_a_beat_is_answered_inside_its_message(beating):
     heart, asked, answered = beating
     heart._handle_custom_msg({"type": "ready"}, [])
-    heart._handle_custom_msg({"type": "tick", "figure": True, "hidden": True}, [])
-    assert asked == [("ready", False, False), ("tick", True, True)]
+    heart._handle_custom_msg({"type": "tick", "figure": True, "narrow": True}, [])
+    assert asked == [("ready", False, None), ("tick", True, True)]
     assert answered == [{"type": "tock", "wait": 700}] * 2
 
 

@@ -47,7 +47,7 @@ def test_what_is_on_the_list_is_chosen_and_tried_and_nothing_else_is(listed, git
     assert dashboard.draft.blockers == []
 
     other = open_dashboard(RunSpec().with_values({"model.source": str(tmp_path)}))
-    other._on_beat("ready", False, False)
+    other._on_beat("ready", False)
     assert other.choice.state == "failed"
     assert other.draft.blockers
 

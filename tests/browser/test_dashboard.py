@@ -27,6 +27,16 @@ POINTS = """(least) => {
   return x && x.length > least && x[x.length - 1] > 0 ? Array.from(plot._fullData[0].y) : false;
 }"""
 
+FIGURE_FITS = """(most) => {
+  const figure = document.querySelector(".js-plotly-plot");
+  const whole = figure.getBoundingClientRect();
+  const titles = Array.from(figure.querySelectorAll(".annotation-text"), (e) => e.getBoundingClientRect());
+  const first = titles[0];
+  return Math.abs(figure._fullLayout.width - figure.parentElement.clientWidth) < 2 && titles.length === 4
+    && titles.every((t) => t.right <= whole.right + 1)
+    && titles.filter((t) => Math.abs(t.top - first.top) < 5).length === most;
+}"""
+
 
 def button(page: Page, name: str) -> Locator:
     """A button of ours, not one of the notebook around us."""
@@ -287,3 +297,10 @@ def test_nothing_scrolls_sideways_on_a_phone(open_dashboard: OpenDashboard, tmp_
                .map(e => e.className || e.tagName).slice(0, 5)"""
         )
         assert wide == [], f"{step} is wider than the page ({colours})"
+
+    # Plots stand below each other where it is narrow, two a row where it is wide, and their titles are whole.
+    tab(page, "Train").click()
+    wait_for_figure(page)
+    for size, most in (({"width": 360, "height": 800}, 1), ({"width": 1280, "height": 800}, 2)):
+        page.set_viewport_size(size)
+        page.wait_for_function(FIGURE_FITS, arg=most)

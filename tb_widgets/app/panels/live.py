@@ -57,7 +57,7 @@ class LivePanel:
         watch = dashboard.watch
         if dashboard.has_page:
             self.figure.make()
-            self.figure.page_says(dashboard.figure_is_there)
+            self.figure.page_says(dashboard.figure_is_there, narrow=dashboard.page_is_narrow)
             if self._drawn != (watch.curves_version, watch.task) and self.figure.draw(watch.curves, watch.task):
                 self._drawn = (watch.curves_version, watch.task)
             elif not dashboard.figure_is_there:

@@ -1,6 +1,7 @@
 // The page pulls. This asks "what is new?" and the kernel answers inside that message's handler: the one transport
 // that works in Colab, JupyterLab, Notebook and Voila alike. It never asks again before the answer is there.
 const GONE_AFTER = 8000;
+const NARROW = 560; // as in theme.css
 
 function isDark() {
   const body = document.body;
@@ -11,11 +12,23 @@ function isDark() {
   return matchMedia("(prefers-color-scheme: dark)").matches;
 }
 
+// The page's own address, and those of the pages around it as far as they may be read: a notebook's host may show
+// us in a frame of another origin.
+function addresses() {
+  const found = [location.search + location.hash];
+  for (let frame = window; frame !== frame.parent; frame = frame.parent) {
+    try {
+      found.push(frame.parent.location.search + frame.parent.location.hash);
+    } catch { break; }
+  }
+  return document.referrer ? [...found, new URL(document.referrer).search] : found;
+}
+
 function render({ model, el }) {
   const note = document.createElement("div");
   note.setAttribute("role", "status");
   el.appendChild(note);
-  let root = null, timer = null, asked = 0, waiting = false, ended = false, width = 0, drawn = 0;
+  let root = null, timer = null, asked = 0, waiting = false, ended = false, width = 0, drawn = 0, wasNarrow = null;
 
   const dress = () => {
     root = root || el.closest(".tbw");
@@ -52,7 +65,10 @@ function render({ model, el }) {
     if (ended) return;
     waiting = true;
     asked = Date.now();
-    tell({ type, figure: figureStands(), hidden: document.hidden });
+    const narrow = width > 0 && width <= NARROW;
+    // Only where it has changed: another view of the same figure may be wide.
+    tell({ type, figure: figureStands(), ...(narrow === wasNarrow ? {} : { narrow }) });
+    wasNarrow = narrow;
   };
   const watch = () => {
     dress();
@@ -81,10 +97,10 @@ function render({ model, el }) {
   document.addEventListener("visibilitychange", onVisible);
   addEventListener("beforeunload", onLeave);
   const watcher = setInterval(watch, 500);
-  const named = location.search + location.hash;
+  const named = addresses().find((address) => /[?#&]gist_id=/.test(address));
   requestAnimationFrame(() => {
     dress();
-    if (/[?#&]gist_id=/.test(named)) tell({ type: "address", text: named });
+    if (named) tell({ type: "address", text: named });
     ask("ready");
   });
   return () => {

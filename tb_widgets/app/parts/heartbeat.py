@@ -9,8 +9,8 @@ import anywidget
 
 from tb_widgets.app.assets import read_asset
 
-# (kind, figure is on the page, page is hidden) -> milliseconds until the page should ask again
-Answer = Callable[[str, bool, bool], int]
+# (kind, figure is on the page, page is narrow or None where that is as before) -> milliseconds until the next beat
+Answer = Callable[[str, bool, "bool | None"], int]
 
 
 class Heartbeat(anywidget.AnyWidget):  # type: ignore[misc]
@@ -45,5 +45,5 @@ class Heartbeat(anywidget.AnyWidget):  # type: ignore[misc]
             self._on_address(str(content.get("text")))
         if content.get("type") not in ("ready", "tick"):
             return
-        wait = self._answer(content["type"], bool(content.get("figure")), bool(content.get("hidden")))
+        wait = self._answer(content["type"], bool(content.get("figure")), content.get("narrow"))
         self.send({"type": "tock", "wait": wait})

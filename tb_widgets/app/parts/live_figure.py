@@ -9,7 +9,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from tb_widgets.runs.curve import Curves
-from tb_widgets.service.figure import PLOTS, TASK_PLOTS, figure_parts, figure_points, show_ticks
+from tb_widgets.service.figure import PLOTS, TASK_PLOTS, arrangement, figure_parts, figure_points, show_ticks
 
 
 class LiveFigure:
@@ -27,6 +27,7 @@ class LiveFigure:
         self._log_scale = False
         self._there = False
         self._is_new_page = False
+        self._narrow = self._is_narrow = False  # what the page is, and how the figure is arranged
         self._import: threading.Thread | None = None
 
     def make(self) -> None:
@@ -55,10 +56,16 @@ class LiveFigure:
         self._figure._config = {"displayModeBar": False, "displaylogo": False, "responsive": True}
         self.box.children = (self._figure,)
 
-    def page_says(self, there: bool) -> None:
-        """Hear from the page whether the figure stands there; a page that is new gets every point again."""
+    def page_says(self, there: bool, *, narrow: bool = False) -> None:
+        """Hear from the page whether the figure stands there; a page that is new gets every point again.
+
+        Where the page is ``narrow``, the plots stand below each other.
+        """
         self._is_new_page |= there and not self._there
-        self._there = there
+        self._there, self._narrow = there, narrow
+        if there and narrow != self._is_narrow and self._figure is not None:
+            self._figure.update_layout(arrangement(narrow=narrow))
+            self._is_narrow = narrow
 
     def draw(self, curves: Curves, task: str = "") -> bool:
         """Send the lines that have changed; return False while the page has no figure yet.
