@@ -152,7 +152,7 @@ class PageView:
             return self._chosen_data(bool(wrong & {*TOKENS}))
         if step == "train":
             return self._trained(wrong)
-        return "compare, generate", ""
+        return "open, resume, generate", ""
 
     def _chosen_data(self, wrong: bool) -> tuple[str, str]:
         data = self._dashboard.data

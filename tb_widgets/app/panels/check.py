@@ -77,7 +77,7 @@ class CheckPanel:
         applicable = [repair.id for repair in choice.repairs if repair.id not in draft.spec.model.repairs]
         mends = leaks and MASK in applicable
         show(self._mend, mends)
-        for made, primary in ((self._mend, mends), (self._run, not mends)):
+        for made, primary in ((self._mend, mends), (self._run, not mends and (probe is None or probe.state != "done"))):
             (made.add_class if primary else made.remove_class)("tbw-primary")
         self._state.value = self._say(probe, ready=ready)
         first = sorted(results, key=lambda result: (result.verdict != "fail", result.id != "causality"))
