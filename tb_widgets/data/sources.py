@@ -71,9 +71,10 @@ def check_serves(source: str, task: Task) -> None:
         return
     doing, need = NEEDS[task]
     names = [known.name for known in list_sources(task)]
+    known_for = " and ".join(filter(None, (", ".join(served[:-1]), served[-1])))
     own = f" or the path of a {'text file' if task in PLAIN_TASKS else 'table'}" if task in TABLE_TASKS else ""
     raise DataError(
-        f"data.source: the model {doing} ({task}) and needs {need}; {source} serves {' and '.join(served)}.",
+        f"data.source: the model {doing} ({task}) and needs {need}; {source} serves {known_for}.",
         hint=f"Set data.source to {' or '.join(names) if not own else ', '.join(names)}{own}, "
         f"or choose a model for {served[0]}.",
     )

@@ -67,6 +67,7 @@ def gather_inputs(run: RunDirectory, journal: JournalWriter, module: nn.Module |
                 spec.model,
                 vocab_size=data.vocab_size if data else None,
                 context_length=spec.data.context_length,
+                classes=len(data.classes) or None if data else None,
             ),
             run.model_folder,
         )

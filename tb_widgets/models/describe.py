@@ -54,7 +54,8 @@ def describe(spec: ModelSpec, *, vocab_size: int, context_length: int) -> ModelS
 def _describe_zoo(spec: ModelSpec, config: dict[str, Any]) -> ModelSummary:
     name = spec.source.partition(":")[2]
     # Only learned positions end somewhere; images have no context at all.
-    limit = config["context_length"] if name == "bert" or config.get("positions") == "learned" else None
+    is_learned = sizes.FILES[name] == "bert" or config.get("positions") == "learned"
+    limit = config["context_length"] if is_learned else None
     return ModelSummary(
         title=f"{sizes.TITLES[name]}, {spec.preset}",
         parameters=sizes.count_parameters(name, config),

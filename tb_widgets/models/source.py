@@ -55,7 +55,14 @@ class ModelSource:
         return _parse_config(self.files[CONFIG], CONFIG)
 
 
-def resolve(spec: ModelSpec, *, vocab_size: int | None, context_length: int, online: bool = True) -> ModelSource:
+def resolve(
+    spec: ModelSpec,
+    *,
+    vocab_size: int | None,
+    context_length: int,
+    classes: int | None = None,
+    online: bool = True,
+) -> ModelSource:
     """Find the model that a spec names, and read its files.
 
     Parameters
@@ -65,6 +72,8 @@ def resolve(spec: ModelSpec, *, vocab_size: int | None, context_length: int, onl
         ``hub:OWNER/NAME[@REVISION]``, or ``upload:ID`` for files that were dropped on the page.
     vocab_size, context_length
         Sizes in tokens that the text asks for. A zoo model takes them; a model of the user's own has its own.
+    classes
+        How many classes the data have, as far as that is known; likewise.
     online
         Whether a model that is not on this machine may be fetched.
 
@@ -77,7 +86,7 @@ def resolve(spec: ModelSpec, *, vocab_size: int | None, context_length: int, onl
     """
     kind, _, name = spec.source.partition(":")
     if kind == "zoo":
-        source = _from_zoo(name, spec, vocab_size=vocab_size, context_length=context_length)
+        source = _from_zoo(name, spec, vocab_size=vocab_size, context_length=context_length, classes=classes)
     elif is_fetched(spec.source):
         source = _checked(fetch(spec.source, online=online), spec)
     else:
@@ -169,14 +178,18 @@ def write_source(source: ModelSource, folder: Path) -> None:
         raise ModelError(f"The model can't be written to {folder}: {error.strerror}.", hint=hint) from error
 
 
-def _from_zoo(name: str, spec: ModelSpec, *, vocab_size: int | None, context_length: int) -> ModelSource:
+def _from_zoo(
+    name: str, spec: ModelSpec, *, vocab_size: int | None, context_length: int, classes: int | None
+) -> ModelSource:
     if name not in sizes.TITLES:
         raise ModelError(
             f"model.source: there is no zoo model {name!r}.",
             hint=f"There is {', '.join('zoo:' + known for known in sizes.TITLES)}.",
         )
-    config = sizes.zoo_config(name, spec.preset, spec.config, vocab_size=vocab_size, context_length=context_length)
-    code = resources.files(_ZOO).joinpath(f"{name}.py").read_text(encoding="utf-8")
+    config = sizes.zoo_config(
+        name, spec.preset, spec.config, vocab_size=vocab_size, context_length=context_length, classes=classes
+    )
+    code = resources.files(_ZOO).joinpath(f"{sizes.FILES[name]}.py").read_text(encoding="utf-8")
     files = {CODE: code, CONFIG: json.dumps(config, indent=2) + "\n"}
     return frozen({"source": spec.source, "kind": "zoo", "preset": spec.preset}, files)
 

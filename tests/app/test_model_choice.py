@@ -128,6 +128,22 @@ def test_from_a_pasted_address_to_start_in_two_clicks_and_nothing_runs_before_th
     assert (draft.spec.data.context_length, draft.spec.tokenizer.vocab_size, draft.spec.model.repairs) == (64, 1024, [])
 
 
+def test_ours_for_sorting_texts_brings_texts_to_sort_and_takes_a_table_of_any_classes(runs_dir, tmp_path):
+    dashboard = Dashboard(runs_dir=runs_dir)
+    dashboard.load_model("zoo:bert-classifier")
+    draft = dashboard.draft
+    assert draft.blockers == []
+    assert draft.spec.data.source == "prose-or-code"
+    assert draft.model.title == "BERT classifier, tiny"
+
+    table = tmp_path / "stars.csv"
+    table.write_text("review,stars\n" + "".join(f"text {n} of many,{n % 5}\n" for n in range(400)))
+    dashboard.data.choose(str(table))
+    dashboard.data.wait()
+    assert (draft.spec.data.source, draft.blockers) == (str(table), [])
+    assert len(dashboard.data.look.preview.classes) == 5
+
+
 def test_a_trusted_revision_is_asked_for_once_and_a_changed_one_again_with_the_difference(github, open_dashboard):
     github.add(ID, files(SUM))
     first = open_dashboard()

@@ -86,3 +86,29 @@ def test_vit_tells_shapes_apart(train):
         )
     )
     assert figures(run)["val/accuracy"] > 0.9
+
+
+def test_a_classifier_sorts_a_table_of_the_user_s_own_into_its_three_classes(train, tmp_path):
+    """Measured: all right; which of the three it is follows from one word somewhere in the text."""
+    words = ["a", "the", "of", "in", "on", "and", "some", "many", "few", "this", "that", "here", "there", "now", "then"]
+    draw = np.random.default_rng(1)
+    rows = ["review,stars"]
+    for number in range(1500):
+        text = [*draw.choice(words, draw.integers(3, 12)), ("bad", "fair", "good")[number % 3]]
+        draw.shuffle(text)
+        rows.append(f"{' '.join(text)},{number % 3 + 3}")
+    (tmp_path / "stars.csv").write_text("\n".join(rows))
+    run = train(
+        spec(
+            model__source="zoo:bert-classifier",
+            model__config={"n_layer": 1},
+            data__source=str(tmp_path / "stars.csv"),
+            data__context_length=32,
+            tokenizer__vocab_size=300,
+            training__steps=80,
+            training__learning_rate=3e-3,
+        )
+    )
+    assert figures(run)["val/accuracy"] > 0.95
+    samples = [json.loads(line) for line in run.samples_file.read_text().splitlines()]
+    assert {sample["expected"] for sample in samples} <= {"3", "4", "5"}

@@ -11,7 +11,12 @@ from tb_widgets.models.load import describe, resolve
 from tb_widgets.models.zoo import bert, sizes, t5, vit
 from tb_widgets.spec import ModelSpec
 
-MAKERS = {"bert": bert.build_model, "t5": t5.build_model, "vit": vit.build_model}
+MAKERS = {
+    "bert": bert.build_model,
+    "bert-classifier": bert.build_model,
+    "t5": t5.build_model,
+    "vit": vit.build_model,
+}
 NAMES = list(MAKERS)
 
 
@@ -32,7 +37,7 @@ def example(name, rows=2):
     if name == "vit":
         return (torch.randn(rows, 1, 32, 32),)
     tokens = torch.randint(64, (rows, 9))
-    return (tokens,) if name == "bert" else (tokens, torch.randint(64, (rows, 5)))
+    return (tokens,) if sizes.FILES[name] == "bert" else (tokens, torch.randint(64, (rows, 5)))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -75,7 +80,7 @@ def test_a_fresh_model_guesses_evenly_and_every_weight_learns(name):
             evenly = math.log(scores.shape[-1])
             assert nn.functional.cross_entropy(scores, anything).item() == pytest.approx(evenly, abs=0.4)
         optimiser.zero_grad()
-        nn.functional.cross_entropy(scores, torch.arange(len(scores)) % 3).backward()
+        nn.functional.cross_entropy(scores, torch.arange(len(scores)) % min(3, scores.shape[-1])).backward()
         optimiser.step()
     for label, parameter in model.named_parameters():
         assert parameter.grad is not None, label
@@ -96,6 +101,32 @@ def test_an_encoder_sees_both_directions_and_no_padding():
         assert (model(padded)[:, :9] - before).abs().max() > 1e-2
         swapped = model(tokens[:, [1, 0, *range(2, 9)]])
     assert (swapped[:, 5] - before[:, 5]).abs().max() > 1e-3  # positions count
+
+
+def test_a_classifier_of_texts_sees_all_of_a_text_and_no_padding():
+    model = filled(made("bert-classifier", classes=5))
+    (tokens,) = example("bert")
+    with torch.no_grad():
+        before = model(tokens)
+        assert before.shape == (2, 5)
+        for place in (0, 4, 8):
+            changed = tokens.clone()
+            changed[:, place] = (changed[:, place] + 1) % 64
+            assert (model(changed) - before).abs().max() > 1e-3
+        padded = torch.cat((tokens, torch.randint(64, (2, 4))), dim=1)
+        mask = (torch.arange(13).expand(2, 13) < 9).long()
+        torch.testing.assert_close(model(padded, mask), before, rtol=1e-3, atol=1e-3)
+        assert (model(padded) - before).abs().max() > 1e-2
+
+
+def test_a_classifier_of_texts_tells_as_many_apart_as_the_data_have():
+    spec = ModelSpec(source="zoo:bert-classifier")
+    asked = {"vocab_size": 64, "context_length": 16}
+    assert resolve(spec, **asked).config["classes"] == 2
+    assert resolve(spec, **asked, classes=7).config["classes"] == 7
+    chosen = ModelSpec(source="zoo:bert-classifier", config={"classes": 9})
+    assert resolve(chosen, **asked, classes=7).config["classes"] == 9
+    assert "classes" not in resolve(ModelSpec(source="zoo:bert"), **asked, classes=7).config
 
 
 def test_a_decoder_sees_earlier_words_and_the_whole_source_without_its_padding():

@@ -166,7 +166,8 @@ def test_impossible_sizes_name_the_field(config, message):
 
 def test_unknown_zoo_model_and_unknown_vocabulary():
     with pytest.raises(
-        ModelError, match=r"there is no zoo model 'elmo'. There is zoo:gpt, zoo:bert, zoo:t5, zoo:vit\."
+        ModelError,
+        match=r"there is no zoo model 'elmo'. There is zoo:gpt, zoo:bert, zoo:bert-classifier, zoo:t5, zoo:vit\.",
     ):
         resolve(ModelSpec(source="zoo:elmo"), vocab_size=64, context_length=16)
     with pytest.raises(ModelError, match=r"does not know how many tokens there are. Set model.config.vocab_size"):

@@ -24,6 +24,7 @@ PASTED = 8  # characters that come at once are pasted, not typed
 OURS = {
     "gpt": "continues texts",
     "bert": "fills gaps in texts",
+    "bert-classifier": "sorts texts",
     "t5": "turns one text into another",
     "vit": "sorts images",
 }

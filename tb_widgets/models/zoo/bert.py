@@ -1,8 +1,9 @@
-"""An encoder that fills in hidden words: BERT (Devlin et al., 2018, arXiv 1810.04805), quick to train on a CPU.
+"""An encoder that fills in hidden words, or tells texts apart: BERT (Devlin et al., 2018, arXiv 1810.04805).
 
 Every position sees every other one; learned positions, GELU, output layer tied to the token embedding. Other than in
-the paper, layers are normalised before and not after (arXiv 2002.04745), which needs no long warm-up, and there are no
-segment embeddings, since nothing here is asked about two sentences. This file needs torch only.
+the paper, layers are normalised before and not after (arXiv 2002.04745), which needs no long warm-up; there are no
+segment embeddings, since nothing here is asked about two sentences; and a class is told from the mean over all places
+and not from the first one, which learns sooner without pretraining. This file needs torch only.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from torch.nn import functional as F  # noqa: N812
 
 @dataclass(frozen=True)
 class BertConfig:
-    """Sizes. At most ``context_length`` tokens are read."""
+    """Sizes. At most ``context_length`` tokens are read; with ``classes`` the model tells so many apart."""
 
     vocab_size: int
     context_length: int
@@ -27,6 +28,7 @@ class BertConfig:
     n_embd: int = 128
     mlp_ratio: int = 4
     dropout: float = 0.0
+    classes: int | None = None
 
 
 class Attention(nn.Module):
@@ -70,7 +72,7 @@ class Block(nn.Module):
 
 
 class Bert(nn.Module):
-    """A masked language model: token ids ``(B, T)`` in, a guess for every place out, ``(B, T, vocab_size)``."""
+    """Token ids ``(B, T)`` in, a guess for every place out, ``(B, T, vocab_size)``, or one a text, ``(B, classes)``."""
 
     def __init__(self, config: BertConfig) -> None:
         super().__init__()
@@ -79,8 +81,10 @@ class Bert(nn.Module):
         self.dropout = nn.Dropout(config.dropout)
         self.blocks = nn.ModuleList(Block(config) for _ in range(config.n_layer))
         self.norm = nn.LayerNorm(config.n_embd)
-        self.output = nn.Linear(config.n_embd, config.vocab_size)
-        self.output.weight = self.tokens.weight
+        self.tells_classes = config.classes is not None
+        self.output = nn.Linear(config.n_embd, config.classes or config.vocab_size)
+        if not self.tells_classes:
+            self.output.weight = self.tokens.weight
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
@@ -94,12 +98,16 @@ class Bert(nn.Module):
                 nn.init.normal_(parameter, std=scale / math.sqrt(parameter.shape[1]))
 
     def forward(self, input_ids: Tensor, attention_mask: Tensor | None = None) -> Tensor:
-        """Map token ids ``(B, T)`` to logits ``(B, T, vocab_size)``; the mask is True (or 1) at real tokens."""
+        """Map token ids ``(B, T)`` to logits; the mask ``(B, T)`` is True (or 1) at real tokens."""
         x = self.dropout(self.tokens(input_ids) + self.positions[: input_ids.shape[1]])
         seen = None if attention_mask is None else attention_mask.bool()[:, None, None, :]
         for block in self.blocks:
             x = block(x, seen)
-        logits: Tensor = self.output(self.norm(x))
+        x = self.norm(x)
+        if self.tells_classes:
+            real = torch.ones_like(x[..., :1]) if attention_mask is None else attention_mask[..., None].to(x.dtype)
+            x = (x * real).sum(1) / real.sum(1).clamp(min=1)
+        logits: Tensor = self.output(x)
         return logits
 
 

@@ -8,10 +8,13 @@ from typing import Any
 from tb_widgets.errors import ModelError
 from tb_widgets.spec import Task
 
-TITLES = {"gpt": "GPT", "bert": "BERT", "t5": "T5", "vit": "ViT"}
+TITLES = {"gpt": "GPT", "bert": "BERT", "bert-classifier": "BERT classifier", "t5": "T5", "vit": "ViT"}
+FILES = {name: name.partition("-")[0] for name in TITLES}
+"""The file in this folder that builds each."""
 TASKS: dict[str, Task] = {
     "gpt": "causal-lm",
     "bert": "masked-lm",
+    "bert-classifier": "sequence-classification",
     "t5": "seq2seq",
     "vit": "vision-classification",
 }
@@ -28,6 +31,7 @@ PRESETS: dict[str, dict[str, dict[str, int]]] = {
         "shakespeare-char": _SMALL,  # 0.80 M with 65 characters
     },
     "bert": {"tiny": _TINY, "small": _SMALL, "medium": _MEDIUM},  # 0.55 M, 1.07 M, 11.5 M
+    "bert-classifier": {"tiny": _TINY, "small": _SMALL, "medium": _MEDIUM},
     # Layers on either side.
     "t5": {  # 0.36 M, 1.18 M, 13.2 M
         "tiny": {"n_layer": 2, "n_head": 2, "n_embd": 64},
@@ -44,6 +48,7 @@ PRESETS: dict[str, dict[str, dict[str, int]]] = {
 _DEFAULTS: dict[str, dict[str, Any]] = {
     "gpt": {"positions": "rope", "mlp_ratio": 4, "bias": False, "dropout": 0.0, "tie_weights": True},
     "bert": {"mlp_ratio": 4, "dropout": 0.0},
+    "bert-classifier": {"classes": 2, "mlp_ratio": 4, "dropout": 0.0},
     "t5": {"mlp_ratio": 4, "dropout": 0.0, "buckets": 32, "max_distance": 128},
     "vit": {"channels": 1, "image_size": 32, "patch_size": 4, "classes": 4, "mlp_ratio": 4, "dropout": 0.0},
 }
@@ -55,9 +60,17 @@ _LABELS = ("model_name", "task")
 
 
 def zoo_config(
-    name: str, preset: str, overrides: dict[str, Any], *, vocab_size: int | None, context_length: int
+    name: str,
+    preset: str,
+    overrides: dict[str, Any],
+    *,
+    vocab_size: int | None,
+    context_length: int,
+    classes: int | None = None,
 ) -> dict[str, Any]:
     """Return the full config of one of the zoo's models.
+
+    A classifier of texts tells as many ``classes`` apart as the data have; 2 where they are not known yet.
 
     Raises
     ------
@@ -72,9 +85,11 @@ def zoo_config(
     config: dict[str, Any] = {"model_name": f"{name}-{preset}", "task": TASKS[name]}
     if name != "vit":
         config["vocab_size"] = vocab_size
-    if name in ("gpt", "bert"):
+    if FILES[name] in ("gpt", "bert"):
         config["context_length"] = context_length
     config |= PRESETS[name][preset] | _DEFAULTS[name]
+    if classes is not None and "classes" in config:
+        config["classes"] = classes
     for key, value in overrides.items():
         if key not in config or key in _LABELS:
             names = [known for known in config if known not in _LABELS]
@@ -133,7 +148,7 @@ def _nearest(value: int, unit: int) -> str:
 
 def count_parameters(name: str, config: dict[str, Any]) -> int:
     """Count a zoo model's weights by formula; tied ones count once."""
-    return int({"gpt": _gpt, "bert": _bert, "t5": _t5, "vit": _vit}[name](config))
+    return int({"gpt": _gpt, "bert": _bert, "t5": _t5, "vit": _vit}[FILES[name]](config))
 
 
 def _gpt(config: dict[str, Any]) -> int:
@@ -147,7 +162,8 @@ def _gpt(config: dict[str, Any]) -> int:
 def _bert(config: dict[str, Any]) -> int:
     width = config["n_embd"]
     tables = (config["vocab_size"] + config["context_length"]) * width
-    return int(tables + _encoder(config, 1) + 2 * width + config["vocab_size"])
+    output = (width + 1) * config["classes"] if "classes" in config else config["vocab_size"]
+    return int(tables + _encoder(config, 1) + 2 * width + output)
 
 
 def _vit(config: dict[str, Any]) -> int:
