@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import json
+import zipfile
 from collections.abc import Callable, Iterator
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 from data.hub_server import COMMIT, HubServer
@@ -104,3 +108,60 @@ def test_a_dataset_is_searched_got_and_trained_on_by_clicking(
     page.locator(".tbw-at-start").click()
     wait_for_state(page, "done")
     assert f"hub:me/poems@{COMMIT}" in (only_run(tmp_path / "runs") / "run.yaml").read_text()
+
+
+@pytest.fixture
+def web(tmp_path: Path) -> Iterator[str]:
+    """The address of a text on a server of this machine."""
+    folder = tmp_path / "web"
+    folder.mkdir()
+    (folder / "far.txt").write_text("".join(f"Line {n} of a text from far away.\n" for n in range(900)))
+    handler = partial(SimpleHTTPRequestHandler, directory=str(folder))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/far.txt"
+        server.shutdown()
+
+
+def test_paths_addresses_and_dropped_tables_are_looked_at_and_trained_on_by_clicking(
+    open_dashboard: OpenDashboard, web: str, tmp_path: Path
+) -> None:
+    runs = tmp_path / "runs"
+    for number in range(3):
+        (tmp_path / f"part-{number}.txt").write_text(
+            f"part {number} says\n" + "".join(f"{n} is {n}\n" for n in range(600))
+        )
+    rows = "".join(f"{'poor' if n % 2 else 'fine'} thing number {n},{n % 2}\n" for n in range(800))
+    with zipfile.ZipFile(tmp_path / "reviews.zip", "w") as archive:
+        archive.writestr("reviews.csv", f"review,praised\n{rows}")
+    settings = {"TB_ALLOW_LOCAL_ADDRESSES": "1", "NO_PROXY": "127.0.0.1"}
+    page = open_dashboard("voila", source=source(tmp_path, runs, **settings), runs_dir=runs).page
+    trained: set[Path] = set()
+
+    def train() -> str:
+        page.locator(".tbw-at-start").click()
+        wait_until(lambda: runs.exists() and len(set(runs.iterdir()) - trained) == 1, "a run")
+        (run,) = set(runs.iterdir()) - trained
+        trained.add(run)
+        wait_until(lambda: json.loads((run / "status.json").read_text())["state"] == "done", "its end")
+        tab(page, "Data").click()
+        return (run / "run.yaml").read_text()
+
+    tab(page, "Data").click()
+    page.locator(".tbw-at-data-source input").fill(f"{tmp_path}/part-*.txt")
+    button(page, "Load").click()
+    expect(page.locator(".tbw-batch")).to_contain_text("part 0 says", timeout=30_000)
+    assert "part-*.txt" in train()
+
+    page.locator(".tbw-at-data-source input").fill(web)
+    button(page, "Load").click()
+    expect(page.locator(".tbw-batch")).to_contain_text("far away", timeout=30_000)
+    assert web in train()
+
+    tab(page, "Model").click()
+    page.locator(".tbw-at-model-source-choice select").select_option(label="BERT classifier: sorts texts")
+    tab(page, "Data").click()
+    page.get_by_label("Drop a file here, or choose").set_input_files(tmp_path / "reviews.zip")
+    expect(page.locator(".tbw-batch")).to_contain_text("thing number", timeout=30_000)
+    expect(page.locator(".tbw-at-data-column-label")).to_contain_text("guessed: praised")
+    assert "zoo:bert-classifier" in train()
