@@ -17,6 +17,7 @@ from tb_widgets.app.data_look import Look, Question, look_at, read_beginning, re
 from tb_widgets.app.draft import OF_DATA, Draft
 from tb_widgets.app.jobs import Job, Report
 from tb_widgets.app.one_at_a_time import one_at_a_time
+from tb_widgets.data import uploads
 from tb_widgets.data.fetching import (
     fetch_data,
     fetch_tokenizer,
@@ -312,6 +313,7 @@ class DataChoice:
         self.version += 1
         if job.error is not None:
             wanted.stage, wanted.error = "failed", job.error
+            uploads.remove(wanted.data.source)
         elif wanted.stage == "inspecting":
             wanted.facts, wanted.stage = job.result, "asking"
         elif wanted.stage == "fetching" and job.result is not None:
@@ -357,6 +359,7 @@ class DataChoice:
             facts.context_limit if facts is not None else None,
             (facts.parameters if facts is not None else None) or (model.parameters if model is not None else None),
             spec.training.batch_size,
+            facts.classes if facts is not None else None,
         )
 
     def _read(self, data: DataSpec) -> None:

@@ -7,8 +7,10 @@ from typing import NamedTuple
 
 from tb_widgets.app.shared import is_shared
 from tb_widgets.data.columns import map_columns
-from tb_widgets.data.opened import Column, Table, open_data
+from tb_widgets.data.examples import as_text
+from tb_widgets.data.opened import Column, Table, Texts, open_data, shortened
 from tb_widgets.data.preview import Preview, preview
+from tb_widgets.data.preview_problems import problems_of
 from tb_widgets.data.sources import check_serves, is_built_in
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec, Task, TokenizerSpec
@@ -26,7 +28,7 @@ class Look(NamedTuple):
     roles, why
         Which column is what, and how that was told.
     preview
-        What the page shows of them; ``None`` where there is a ``problem``.
+        What the page shows of them; ``None`` where a ``problem`` leaves nothing to show.
     problem
         Why the model can't learn from them as they are.
     notes
@@ -51,6 +53,7 @@ class Question(NamedTuple):
     context_limit: int | None
     parameters: int | None
     batch_size: int
+    class_limit: int | None = None
 
 
 def read_beginning(data: DataSpec) -> None:
@@ -62,10 +65,20 @@ def read_beginning(data: DataSpec) -> None:
         If they can't.
     """
     opened = open_data(data)
-    if isinstance(opened, Table):
-        opened.first_rows([column.name for column in opened.columns], ROWS)
-    else:
-        next(opened.pieces())
+    if isinstance(opened, Texts):
+        next(piece for piece in opened.pieces() if piece.text.strip())  # blanks only are refused at their end
+        return
+    names = [column.name for column in opened.columns]
+    if not any(as_text(value) for row in opened.first_rows(names, ROWS) for value in row) and not any(
+        as_text(value) for row in opened.rows(names) for value in row
+    ):
+        raise DataError(f"All rows of {opened.name} are empty.", hint="Give a table with texts in it.")
+    if all(column.kind in ("list", "image", "other") for column in opened.columns):
+        held = shortened([f"{column.name} ({column.holds})" for column in opened.columns])
+        raise DataError(
+            f"No column of {opened.name} can be read as a text or a label. It has {held}.",
+            hint="Give a table with a column of texts; lists and nested values are not read.",
+        )
 
 
 def look_at(question: Question) -> Look:
@@ -102,7 +115,8 @@ def look_at(question: Question) -> Look:
         )
     except DataError as error:
         return found._replace(problem=error)
-    return found._replace(preview=shown)
+    problem = next(problems_of(shown, data, class_limit=question.class_limit), None)
+    return found._replace(preview=shown, problem=problem)
 
 
 def require_readable(data: DataSpec) -> None:

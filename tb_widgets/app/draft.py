@@ -12,6 +12,7 @@ from typing import Any
 import traitlets
 
 from tb_widgets.app.fitting import BYTES, Misfit, ModelFacts, misfits
+from tb_widgets.app.parts.words import without_upload_folder
 from tb_widgets.data.fetching import is_here, local_tokenizer, needs_fetch
 from tb_widgets.data.formats.files import find_files, opened_files
 from tb_widgets.data.sources import is_built_in
@@ -333,6 +334,7 @@ def _reason(error: Exception, *paths: str) -> str:
     text = str(error) if isinstance(error, TbError) else f"This path can't be read: {error}"
     for path in paths:
         text = text.removeprefix(f"{path}: ")
+    text = without_upload_folder(text)
     return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]} …"
 
 

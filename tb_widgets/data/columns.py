@@ -38,6 +38,9 @@ _LANGUAGES = (
     "ar bg bn ca cs cy da de el en eo es et eu fa fi fr ga gl gu he hi hr hu hy id is it ja ka kk km ko la lt lv mk "
     "ml mn mr ms mt my nb ne nl nn no pa pl pt ro ru sa si sk sl sq sr sv sw ta te th tl tr uk ur uz vi zh"
 )
+CHOSEN = "You chose it."
+"""The reason for a column that was not guessed."""
+
 _SAMPLE = 200  # rows that a guess looks at
 _MOST_COLUMNS = 50  # columns whose values it looks at
 _CLEARLY = 2.0  # how many times longer the texts of one column must be than those of the next
@@ -105,9 +108,7 @@ def map_columns(table: Table, task: Task, chosen: abc.Mapping[Role, str]) -> Map
     if task == "seq2seq" and not {"source", "target"} & chosen.keys():
         texts = [column for column in table.columns if column.kind == "text"]
         needed = ("text",) if "text" in chosen or len(texts) == 1 else needed
-    found: dict[Role, tuple[Column, str]] = {
-        role: (known[chosen[role]], "You chose it.") for role in needed if role in chosen
-    }
+    found: dict[Role, tuple[Column, str]] = {role: (known[chosen[role]], CHOSEN) for role in needed if role in chosen}
     guess = _Guess(table, [column for column in table.columns if column.name not in chosen.values()])
     if needed == ROLES["seq2seq"]:
         if len(found) < 2:
@@ -130,12 +131,16 @@ def map_columns(table: Table, task: Task, chosen: abc.Mapping[Role, str]) -> Map
 
 
 def _check_kind(role: Role, column: Column, table: Table) -> None:
-    if column.kind in ("list", "image", "other") or (role == "label" and column.kind == "number"):
+    if not _can_be(role, column):
         need = "classes are whole numbers, words, or true and false" if role == "label" else "texts are needed"
         raise DataError(
             f"The column {column.name!r} of {table.name} can't be the {role}: it holds {column.holds}, and {need}.",
             hint="Choose another column in data.columns.",
         )
+
+
+def _can_be(role: Role, column: Column) -> bool:
+    return column.kind not in ("list", "image", "other") and not (role == "label" and column.kind == "number")
 
 
 class _Guess:
@@ -216,12 +221,17 @@ class _Guess:
         return [[str(row[n]) for row in rows if row[n] not in (None, "")] for n in range(len(columns))]
 
     def _unclear(self, role: Role) -> DataError:
-        columns = self.table.columns
-        held = shortened([f"{column.name} ({column.holds})" for column in columns])
-        example = next((column.name for column in self.free if column.kind == "text"), columns[0].name)
+        held = shortened([f"{column.name} ({column.holds})" for column in self.table.columns])
+        fitting = [column.name for column in self.free if _can_be(role, column)]
+        if not fitting:
+            need = "classes (whole numbers, words, or true and false)" if role == "label" else "texts"
+            return DataError(
+                f"data.columns: no column of {self.table.name} that is left can be the {role}. It has {held}.",
+                hint=f"Give a table with a column of {need}; lists and nested values are not read.",
+            )
         return DataError(
-            f"Which column of {self.table.name} is the {role} can't be told. It has {held}.",
-            hint=f"Set data.columns, for example {{{role}: {example}}}.",
+            f"data.columns: which column of {self.table.name} is the {role} can't be told. It has {held}.",
+            hint=f"Choose one, for example {{{role}: {fitting[0]}}}.",
         )
 
 

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from tb_widgets.data import cache
 from tb_widgets.data.encoded import read_stream
 from tb_widgets.data.examples import Example, ExampleSet
+from tb_widgets.data.refusals import pairs_too_long
 from tb_widgets.data.tokenizers import Ids, Tokenizer
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec
@@ -229,11 +230,12 @@ def _fitted(text: Ids, answer: Ids | int, data: DataSpec, tally: _Tally) -> tupl
 
 def _check(found: ExampleSet, data: DataSpec, tally: _Tally, counts: list[int]) -> None:
     if tally.too_long and not found.classes and data.long_pairs == "refuse":
-        raise DataError(
-            f"The longest text of {found.name} has {tally.longest:,} tokens with its end, and data.context_length is "
-            f"{data.context_length:,}; {tally.too_long:,} of {tally.kept:,} pairs are too long.",
-            hint=f"Set data.context_length to at least {tally.longest}, choose a tokenizer with longer pieces, or set "
-            "data.long_pairs to leave-out or cut.",
+        raise pairs_too_long(
+            found.name,
+            longest=tally.longest,
+            context_length=data.context_length,
+            too_long=tally.too_long,
+            pairs=tally.kept,
         )
     if not sum(counts):
         raise DataError(

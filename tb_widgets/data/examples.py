@@ -14,6 +14,7 @@ from tb_widgets.data.columns import map_columns
 from tb_widgets.data.corpus import spread_sample
 from tb_widgets.data.opened import Column, Table, Texts, open_data
 from tb_widgets.data.order import draws, key_of
+from tb_widgets.data.refusals import MOST_CLASSES, nothing_to_tell_apart, too_many_values
 from tb_widgets.data.sources import NEEDS, classes_of, read_text
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec, Task
@@ -21,8 +22,6 @@ from tb_widgets.spec import DataSpec, Task
 _SHORTEST, _LONGEST = 20, 200  # characters of a line
 _WORD = re.compile("[A-Za-z]{3}")
 _WORDS, _PAIRS, _FEWEST, _MOST = 50, 20_000, 2, 5
-MOST_CLASSES = 1000
-"""A column with more different values is no label."""
 
 
 class Example(NamedTuple):
@@ -181,18 +180,10 @@ def _classes(table: Table, column: Column) -> tuple[str, ...]:
     for (value,) in table.rows([column.name]):
         counts[name_of(value)] += 1
         if len(counts) > MOST_CLASSES + 1:
-            raise DataError(
-                f"The column {column.name} of {table.name} has more than {MOST_CLASSES:,} different values, "
-                "which are no classes.",
-                hint="Name the column with the labels in data.columns, for example {label: category}.",
-            )
+            raise too_many_values(column.name, table.name)
     found = [name for name in counts if name]
     if len(found) < 2:
-        only = f"the one value {found[0]!r}" if found else "no value"
-        raise DataError(
-            f"The column {column.name} of {table.name} has {only}: there is nothing to tell apart.",
-            hint="Name the column with the labels in data.columns, for example {label: category}.",
-        )
+        raise nothing_to_tell_apart(column.name, table.name, found[0] if found else None)
     return tuple(sorted(found, key=_number_first))
 
 

@@ -24,7 +24,8 @@ from tb_widgets.spec import DataSpec, Task, TokenizerSpec
 
 _LEARNED_FROM = 300_000  # characters of the sample that a vocabulary is learned from
 _COUNTED = 300_000  # characters of the sample that are turned into tokens
-_SHORT_LINE = 40  # characters; shorter lines of a plain text are often the same without being copies
+_SHORT_LINE = 40  # bytes; shorter lines of a plain text are often the same without being copies
+_LONG_ENOUGH = 0.5  # share of the lines; where fewer are longer than that, the short ones are the text
 _MOST_CHARACTERS = 3000  # different ones that are looked for among the tokenizer's
 
 
@@ -57,6 +58,8 @@ class Preview:
         What is counted: ``line`` of a plain text, or ``row``; ``image``.
     share
         How much was read, 0 to 1; ``None`` where that can't be told.
+    documents
+        Whether there are several, so that whole ones are held back.
     columns
         Which columns are read, and why.
     header, first_rows
@@ -65,14 +68,16 @@ class Preview:
         Some rows of a batch as the model gets it.
     lengths
         How many units have how many tokens.
-    typical_length, long_length
-        Tokens of a unit in the middle of them, and of one that 95 in a hundred do not exceed.
+    typical_length, long_length, longest
+        Tokens of a unit in the middle of them, of one that 95 in a hundred do not exceed, and of the longest.
     classes
         Names of the classes in the sample, and how many rows each has; the most frequent first.
     truncated
         Share of the units that are longer than the context; ``None`` where nothing is cut.
     empty, duplicates
         Shares of the units: without content (of rows: without text or without answer), and seen before.
+    longer_column
+        A column whose texts are much longer than those that are read, and how many times as long.
     unknown
         Share of the characters that the tokenizer does not know; ``unknown_characters`` are the most frequent ones.
     units, tokens
@@ -92,6 +97,7 @@ class Preview:
     looked_at: str
     unit: str
     share: float | None = 1.0
+    documents: bool = False
     columns: tuple[ColumnChoice, ...] = ()
     header: tuple[str, ...] = ()
     first_rows: tuple[tuple[str, ...], ...] = ()
@@ -99,10 +105,12 @@ class Preview:
     lengths: tuple[Bar, ...] = ()
     typical_length: int = 0
     long_length: int = 0
+    longest: int = 0
     classes: tuple[tuple[str, int], ...] = ()
     truncated: float | None = None
     empty: float = 0.0
     duplicates: float = 0.0
+    longer_column: tuple[str, float] | None = None
     unknown: float = 0.0
     unknown_characters: str = ""
     units: int | None = None
@@ -167,6 +175,7 @@ def preview(
         looked_at=_looked_at(sample),
         unit=sample.unit,
         share=sample.share,
+        documents=sample.documents,
         columns=_columns(sample),
         header=sample.header,
         first_rows=sample.first_rows,
@@ -174,10 +183,12 @@ def preview(
         lengths=_bars(lengths),
         typical_length=int(np.median(lengths)) if lengths.size else 0,
         long_length=int(np.quantile(lengths, 0.95)) if lengths.size else 0,
+        longest=int(lengths.max()) if lengths.size else 0,
         classes=tuple(labels.most_common()),
         truncated=float((lengths > data.context_length).mean()) if sample.answers and lengths.size else None,
         empty=1 - len(sample.whole) / max(1, len(sample.texts)),
         duplicates=_duplicates(sample),
+        longer_column=sample.longer_column,
         unknown=unknown,
         unknown_characters=unknown_characters,
         units=units,
@@ -234,7 +245,7 @@ def _tokens_in_all(sample: Sample, tokenizer: Tokenizer, lengths: NDArray[np.int
     if sample.unit == "line":  # a text is encoded as a whole, with its blank lines
         beginning = _beginning(sample, _COUNTED)
         per_letter = len(tokenizer.encode(beginning)) / max(1, len(beginning))
-        return round(per_letter * sum(map(len, sample.texts)) / sample.share)
+        return round((per_letter * sum(map(len, sample.texts)) + len(sample.ends)) / sample.share)
     ends = 1 if sample.answers is None else 0
     return round((lengths.mean() + ends) * len(sample.whole) / sample.share) if lengths.size else 0
 
@@ -264,8 +275,10 @@ def _bars(lengths: NDArray[np.int64]) -> tuple[Bar, ...]:
 
 
 def _duplicates(sample: Sample) -> float:
-    shortest = _SHORT_LINE if sample.unit == "line" else 1
-    texts = [text.strip() for text in sample.texts if len(text.strip()) >= shortest]
+    texts = [text.strip() for text in sample.texts if text.strip()]
+    if sample.unit == "line":
+        long = [text for text in texts if len(text.encode("utf-8", "surrogatepass")) >= _SHORT_LINE]
+        texts = long if len(long) >= _LONG_ENOUGH * len(texts) else texts
     return 1 - len(set(texts)) / len(texts) if texts else 0.0
 
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+from tb_widgets.data.columns import CHOSEN
 from tb_widgets.spec import DataSpec
 
 if TYPE_CHECKING:
     from tb_widgets.data.preview import Preview
 
 _MANY = 0.1  # share of rows that is worth a warning
-_BLANK_LINES = 0.35  # a plain text may have a blank line after every paragraph
+_BLANK_LINES = 0.38  # a plain text may have a blank line after every paragraph
 _COPIED_LINES = 0.3  # and repeat itself
 _FEW_TOKENS = 4  # a text that is usually shorter is a name or a number
 _RARE = 0.01
@@ -45,12 +46,19 @@ def warnings_of(found: Preview, data: DataSpec, *, vocab_limit: int | None) -> I
 def _of_content(found: Preview) -> Iterator[str]:
     if found.unit == "line" and found.empty > _BLANK_LINES:
         yield f"{_percent(found.empty)} of the lines are empty, and teach little."
-    elif found.unit == "row" and found.empty > _MANY:
+    elif found.unit == "row":
         columns = " or ".join(choice.column for choice in found.columns)
-        yield (
-            f"{_percent(found.empty)} of the rows have nothing in {columns or 'one of their columns'} and are left "
-            "out. Is it the right column?"
-        )
+        # Whoever chose the column knows it; and articles line by line have blank rows as texts have blank lines.
+        was_chosen = bool(found.columns) and all(choice.why == CHOSEN for choice in found.columns)
+        if found.empty > (_BLANK_LINES if was_chosen else _MANY):
+            yield (
+                f"{_percent(found.empty)} of the rows have nothing in {columns or 'one of their columns'} and are left "
+                f"out.{'' if was_chosen else ' Is it the right column?'}"
+            )
+    if found.longer_column is not None:
+        other, times = found.longer_column
+        chosen = next(choice.column for choice in found.columns if choice.role == "text")
+        yield f"Texts of the column {other} are {times:.0f} times as long as those of {chosen}. Is it the right one?"
     if found.duplicates > (_COPIED_LINES if found.unit == "line" else _MANY):
         yield f"{_percent(found.duplicates)} of the {found.unit}s are copies of others."
     column = next((choice.column for choice in found.columns if choice.role in ("text", "source")), None)
@@ -71,11 +79,12 @@ def _of_lengths(found: Preview, data: DataSpec) -> Iterator[str]:
             f"With {found.long_length:,} it would read 95 % whole."
         )
     elif not found.classes and found.truncated:
-        done = {"refuse": "the run will not start", "leave-out": "they are left out", "cut": "they are cut"}
-        yield (
-            f"{_percent(found.truncated)} of the pairs are longer than data.context_length "
-            f"({data.context_length:,} tokens): {done[data.long_pairs]}. {found.long_length:,} would do for 95 %."
-        )
+        done = {"leave-out": "they are left out", "cut": "they are cut"}
+        if data.long_pairs in done:
+            yield (
+                f"{_percent(found.truncated)} of the pairs are longer than data.context_length "
+                f"({data.context_length:,} tokens): {done[data.long_pairs]}. {found.long_length:,} would do for 95 %."
+            )
 
 
 def _of_classes(found: Preview) -> Iterator[str]:
@@ -83,10 +92,9 @@ def _of_classes(found: Preview) -> Iterator[str]:
     if not total:
         return
     (name, most), *others = found.classes
-    where = "All rows" if found.share == 1.0 else "All rows that were looked at"
-    if not others:
-        yield f"{where} have the label {name}: there is nothing to tell apart, unless others follow later."
-    elif most / total > _ONE_CLASS:
+    if not others and found.share != 1.0:
+        yield f"All rows that were looked at have the label {name}: nothing to tell apart, unless others follow later."
+    elif others and most / total > _ONE_CLASS:
         yield f"{_percent(most / total)} of the rows have the label {name}: always saying so would be nearly right."
     if len(found.classes) > total / 2:
         yield f"There are {len(found.classes):,} different labels in {total:,} rows. Is it the right column?"

@@ -20,6 +20,7 @@ MOST_LETTERS, MOST_ROWS, MOST_SECONDS = 1_000_000, 20_000, 0.8
 
 _SHOWN_ROWS, _SHOWN_COLUMNS, _SHOWN_LETTERS = 5, 8, 200
 _MEASURED_ROWS = 200
+_SHORT_TEXT, _MUCH_LONGER = 120, 2.0  # letters of a title or an address; and how many times as long a text is
 _PACKED = (".gz", ".zip")
 
 
@@ -41,12 +42,16 @@ class Sample:
         Names of the classes, where the task sorts into classes and the sample tells them.
     documents
         Whether the data have several documents.
+    ends
+        Places of the lines that end a document; of rows each does.
     share
         How much of the data was read, 0 to 1; ``None`` where that can't be told.
     header, first_rows
         The first rows as a person reads them.
     mapping
         Columns by role, and why; ``None`` where there are no columns.
+    longer_column
+        A column whose texts are much longer than those that are read, and how many times as long.
     notes
         What was found out on opening.
     """
@@ -57,10 +62,12 @@ class Sample:
     answers: list[str] | None = None
     classes: tuple[str, ...] = ()
     documents: bool = False
+    ends: frozenset[int] = frozenset()
     share: float | None = 1.0
     header: tuple[str, ...] = ()
     first_rows: tuple[tuple[str, ...], ...] = ()
     mapping: Mapping | None = None
+    longer_column: tuple[str, float] | None = None
     notes: tuple[str, ...] = ()
 
     @cached_property
@@ -114,8 +121,15 @@ class _Bounded:
 def _of_texts(texts: Texts) -> Sample:
     bounded = _Bounded()
     # Many short lines are no rows: only letters and time bound them.
-    pieces = [text for (text,) in bounded.take((piece.text,) for piece in texts.pieces())]
-    lines = "".join(pieces).splitlines(keepends=True)
+    closes: list[bool] = []
+
+    def told() -> Iterator[tuple[str]]:
+        for piece in texts.pieces():
+            closes.append(piece.ends_document)
+            yield (piece.text,)
+
+    pieces = [text for (text,) in bounded.take(told())]
+    lines, ends = _lines_of(zip(pieces, closes, strict=False))  # one more may have been read than was taken
     share = 1.0
     if not bounded.is_all:
         read = sum(len(piece.encode("utf-8", "replace")) for piece in pieces)
@@ -126,11 +140,27 @@ def _of_texts(texts: Texts) -> Sample:
         unit="line",
         texts=lines,
         documents=texts.documents > 1,
+        ends=ends if texts.documents > 1 else frozenset(),
         share=None if not bounded.is_all and _is_packed(texts.files) else share,
         header=("text",),
         first_rows=tuple((line,) for line in islice(filter(None, beginnings), _SHOWN_ROWS)),
         notes=texts.notes,
     )
+
+
+def _lines_of(pieces: Iterable[tuple[str, bool]]) -> tuple[list[str], frozenset[int]]:
+    """Return the lines of documents that come in pieces, and the places of those that end one."""
+    lines: list[str] = []
+    ends: list[int] = []
+    text = ""
+    for piece, closes in pieces:
+        text += piece
+        if closes:
+            lines += text.splitlines(keepends=True)
+            if text.strip():  # a file without content is left out
+                ends.append(len(lines) - 1)
+            text = ""
+    return [*lines, *text.splitlines(keepends=True)], frozenset(ends)
 
 
 def _of_table(table: Table, data: DataSpec, task: Task) -> Sample:
@@ -166,8 +196,24 @@ def _of_table(table: Table, data: DataSpec, task: Task) -> Sample:
             tuple(as_text(value)[:_SHOWN_LETTERS] for value in row) for row in table.first_rows(header, _SHOWN_ROWS)
         ),
         mapping=mapping,
+        longer_column=_longer_column(table, mapping),
         notes=table.notes,
     )
+
+
+def _longer_column(table: Table, mapping: Mapping) -> tuple[str, float] | None:
+    """Return the column that may have been meant: its texts are long, and those of the chosen one are short."""
+    chosen = mapping.roles.get("text")
+    others = [column.name for column in table.columns if column.kind == "text"]
+    others = [name for name in others if name not in mapping.roles.values()][:_SHOWN_COLUMNS]
+    if chosen is None or not others:
+        return None
+    rows = table.first_rows([chosen, *others], _MEASURED_ROWS)
+    letters = [sum(len(as_text(row[place])) for row in rows) for place in range(len(others) + 1)]
+    longest = max(range(1, len(letters)), key=letters.__getitem__)
+    if letters[0] > _SHORT_TEXT * len(rows) or letters[longest] <= _MUCH_LONGER * letters[0] or not letters[0]:
+        return None
+    return others[longest - 1], letters[longest] / letters[0]
 
 
 def _share_of_rows(table: Table, read: int) -> float | None:

@@ -73,10 +73,10 @@ def _of_stream(sample: Sample, shown: _Shown, data: DataSpec, task: Task) -> Ite
     length, special = data.context_length, shown.special
     ids: list[Ids] = []
     size = 0
-    for text in sample.texts:
+    for place, text in enumerate(sample.texts):
         ids.append(shown.tokenizer.encode(text))
         size += len(ids[-1])
-        if sample.documents and sample.unit == "row" and text.strip():
+        if place in sample.ends or (sample.documents and sample.unit == "row" and text.strip()):
             ids.append(np.array([special.document_end]))
             size += 1
         if size > ROWS * length:

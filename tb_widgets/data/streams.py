@@ -19,6 +19,7 @@ from tb_widgets.data.corpus import open_corpus
 from tb_widgets.data.encoded import STREAMS, corpus_tokenizer, encoded_streams, read_stream
 from tb_widgets.data.masking import HiddenBatches, hide
 from tb_widgets.data.order import key_of
+from tb_widgets.data.refusals import too_short
 from tb_widgets.data.spans import cut_out
 from tb_widgets.data.special import (
     MASK_SIGN,
@@ -256,17 +257,6 @@ def _left_out(statistics: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _check_length(prepared: StreamData, data: DataSpec, name: str) -> None:
-    needed = data.context_length + 1
-    for tokens, part, fraction in (
-        (prepared.train, "training part", "smaller"),
-        (prepared.validation, "held-back part", "larger"),
-    ):
-        if len(tokens) < needed:
-            longest = len(tokens) - 1
-            shorter = f"Set data.context_length to at most {longest}, " if longest >= 2 else ""
-            raise DataError(
-                f"The {part} of {name} has {len(tokens):,} tokens, and one context needs {needed:,} "
-                f"(data.context_length {data.context_length:,} and the token after it).",
-                hint=f"{shorter}{'c' if shorter else 'C'}hoose a longer text, "
-                f"or a {fraction} data.validation_fraction.",
-            )
+    for tokens, part in ((prepared.train, "training part"), (prepared.validation, "held-back part")):
+        if len(tokens) <= data.context_length:
+            raise too_short(part, name, tokens=len(tokens), context_length=data.context_length)

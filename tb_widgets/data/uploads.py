@@ -6,6 +6,7 @@ for good is removed by the next one.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
 import os
@@ -173,6 +174,19 @@ def cancel(id: str) -> None:
     upload = _uploads.pop(id, None)
     if upload is not None:
         shutil.rmtree(upload.folder, ignore_errors=True)
+
+
+def is_upload(path: str | Path) -> bool:
+    """Tell whether a path is that of a file that was sent here."""
+    return Path(path).parent.parent == default_cache_dir() / "uploads"
+
+
+def remove(path: str | Path) -> None:
+    """Remove a file that was sent here and can't be used; any other is left alone."""
+    if is_upload(path):
+        Path(path).unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # another file with the same content may lie beside it
+            Path(path).parent.rmdir()
 
 
 def _find(id: str) -> _Upload:

@@ -18,6 +18,9 @@ CONTENTS = {
     "empty.txt": b"",
     "photo.txt": b"\x89PNG\r\n\x1a\n\0\0\0\0" * 50,
     "broken.json": b'[{"text": "a"}, {"text": ]',
+    "blank.txt": b" \n\n" * 50,
+    "blank.csv": b"text,label\n" + b",\n" * 300,
+    "chat.jsonl": b'{"messages": [{"role": "user", "content": "Hello"}]}\n' * 50,
 }
 
 
@@ -59,7 +62,15 @@ def test_a_file_is_taken_once_it_can_be_read(dashboard, data, text_file, tmp_pat
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [("nowhere.txt", "there is no file"), ("empty.txt", "empty"), ("photo.txt", "byte"), ("broken.json", "line 1")],
+    [
+        ("nowhere.txt", "there is no file"),
+        ("empty.txt", "empty"),
+        ("photo.txt", "byte"),
+        ("broken.json", "line 1"),
+        ("blank.txt", "holds blanks only"),
+        ("blank.csv", "All rows of blank.csv are empty"),
+        ("chat.jsonl", "No column of chat.jsonl can be read as a text or a label"),
+    ],
 )
 def test_what_can_not_be_read_leaves_the_data_as_they_were(dashboard, data, tmp_path, name, words):
     before = dashboard.draft.spec.data
@@ -114,7 +125,7 @@ def test_a_column_that_can_not_be_told_is_asked_for_before_start(dashboard, data
     file.write_text("a,b\n" + "some words here,other words here\n" * 50)
     data.choose(str(file))
     data.wait()
-    assert "can't be told" in dashboard.draft.errors["data.source"]
+    assert "can't be told" in dashboard.draft.errors["data.columns"]
     page = page_of(dashboard)
     assert "be told. It has a" in shown(page)
 
@@ -142,6 +153,36 @@ def test_what_would_waste_a_night_is_told_in_the_data_step_and_beside_start(dash
     assert dashboard.draft.is_valid
     for place in (page_of(dashboard), dashboard.page.bar.widget):
         assert "40 % of the rows have nothing in review" in shown(place)
+
+
+def test_data_that_no_run_could_begin_with_block_start_and_are_shown_all_the_same(dashboard, data, tmp_path):
+    file = tmp_path / "short.txt"
+    file.write_text("Too short.")
+    data.choose(str(file))
+    data.wait()
+    assert "tokens, and one context needs 17" in dashboard.draft.errors["data.source"]
+    assert "Too short." in shown(page_of(dashboard))
+    assert at(dashboard.page.widget, "start").disabled
+
+
+def test_what_was_dropped_and_refused_does_not_stay(dashboard, data, monkeypatch, tmp_path):
+    monkeypatch.setenv("TB_CACHE_DIR", str(tmp_path / "cache"))
+    folder = tmp_path / "cache" / "uploads" / ("0" * 64)
+    folder.mkdir(parents=True)
+    for name, content in (("x.pdf", b"%PDF-1.7\n\0\0\1"), ("good.txt", b"A line of text.\n" * 99)):
+        (folder / name).write_bytes(content)
+    data.choose(str(folder / "x.pdf"))
+    data.wait()
+    assert data.wanted.stage == "failed"
+    assert [path.name for path in folder.iterdir()] == ["good.txt"]
+    said = shown(page_of(dashboard))
+    assert "x.pdf" in said
+    assert str(folder) not in said
+
+    data.choose(str(folder / "good.txt"))
+    data.wait()
+    assert dashboard.draft.is_valid
+    assert (folder / "good.txt").exists()
 
 
 def test_names_and_rows_of_a_table_are_shown_as_text(dashboard, data, tmp_path):

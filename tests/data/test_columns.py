@@ -42,8 +42,11 @@ def test_without_a_known_name_the_only_or_the_clearly_longest_texts_are_taken(ta
     assert map_columns(long, "causal-lm", {}).roles == {"text": "said"}
     assert map_columns(long, "causal-lm", {}).why == {"text": "Its texts are the longest: 150 letters on average."}
     message = refused(table({"who": "Ann", "said": "Hello"}), "causal-lm")
-    assert "Which column of rows.jsonl is the text can't be told. It has who (texts), said (texts)." in message
-    assert "Set data.columns, for example {text: who}." in message
+    assert "which column of rows.jsonl is the text can't be told. It has who (texts), said (texts)." in message
+    assert "Choose one, for example {text: who}." in message
+    message = refused(table({"messages": [{"role": "user"}]}), "causal-lm")
+    assert "no column of rows.jsonl that is left can be the text" in message
+    assert "lists and nested values are not read" in message
 
 
 @pytest.mark.parametrize(

@@ -6,12 +6,14 @@ import csv
 import json
 import subprocess
 import sys
+from contextlib import nullcontext
 
 import pytest
 
 from tb_widgets.data import sample as reading
 from tb_widgets.data.prepared import prepare
 from tb_widgets.data.preview import preview
+from tb_widgets.data.preview_problems import problems_of
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec, TokenizerSpec
 
@@ -117,11 +119,6 @@ def test_ends_of_documents_are_seen(write):
             "60 % of the texts are longer than data.context_length (64 tokens) and are cut: the model never reads "
             "their ends. With 92 it would read 95 % whole.",
         ),
-        (
-            labelled(60, label="a"),
-            {},
-            "All rows have the label a: there is nothing to tell apart, unless others follow",
-        ),
         (labelled(60, label="a" * 39 + "b"), {}, "98 % of the rows have the label a: always saying so would be nearly"),
         (labelled(60, "same"), {}, "98 % of the rows are copies of others."),
         (labelled(60, "n{}"), {}, "The texts of the column text are very short: 3 tokens. Is it the right column?"),
@@ -142,6 +139,68 @@ def test_ends_of_documents_are_seen(write):
 def test_what_would_waste_a_night_is_said(write, rows, fields, sentence):
     found = look(write(rows), "sequence-classification", **fields)
     assert any(warning.startswith(sentence) or sentence in warning for warning in found.warnings), found.warnings
+
+
+def problem(found, class_limit=None, **fields):
+    return next((str(error) for error in problems_of(found, DataSpec(**fields), class_limit=class_limit)), "")
+
+
+def test_what_no_run_could_begin_with_is_no_advice_and_said_as_the_run_says_it(write, tmp_path):
+    rows = {
+        "one class": labelled(60, label="a"),
+        "five": labelled(60, label="abcde"),
+        "numbers": [("text", "label"), *((f"some words here {n}", f"name {n}") for n in range(1200))],
+        "pairs": [("source", "target"), *(("word " * (n % 9 + 1), "other") for n in range(60))],
+        "sound": labelled(60),
+    }
+
+    def said(name, task, class_limit=None, **fields):
+        source = write(rows[name])
+        with pytest.raises(DataError) if class_limit is None and name != "sound" else nullcontext() as refused:
+            prepare(DataSpec(source=source, **fields), BYTE, task=task, cache_dir=tmp_path / "cache")
+        told = problem(look(source, task, **fields), class_limit, source=source, **fields)
+        assert refused is None or told == str(refused.value)
+        return told
+
+    assert "has the one value 'a': there is nothing to tell apart" in said("one class", "sequence-classification")
+    assert "more than 1,000 different values" in said("numbers", "sequence-classification")
+    assert "has 46 tokens with its end, and data.context_length is 32" in said("pairs", "seq2seq", context_length=32)
+    assert said("five", "sequence-classification", 2).startswith("The data have 5 classes and the model tells 2 apart")
+    assert said("five", "sequence-classification", 5) == ""
+    assert said("sound", "sequence-classification") == ""
+    short = write("A short text. " * 20)
+    with pytest.raises(DataError) as refused:
+        prepare(DataSpec(source=short), BYTE, task="causal-lm", cache_dir=tmp_path / "cache")
+    assert problem(look(short), source=short) == str(refused.value)
+
+
+def test_a_column_of_short_texts_beside_long_ones_is_warned_of(write):
+    rows = [("url", "story"), *((f"https://example.org/{n}", f"Once upon a time {n}. " * 20) for n in range(60))]
+    found = look(write(rows), columns={"text": "url"})
+    assert "Texts of the column story are" in " ".join(found.warnings)
+    assert "Is it the right one?" in " ".join(found.warnings)
+    assert not look(write(rows), columns={"text": "story"}).longer_column
+
+
+def test_blank_rows_of_a_column_that_was_chosen_are_no_question(write):
+    rows = [("text", "n"), *(("" if n % 3 == 0 else f"A line of an article, {n}.", n) for n in range(90))]
+    assert "Is it the right column?" in " ".join(look(write(rows)).warnings)
+    assert "of the rows have nothing" not in " ".join(look(write(rows), columns={"text": "text"}).warnings)
+
+
+def test_files_of_a_folder_are_documents_that_end(tmp_path):
+    for number in range(12):
+        (tmp_path / f"{number:02}.txt").write_text(f"file {number}")
+    (tmp_path / "13.txt").write_text("  ")
+    found = look(str(tmp_path), context_length=40)
+    assert (found.looked_at, found.documents) == ("all 13 lines", True)
+    assert told(found.batch[0]).startswith("file 0[END]file 1[END]file 2")
+    assert found.tokens == sum(len(f"file {n}") + 1 for n in range(12)) + 2
+
+
+@pytest.mark.parametrize("line", ["Short.", "這是一句話。"])
+def test_copies_of_short_lines_count_where_all_are_short(write, line):
+    assert look(write(f"{line}\n" * 500)).duplicates > 0.99
 
 
 def test_a_sound_table_is_not_warned_of(write):

@@ -272,7 +272,8 @@ def _about(data: DataSpec) -> str:
     """Return what is said of data that are offered, or where one's own are."""
     name = _name_of(data)
     ours = {entry.name: entry.help for entry in list_sources()}
-    return ours.get(name) or next((entry.help for entry in list_curated() if entry.name == name), data.source)
+    known = {entry.name: entry.help for entry in list_curated()} | ours
+    return known.get(name) or words.without_upload_folder(data.source)
 
 
 def _unfit(tasks: tuple[Task, ...]) -> str:

@@ -96,7 +96,8 @@ class DataFoundPanel:
         show(self._card, wanted is not None or missing)
         if wanted is None:
             self._heading.value = words.heading("Not on this machine yet")
-            self._text.value = f'<p class="tbw-muted">{escape(self._dashboard.draft.spec.data.source)}</p>'
+            source = words.without_upload_folder(self._dashboard.draft.spec.data.source)
+            self._text.value = f'<p class="tbw-muted">{escape(source)}</p>'
         else:
             self._heading.value = words.heading(*TITLES[wanted.stage])
             self._text.value = _told(wanted)
@@ -135,7 +136,7 @@ class DataFoundPanel:
 
 def _told(wanted: Wanted) -> str:
     """Return what is known of what is wanted, and how far it is."""
-    parts = [f'<p class="tbw-muted">{escape(wanted.data.source)}</p>']
+    parts = [f'<p class="tbw-muted">{escape(words.without_upload_folder(wanted.data.source))}</p>']
     if wanted.stage == "failed" and wanted.error is not None:
         parts.append(words.error_note(wanted.error))
     elif wanted.stage == "asking" and wanted.facts is not None:

@@ -52,12 +52,12 @@ class DataPreviewPanel:
             return
         self._card.remove_class("tbw-stale")
         problem = data.error or (look.problem if look is not None else None)
-        if problem is not None:
-            self._text.value = words.error_note(problem)
-        elif look is None or look.preview is None:
-            self._text.value = f'<p class="tbw-muted">{"Looking …" if data.is_busy else "Choose data first."}</p>'
+        told = "" if problem is None else words.error_note(problem)
+        if look is not None and look.preview is not None:
+            self._text.value = told + _figures(look.preview)
         else:
-            self._text.value = _figures(look.preview)
+            waiting = "Looking …" if data.is_busy else "Choose data first."
+            self._text.value = told or f'<p class="tbw-muted">{waiting}</p>'
 
 
 @panel("data-batch", step="data", column="main", order=5)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import time
 from html import escape
 from typing import Any
 
 from tb_widgets.errors import SpecError, TbError
+from tb_widgets.runs.folders import default_cache_dir
 
 
 def count(value: float | None) -> str:
@@ -69,6 +71,12 @@ def short_source(source: str) -> str:
     return name if len(name) <= 40 else f"{name[:39]}…"
 
 
+def without_upload_folder(text: str) -> str:
+    """Return a text in which files that were dropped on the page have their own names, without our folder for them."""
+    folder = re.escape(str(default_cache_dir() / "uploads"))
+    return re.sub(rf"{folder}[\\/][0-9a-f]{{64}}[\\/]", "", text)
+
+
 def chip(text: str, tone: str = "") -> str:
     """Return a small coloured word. ``tone`` is ``on``, ``ok``, ``warn``, ``bad`` or empty."""
     return f'<span class="tbw-chip {f"is-{tone}" if tone else ""}">{escape(text)}</span>'
@@ -77,8 +85,9 @@ def chip(text: str, tone: str = "") -> str:
 def note(text: str, tone: str = "warn", *, detail: str = "") -> str:
     """Return a message box; a sign as well as a colour says of what kind it is."""
     sign = {"bad": "✕", "ok": "✓", "on": "●"}.get(tone, "▲")
-    more = f' <span class="tbw-muted">{escape(detail)}</span>' if detail else ""
-    return f'<div class="tbw-note is-{tone}" role="status"><span>{sign}</span><p>{escape(text)}{more}</p></div>'
+    text, detail = escape(without_upload_folder(text)), escape(without_upload_folder(detail))
+    more = f' <span class="tbw-muted">{detail}</span>' if detail else ""
+    return f'<div class="tbw-note is-{tone}" role="status"><span>{sign}</span><p>{text}{more}</p></div>'
 
 
 def error_note(error: TbError) -> str:

@@ -1,0 +1,54 @@
+"""Sentences for data that can't be learned from: the look before a run says the same as the run would."""
+
+from __future__ import annotations
+
+from tb_widgets.errors import DataError
+
+MOST_CLASSES = 1000
+"""A column with more different values is no label."""
+
+_OTHER_LABEL = "Name the column with the labels in data.columns, for example {label: category}."
+
+
+def too_many_values(column: str, name: str) -> DataError:
+    """Return what is said of a label column that holds no classes."""
+    return DataError(
+        f"The column {column} of {name} has more than {MOST_CLASSES:,} different values, which are no classes.",
+        hint=_OTHER_LABEL,
+    )
+
+
+def nothing_to_tell_apart(column: str, name: str, only: str | None) -> DataError:
+    """Return what is said of a label column with one value, or none."""
+    values = "no value" if only is None else f"the one value {only!r}"
+    return DataError(f"The column {column} of {name} has {values}: there is nothing to tell apart.", hint=_OTHER_LABEL)
+
+
+def too_many_classes(found: int, known: int) -> DataError:
+    """Return what is said of more classes than the model has outputs."""
+    return DataError(
+        f"The data have {found:,} classes and the model tells {known:,} apart.",
+        hint="Choose other data in data.source, or give the model's last layer as many outputs.",
+    )
+
+
+def pairs_too_long(name: str, *, longest: int, context_length: int, too_long: int, pairs: int) -> DataError:
+    """Return what is said of pairs beyond the context, where they are neither cut nor left out; lengths in tokens."""
+    return DataError(
+        f"The longest text of {name} has {longest:,} tokens with its end, and data.context_length is "
+        f"{context_length:,}; {too_long:,} of {pairs:,} pairs are too long.",
+        hint=f"Set data.context_length to at least {longest}, choose a tokenizer with longer pieces, or set "
+        "data.long_pairs to leave-out or cut.",
+    )
+
+
+def too_short(part: str, name: str, *, tokens: int, context_length: int) -> DataError:
+    """Return what is said of a ``training part`` or ``held-back part`` that does not fill one context."""
+    longest = tokens - 1
+    shorter = f"Set data.context_length to at most {longest}, " if longest >= 2 else ""
+    fraction = "smaller" if part == "training part" else "larger"
+    return DataError(
+        f"The {part} of {name} has {tokens:,} tokens, and one context needs {context_length + 1:,} "
+        f"(data.context_length {context_length:,} and the token after it).",
+        hint=f"{shorter}{'c' if shorter else 'C'}hoose a longer text, or a {fraction} data.validation_fraction.",
+    )
