@@ -14,7 +14,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from tb_widgets.data.room import hold, make_room
+from tb_widgets.data.room import Growth, chosen_limit, hold, make_room
 from tb_widgets.errors import DataError
 
 _META = "entry.json"
@@ -48,8 +48,9 @@ def find_or_build(cache_dir: Path, key: str, build: Callable[[Path], None]) -> P
     Raises
     ------
     DataError
-        If the cache folder can't be written, or the disk is full.
+        If the cache folder can't be written, the disk is full, or the cache may not take so much.
     """
+    chosen_limit()  # a setting that is no size is refused also where nothing has to be built
     found = find(cache_dir, key)
     try:
         if found is None:
@@ -78,10 +79,12 @@ def _sweep(cache_dir: Path) -> None:
 
 def _build(cache_dir: Path, key: str, build: Callable[[Path], None]) -> Path:
     folder = cache_dir / key
+    growth = Growth()
     temporary = Path(tempfile.mkdtemp(prefix=f"{key}.", suffix=".building", dir=cache_dir))
     try:
         build(temporary)
         sizes = {path.name: path.stat().st_size for path in sorted(temporary.iterdir())}
+        growth.finish(sum(sizes.values()))
         (temporary / _META).write_text(json.dumps(sizes), encoding="utf-8")
         for path in temporary.iterdir():
             _flush(path)

@@ -27,6 +27,8 @@ class Seen:
     ----------
     share
         How much of it has been read, 0 to 1.
+    is_measured
+        Whether that is the share of the characters, and not of files, rows, or bytes that hold other columns too.
     characters, documents
         Of both parts together.
     held_back
@@ -38,6 +40,7 @@ class Seen:
     """
 
     share: float = 0.0
+    is_measured: bool = False
     characters: int = 0
     documents: int = 0
     held_back: int = 0
@@ -121,7 +124,7 @@ class OneText(Corpus):
 
     def read(self, seen: Seen) -> Iterator[Stretch]:
         """See :meth:`Corpus.read`."""
-        seen.documents = 1
+        seen.documents, seen.is_measured = 1, True
         for stretch in cut_at(self._borders, self._pieces()):
             seen.characters += len(stretch.text)
             seen.share = seen.characters / self._borders[-1].place

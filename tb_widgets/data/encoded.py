@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tb_widgets.data import cache
 from tb_widgets.data.corpus import Corpus
 from tb_widgets.data.packing import Progress, pack
+from tb_widgets.data.room import Growth
 from tb_widgets.data.tokenizers import Tokenizer, load_tokenizer, read_tokenizer_file, train_tokenizer
 from tb_widgets.spec import DataSpec, TokenizerSpec
 
@@ -72,7 +73,7 @@ def encoded_streams(
 
     def build(folder: Path) -> None:
         dtype = "<u2" if tokenizer.vocab_size + corpus.has_documents <= 2**16 else "<u4"
-        seen, counts = pack(corpus, tokenizer, folder, dtype, on_progress)
+        seen, counts = pack(corpus, tokenizer, folder, dtype, on_progress, on_size=Growth().reach)
         statistics: dict[str, Any] = {
             "characters": seen.characters,
             **{f"{part}_tokens": count for part, count in counts.items()},

@@ -18,6 +18,7 @@ from tb_widgets.data import cache
 from tb_widgets.data.encoded import read_stream
 from tb_widgets.data.examples import Example, ExampleSet
 from tb_widgets.data.refusals import pairs_too_long
+from tb_widgets.data.room import Growth
 from tb_widgets.data.tokenizers import Ids, Tokenizer
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec
@@ -145,6 +146,13 @@ class _Part:
         file: BinaryIO = self._files[row]
         file.write(ids.astype(self._dtype).data)
 
+    @property
+    def size(self) -> int:
+        """Bytes of its files by now."""
+        return sum(file.tell() for file in self._files.values()) + 8 * sum(
+            map(len, (*self._ends.values(), self._classes))
+        )
+
     def close(self) -> int:
         """Finish the files, and return how many examples there are."""
         for row, file in self._files.items():
@@ -171,7 +179,7 @@ def _build(
     dtype = "<u2" if tokenizer.vocab_size <= 2**16 else "<u4"
     parts = [_Part(folder, name, dtype) for name in PARTS]
     numbers = {name: number for number, name in enumerate(found.classes)}
-    tally = _Tally()
+    tally, growth = _Tally(), Growth()
     rows = found.rows(data)
     while batch := list(islice(rows, _AT_ONCE)):
         tally.left_out += sum(row is None for row in batch)
@@ -180,6 +188,7 @@ def _build(
             made = _fitted(text, answer, data, tally)
             if made is not None:
                 parts[is_held_back].add(*made)
+        growth.reach(sum(part.size for part in parts))
         on_rows(tally.kept + tally.unreadable + tally.left_out)
     counts = [part.close() for part in parts]
     _check(found, data, tally, counts)

@@ -29,19 +29,27 @@ _AHEAD = 2  # jobs that are read before the first of them is written
 class _Job(NamedTuple):
     chunks: list[Stretch]
     share: float
+    is_measured: bool
     characters: int
 
 
 def pack(
-    corpus: Corpus, tokenizer: Tokenizer, folder: Path, dtype: str, on_progress: Progress
+    corpus: Corpus,
+    tokenizer: Tokenizer,
+    folder: Path,
+    dtype: str,
+    on_progress: Progress,
+    *,
+    on_size: Callable[[int], None] = lambda _size: None,
 ) -> tuple[Seen, dict[str, int]]:
     """Write ``train.bin`` and ``validation.bin``; return what was seen, and the number of tokens of each.
 
     The encoder begins afresh wherever a document ends, or a block of training or held-back text. Where there are
-    several documents, each ends with the sign for that.
+    several documents, each ends with the sign for that. ``on_size`` is told how many bytes there are, or will be in
+    the end where that can be reckoned by now.
     """
     end = SpecialTokens(tokenizer.vocab_size, tokenizer.special).document_end if corpus.has_documents else None
-    seen, counts = Seen(), dict.fromkeys(PARTS, 0)
+    seen, counts, letters = Seen(), dict.fromkeys(PARTS, 0), 0
     began = time.perf_counter()
 
     def encode(job: _Job) -> tuple[_Job, list[bytes]]:
@@ -54,6 +62,10 @@ def pack(
             for part, tokens in zip(PARTS, found, strict=True):
                 files[part].write(tokens)
                 counts[part] += len(tokens) // np.dtype(dtype).itemsize
+            size = sum(counts.values()) * np.dtype(dtype).itemsize
+            letters += sum(len(chunk.text) for chunk in job.chunks)
+            # More has been read than is in whole chunks.
+            on_size(round(size / letters * job.characters / job.share) if job.is_measured and letters else size)
             on_progress(job.share, job.characters / 1e6 / max(1e-9, time.perf_counter() - began))
     return seen, counts
 
@@ -88,9 +100,9 @@ def _jobs(corpus: Corpus, seen: Seen) -> Iterator[_Job]:
         chunks.append(chunk)
         size += len(chunk.text)
         if size >= _JOB:
-            yield _Job(chunks, seen.share, seen.characters)
+            yield _Job(chunks, seen.share, seen.is_measured, seen.characters)
             chunks, size = [], 0
-    yield _Job(chunks, 1.0, seen.characters)
+    yield _Job(chunks, 1.0, True, seen.characters)
 
 
 def _chunks(stretches: Iterable[Stretch]) -> Iterator[Stretch]:

@@ -20,6 +20,7 @@ from tb_widgets.runs.process import ProcessIdentity
 
 LIMIT = "TB_CACHE_LIMIT"
 USUAL_LIMIT = 20_000_000_000  # bytes
+STEP = 8_000_000  # bytes that an entry grows by until the cache is looked at again
 FRESH = 3600.0  # seconds: what was used so lately is in use
 STALE = 7 * 86400.0  # seconds: what was left unfinished so long ago is not gone on with
 
@@ -75,15 +76,28 @@ def cache_limit() -> int:
     DataError
         If ``TB_CACHE_LIMIT`` is no size.
     """
-    text = os.environ.get(LIMIT, "").strip()
-    if text:
-        found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", text, re.I)
-        if found is None:
-            raise DataError(f"{LIMIT} is {text!r}, which is no size.", hint="Write it like 500M or 20 GB.")
-        return int(float(found[1]) * _UNITS[found[2].upper()])
+    if (chosen := chosen_limit()) is not None:
+        return chosen
     cache = default_cache_dir()
     there = next(folder for folder in (cache, *cache.parents) if folder.exists())
     return min(USUAL_LIMIT, sum(entry.size for entry in _entries()) + shutil.disk_usage(there).free // 2)
+
+
+def chosen_limit() -> int | None:
+    """Return what ``TB_CACHE_LIMIT`` says in bytes, ``None`` where it is not set.
+
+    Raises
+    ------
+    DataError
+        If it is no size.
+    """
+    text = os.environ.get(LIMIT, "").strip()
+    if not text:
+        return None
+    found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", text, re.I)
+    if found is None:
+        raise DataError(f"{LIMIT} is {text!r}, which is no size.", hint="Write it like 500M or 20 GB.")
+    return int(float(found[1]) * _UNITS[found[2].upper()])
 
 
 def in_words(size: int) -> str:
@@ -95,7 +109,7 @@ def in_words(size: int) -> str:
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
-def make_room(size: int = 0, *, keep: Collection[Path] = ()) -> None:
+def make_room(size: int = 0, *, keep: Collection[Path] = (), limit: int | None = None) -> None:
     """Remove what was not used for longest, until so many bytes more fit into the cache.
 
     What is in use stays: what a living process holds, and what was used within the last hour.
@@ -106,6 +120,8 @@ def make_room(size: int = 0, *, keep: Collection[Path] = ()) -> None:
         Bytes that are to come.
     keep
         Folders that stay in any case.
+    limit
+        What the cache may take, by default :func:`cache_limit`.
 
     Raises
     ------
@@ -113,7 +129,7 @@ def make_room(size: int = 0, *, keep: Collection[Path] = ()) -> None:
         If there is not enough that may go; then nothing is removed.
     """
     _sweep()
-    entries, limit = sorted(_entries(), key=lambda entry: entry.used), cache_limit()
+    entries, limit = sorted(_entries(), key=lambda entry: entry.used), cache_limit() if limit is None else limit
     excess = sum(entry.size for entry in entries) + size - limit
     if excess <= 0:
         return
@@ -129,6 +145,34 @@ def make_room(size: int = 0, *, keep: Collection[Path] = ()) -> None:
             return
         _remove(entry.folder)
         excess -= entry.size
+
+
+class Growth:
+    """Room for one entry while it grows. The cache is looked at again only after some megabytes more."""
+
+    def __init__(self) -> None:
+        # What grows takes from the free space that the usual limit is reckoned by, so that is asked for once.
+        self._limit, self._made = cache_limit(), 0
+
+    def reach(self, size: int) -> None:
+        """Make room for an entry that has so many bytes by now, or is going to have them.
+
+        Raises
+        ------
+        DataError
+            If the cache may not take that much.
+        """
+        if size > self._made + STEP:
+            self._make(size)
+
+    def finish(self, size: int) -> None:
+        """Make room for an entry that is complete, as :meth:`reach` does."""
+        if size > self._made:
+            self._make(size)
+
+    def _make(self, size: int) -> None:
+        make_room(size, limit=self._limit)
+        self._made = size
 
 
 def clear_cache(*, keep: Collection[Path] = ()) -> Cleared:

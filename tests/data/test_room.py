@@ -12,7 +12,9 @@ import pytest
 
 from tb_widgets.data import room
 from tb_widgets.data.cache import find_or_build
+from tb_widgets.data.prepared import prepare
 from tb_widgets.errors import DataError
+from tb_widgets.spec import DataSpec, TokenizerSpec
 
 DAY = 86400.0
 
@@ -130,3 +132,47 @@ def test_a_run_holds_its_token_files_and_what_is_unused_makes_room_for_them(entr
     monkeypatch.setenv("TB_CACHE_LIMIT", "100")
     room.make_room()
     assert made.exists()
+
+
+def test_a_text_that_the_cache_may_not_take_is_refused_before_it_is_packed(cache, tmp_path, monkeypatch):
+    (tmp_path / "long.txt").write_text("to be or not to be\n" * 100_000)
+    monkeypatch.setenv("TB_CACHE_LIMIT", "1M")
+    monkeypatch.setattr(room, "STEP", 100_000)
+    said = []
+    data = DataSpec(source=str(tmp_path / "long.txt"), context_length=16)
+    with pytest.raises(DataError, match=r"may take 1\.0 MB, and there is no room in it for 3\.8 MB more.*TB_CACHE_L"):
+        prepare(
+            data,
+            TokenizerSpec(kind="byte"),
+            cache_dir=cache,
+            on_progress=lambda words, share: said.append((words, share)),
+        )
+    assert max(share for _, share in said) < 0.4  # the rest was not even read
+    assert not list(cache.glob("*.building"))
+    assert room.cache_use().size < 1000
+    monkeypatch.setenv("TB_CACHE_LIMIT", "4M")
+    assert prepare(data, TokenizerSpec(kind="byte"), cache_dir=cache).statistics["characters"] == 1_900_000
+
+
+@pytest.mark.parametrize("task", ["causal-lm", "sequence-classification"])
+def test_rows_are_refused_while_they_are_packed(cache, tmp_path, monkeypatch, task):
+    rows = ({"text": f"{number} {'word ' * 40}", "label": number % 2} for number in range(8000))
+    (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    monkeypatch.setenv("TB_CACHE_LIMIT", "1M")
+    monkeypatch.setattr(room, "STEP", 100_000)
+    done = []
+    monkeypatch.setattr("tb_widgets.data.encoded._digest", lambda *_: done.append(1) or "")
+    monkeypatch.setattr("tb_widgets.data.encoded_examples._digest", lambda *_: done.append(1) or "")
+    data = DataSpec(source=str(tmp_path / "rows.jsonl"), context_length=256)
+    with pytest.raises(DataError, match=r"may take 1\.0 MB, and there is no room in it for 1\.\d MB more"):
+        prepare(data, TokenizerSpec(kind="byte"), task=task, cache_dir=cache)
+    assert not done
+    assert not list(cache.glob("*.building"))
+
+
+def test_a_limit_that_is_no_size_is_said_also_where_nothing_is_to_be_made(cache, monkeypatch):
+    made = [find_or_build(cache, "b" * 32, lambda folder: folder.joinpath("tokens").touch())]
+    monkeypatch.setenv("TB_CACHE_LIMIT", "lots")
+    with pytest.raises(DataError, match="TB_CACHE_LIMIT is 'lots', which is no size"):
+        find_or_build(cache, "b" * 32, made.append)
+    assert len(made) == 1
