@@ -9,6 +9,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -38,12 +39,14 @@ def find(cache_dir: Path, key: str) -> Path | None:
     return folder if whole else None
 
 
-def find_or_build(cache_dir: Path, key: str, build: Callable[[Path], None]) -> Path:
+def find_or_build(
+    cache_dir: Path, key: str, build: Callable[[Path], None], *, on_wait: Callable[[], None] = lambda: None
+) -> Path:
     """Return the folder of an entry, and build it first if it is absent or damaged.
 
     It stays for as long as this process lives; what nobody uses makes room for it (see :mod:`tb_widgets.data.room`).
     ``build`` fills an empty temporary folder, which is then renamed. A lock lets one process build while others wait
-    for the result; the operating system releases it when its holder dies.
+    for the result, which ``on_wait`` is told; the operating system releases it when its holder dies.
 
     Raises
     ------
@@ -56,7 +59,7 @@ def find_or_build(cache_dir: Path, key: str, build: Callable[[Path], None]) -> P
         if found is None:
             cache_dir.mkdir(parents=True, exist_ok=True)
             _sweep(cache_dir)
-            with FileLock(cache_dir / f"{key}.lock"):
+            with _locked(cache_dir / f"{key}.lock", on_wait):
                 found = find(cache_dir, key)
                 if found is None:
                     make_room()
@@ -65,6 +68,15 @@ def find_or_build(cache_dir: Path, key: str, build: Callable[[Path], None]) -> P
     except OSError as error:
         raise _explained(error, cache_dir) from error
     return found
+
+
+def _locked(path: Path, on_wait: Callable[[], None]) -> AbstractContextManager[object]:
+    lock = FileLock(path)
+    try:
+        return lock.acquire(timeout=0)
+    except Timeout:
+        on_wait()
+        return lock.acquire()
 
 
 def _sweep(cache_dir: Path) -> None:

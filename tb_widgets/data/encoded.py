@@ -38,7 +38,13 @@ def streams_key(text_fingerprint: str, data: DataSpec, tokenizer: Tokenizer) -> 
     return cache.entry_key(what="streams", text=text_fingerprint, held_back=data.validation_fraction, by=content)
 
 
-def made_tokenizer(key: str, spec: TokenizerSpec, training_text: Callable[[], str], cache_dir: Path) -> Tokenizer:
+def made_tokenizer(
+    key: str,
+    spec: TokenizerSpec,
+    training_text: Callable[[], str],
+    cache_dir: Path,
+    on_wait: Callable[[], None] = lambda: None,
+) -> Tokenizer:
     """Return the tokenizer that the cache holds under a key, made from the training text if it is not there."""
 
     def build(folder: Path) -> None:
@@ -47,7 +53,7 @@ def made_tokenizer(key: str, spec: TokenizerSpec, training_text: Callable[[], st
         made.write(folder)
         (folder / _NOTE).write_text(json.dumps({"note": made.note, "characters": len(text)}), encoding="utf-8")
 
-    folder = cache.find_or_build(cache_dir, key, build)
+    folder = cache.find_or_build(cache_dir, key, build, on_wait=on_wait)
     made = load_tokenizer(folder)
     noted = json.loads((folder / _NOTE).read_text(encoding="utf-8"))
     made.note = noted["note"]
@@ -55,7 +61,13 @@ def made_tokenizer(key: str, spec: TokenizerSpec, training_text: Callable[[], st
     return made
 
 
-def corpus_tokenizer(corpus: Corpus, data: DataSpec, spec: TokenizerSpec, cache_dir: Path) -> Tokenizer:
+def corpus_tokenizer(
+    corpus: Corpus,
+    data: DataSpec,
+    spec: TokenizerSpec,
+    cache_dir: Path,
+    on_wait: Callable[[], None] = lambda: None,
+) -> Tokenizer:
     """Return the tokenizer that a spec asks for, made for a corpus."""
 
     def training_text() -> str:
@@ -63,11 +75,17 @@ def corpus_tokenizer(corpus: Corpus, data: DataSpec, spec: TokenizerSpec, cache_
             return ""
         return corpus.characters() if spec.kind == "char" else corpus.sample()
 
-    return made_tokenizer(tokenizer_key(corpus.fingerprint, data, spec), spec, training_text, cache_dir)
+    return made_tokenizer(tokenizer_key(corpus.fingerprint, data, spec), spec, training_text, cache_dir, on_wait)
 
 
 def encoded_streams(
-    corpus: Corpus, data: DataSpec, tokenizer: Tokenizer, cache_dir: Path, on_progress: Progress
+    corpus: Corpus,
+    data: DataSpec,
+    tokenizer: Tokenizer,
+    cache_dir: Path,
+    on_progress: Progress,
+    *,
+    on_wait: Callable[[], None] = lambda: None,
 ) -> Path:
     """Return the folder with both parts of a text as tokens: ``train.bin``, ``validation.bin``, ``streams.json``."""
 
@@ -86,7 +104,7 @@ def encoded_streams(
         described = {"dtype": dtype, "fingerprint": _digest(folder, dtype, counts), "statistics": statistics}
         (folder / STREAMS).write_text(json.dumps(described), encoding="utf-8")
 
-    return cache.find_or_build(cache_dir, streams_key(corpus.fingerprint, data, tokenizer), build)
+    return cache.find_or_build(cache_dir, streams_key(corpus.fingerprint, data, tokenizer), build, on_wait=on_wait)
 
 
 def _digest(folder: Path, dtype: str, counts: dict[str, int]) -> str:

@@ -84,7 +84,13 @@ class EncodedExamples:
 
 
 def encode_examples(
-    found: ExampleSet, data: DataSpec, tokenizer: Tokenizer, cache_dir: Path, on_rows: Callable[[int], None]
+    found: ExampleSet,
+    data: DataSpec,
+    tokenizer: Tokenizer,
+    cache_dir: Path,
+    on_rows: Callable[[int], None],
+    *,
+    on_wait: Callable[[], None] = lambda: None,
 ) -> Path:
     """Return the folder with the examples as token ids, made now if the cache has none.
 
@@ -103,7 +109,9 @@ def encode_examples(
         long_pairs=data.long_pairs,
         by=hashlib.sha256(tokenizer.serialized().encode("utf-8")).hexdigest(),
     )
-    return cache.find_or_build(cache_dir, key, lambda folder: _build(folder, found, data, tokenizer, on_rows))
+    return cache.find_or_build(
+        cache_dir, key, lambda folder: _build(folder, found, data, tokenizer, on_rows), on_wait=on_wait
+    )
 
 
 def read_encoded(folder: Path) -> EncodedExamples:

@@ -17,7 +17,7 @@ from tb_widgets.data.encoded import made_tokenizer, tokenizer_key
 from tb_widgets.data.encoded_examples import EncodedPart, encode_examples, read_encoded
 from tb_widgets.data.examples import find_examples
 from tb_widgets.data.special import SpecialTokens
-from tb_widgets.data.task_data import HeldBack, PreparedData
+from tb_widgets.data.task_data import WAITING, HeldBack, PreparedData
 from tb_widgets.data.tokenizers import Ids, Tokenizer, load_tokenizer
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec, Task, TokenizerSpec
@@ -167,10 +167,21 @@ def prepare_examples(
     else:
         report("Learning the vocabulary", 0.3)
         key = tokenizer_key(found.fingerprint, data, tokenizer)
-        encoder = made_tokenizer(key, tokenizer, lambda: found.learned_from(data, tokenizer.kind), cache_dir)
+        encoder = made_tokenizer(
+            key,
+            tokenizer,
+            lambda: found.learned_from(data, tokenizer.kind),
+            cache_dir,
+            on_wait=lambda: report(WAITING, 0.3),
+        )
     report("Turning text into tokens", 0.6)
     folder = encode_examples(
-        found, data, encoder, cache_dir, lambda rows: report(f"Turning text into tokens: {rows:,} examples", 0.6)
+        found,
+        data,
+        encoder,
+        cache_dir,
+        lambda rows: report(f"Turning text into tokens: {rows:,} examples", 0.6),
+        on_wait=lambda: report(WAITING, 0.6),
     )
     encoded = read_encoded(folder)
     report("The examples are ready", 1.0)

@@ -28,7 +28,7 @@ from tb_widgets.data.special import (
     span_sizes,
     vocabulary_with_specials,
 )
-from tb_widgets.data.task_data import HeldBack, PreparedData
+from tb_widgets.data.task_data import WAITING, HeldBack, PreparedData
 from tb_widgets.data.tokenizers import Tokenizer, load_tokenizer
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec, Task, TokenizerSpec
@@ -205,13 +205,13 @@ def prepare_streams(
         encoder = load_tokenizer(frozen_tokenizer)
     else:
         report("Learning the vocabulary", 0.1)
-        encoder = corpus_tokenizer(corpus, data, tokenizer, cache_dir)
+        encoder = corpus_tokenizer(corpus, data, tokenizer, cache_dir, lambda: report(WAITING, 0.1))
 
     def packed(share: float, speed: float) -> None:
         report(f"Turning text into tokens, {speed:.1f} million characters per second", 0.3 + 0.7 * share)
 
     report("Turning text into tokens", 0.3)
-    folder = encoded_streams(corpus, data, encoder, cache_dir, packed)
+    folder = encoded_streams(corpus, data, encoder, cache_dir, packed, on_wait=lambda: report(WAITING, 0.3))
     described = json.loads((folder / STREAMS).read_text(encoding="utf-8"))
     statistics = described["statistics"]
     if encoder.learned_from is not None:

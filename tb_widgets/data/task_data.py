@@ -11,6 +11,8 @@ from tb_widgets.data.special import vocabulary_with_specials
 from tb_widgets.data.tokenizers import Tokenizer
 from tb_widgets.spec import Task
 
+WAITING = "Waiting for another run that prepares the same text"
+
 
 @dataclass(frozen=True)
 class HeldBack:

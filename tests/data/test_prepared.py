@@ -1,12 +1,14 @@
 import errno
 import multiprocessing
 import os
+import shutil
 import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from filelock import FileLock
 
 from tb_widgets.data import cache
 from tb_widgets.data.batches import TrainBatches
@@ -202,3 +204,26 @@ def test_a_cache_that_can_not_be_written_and_a_full_disk(tmp_path: Path, text_fi
     ):
         prepare(data, SMALL, cache_dir=tmp_path / "cache")
     assert [path for path in (tmp_path / "cache").iterdir() if path.is_dir()] == []
+
+
+@pytest.mark.parametrize(("source", "task"), [("python-docs", "causal-lm"), ("reversed-words", "seq2seq")])
+def test_who_waits_for_another_run_says_so(tmp_path: Path, source, task):
+    """Another run prepares the same, and has not done so yet."""
+    data, spec = DataSpec(source=source, context_length=64), TokenizerSpec(kind="byte")
+    prepare(data, spec, task=task, cache_dir=tmp_path)
+    locks = [FileLock(tmp_path / f"{folder.name}.lock") for folder in tmp_path.iterdir() if folder.is_dir()]
+    for folder in [*tmp_path.iterdir()]:
+        if folder.is_dir():
+            shutil.rmtree(folder)
+    said = []
+
+    def report(words, share):
+        said.append(words)
+        if words.startswith("Waiting for another run"):
+            for lock in locks:
+                lock.release()
+
+    for lock in locks:
+        lock.acquire()
+    assert prepare(data, spec, task=task, cache_dir=tmp_path, on_progress=report)
+    assert "Waiting for another run that prepares the same text" in said
