@@ -15,11 +15,11 @@ from tb_widgets.cli.options import Detach, Json, Preset, RunName, RunsDir, Setti
 from tb_widgets.cli.screen import console, name_for_commands, print_error, print_json, say
 from tb_widgets.errors import RunError, SpecError
 from tb_widgets.runs import RunDirectory, Status
-from tb_widgets.runs.journal import read_records
+from tb_widgets.runs.journal import last_event_number, read_records
 from tb_widgets.service.gathering import gather_shown
 from tb_widgets.service.run import Run
 from tb_widgets.service.service import FOREIGN, TrainingService
-from tb_widgets.service.terminal import watch
+from tb_widgets.service.terminal import Warnings, watch
 from tb_widgets.service.terminal_plot import loss_plot
 from tb_widgets.service.wording import duration
 from tb_widgets.spec import RunSpec
@@ -67,13 +67,16 @@ def resume(name: RunName, runs_dir: RunsDir = None, detach: Detach = False, json
     run = training.attach(name)
     if not run.status().is_active:
         gather_shown(run.spec, console(stderr=True))  # its copy may have made room for others since
+    warnings = Warnings(run, after=last_event_number(run.events_file))
     training.resume(run)
-    _detach_or_follow(training, run, detach=detach, as_json=json)
+    _detach_or_follow(training, run, detach=detach, as_json=json, warnings=warnings)
 
 
-def _detach_or_follow(training: TrainingService, run: RunDirectory, *, detach: bool, as_json: bool) -> None:
+def _detach_or_follow(
+    training: TrainingService, run: RunDirectory, *, detach: bool, as_json: bool, warnings: Warnings | None = None
+) -> None:
     if not detach:
-        raise typer.Exit(follow_run(training, run, as_json=as_json))
+        raise typer.Exit(follow_run(training, run, as_json=as_json, warnings=warnings))
     if as_json:
         print_json(run_facts(run, run.status()))
         return
@@ -81,12 +84,20 @@ def _detach_or_follow(training: TrainingService, run: RunDirectory, *, detach: b
     say(console(), f"Watch it with: tb-widgets show --follow {name_for_commands(run)}")
 
 
-def follow_run(training: TrainingService, run: RunDirectory, *, as_json: bool = False, curve: bool = False) -> int:
-    """Watch a run to its end, print how it ended, and return the exit code.
+def follow_run(
+    training: TrainingService,
+    run: RunDirectory,
+    *,
+    as_json: bool = False,
+    curve: bool = False,
+    warnings: Warnings | None = None,
+) -> int:
+    """Watch a run to its end, print its warnings and how it ended, and return the exit code.
 
     The first Ctrl-C asks the run to save and stop; a second one takes that back where it still can, and leaves.
     """
     screen = console(stderr=as_json)
+    warnings = warnings or Warnings(run)
     presses, asked = 0, False
     while True:
         # Everything is inside: the second Ctrl-C may come while we answer the first.
@@ -97,7 +108,7 @@ def follow_run(training: TrainingService, run: RunDirectory, *, as_json: bool = 
             if presses == 1 and not asked:
                 asked = True
                 _ask_to_stop(training, run, screen)
-            status = watch(run, console=screen, curve=curve)
+            status = watch(run, console=screen, curve=curve, warnings=warnings)
             break
         except KeyboardInterrupt:
             presses += 1

@@ -22,6 +22,36 @@ LOOK_EVERY = 0.2  # seconds between two looks at the run
 WIDEST = 100  # characters; a longer bar says no more
 
 
+class Warnings:
+    """The warnings of a run, each of them once.
+
+    Parameters
+    ----------
+    after
+        Number of the last event that is history: a run that is resumed warns again of what still holds.
+    """
+
+    def __init__(self, run: RunDirectory, *, after: int = 0) -> None:
+        self._follower, self._after = Follower(run.events_file), after
+        self._told: set[str] = set()
+
+    def new(self) -> list[str]:
+        """Return those that have come since the last call."""
+        found = [
+            str(event.get("message", ""))
+            for event in self._follower.read().records
+            if event.get("kind") == "warning" and event.get("n", 0) > self._after
+        ]
+        fresh = [sentence for sentence in dict.fromkeys(found) if sentence and sentence not in self._told]
+        self._told.update(fresh)
+        return fresh
+
+
+def warning_line(sentence: str) -> Text:
+    """Return a warning as a terminal shows it."""
+    return Text.assemble(("⚠ warning: ", "bold yellow"), sentence)
+
+
 class _Display(Protocol):
     def __enter__(self) -> _Display: ...
 
@@ -29,16 +59,23 @@ class _Display(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
+    def warn(self, sentence: str) -> None: ...
+
     def show(self, status: Status) -> None: ...
 
 
 def watch(
-    run: RunDirectory, *, timeout: float | None = None, console: Console | None = None, curve: bool = False
+    run: RunDirectory,
+    *,
+    timeout: float | None = None,
+    console: Console | None = None,
+    curve: bool = False,
+    warnings: Warnings | None = None,
 ) -> Status:
     """Show a run's progress until it has ended, and return how.
 
     A terminal and a notebook get a bar that is drawn anew in place; anything else gets a line for every phase and
-    every evaluation. Interrupting it leaves the run alone.
+    every evaluation. Warnings stand above the bar, or between the lines. Interrupting it leaves the run alone.
 
     Parameters
     ----------
@@ -48,6 +85,8 @@ def watch(
         Where to draw; standard output by default.
     curve
         Draw the losses above the bar as well.
+    warnings
+        Those that were not told yet; by default all of the run.
 
     Raises
     ------
@@ -55,12 +94,15 @@ def watch(
         If the run has not ended in time.
     """
     console = console or Console()
+    warnings = warnings or Warnings(run)
     redraws = console.is_jupyter or (console.is_terminal and not console.is_dumb_terminal)
     deadline = None if timeout is None else time.monotonic() + timeout
     display: _Display = _Redrawn(run, console, curve=curve) if redraws else _Lines(run, console)
     with display:
         while True:
             status = run.status()
+            for sentence in warnings.new():
+                display.warn(sentence)
             display.show(status)
             if not status.is_active:
                 return status
@@ -87,6 +129,9 @@ class _Redrawn:
     ) -> None:
         self._live.transient = kind is not None  # whoever was interrupted may want to draw it again further down
         self._live.stop()
+
+    def warn(self, sentence: str) -> None:
+        self._live.console.print(warning_line(sentence))
 
     def show(self, status: Status) -> None:
         width = min(self._console.width, WIDEST)
@@ -148,6 +193,9 @@ class _Lines:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         pass
+
+    def warn(self, sentence: str) -> None:
+        self._console.print(warning_line(sentence), soft_wrap=True)
 
     def show(self, status: Status) -> None:
         for record in self._follower.read().records:

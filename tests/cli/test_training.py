@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 import os
 import pty
 import re
 import signal
 import sys
 import time
+from dataclasses import replace
 
 import pytest
 
 from tb_widgets import TrainingService
 from tb_widgets.errors import RunError
+from tb_widgets.runs.status import write_status
 
 from .conftest import COMMAND, begin, command, finish
 
@@ -54,6 +57,43 @@ def test_without_a_terminal_it_says_a_line_for_each_evaluation(tiny_file, tmp_pa
     assert re.findall(r"^step (\d+) of 20: loss \d", said.out, re.MULTILINE) == ["5", "10", "15", "20"]
     assert "Done: 20 steps" in said.out
     assert "\x1b" not in said.out
+
+
+@pytest.fixture
+def chinese(tmp_path):
+    """A text in an encoding that is noticed, too short for the vocabulary that is asked for."""
+    file = tmp_path / "gb.txt"
+    file.write_bytes(("春天来了，花开了。学而时习之，不亦说乎。\n" * 400).encode("gb18030"))
+    return file
+
+
+@pytest.mark.parametrize("as_json", [True, False])
+def test_what_was_found_out_about_the_data_is_said_once_while_it_trains(tiny_file, tmp_path, chinese, as_json):
+    words = ["--set", "tokenizer.kind=bpe", "--set", "tokenizer.vocab_size=1024", *(["--json"] if as_json else [])]
+    said = command("train", tiny_file, "--data", chinese, *words, runs=tmp_path / "runs")
+    assert said.code == 0, said.err
+    told = said.err if as_json else said.out
+    lines = [line for line in told.splitlines() if line.startswith("⚠ warning: ")]
+    assert len(lines) == len(set(lines)) == 2
+    assert "gb18030" in "".join(lines)
+    assert "1,024 were asked for" in "".join(lines)
+    if as_json:
+        assert said.json["state"] == "done"
+    again = command("show", "latest", "--follow", runs=tmp_path / "runs")
+    assert again.out.count("⚠ warning: ") == 2
+
+
+def test_a_resumed_run_does_not_repeat_old_warnings(tiny_file, tmp_path, chinese):
+    words = ["--data", chinese, "--set", "tokenizer.kind=bpe", "--set", "tokenizer.vocab_size=1024"]
+    assert command("train", tiny_file, *words, "--set", "training.steps=4", runs=tmp_path / "runs").code == 0
+    run = TrainingService(tmp_path / "runs").attach("latest")
+    old = [{"n": 9000, "time": 1.0, "kind": "warning", "message": "This is history."}]
+    run.events_file.write_text("".join(json.dumps(event) + "\n" for event in old))
+    write_status(run.status_file, replace(run.status(), state="stopped", total=20))
+    said = command("resume", "latest", runs=tmp_path / "runs")
+    assert said.code == 0, said.err
+    assert "history" not in said.out
+    assert "⚠ warning: " in said.out
 
 
 def test_a_text_that_is_not_there_is_refused_and_leaves_no_run(tiny_file, tmp_path):
@@ -151,3 +191,9 @@ def test_a_second_ctrl_c_leaves_the_run_at_work(tiny_file, tmp_path, service, un
     assert run.status().state == "running"
     with pytest.raises(RunError, match="already running"):
         service.resume(run)
+
+
+def test_a_terminal_shows_warnings_above_the_bar(tiny_file, tmp_path, chinese):
+    terminal = Terminal("train", str(tiny_file), "--data", str(chinese), runs=str(tmp_path / "runs"))
+    assert terminal.exit_code() == 0
+    assert len(re.findall("⚠ warning: [^⚠]*gb18030", terminal.plain)) == 1
