@@ -31,9 +31,9 @@ def parquet(rows: int, *, first: int = 0, group: int = 100, **columns: list[Any]
 class Fetcher:
     """One process that answers many questions, so that a test does not wait for its imports."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *words: str) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tb_widgets.data.remote.process"],
+            [sys.executable, *(words or ("-m", "tb_widgets.data.remote.process"))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import time
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from tb_widgets.data import fetching
 from tb_widgets.data.fetching import (
     fetch_data,
     fetch_tokenizer,
@@ -24,7 +26,7 @@ from tb_widgets.errors import DataError
 from tb_widgets.runs.folders import default_cache_dir
 from tb_widgets.spec import DataSpec
 
-from .conftest import left_behind, parquet
+from .conftest import Fetcher, left_behind, parquet
 from .hub_server import COMMIT, cut, status
 
 CARD = """---
@@ -290,6 +292,49 @@ def test_rows_that_stop_coming_leave_nothing(quiet, fetcher):
     assert not left_behind(default_cache_dir())
     quiet.fault = None
     assert fetch_data(data, tokens=1000).rows == 1000
+
+
+IMPATIENT = """
+import sys
+from tb_widgets.data.remote import patience, process
+patience.TOLD, patience.ENOUGH = 0.3, 1.5
+sys.exit(process.main())
+"""
+
+
+@pytest.mark.parametrize(("code", "words"), [(None, "does not answer"), (502, "has a fault of its own (status 502)")])
+def test_a_network_that_dies_between_rows_is_told_and_given_up_soon(quiet, tmp_path, monkeypatch, code, words):
+    noise = [os.urandom(2000).hex() for _ in range(3000)]
+    quiet.add(f"me/silent-{code}", {"train.parquet": parquet(0, group=500, text=noise)})
+    seen = []
+
+    def die(handler) -> bool:
+        if handler.command != "GET" or "train.parquet" not in handler.path:
+            return False
+        seen.append(handler.path)
+        if len(seen) <= 2:
+            return False
+        if code is None:
+            handler.close_connection = True  # without a word
+            return True
+        return status(code)(handler)
+
+    quiet.fault = die
+    process, said = Fetcher(tmp_path, "-c", IMPATIENT), []
+    monkeypatch.setattr(fetching, "ask", process.ask)
+    data = DataSpec(source=f"hub:me/silent-{code}", streaming=True)
+    try:
+        began = time.monotonic()
+        with pytest.raises(DataError) as caught:
+            fetch_data(data, tokens=1000, on_progress=lambda message, _share: said.append(message))
+        assert time.monotonic() - began < 12  # of which some are imports; it would be a minute and a half
+        assert words in str(caught.value)
+        assert said[-1].endswith(": no answer, trying again")
+        assert not left_behind(default_cache_dir())
+        quiet.fault = None
+        assert fetch_data(data, tokens=1000, on_progress=None).rows == 1000
+    finally:
+        process.close()
 
 
 def test_a_copy_is_offered_where_the_hub_can_not_be_asked_and_never_taken_unasked(tiny, quiet):

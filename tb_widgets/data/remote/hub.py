@@ -17,6 +17,7 @@ from tb_widgets.data.address import HubAddress
 from tb_widgets.data.remote import rows as row_files
 from tb_widgets.data.remote.download import PIECE, Download, sha256_of
 from tb_widgets.data.remote.hub_errors import Explained
+from tb_widgets.data.remote.patience import patience
 from tb_widgets.data.room import make_room
 from tb_widgets.errors import DataError
 from tb_widgets.runs.folders import default_cache_dir
@@ -40,6 +41,7 @@ class Repository:
 
     def __init__(self, address: HubAddress, kind: str = "dataset") -> None:
         self.address, self.kind, self.api = address, kind, hub_api()
+        patience.attach()
         with Explained(address, kind):
             ask = self.api.dataset_info if kind == "dataset" else self.api.model_info
             self.info: Info = ask(address.id, revision=address.revision, timeout=READ, files_metadata=True)
@@ -89,7 +91,7 @@ class Repository:
         from datasets import config as settings
         from datasets import load_dataset_builder
 
-        # Otherwise it waits for 100 seconds, without a word, for a network that is gone.
+        # The client under it has its own attempts: see Patience for how long all of them may take together.
         settings.STREAMING_READ_MAX_RETRIES = settings.STREAMING_OPEN_MAX_RETRIES = TRIES
         settings.STREAMING_READ_RETRY_INTERVAL = settings.STREAMING_OPEN_RETRY_INTERVAL = PAUSE
         names = self.configs

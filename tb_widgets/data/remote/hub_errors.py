@@ -6,6 +6,7 @@ from typing import Any
 
 from tb_widgets.data.address import HubAddress
 from tb_widgets.data.remote.download import RefusedError
+from tb_widgets.data.remote.patience import SilentError
 from tb_widgets.errors import DataError
 
 
@@ -37,7 +38,7 @@ class Explained:
         for link in chain:
             if isinstance(link, OfflineModeIsEnabled):
                 raise self._unreachable("may not be asked (HF_HUB_OFFLINE is set)") from error
-            if isinstance(link, HTTPError | ConnectionError | TimeoutError | RequestException):
+            if isinstance(link, SilentError | HTTPError | ConnectionError | TimeoutError | RequestException):
                 raise self._unreachable("does not answer") from error
         self._odd(error)
 

@@ -21,6 +21,7 @@ from tb_widgets.data import kept
 from tb_widgets.data.names import clean_name
 from tb_widgets.data.remote import hub, look
 from tb_widgets.data.remote.download import Download, RefusedError, explained, sha256_of
+from tb_widgets.data.remote.patience import patience
 from tb_widgets.data.room import cache_limit, make_room
 from tb_widgets.errors import DataError
 from tb_widgets.runs.folders import default_cache_dir
@@ -54,11 +55,13 @@ def _answer(request: dict[str, Any], answers: TextIO) -> None:
 
     def tick() -> None:
         while not finished.wait(TELL_EVERY):
-            tell(progress=progress)
+            message, share = progress
+            tell(progress=[f"{message}: no answer, trying again" if patience.is_tried else message, share])
 
     def report(message: str, share: float) -> None:
         progress[:] = [message, min(1.0, share)]
 
+    patience.forget()
     ticker = threading.Thread(target=tick, daemon=True)
     ticker.start()
     answer = _answered(request, report)
