@@ -19,6 +19,7 @@ _HOMES = {
     "check": "tb_widgets.service.checking",
     "list_runs": "tb_widgets.service.run",
     "preflight": "tb_widgets.service.checking",
+    "preview": "tb_widgets.service.previewing",
     "train": "tb_widgets.service.run",
 }
 
@@ -32,6 +33,7 @@ __all__ = [
     "check",
     "list_runs",
     "preflight",
+    "preview",
     "train",
 ]
 

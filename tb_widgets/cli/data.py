@@ -1,21 +1,32 @@
-"""Looking at data: ``data`` fetches them if they are elsewhere, and says what they hold."""
+"""Looking at data: ``data`` fetches them if they are elsewhere, and says what they hold and what a model makes of them.
+
+It also lists what there is to begin with, searches the Hub, and looks at a dataset there without fetching it.
+"""
 
 from __future__ import annotations
 
 import json as json_text
 import shlex
-from typing import Annotated, Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table as Grid
+from rich.text import Text
 
 from tb_widgets.cli.options import Json, Settings
 from tb_widgets.cli.screen import console, print_json, say
 from tb_widgets.data.curated import list_curated
 from tb_widgets.data.sources import list_sources
+from tb_widgets.errors import DataError, SpecError
 from tb_widgets.service.gathering import gather_shown
+from tb_widgets.service.terminal import warning_line
 from tb_widgets.spec import DataSpec, RunSpec
+
+if TYPE_CHECKING:
+    from tb_widgets.data.preview import Preview
 
 SHOWN, WIDTH = 5, 100  # rows or lines, characters of each
 
@@ -28,20 +39,151 @@ def data(
         ),
     ] = None,
     *,
+    look: Annotated[
+        bool, typer.Option("--look", help="Of hub:OWNER/NAME only say what is there, and fetch nothing.")
+    ] = False,
+    search: Annotated[
+        str | None, typer.Option("--search", metavar="WORDS", help="List datasets of the Hub whose names hold these.")
+    ] = None,
+    model: Annotated[
+        str, typer.Option("--model", help="zoo:gpt, zoo:bert, zoo:t5: what is to learn from the data.")
+    ] = "zoo:gpt",
+    task: Annotated[
+        str | None, typer.Option("--task", help="causal-lm, masked-lm, sequence-classification or seq2seq.")
+    ] = None,
     settings: Settings = None,
     json: Json = False,
 ) -> None:
-    """Fetch data if they are elsewhere, and say what they hold; without a source, list what there is to begin with."""
+    """Fetch data if they are elsewhere, and say what they hold and what a model makes of them.
+
+    Without a source, list what there is to begin with.
+    """
+    if search is not None:
+        _search(search, as_json=json)
+        return
     if source is None and not settings:
         _list(as_json=json)
         return
     chosen = [f"data.source={json_text.dumps(source)}"] if source is not None else []
-    spec = gather_shown(RunSpec().with_settings([*chosen, *(settings or [])]), console(stderr=True))
+    chosen.append(f"model.source={json_text.dumps(model)}")
+    chosen += [f"model.task={json_text.dumps(task)}"] if task is not None else []
+    asked = RunSpec().with_settings([*chosen, *(settings or [])])
+    if look:
+        _look(asked.data, as_json=json)
+        return
+    spec = gather_shown(asked, console(stderr=True))
     facts = _facts(spec.data)
-    if json:
-        print_json(facts)
-    else:
+    if not json:
         _print(facts, console())
+    found, problem = _previewed(spec)
+    if json:
+        problem_words = {"problem": str(problem)} if problem is not None else {}
+        print_json({**facts, "preview": asdict(found) if found is not None else None, **problem_words})
+    elif found is not None:
+        _print_preview(found, spec, console())
+    elif problem is not None:
+        say(console())
+        say(console(), str(problem), "yellow")
+
+
+def _previewed(spec: RunSpec) -> tuple[Preview | None, DataError | None]:
+    """Return what a model makes of the data, or why it can't learn from them: they can be looked at all the same."""
+    from tb_widgets.service.previewing import preview_spec
+
+    try:
+        return preview_spec(spec), None
+    except DataError as error:
+        return None, error
+
+
+def _print_preview(found: Preview, spec: RunSpec, screen: Console) -> None:
+    task = spec.model.task if spec.model.task != "auto" else spec.model.source
+    say(screen)
+    say(screen, f"For {task}, by {found.looked_at}", "bold")
+    for choice in found.columns:
+        say(screen, f"  {choice.role}: {choice.column}. {choice.why}")
+    for line in _figures(found, spec.data):
+        say(screen, f"  {line}")
+    # What was found out on opening stands above.
+    for sentence in found.warnings:
+        screen.print(warning_line(sentence), soft_wrap=True)
+
+
+def _figures(found: Preview, data: DataSpec) -> Iterator[str]:
+    about = "about " if found.counted == "about" else ""
+    if found.tokens is not None:
+        yield f"{about}{found.tokens:,} tokens in all"
+    if found.typical_length:
+        yield f"a {found.unit} has {found.typical_length:,} tokens; 95 in 100 have at most {found.long_length:,}"
+    if found.truncated is not None:
+        yield f"{found.truncated:.1%} are longer than data.context_length ({data.context_length:,})"
+    if found.unit != "image":
+        yield f"{found.empty:.1%} are empty, {found.duplicates:.1%} are copies"
+    if found.vocab_size is not None:
+        yield f"{found.vocab_size:,} token ids that the model must know"
+    if found.steps_per_epoch is not None:
+        yield f"{found.steps_per_epoch:,.1f} steps for one pass"
+
+
+def _search(words: str, *, as_json: bool) -> None:
+    from tb_widgets.data.hub_facts import search_hub
+
+    hits = search_hub(words)
+    if as_json:
+        print_json([asdict(hit) for hit in hits])
+        return
+    if not hits:
+        say(console(), f"No dataset of the Hub has {words!r} in its name.")
+        return
+    grid = Grid(box=None, pad_edge=False, header_style="bold")
+    for title, justify in (("data", "left"), ("downloads", "right"), ("rows", "left")):
+        grid.add_column(title, no_wrap=True, justify=justify)  # type: ignore[arg-type]
+    grid.add_column("what it is", ratio=1)
+    for hit in hits:
+        about = f"(only for whom its owner lets in) {hit.about}" if hit.gated else hit.about
+        grid.add_row(f"hub:{hit.id}", f"{hit.downloads:,}", hit.rows, Text(about))
+    console().print(grid)
+
+
+def _look(data: DataSpec, *, as_json: bool) -> None:
+    """Say what is at the Hub.
+
+    Raises
+    ------
+    SpecError
+        If the source is no dataset of the Hub.
+    """
+    from tb_widgets.data.hub_facts import inspect_hub
+
+    if not data.source.startswith("hub:"):
+        raise SpecError(
+            [("data.source", f"--look is for datasets of the Hub (hub:OWNER/NAME), not for {data.source}.")]
+        )
+    found, screen = inspect_hub(data), console()
+    if as_json:
+        print_json(asdict(found))
+        return
+    say(screen, f"hub:{found.id}@{found.revision}", "bold")
+    if found.description:
+        say(screen, found.description)
+    if len(found.configs) > 1:
+        chosen = f"; this is {found.config}" if found.config is not None else ""
+        say(screen, f"Variants (data.config): {', '.join(found.configs)}{chosen}")
+    for split in found.splits:
+        rows = f", {split.rows:,} rows" if split.rows is not None else ""
+        say(screen, f"  {split.name}: {split.size / 1e6:,.1f} MB{rows}")
+    _print_table([asdict(column) for column in found.columns], found.first_rows, screen)
+
+
+def _print_table(columns: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, str]], screen: Console) -> None:
+    say(screen)
+    for column in columns:
+        names = column["names"]
+        classes = f": {', '.join(names[:10])}{', …' if len(names) > 10 else ''}" if names else ""
+        say(screen, f"  {column['name']} ({column['kind']}{classes})")
+    say(screen)
+    for row in rows:
+        say(screen, "  " + " | ".join(f"{name}: {value[:WIDTH]}" for name, value in row.items())[: 2 * WIDTH])
 
 
 def _list(*, as_json: bool) -> None:
@@ -126,11 +268,4 @@ def _print(facts: dict[str, Any], screen: Console) -> None:
     say(screen, f"A table: {rows}{size}.{held_back}")
     for note in facts["notes"]:
         say(screen, note)
-    say(screen)
-    for column in facts["columns"]:
-        names = column["classes"]
-        classes = f": {', '.join(names[:10])}{', …' if len(names) > 10 else ''}" if names else ""
-        say(screen, f"  {column['name']} ({column['kind']}{classes})")
-    say(screen)
-    for row in facts["first"]:
-        say(screen, "  " + " | ".join(f"{name}: {value}" for name, value in row.items())[: 2 * WIDTH])
+    _print_table([{**column, "names": column["classes"]} for column in facts["columns"]], facts["first"], screen)

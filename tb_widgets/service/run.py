@@ -352,7 +352,7 @@ def train(
     """
     base = _base_spec(spec, preset)
     values = dict(settings or {})
-    values |= {_dotted(name): value for name, value in fields.items()}
+    values |= {dotted(name): value for name, value in fields.items()}
     if data is not None:
         values["data.source"] = str(data)
     live = None
@@ -385,7 +385,14 @@ def _base_spec(spec: RunSpec | str | Path | None, preset: str | None) -> RunSpec
     return RunSpec.load(spec) if spec is not None else RunSpec()
 
 
-def _dotted(name: str) -> str:
+def dotted(name: str) -> str:
+    """Return the dotted name of a field whose last name is unique; what is no such name stays as it is.
+
+    Raises
+    ------
+    SpecError
+        If several sections have a field of that name.
+    """
     paths = [card.path for card in RunSpec.field_cards() if name in (card.name, card.path)]
     if len(paths) == 1:
         return paths[0]

@@ -104,3 +104,48 @@ def test_datasets_to_begin_with_are_valid_choices(entry):
     spec = RunSpec().with_values({f"data.{name}": value for name, value in entry.values.items()})
     assert spec.data.source.startswith(("hub:", "https://"))
     assert entry.megabytes > 0
+
+
+def test_what_a_model_would_make_of_data_is_said_below_what_they_hold(tmp_path):
+    rows = ["review,stars"] + [f"This was the {number}th of many nice films,{number % 2}" for number in range(300)]
+    (tmp_path / "films.csv").write_text("\n".join(rows + [",1"] * 200))
+    words = ("data", tmp_path / "films.csv", "--task", "sequence-classification", "--set", "data.context_length=8")
+    said = command(*words).out
+    for part in ("text: review. It is called review.", "label: stars.", "100.0% are longer than data.context_length"):
+        assert part in said
+    for part in ("⚠ warning: ", "40.0% are empty", "steps for one pass", "token ids that the model must know"):
+        assert part in said
+    found = command(*words, "--json").json["preview"]
+    assert [choice[:2] for choice in found["columns"]] == [["text", "review"], ["label", "stars"]]
+    assert found["warnings"]
+    assert tb_widgets.preview(
+        tmp_path / "films.csv", task="sequence-classification", context_length=8
+    ).warnings == tuple(found["warnings"])
+
+
+def test_data_that_do_not_serve_the_model_are_described_all_the_same(tmp_path):
+    (tmp_path / "pairs.csv").write_text("one,two\n" + "a few words here,and some words there\n" * 9)
+    said = command("data", tmp_path / "pairs.csv")
+    assert said.code == 0, said.err
+    assert "Which column of pairs.csv is the text can't be told" in said.out
+    found = command("data", tmp_path / "pairs.csv", "--json").json
+    assert found["preview"] is None
+    assert "Set data.columns" in found["problem"]
+    assert command("data", tmp_path / "pairs.csv", "--model", "zoo:t5", "--json").json["preview"]["unit"] == "row"
+
+
+def test_the_hub_is_searched_and_looked_at_without_fetching(hub, tmp_path, monkeypatch):
+    monkeypatch.setenv("TB_CACHE_DIR", str(tmp_path))
+    found = command("data", "--search", "squares")
+    assert found.code == 0, found.err
+    assert "hub:me/squares" in found.out
+    assert [hit["id"] for hit in command("data", "--search", "squares", "--json").json] == ["me/squares"]
+    assert "No dataset of the Hub has 'circles'" in command("data", "--search", "circles").out
+    looked = command("data", "--look", "hub:me/squares")
+    assert looked.code == 0, looked.err
+    assert "text (text)" in looked.out
+    assert SENTENCES[1] in looked.out
+    assert not (tmp_path / "datasets").exists()
+    wrong = command("data", "--look", "python-docs")
+    assert wrong.code == 2
+    assert "--look is for datasets of the Hub" in wrong.err
