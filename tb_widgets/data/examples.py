@@ -20,6 +20,7 @@ from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec, Task
 
 _SHORTEST, _LONGEST = 20, 200  # characters of a line
+_WHOLE_FLOAT = re.compile(r"^([+-]?\d+)\.0+$")
 _WORD = re.compile("[A-Za-z]{3}")
 _WORDS, _PAIRS, _FEWEST, _MOST = 50, 20_000, 2, 5
 
@@ -161,6 +162,8 @@ def as_text(value: Any) -> str:
 
 def _class_name(column: Column) -> Callable[[Any], str]:
     if not column.names:
+        if column.kind == "whole":
+            return lambda value: _WHOLE_FLOAT.sub(r"\1", as_text(value).strip())
         return lambda value: as_text(value).strip()
     # Datasets mark rows whose label is secret with -1.
     return lambda value: column.names[value] if value is not None and 0 <= value < len(column.names) else ""

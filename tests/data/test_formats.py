@@ -290,3 +290,17 @@ def test_rows_are_the_same_wherever_the_blocks_of_a_file_end(tmp_path: Path, mon
         assert rows(written(tmp_path / name, content), "text", "n", "deep.a") == [(record["text"], -12.5, True)] * 3
     table = written(tmp_path / "a.csv", 'text,label\r\n"Größe, ""世界""\r\n🦋",1\r\n' + "x,2\r\n" * 3)
     assert rows(table) == [('Größe, "世界"\r\n🦋', "1")] + [("x", "2")] * 3
+
+
+@pytest.mark.parametrize("sign", [";", ",", "\t", "^"])
+def test_the_line_with_which_excel_names_its_sign_is_no_row(tmp_path, sign):
+    rows = [f'text{sign}label\r\n"a{sign} b, c; d"{sign}1\r\n', f"two words{sign}2\r\n"]
+    path = tmp_path / "excel.csv"
+    path.write_bytes((f"sep={sign}\r\n" + "".join(rows)).encode())
+    table = open_data(DataSpec(source=str(path)))
+    assert [column.name for column in table.columns] == ["text", "label"]
+    assert next(iter(table.rows(["text", "label"]))) == (f"a{sign} b, c; d", "1")
+    assert len(list(table.rows(["text"]))) == 2
+    path.write_bytes((f"sep={sign}\r\n" + "".join(rows) + f"a{sign}b{sign}c\r\n").encode())
+    with pytest.raises(DataError, match=r"line 5: there are 3 fields, and 2 in"):
+        list(open_data(DataSpec(source=str(path))).rows(["text"]))

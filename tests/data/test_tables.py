@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import json
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from tb_widgets.data.prepared import prepare
@@ -96,3 +98,28 @@ def test_the_data_decide_themselves_what_is_held_back(tmp_path):
     training, held_back = shown(prepared)
     assert [text for text, _ in held_back] == [f"text {n}" for n in range(35, 50)]
     assert [text for text, _ in training] == [f"text {n}" for n in range(35)]  # what is held back is not trained on
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl", "parquet"])
+def test_whole_labels_that_became_floats_where_some_are_missing(tmp_path, form):
+    labels = [float(number % 3) if number % 10 else None for number in range(60)]
+    texts = [f"text {number}" for number in range(60)]
+    path = tmp_path / f"labels.{form}"
+    if form == "csv":
+        rows = zip(texts, ("" if label is None else label for label in labels), strict=True)
+        path.write_text("text,label\n" + "".join(f"{text},{label}\n" for text, label in rows))
+    elif form == "jsonl":
+        rows = zip(texts, labels, strict=True)
+        path.write_text("".join(json.dumps({"text": text, "label": label}) + "\n" for text, label in rows))
+    else:
+        pq.write_table(pa.table({"text": texts, "label": labels}), path)
+    data = DataSpec(source=str(path), validation_fraction=0.3)
+    prepared = prepare(data, BYTE, task="sequence-classification", cache_dir=tmp_path / "cache")
+    assert prepared.classes == ("0", "1", "2")
+    assert prepared.statistics["left_out"] == 6
+    assert ("text 11", "2") in [example for part in shown(prepared) for example in part]
+
+
+def test_labels_between_whole_numbers_are_no_classes(table):
+    with pytest.raises(DataError, match=r"holds numbers, and classes are whole numbers, words, or true and false"):
+        table([("text", "label"), ("one", 0.0), ("two", 1.5), ("three", 1.0)])

@@ -17,7 +17,7 @@ from tb_widgets.errors import DataError
 _LONGEST_FIELD = 64 * 2**20
 _SIGNS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
-_WHOLE = re.compile(r"\s*[+-]?\d+\s*")
+_WHOLE = re.compile(r"\s*[+-]?\d+(\.0+)?\s*")  # 1.0 is what pandas writes where a number is missing elsewhere
 # Words that are read in headers, and hardly ever in a first row.
 _HEADER_WORDS = {
     "text",
@@ -45,6 +45,7 @@ _HEADER_WORDS |= {
     "message",
 }
 _LONGEST_NAME = 64
+_NAMES_SIGN = re.compile(r"sep=([^\"\r\n])[\r\n]*")  # Excel's first line, which is no row
 
 
 class _Style(NamedTuple):
@@ -63,19 +64,23 @@ class DelimitedPart:
     columns: tuple[Column, ...]
     notes: tuple[str, ...]
     count: int | None = None
+    names_sign: bool = False
 
     def rows(self, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
         """Yield the values of these columns, row by row."""
         known = [column.name for column in self.columns]
         places = [known.index(name) for name in names]
-        rows = _read(read_lines(self.file, self.codec), self.style, self.file)
+        lines = read_lines(self.file, self.codec)
+        if self.names_sign:
+            next(lines)
+        rows = _read(lines, self.style, self.file, before=int(self.names_sign))
         if self.header:
             next(rows)
         for line, row in rows:
             if len(row) != len(known):
                 raise DataError(
                     f"{self.file}, line {line:,}: there are {len(row):,} fields, and {len(known):,} in the first line.",
-                    hint=f"Put fields that hold a {_SIGNS[self.style.sign]} in double quotes, or mend this line.",
+                    hint=f"Put fields that hold a {_called(self.style.sign)} in double quotes, or mend this line.",
                 )
             yield tuple(row[place] for place in places)
 
@@ -89,10 +94,17 @@ def open_delimited(file: LocalFile, encoding: Encoding) -> DelimitedPart:
         If it can't be read as one, or holds no row.
     """
     sample, whole = _sample(read_lines(file, encoding.codec))
-    style = _find_style(sample, ("\t",) if file.kind == "tsv" else tuple(_SIGNS))
+    named = _NAMES_SIGN.fullmatch(sample[0]) if sample else None
+    if named is not None:
+        style = max(
+            (_Style(named[1], quotes) for quotes in (True, False)), key=lambda style: _fitness(sample[1:], style)
+        )
+        sample = sample[1:]
+    else:
+        style = _find_style(sample, ("\t",) if file.kind == "tsv" else tuple(_SIGNS))
     rows = []
     try:
-        for _, row in _read(iter(sample), style, file):
+        for _, row in _read(iter(sample), style, file, before=int(named is not None)):
             rows.append(row)
     except DataError:
         if whole or len(rows) < 2:  # else the sample may end between two quotes
@@ -107,8 +119,14 @@ def open_delimited(file: LocalFile, encoding: Encoding) -> DelimitedPart:
     if not header:
         notes.append(f"{file} seems to have no header; its columns are called column_1, column_2 and so on.")
     if style.sign != ("\t" if file.kind == "tsv" else ",") and len(names) > 1:
-        notes.append(f"Fields of {file} are separated by {_SIGNS[style.sign]}s.")
-    return DelimitedPart(file, encoding.codec, style, header, tuple(columns), tuple(notes))
+        notes.append(f"Fields of {file} are separated by {_called(style.sign)}s.")
+    return DelimitedPart(
+        file, encoding.codec, style, header, tuple(columns), tuple(notes), names_sign=named is not None
+    )
+
+
+def _called(sign: str) -> str:
+    return _SIGNS.get(sign, f"{sign!r} sign")
 
 
 def _sample(lines: Iterable[str]) -> tuple[list[str], bool]:
@@ -122,11 +140,14 @@ def _sample(lines: Iterable[str]) -> tuple[list[str], bool]:
     return found, True
 
 
-def _read(lines: Iterator[str], style: _Style, file: LocalFile) -> Iterator[tuple[int, list[str]]]:
-    """Yield the line in which each row begins, and its fields; lines without anything are left out."""
+def _read(lines: Iterator[str], style: _Style, file: LocalFile, *, before: int = 0) -> Iterator[tuple[int, list[str]]]:
+    """Yield the line in which each row begins, and its fields; lines without anything are left out.
+
+    So many lines of the file are ``before`` those that are given.
+    """
     reader = _reader(lines, style)
     while True:
-        line = reader.line_num + 1
+        line = before + reader.line_num + 1
         try:
             row = next(reader)
         except StopIteration:

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from tb_widgets.data.formats.files import LocalFile
-from tb_widgets.data.formats.values import Column, ValueKind
+from tb_widgets.data.formats.values import Column, ValueKind, kind_of
 from tb_widgets.errors import DataError
 
 _ROWS = 1000
+_FLOATS = 8  # columns of them that are looked into; tables with more are measurements
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ def open_parquet(file: LocalFile) -> ParquetPart:
     with _opened(file) as table:
         schema = table.schema_arrow
         classes = _class_names(schema.metadata or {})
+        whole = _whole_floats(table, schema)
         columns = []
         for entry in schema:
             if _is_image(entry.type):
@@ -51,8 +53,24 @@ def open_parquet(file: LocalFile) -> ParquetPart:
             elif _is_mapping(entry.type):
                 columns += [Column(f"{entry.name}.{inner.name}", _kind(inner.type)) for inner in entry.type]
             else:
-                columns.append(Column(entry.name, _kind(entry.type), classes.get(entry.name, ())))
+                kind: ValueKind = "whole" if entry.name in whole else _kind(entry.type)
+                columns.append(Column(entry.name, kind, classes.get(entry.name, ())))
         return ParquetPart(file, tuple(columns), table.metadata.num_rows)
+
+
+def _whole_floats(table: Any, schema: Any) -> set[str]:
+    """Return the columns of floats that hold whole numbers in the first rows: what pandas makes of missing labels."""
+    from pyarrow import types
+
+    names = [entry.name for entry in schema if types.is_floating(entry.type)]
+    if not 0 < len(names) <= _FLOATS:
+        return set()
+    batch = next(table.iter_batches(_ROWS, columns=names), None)
+    if batch is None:
+        return set()
+    return {
+        name for name in names if {kind_of(value) for value in batch.column(name).to_pylist()} - {None} == {"whole"}
+    }
 
 
 @contextmanager

@@ -64,6 +64,13 @@ class Record(NamedTuple):
     values: Mapping[str, Any]
 
 
+def kind_of(value: Any) -> ValueKind | None:
+    """Return what a value is, ``None`` of none; 1.0 is whole, as what wrote it may know no whole numbers."""
+    if value is None:
+        return None
+    return "whole" if isinstance(value, float) and value.is_integer() else _KINDS.get(type(value), "other")
+
+
 def flat(record: Mapping[str, Any]) -> dict[str, Any]:
     """Turn mappings inside a row into columns of their own: ``translation: {en, fr}`` into ``translation.en``, ...."""
     found: dict[str, Any] = {}
@@ -81,7 +88,7 @@ def columns_of(records: Iterable[Record]) -> tuple[Column, ...]:
     letters = 0
     for number, record in enumerate(records, start=1):
         for name, value in record.values.items():
-            kind = None if value is None else _KINDS.get(type(value), "other")
+            kind = kind_of(value)
             known = kinds.setdefault(name, kind)
             if known is None or (known, kind) == ("whole", "number"):
                 kinds[name] = kind
@@ -101,7 +108,7 @@ def pick(record: Record, columns: Sequence[Column], file: object) -> tuple[Any, 
     """
     values = tuple(record.values.get(column.name) for column in columns)
     for value, column in zip(values, columns, strict=True):
-        kind = None if value is None else _KINDS.get(type(value), "other")
+        kind = kind_of(value)
         if kind in (None, column.kind) or column.kind == "other" or (column.kind, kind) == ("number", "whole"):
             continue
         raise DataError(
