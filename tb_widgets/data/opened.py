@@ -12,7 +12,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tb_widgets.data.formats.files import LocalFile, find_files, opened_files
+from tb_widgets.data.formats.files import LocalFile, find_files, opened_files, passed_over
 from tb_widgets.data.formats.letters import find_encoding, read_letters
 from tb_widgets.data.formats.values import Column, Part
 from tb_widgets.data.sources import is_built_in, read_text
@@ -230,10 +230,15 @@ def _table(files: list[LocalFile], encoding: str, name: str, own_validation: Tab
         columns=first.columns,
         count=None if None in counts else sum(count for count in counts if count is not None),
         own_validation=own_validation,
-        notes=first.notes,
+        notes=(*first.notes, *_passed_over(files)),
         _files=files,
         _encoding=encoding,
     )
+
+
+def _passed_over(files: list[LocalFile]) -> Iterator[str]:
+    if names := passed_over(files):
+        yield f"{shortened(names)} beside the tables in the zip {'was' if len(names) == 1 else 'were'} passed over."
 
 
 def _open_part(file: LocalFile, encoding: str) -> Part:

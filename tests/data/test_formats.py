@@ -304,3 +304,23 @@ def test_the_line_with_which_excel_names_its_sign_is_no_row(tmp_path, sign):
     path.write_bytes((f"sep={sign}\r\n" + "".join(rows) + f"a{sign}b{sign}c\r\n").encode())
     with pytest.raises(DataError, match=r"line 5: there are 3 fields, and 2 in"):
         list(open_data(DataSpec(source=str(path))).rows(["text"]))
+
+
+def test_what_explains_the_table_in_a_zip_is_passed_over(tmp_path):
+    beside = {"README.md": "# About", "data/LICENSE": "MIT", "__MACOSX/data/._train.csv": "x", "data/.DS_Store": "x"}
+    with zipfile.ZipFile(tmp_path / "data.zip", "w") as archive:
+        for name, content in {"data/train.csv": "text,label\none,1\ntwo,2\n", **beside}.items():
+            archive.writestr(name, content)
+    table = open_data(DataSpec(source=str(tmp_path / "data.zip")))
+    assert [column.name for column in table.columns] == ["text", "label"]
+    assert table.notes == ("README.md, data/LICENSE beside the tables in the zip were passed over.",)
+    assert len(list(table.rows(["text"]))) == 2
+    with zipfile.ZipFile(tmp_path / "two.zip", "w") as archive:
+        for name in ("a.csv", "b.jsonl", "README.md"):
+            archive.writestr(name, "text")
+    with pytest.raises(DataError, match="holds files of several kinds"):
+        open_data(DataSpec(source=str(tmp_path / "two.zip")))
+    with zipfile.ZipFile(tmp_path / "texts.zip", "w") as archive:
+        for name in ("README.md", "LICENSE"):
+            archive.writestr(name, "A text like any other.")
+    assert open_data(DataSpec(source=str(tmp_path / "texts.zip"))).documents == 2

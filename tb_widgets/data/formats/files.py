@@ -5,11 +5,12 @@ from __future__ import annotations
 import gzip
 import hashlib
 import os
+import re
 import stat
 import tempfile
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -37,6 +38,10 @@ _NOT_PLAIN = (
     (stat.S_ISFIFO, "pipe"),
     (stat.S_ISSOCK, "socket"),
 )
+
+
+# What lies beside the tables in a zip to explain them.
+_EXPLAINING = re.compile(r"(readme|licen[cs]e|copying|notice|citation|changelog|authors)([.\-_].*)?$", re.I)
 
 
 class Stamp(NamedTuple):
@@ -228,9 +233,9 @@ def _look_into_zip(path: Path, stamp: Stamp) -> list[LocalFile]:
     found = []
     members = _archive(path, stamp).infolist()
     _check_growth(path, sum(member.file_size for member in members), stamp.size)
+    beside = _beside_tables(member.filename for member in members if member.file_size)
     for member in sorted(members, key=lambda member: member.filename):
-        parts = Path(member.filename).parts
-        if member.is_dir() or member.file_size == 0 or any(part.startswith((".", "__MACOSX")) for part in parts):
+        if member.is_dir() or member.file_size == 0 or _is_hidden(member.filename) or member.filename in beside:
             continue
         if member.flag_bits & 1:
             raise DataError(f"{path} is locked with a password.", hint="Unpack it, and give the files.")
@@ -242,6 +247,29 @@ def _look_into_zip(path: Path, stamp: Stamp) -> list[LocalFile]:
     if not found:
         raise DataError(f"{path} holds no file with anything in it.", hint="Give another zip.")
     return found
+
+
+def _beside_tables(names: Iterable[str]) -> set[str]:
+    """Return which files of a zip explain its tables, where there are tables of one kind and nothing else."""
+    kinds = {name: kind_by_name(name) for name in names if not name.endswith("/")}
+    explaining = {name for name, kind in kinds.items() if kind == "text" and _EXPLAINING.match(Path(name).name)}
+    tables = {kinds[name] for name in kinds.keys() - explaining if not _is_hidden(name)}
+    return explaining if len(tables) == 1 and "text" not in tables else set()
+
+
+def _is_hidden(name: str) -> bool:
+    return any(part.startswith((".", "__MACOSX")) for part in Path(name).parts)
+
+
+def passed_over(files: list[LocalFile]) -> list[str]:
+    """Return the names of files that explain the tables of a zip, and were left out."""
+    archives = {file.path: file.stamp for file in files if file.packed == "zip"}
+    return sorted(
+        name
+        for path, stamp in archives.items()
+        for name in _beside_tables(member.filename for member in _archive(path, stamp).infolist() if member.file_size)
+        if not _is_hidden(name)
+    )
 
 
 @lru_cache(maxsize=2)
