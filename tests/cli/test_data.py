@@ -127,7 +127,7 @@ def test_data_that_do_not_serve_the_model_are_described_all_the_same(tmp_path):
     (tmp_path / "pairs.csv").write_text("one,two\n" + "a few words here,and some words there\n" * 9)
     said = command("data", tmp_path / "pairs.csv")
     assert said.code == 0, said.err
-    assert "Which column of pairs.csv is the text can't be told" in said.out
+    assert "which column of pairs.csv is the text can't be told" in said.out
     found = command("data", tmp_path / "pairs.csv", "--json").json
     assert found["preview"] is None
     assert "Set data.columns" in found["problem"]
