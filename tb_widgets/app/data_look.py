@@ -7,15 +7,12 @@ from typing import NamedTuple
 
 from tb_widgets.app.shared import is_shared
 from tb_widgets.data.columns import map_columns
-from tb_widgets.data.examples import as_text
-from tb_widgets.data.opened import Column, Table, Texts, open_data, shortened
+from tb_widgets.data.opened import Column, Table, open_data
 from tb_widgets.data.preview import Preview, preview
 from tb_widgets.data.preview_problems import problems_of
 from tb_widgets.data.sources import check_serves, is_built_in
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec, Task, TokenizerSpec
-
-ROWS = 100  # of a table are read before it is taken
 
 
 class Look(NamedTuple):
@@ -54,31 +51,6 @@ class Question(NamedTuple):
     parameters: int | None
     batch_size: int
     class_limit: int | None = None
-
-
-def read_beginning(data: DataSpec) -> None:
-    """See whether data can be read, as far as their beginning tells.
-
-    Raises
-    ------
-    DataError
-        If they can't.
-    """
-    opened = open_data(data)
-    if isinstance(opened, Texts):
-        next(piece for piece in opened.pieces() if piece.text.strip())  # blanks only are refused at their end
-        return
-    names = [column.name for column in opened.columns]
-    if not any(as_text(value) for row in opened.first_rows(names, ROWS) for value in row) and not any(
-        as_text(value) for row in opened.rows(names) for value in row
-    ):
-        raise DataError(f"All rows of {opened.name} are empty.", hint="Give a table with texts in it.")
-    if all(column.kind in ("list", "image", "other") for column in opened.columns):
-        held = shortened([f"{column.name} ({column.holds})" for column in opened.columns])
-        raise DataError(
-            f"No column of {opened.name} can be read as a text or a label. It has {held}.",
-            hint="Give a table with a column of texts; lists and nested values are not read.",
-        )
 
 
 def look_at(question: Question) -> Look:

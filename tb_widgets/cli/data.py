@@ -79,21 +79,24 @@ def data(
     if json:
         problem_words = {"problem": str(problem)} if problem is not None else {}
         print_json({**facts, "preview": asdict(found) if found is not None else None, **problem_words})
-    elif found is not None:
+        return
+    if found is not None:
         _print_preview(found, spec, console())
-    elif problem is not None:
+    if problem is not None:
         say(console())
         say(console(), str(problem), "yellow")
 
 
 def _previewed(spec: RunSpec) -> tuple[Preview | None, DataError | None]:
-    """Return what a model makes of the data, or why it can't learn from them: they can be looked at all the same."""
+    """Return what a model makes of the data, and why it can't learn from them; they can be looked at all the same."""
+    from tb_widgets.data.preview_problems import problems_of
     from tb_widgets.service.previewing import preview_spec
 
     try:
-        return preview_spec(spec), None
+        found = preview_spec(spec)
     except DataError as error:
         return None, error
+    return found, next(problems_of(found, spec.data, class_limit=None), None)
 
 
 def _print_preview(found: Preview, spec: RunSpec, screen: Console) -> None:
@@ -213,11 +216,14 @@ def _list(*, as_json: bool) -> None:
 
 def _facts(data: DataSpec) -> dict[str, Any]:
     """Return what data that are here hold."""
+    from tb_widgets.data.beginning import read_beginning
     from tb_widgets.data.opened import Texts, open_data
     from tb_widgets.data.sources import TEXT_TASKS, is_built_in, tasks_of
 
     if is_built_in(data.source) and set(tasks_of(data.source)).isdisjoint(TEXT_TASKS):
         return {"source": data.source, "kind": "examples", "tasks": list(tasks_of(data.source))}
+    if not is_built_in(data.source):
+        read_beginning(data)
     opened = open_data(data)
     facts: dict[str, Any] = {"source": data.source, "name": opened.name, "bytes": opened.size}
     if isinstance(opened, Texts):

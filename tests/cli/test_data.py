@@ -130,7 +130,7 @@ def test_data_that_do_not_serve_the_model_are_described_all_the_same(tmp_path):
     assert "which column of pairs.csv is the text can't be told" in said.out
     found = command("data", tmp_path / "pairs.csv", "--json").json
     assert found["preview"] is None
-    assert "Set data.columns" in found["problem"]
+    assert "data.columns: " in found["problem"]
     assert command("data", tmp_path / "pairs.csv", "--model", "zoo:t5", "--json").json["preview"]["unit"] == "row"
 
 
@@ -149,3 +149,14 @@ def test_the_hub_is_searched_and_looked_at_without_fetching(hub, tmp_path, monke
     wrong = command("data", "--look", "python-docs")
     assert wrong.code == 2
     assert "--look is for datasets of the Hub" in wrong.err
+
+
+def test_data_without_content_are_an_error_and_data_that_no_run_can_begin_with_are_told(tmp_path):
+    (tmp_path / "blank.txt").write_text(" \n\n")
+    refused = command("data", str(tmp_path / "blank.txt"))
+    assert refused.code == 1
+    assert "blank.txt is empty: it holds blanks only" in refused.err
+    (tmp_path / "short.txt").write_text("A few words only.")
+    told = command("data", str(tmp_path / "short.txt"))
+    assert told.code == 0
+    assert "and one context needs 129" in told.out
