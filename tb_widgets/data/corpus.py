@@ -211,12 +211,21 @@ class Rows(Corpus):
             else:
                 yield self._counted(text, seen, held_back=False)
         if not 0 < seen.held_back < seen.documents:
-            part = "held-back" if seen.held_back == 0 else "training"
-            raise DataError(
-                f"The {part} part of {self.name} is empty: there are {seen.documents:,} texts, and "
-                f"{seen.held_back:,} are held back.",
-                hint="Give more texts, or set data.validation_fraction to 0.1 or more.",
+            raise self._one_sided(seen)
+
+    def _one_sided(self, seen: Seen) -> DataError:
+        part = "held-back" if seen.held_back == 0 else "training"
+        told = f"The {part} part of {self.name} is empty: there are {seen.documents:,} texts, and "
+        different = len({key_of_text(text) for text in self._texts(self.table, Seen())})
+        if self.table.own_validation is None and different < seen.documents:
+            return DataError(
+                f"{told}only {different:,} of them are different. The same texts are always on one side.",
+                hint=f"Give more different texts. Is {self.column} the column with the texts? data.columns decides.",
             )
+        return DataError(
+            f"{told}{seen.held_back:,} are held back.",
+            hint="Give more different texts, or set data.validation_fraction to 0.1 or more.",
+        )
 
     def _texts(self, table: Table, seen: Seen) -> Iterator[str]:
         for (value,) in table.rows([self.column]):

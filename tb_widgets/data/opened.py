@@ -6,7 +6,7 @@ import hashlib
 import re
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 from itertools import islice
 from pathlib import Path
@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from tb_widgets.data.formats.files import LocalFile, find_files, opened_files, passed_over
 from tb_widgets.data.formats.letters import find_encoding, read_letters
-from tb_widgets.data.formats.values import Column, Part
+from tb_widgets.data.formats.values import Column, Part, columns_of
 from tb_widgets.data.sources import is_built_in, read_text
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec
@@ -123,6 +123,7 @@ class Table:
     notes: tuple[str, ...]
     _files: Sequence[LocalFile] = field(repr=False)
     _encoding: str = field(repr=False)
+    _late: frozenset[str] = field(default=frozenset(), repr=False)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -157,7 +158,7 @@ class Table:
 
     def _rows(self, names: Sequence[str]) -> Generator[tuple[Any, ...], None, None]:
         for file in self._files:
-            part = _open_part(file, self._encoding)
+            part = _open_part(file, self._encoding, self._late)
             _check_columns(names, part, file)
             yield from part.rows(names)
 
@@ -198,8 +199,11 @@ def open_data(data: DataSpec) -> Texts | Table:
     if files[0].kind == "text":
         _refuse(data, "is plain text", "columns", "validation_split")
         return _texts(files, data.encoding, name)
-    own_validation = _table(opened_files(held_back), data.encoding, f"{name} (held back)") if held_back else None
-    return _table(files, data.encoding, name, own_validation)
+    chosen = frozenset(data.columns.values())
+    own_validation = None
+    if held_back:
+        own_validation = _table(opened_files(held_back), data.encoding, f"{name} (held back)", chosen=chosen)
+    return _table(files, data.encoding, name, own_validation, chosen=chosen)
 
 
 def _texts(files: list[LocalFile], encoding: str, name: str) -> Texts:
@@ -213,14 +217,22 @@ def _texts(files: list[LocalFile], encoding: str, name: str) -> Texts:
     )
 
 
-def _table(files: list[LocalFile], encoding: str, name: str, own_validation: Table | None = None) -> Table:
+def _table(
+    files: list[LocalFile],
+    encoding: str,
+    name: str,
+    own_validation: Table | None = None,
+    *,
+    chosen: frozenset[str] = frozenset(),
+) -> Table:
     if files[0].kind == "text":
         raise DataError(f"{name} is plain text, and the other part a table.", hint="Give both as tables.")
     if files[0].kind == "parquet" and encoding != "auto":
         raise DataError(
             f"data.encoding: {name} is parquet, which knows its own encoding.", hint="Set data.encoding to auto."
         )
-    first = _open_part(files[0], encoding)
+    late = chosen - {column.name for column in _open_part(files[0], encoding).columns}
+    first = _open_part(files[0], encoding, late)
     if not first.columns:
         raise DataError(f"{files[0]} holds no rows.", hint="Give a file with rows in it.")
     counts = [_open_part(file, encoding).count for file in files] if files[0].kind == "parquet" else [None]
@@ -233,6 +245,7 @@ def _table(files: list[LocalFile], encoding: str, name: str, own_validation: Tab
         notes=(*first.notes, *_passed_over(files)),
         _files=files,
         _encoding=encoding,
+        _late=late,
     )
 
 
@@ -241,7 +254,8 @@ def _passed_over(files: list[LocalFile]) -> Iterator[str]:
         yield f"{shortened(names)} beside the tables in the zip {'was' if len(names) == 1 else 'were'} passed over."
 
 
-def _open_part(file: LocalFile, encoding: str) -> Part:
+def _open_part(file: LocalFile, encoding: str, late: frozenset[str] = frozenset()) -> Part:
+    """Open a file; of JSON, columns that are wanted and do not occur in the first rows are ``late``."""
     if file.kind == "parquet":
         from tb_widgets.data.formats.parquet import open_parquet
 
@@ -253,7 +267,19 @@ def _open_part(file: LocalFile, encoding: str) -> Part:
         return open_delimited(file, found)
     from tb_widgets.data.formats.json_rows import open_json
 
-    return open_json(file, found)
+    part = open_json(file, found)
+    missing = late - {column.name for column in part.columns}
+    more = [column for name in sorted(missing) for column in _late_column(file, encoding, name)]
+    return replace(part, columns=(*part.columns, *more)) if more else part
+
+
+@lru_cache(maxsize=64)
+def _late_column(file: LocalFile, encoding: str, name: str) -> tuple[Column, ...]:
+    """Return a column that occurs anywhere in a file of JSON; reads all of the file to say that there is none."""
+    from tb_widgets.data.formats.json_rows import open_json
+
+    rows = open_json(file, find_encoding(file, encoding)).read()
+    return columns_of(row._replace(values={name: row.values[name]}) for row in rows if name in row.values)
 
 
 def _check_columns(names: Sequence[str], part: Part, file: LocalFile) -> None:

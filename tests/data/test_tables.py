@@ -123,3 +123,28 @@ def test_whole_labels_that_became_floats_where_some_are_missing(tmp_path, form):
 def test_labels_between_whole_numbers_are_no_classes(table):
     with pytest.raises(DataError, match=r"holds numbers, and classes are whole numbers, words, or true and false"):
         table([("text", "label"), ("one", 0.0), ("two", 1.5), ("three", 1.0)])
+
+
+@pytest.mark.parametrize("form", ["jsonl", "json"])
+def test_a_chosen_column_may_begin_late(tmp_path, form):
+    rows = [{"label": number % 2} for number in range(1200)]
+    rows += [{"label": number % 2, "text": f"text {number}"} for number in range(1200, 1300)]
+    lines = map(json.dumps, rows)
+    path = tmp_path / f"late.{form}"
+    path.write_text("\n".join(lines) if form == "jsonl" else f"[{', '.join(lines)}]")
+    data = DataSpec(source=str(path), columns={"text": "text", "label": "label"})
+    prepared = prepare(data, BYTE, task="sequence-classification", cache_dir=tmp_path / "cache")
+    assert sum(map(len, shown(prepared))) == 100
+    with pytest.raises(DataError, match=r"has no column 'body' for the text; it has label"):
+        prepare(
+            DataSpec(source=str(path), columns={"text": "body"}),
+            BYTE,
+            task="sequence-classification",
+            cache_dir=tmp_path / "cache",
+        )
+
+
+def test_a_table_with_hardly_any_different_texts_says_so(table):
+    rows = [("text", "number")] + [(("yes", "no")[number % 2], number) for number in range(400)]
+    with pytest.raises(DataError, match=r"there are 400 texts, and only 2 of them are different.*Give more different"):
+        table(rows, task="causal-lm", context_length=8)
