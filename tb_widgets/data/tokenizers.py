@@ -28,7 +28,7 @@ def train_tokenizer(spec: TokenizerSpec, text: str) -> Tokenizer:
     Raises
     ------
     DataError
-        If a byte-level BPE is asked to be smaller than the 256 bytes that it starts from, or a file can't be read.
+        If a file can't be read.
     """
     if spec.kind == "byte":
         return ByteTokenizer()

@@ -112,19 +112,14 @@ def _well_formed(text: str) -> str:
 def learn_bpe(vocab_size: int, text: str) -> PieceTokenizer:
     """Learn byte-level byte pair encoding: it knows every text, and frequent pieces are one id.
 
-    Raises
-    ------
-    DataError
-        If it is asked to be smaller than the 256 bytes that it starts from.
+    Where it is to be smaller than the 256 bytes that it starts from, it starts from characters; see
+    :func:`learn_character_bpe`.
     """
     import tokenizers
     from tokenizers import decoders, models, pre_tokenizers, trainers
 
     if vocab_size < BYTE_VALUES:
-        raise DataError(
-            f"tokenizer.vocab_size is {vocab_size}, and bpe starts from the {BYTE_VALUES} bytes.",
-            hint=f"Set it to {BYTE_VALUES} or more (512 to 4,096 suit small texts), or set tokenizer.kind to char.",
-        )
+        return learn_character_bpe(vocab_size, text)
     core = tokenizers.Tokenizer(models.BPE())
     core.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     core.decoder = decoders.ByteLevel()
@@ -139,6 +134,41 @@ def learn_bpe(vocab_size: int, text: str) -> PieceTokenizer:
     return PieceTokenizer(core.to_str(), _borne(core.get_vocab_size(), vocab_size))
 
 
+def learn_character_bpe(vocab_size: int, text: str) -> PieceTokenizer:
+    """Learn byte pair encoding that starts from the characters of a text instead of bytes.
+
+    It knows the most frequent ones where the vocabulary can't hold them all; any other is id 0, which reads back as
+    U+FFFD.
+    """
+    import tokenizers
+    from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
+
+    counts = Counter(text)
+    rare = _rare(counts, vocab_size)
+    core = tokenizers.Tokenizer(models.BPE(unk_token=UNKNOWN))
+    core.pre_tokenizer = pre_tokenizers.Split(Regex(WORDS), behavior="isolated")
+    core.decoder = decoders.Fuse()
+    trainer = trainers.BpeTrainer(vocab_size=vocab_size, min_frequency=2, special_tokens=[UNKNOWN], show_progress=False)
+    core.train_from_iterator((chunk.translate(rare) if rare else chunk for chunk in chunks(text)), trainer)
+    # The sign for the unknown is a piece like others, and no sign that is looked for in texts.
+    learned = json.loads(core.to_str()) | {"added_tokens": []}
+    note = _unknown(counts, rare, vocab_size) if rare else _borne(core.get_vocab_size(), vocab_size)
+    return PieceTokenizer(json.dumps(learned, ensure_ascii=False), note)
+
+
+def _rare(counts: Counter[str], vocab_size: int) -> dict[int, None]:
+    """Return the characters that a vocabulary can't hold beside the sign for what is unknown, for ``str.translate``."""
+    return {ord(character): None for character, _ in counts.most_common()[vocab_size - 1 :]}
+
+
+def _unknown(counts: Counter[str], rare: dict[int, None], vocab_size: int) -> str:
+    share = sum(counts[chr(code)] for code in rare) / counts.total()
+    return (
+        f"The text has {len(counts):,} different characters; the {len(rare):,} rarest ({share:.2%} of the text) "
+        f"do not fit a vocabulary of {vocab_size:,} and are read as unknown."
+    )
+
+
 def learn_unigram(vocab_size: int, text: str) -> PieceTokenizer:
     """Learn the pieces that make a text likeliest (Kudo, "Subword Regularization", 2018).
 
@@ -149,7 +179,7 @@ def learn_unigram(vocab_size: int, text: str) -> PieceTokenizer:
     from tokenizers import Regex, decoders, models, pre_tokenizers, trainers
 
     counts = Counter(text)
-    rare = {ord(character): None for character, _ in counts.most_common()[vocab_size - 1 :]}
+    rare = _rare(counts, vocab_size)
     cutter = pre_tokenizers.Split(Regex(WORDS), behavior="isolated")
     learner = tokenizers.Tokenizer(models.Unigram())
     learner.pre_tokenizer = cutter
@@ -166,13 +196,7 @@ def learn_unigram(vocab_size: int, text: str) -> PieceTokenizer:
     core = tokenizers.Tokenizer(models.Unigram(kept, unk_id=0))
     core.pre_tokenizer = cutter
     core.decoder = decoders.Fuse()
-    note = _borne(len(kept), vocab_size)
-    if rare:
-        share = sum(counts[chr(code)] for code in rare) / len(text)
-        note = (
-            f"The text has {len(counts):,} different characters; the {len(rare):,} rarest ({share:.2%} of the text) "
-            f"do not fit a vocabulary of {vocab_size:,} and are read as unknown."
-        )
+    note = _unknown(counts, rare, vocab_size) if rare else _borne(len(kept), vocab_size)
     return PieceTokenizer(core.to_str(), note)
 
 

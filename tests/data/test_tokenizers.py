@@ -79,11 +79,24 @@ def test_a_small_text_gets_the_vocabulary_that_it_can_bear():
     assert tokenizer.note == f"The text bears a vocabulary of {tokenizer.vocab_size} pieces; 2,048 were asked for."
 
 
-def test_a_vocabulary_below_the_bytes_is_refused():
-    with pytest.raises(
-        DataError, match=r"tokenizer.vocab_size is 200, and bpe starts from the 256 bytes\. Set it to 256"
-    ):
-        train_tokenizer(TokenizerSpec(kind="bpe", vocab_size=200), PROSE)
+@pytest.mark.parametrize("vocab_size", [32, 64, 101, 255])
+def test_bpe_below_the_bytes_starts_from_characters(tmp_path: Path, vocab_size):
+    made = train_tokenizer(TokenizerSpec(kind="bpe", vocab_size=vocab_size), PROSE)
+    assert (made.kind, made.vocab_size) == ("bpe", vocab_size)
+    assert made.serialized() == train_tokenizer(TokenizerSpec(kind="bpe", vocab_size=vocab_size), PROSE).serialized()
+    made.save(tmp_path)
+    loaded = load_tokenizer(tmp_path)
+    ids = loaded.encode(PROSE)
+    assert ids.max() < vocab_size
+    is_whole = len(set(PROSE)) < vocab_size
+    assert (loaded.decode(ids) == PROSE) == is_whole
+    assert ("different characters; the " in made.note and "are read as unknown" in made.note) == (not is_whole)
+    assert len(ids) < len(PROSE) or not is_whole
+    known = "".join(character for character in PROSE if loaded.encode(character).tolist() != [0])
+    assert loaded.decode(loaded.encode(known)) == known
+    assert loaded.decode(loaded.encode("the \u2603 sea")) == "the \ufffd sea"
+    # As the library does it, whatever is looked up in the table of words.
+    assert ids.tolist() == [token for chunk in chunks(PROSE) for token in loaded._core.encode(chunk).ids]
 
 
 @settings(max_examples=40, deadline=None)
