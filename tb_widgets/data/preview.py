@@ -201,7 +201,9 @@ def preview(
         steps_per_epoch=things * trained_on / per_step if things else None,
         notes=(*sample.notes, made.note) if made.note and sample.share == 1.0 else sample.notes,
     )
-    return replace(found, warnings=tuple(warnings_of(found, data, vocab_limit=vocab_limit)))
+    return replace(
+        found, warnings=tuple(warnings_of(found, data, vocab_limit=vocab_limit, context_limit=context_limit))
+    )
 
 
 def _beginning(sample: Sample, letters: int) -> str:

@@ -19,10 +19,12 @@ _RARE = 0.01
 _ONE_CLASS = 0.95
 
 
-def warnings_of(found: Preview, data: DataSpec, *, vocab_limit: int | None) -> Iterator[str]:
-    """Yield a sentence for each thing that would waste time."""
+def warnings_of(
+    found: Preview, data: DataSpec, *, vocab_limit: int | None, context_limit: int | None = None
+) -> Iterator[str]:
+    """Yield a sentence for each thing that would waste time, weighed against what the model knows and reads at once."""
     yield from _of_content(found)
-    yield from _of_lengths(found, data)
+    yield from _of_lengths(found, data, context_limit)
     yield from _of_classes(found)
     if found.unknown > _RARE:
         yield (
@@ -70,21 +72,25 @@ def _of_content(found: Preview) -> Iterator[str]:
         )
 
 
-def _of_lengths(found: Preview, data: DataSpec) -> Iterator[str]:
+def _of_lengths(found: Preview, data: DataSpec, context_limit: int | None) -> Iterator[str]:
     if found.truncated is None:
         return
+    fits = context_limit is None or found.long_length <= context_limit
     if found.classes and found.truncated > _MANY:
+        wanted = f"With {found.long_length:,} it would read 95 % whole."
+        longest = f"It reads {context_limit:,} at most: choose a tokenizer with longer pieces."
         yield (
             f"{_percent(found.truncated)} of the texts are longer than data.context_length "
             f"({data.context_length:,} tokens) and are cut: the model never reads their ends. "
-            f"With {found.long_length:,} it would read 95 % whole."
+            f"{wanted if fits else longest}"
         )
     elif not found.classes and found.truncated:
         done = {"leave-out": "they are left out", "cut": "they are cut"}
         if data.long_pairs in done:
             yield (
                 f"{_percent(found.truncated)} of the pairs are longer than data.context_length "
-                f"({data.context_length:,} tokens): {done[data.long_pairs]}. {found.long_length:,} would do for 95 %."
+                f"({data.context_length:,} tokens): {done[data.long_pairs]}."
+                + (f" {found.long_length:,} would do for 95 %." if fits else "")
             )
 
 

@@ -130,6 +130,11 @@ def test_ends_of_documents_are_seen(write):
         (labelled(60), {"limits": {"parameters": 10**6}}, "times as many weights as tokens"),
         (labelled(20), {}, "All of the data fit into one step, and are seen again in each."),
         (
+            labelled(50, "x" * 90 + "{}"),
+            {"context_length": 64, "limits": {"context_limit": 64}},
+            "their ends. It reads 64 at most: choose a tokenizer with longer pieces.",
+        ),
+        (
             labelled(60),
             {"limits": {"vocab_limit": 100}},
             "The tokenizer and its signs need 257 ids, and the model knows",
