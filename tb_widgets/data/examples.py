@@ -131,7 +131,7 @@ def find_examples(data: DataSpec, task: Task) -> ExampleSet:
         names = (roles["text"], roles["label"])
         column = next(column for column in table.columns if column.name == names[1])
         classes = _classes(table, column)
-        answer = _class_name(column)
+        answer = class_name(column)
     digest = hashlib.sha256(f"{table.fingerprint}/{names}/{classes}".encode())
     held_back = table.own_validation
     if held_back is not None:
@@ -160,7 +160,8 @@ def as_text(value: Any) -> str:
     return text if text.strip() else ""
 
 
-def _class_name(column: Column) -> Callable[[Any], str]:
+def class_name(column: Column) -> Callable[[Any], str]:
+    """Return what names the class of a label column's value; the name is empty where there is none."""
     if not column.names:
         if column.kind == "whole":
             return lambda value: _WHOLE_FLOAT.sub(r"\1", as_text(value).strip())
@@ -179,7 +180,7 @@ def _classes(table: Table, column: Column) -> tuple[str, ...]:
     """
     if column.names:
         return column.names
-    name_of, counts = _class_name(column), Counter[str]()
+    name_of, counts = class_name(column), Counter[str]()
     for (value,) in table.rows([column.name]):
         counts[name_of(value)] += 1
         if len(counts) > MOST_CLASSES + 1:

@@ -78,7 +78,7 @@ def _of_lengths(found: Preview, data: DataSpec, context_limit: int | None) -> It
     fits = context_limit is None or found.long_length <= context_limit
     if found.classes and found.truncated > _MANY:
         wanted = f"With {found.long_length:,} it would read 95 % whole."
-        longest = f"It reads {context_limit:,} at most: choose a tokenizer with longer pieces."
+        longest = f"It reads {context_limit or 0:,} at most: choose a tokenizer with longer pieces."
         yield (
             f"{_percent(found.truncated)} of the texts are longer than data.context_length "
             f"({data.context_length:,} tokens) and are cut: the model never reads their ends. "

@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 
 from tb_widgets.data.columns import Mapping, Role, learns_from_running_text, map_columns
-from tb_widgets.data.examples import Example, as_text, find_examples
+from tb_widgets.data.examples import Example, as_text, class_name, find_examples
 from tb_widgets.data.opened import Table, Texts, open_data
 from tb_widgets.data.sources import is_built_in
 from tb_widgets.spec import DataSpec, Task
@@ -169,11 +169,10 @@ def _of_table(table: Table, data: DataSpec, task: Task) -> Sample:
     columns = {column.name: column for column in table.columns}
     names = [mapping.roles[role] for role in roles]
     class_names = columns[names[-1]].names if roles[-1] == "label" else ()
+    named = class_name(columns[names[-1]])
 
     def said(role: Role, value: object) -> str:
-        if role == "label" and class_names:
-            return class_names[value] if isinstance(value, int) and 0 <= value < len(class_names) else ""
-        return as_text(value)
+        return named(value) if role == "label" else as_text(value)
 
     bounded = _Bounded()
     rows = list(

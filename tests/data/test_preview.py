@@ -208,6 +208,11 @@ def test_copies_of_short_lines_count_where_all_are_short(write, line):
     assert look(write(f"{line}\n" * 500)).duplicates > 0.99
 
 
+def test_classes_are_called_as_training_calls_them(write):
+    found = look(write(labelled(60, label=["0.0", "1.0"])), "sequence-classification")
+    assert found.classes == (("0", 30), ("1", 30))
+
+
 def test_a_sound_table_is_not_warned_of(write):
     assert look(write(labelled(200)), "sequence-classification").warnings == ()
 
