@@ -46,7 +46,10 @@ def data(
         str | None, typer.Option("--search", metavar="WORDS", help="List datasets of the Hub whose names hold these.")
     ] = None,
     model: Annotated[
-        str, typer.Option("--model", help="zoo:gpt, zoo:bert, zoo:t5: what is to learn from the data.")
+        str,
+        typer.Option(
+            "--model", help="zoo:gpt, zoo:bert, zoo:bert-classifier or zoo:t5: what is to learn from the data."
+        ),
     ] = "zoo:gpt",
     task: Annotated[
         str | None, typer.Option("--task", help="causal-lm, masked-lm, sequence-classification or seq2seq.")
