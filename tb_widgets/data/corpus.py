@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from tb_widgets.data.columns import map_columns
+from tb_widgets.data.copies import Copies, find_copies
 from tb_widgets.data.opened import Table, Texts, open_data
 from tb_widgets.data.order import key_of
 from tb_widgets.data.split import Border, Stretch, cut_at, find_borders
@@ -82,6 +83,10 @@ class Corpus(ABC):
             If it can't be read, or one of the two parts is empty.
         """
 
+    def copies(self) -> Copies:
+        """Return how much of the held-back part is trained on as well; of documents nothing is."""
+        return Copies(0.0, is_least=False)
+
     def sample(self) -> str:
         """Return the training text, or stretches spread evenly over it where it is longer than 16 million characters.
 
@@ -129,6 +134,10 @@ class OneText(Corpus):
             seen.characters += len(stretch.text)
             seen.share = seen.characters / self._borders[-1].place
             yield stretch
+
+    def copies(self) -> Copies:
+        """See :meth:`Corpus.copies`."""
+        return find_copies(lambda: self.read(Seen()), self._borders[-1].place)
 
     @cached_property
     def _borders(self) -> list[Border]:

@@ -12,9 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tb_widgets.data import cache
+from tb_widgets.data.copies import in_words
 from tb_widgets.data.corpus import Corpus
 from tb_widgets.data.packing import Progress, pack
 from tb_widgets.data.room import Growth
+from tb_widgets.data.sources import is_built_in
 from tb_widgets.data.tokenizers import Tokenizer, load_tokenizer, read_tokenizer_file, train_tokenizer
 from tb_widgets.spec import DataSpec, TokenizerSpec
 
@@ -101,7 +103,14 @@ def encoded_streams(
         if corpus.has_documents:
             statistics |= {"documents": seen.documents, "held_back_documents": seen.held_back}
             statistics |= {"empty_documents": seen.empty, "documents_in_both_parts": seen.in_both}
-        described = {"dtype": dtype, "fingerprint": _digest(folder, dtype, counts), "statistics": statistics}
+        # What ours repeat is told before the run, and is no warning of each.
+        copied = "" if is_built_in(data.source) else in_words(corpus.copies())
+        described = {
+            "copied": copied,
+            "dtype": dtype,
+            "fingerprint": _digest(folder, dtype, counts),
+            "statistics": statistics,
+        }
         (folder / STREAMS).write_text(json.dumps(described), encoding="utf-8")
 
     return cache.find_or_build(cache_dir, streams_key(corpus.fingerprint, data, tokenizer), build, on_wait=on_wait)

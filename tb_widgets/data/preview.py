@@ -14,11 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tb_widgets.data.columns import Role
+from tb_widgets.data.copies import find_copies, in_words
+from tb_widgets.data.opened import PIECE
 from tb_widgets.data.preview_warnings import warnings_of
 from tb_widgets.data.sample import Sample, read_sample
 from tb_widgets.data.shown_batch import BatchRow, show_batch
-from tb_widgets.data.sources import check_serves, classes_of
+from tb_widgets.data.sources import check_serves, classes_of, is_built_in
 from tb_widgets.data.special import span_sizes, vocabulary_with_specials
+from tb_widgets.data.split import cut_at, find_borders
 from tb_widgets.data.tokenizers import Tokenizer, train_tokenizer
 from tb_widgets.spec import DataSpec, Task, TokenizerSpec
 
@@ -167,6 +170,7 @@ def preview(
     tokens = _tokens_in_all(sample, made, lengths)
     trained_on = 1.0 if data.validation_split is not None else 1 - data.validation_fraction
     per_step = batch_size * (data.context_length if sample.answers is None else 1)
+    copied = _copied(sample, data)
     things = tokens if sample.answers is None else units
     is_exact = sample.share == 1.0 and len(lengths) == len(sample.whole) and made.kind in ("byte", "char")
     gaps = span_sizes(data.context_length)[1] if task == "seq2seq" and sample.answers is None else 0
@@ -199,11 +203,26 @@ def preview(
         ),
         tokens_per_parameter=tokens * trained_on / parameters if tokens and parameters else None,
         steps_per_epoch=things * trained_on / per_step if things else None,
-        notes=(*sample.notes, made.note) if made.note and sample.share == 1.0 else sample.notes,
+        notes=(
+            *sample.notes,
+            *filter(None, [made.note if sample.share == 1.0 else "", copied if is_built_in(data.source) else ""]),
+        ),
     )
-    return replace(
-        found, warnings=tuple(warnings_of(found, data, vocab_limit=vocab_limit, context_limit=context_limit))
-    )
+    warnings = warnings_of(found, data, vocab_limit=vocab_limit, context_limit=context_limit)
+    # Of our own texts it is worth knowing, and nothing that anybody could mend.
+    more = [copied] if copied and not is_built_in(data.source) else []
+    return replace(found, warnings=(*warnings, *more))
+
+
+def _copied(sample: Sample, data: DataSpec) -> str:
+    """Return what is said of held-back lines that are trained on too, as far as the beginning of a text tells."""
+    if sample.unit != "line" or sample.documents:
+        return ""
+    text = "".join(sample.texts)
+    pieces = [text[start : start + PIECE] for start in range(0, len(text), PIECE)]
+    borders = find_borders(lambda: pieces, data.validation_fraction)
+    copies = find_copies(lambda: cut_at(borders, pieces), len(text))
+    return in_words(copies, is_ours=is_built_in(data.source))
 
 
 def _beginning(sample: Sample, letters: int) -> str:

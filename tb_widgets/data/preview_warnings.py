@@ -62,8 +62,7 @@ def _of_content(found: Preview) -> Iterator[str]:
         chosen = next(choice.column for choice in found.columns if choice.role == "text")
         yield f"Texts of the column {other} are {times:.0f} times as long as those of {chosen}. Is it the right one?"
     if found.duplicates > (_COPIED_LINES if found.unit == "line" else _MANY):
-        both = " Some are held back too, so the validation loss will look better than it is."
-        yield f"{_percent(found.duplicates)} of the {found.unit}s are copies of others." + both * (found.unit == "line")
+        yield f"{_percent(found.duplicates)} of the {found.unit}s are copies of others."
     column = next((choice.column for choice in found.columns if choice.role in ("text", "source")), None)
     if column is not None and 0 < found.typical_length < _FEW_TOKENS:
         yield (

@@ -227,7 +227,7 @@ def prepare_streams(
         context_length=data.context_length,
         documents=corpus.has_documents,
         apart=data.reset_attention,
-        notes=(*corpus.notes, *_left_out(statistics)),
+        notes=(*corpus.notes, *_left_out(statistics), *filter(None, [described.get("copied")])),
     )
     _check_length(prepared, data, corpus.name)
     report("The text is ready", 1.0)

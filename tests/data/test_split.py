@@ -1,3 +1,4 @@
+import random
 from itertools import groupby
 from pathlib import Path
 
@@ -6,11 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from tb_widgets.data import copies
+from tb_widgets.data.copies import Copies, find_copies, in_words
 from tb_widgets.data.corpus import Seen, open_corpus
+from tb_widgets.data.prepared import prepare
+from tb_widgets.data.preview import preview
 from tb_widgets.data.sources import read_text
-from tb_widgets.data.split import cut_at, find_borders
+from tb_widgets.data.split import Stretch, cut_at, find_borders
 from tb_widgets.errors import DataError
-from tb_widgets.spec import DataSpec
+from tb_widgets.spec import DataSpec, TokenizerSpec
 
 
 def split(pieces, fraction):
@@ -171,3 +176,34 @@ def test_parts_of_our_own_texts_are_what_they_were(fraction):
         )
     ]
     assert [text for text, held_back in read if held_back] == expected[1]
+
+
+def test_held_back_lines_that_are_trained_on_too_are_told_before_the_run_and_in_it(tmp_path: Path):
+    lines = [f"This is the line of the number {n}, which is {n * n} if squared.\n" for n in range(2000)]
+    shuffled = random.Random(0).sample(lines * 3, 6000)
+    tokenizer = TokenizerSpec(kind="byte")
+    for name, content, is_told in (("copied", shuffled, True), ("once", lines, False)):
+        (tmp_path / f"{name}.txt").write_text("".join(content))
+        data = DataSpec(source=str(tmp_path / f"{name}.txt"), context_length=32)
+        prepared = prepare(data, tokenizer, cache_dir=tmp_path / "cache")
+        again = prepare(data, tokenizer, cache_dir=tmp_path / "cache")
+        told = [note for note in prepared.notes if "held-back lines are also trained on" in note]
+        assert bool(told) is is_told
+        assert again.notes == prepared.notes
+        warnings = preview(data, tokenizer, "causal-lm").warnings
+        assert [text for text in warnings if "also trained on" in text] == told
+    with_few = find_copies(lambda: [Stretch(lines[0], held_back, closes=True) for held_back in (False, True)], 100)
+    assert with_few.share == 0.0
+
+
+def test_of_a_long_text_copies_are_looked_for_in_some_of_it(monkeypatch):
+    lines = [f"This is the line of the number {n}, which is {n * n} if squared.\n" for n in range(500)]
+    stretches = [Stretch("".join(lines), held_back, closes=True) for held_back in (False, True)]
+    assert find_copies(lambda: stretches, 40_000) == (1.0, False)
+    monkeypatch.setattr(copies, "_KEPT", 30)
+    monkeypatch.setattr(copies, "_LOOKED_THROUGH", 10_000)
+    parts = [Stretch(line, n % 10 == 0, closes=True) for n, line in enumerate(lines * 2)]
+    found = find_copies(lambda: parts, 80_000)
+    assert found.is_least
+    assert in_words(Copies(0.42, is_least=True)).startswith("At least 42 % of the held-back lines")
+    assert in_words(Copies(0.1, is_least=False)) == ""
