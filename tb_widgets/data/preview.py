@@ -273,12 +273,13 @@ def _tokens_in_all(sample: Sample, tokenizer: Tokenizer, lengths: NDArray[np.int
 
 def _looked_at(sample: Sample) -> str:
     count = f"{len(sample.texts):,} {sample.unit}{'' if len(sample.texts) == 1 else 's'}"
+    first = f"the first {sample.unit}" if len(sample.texts) == 1 else f"the first {count}"
     if sample.share == 1.0:
         return f"all {count}"
     if sample.share is None:
-        return f"the first {count}"
+        return first
     share = f"{sample.share:.0%}" if sample.share >= 0.01 else f"{sample.share:.2%}"
-    return f"the first {count}, about {share.replace('%', ' %')}"
+    return f"{first}, about {share.replace('%', ' %')}"
 
 
 def _columns(sample: Sample) -> tuple[ColumnChoice, ...]:

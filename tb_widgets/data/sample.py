@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from tb_widgets.data.columns import Mapping, Role, learns_from_running_text, map_columns
 from tb_widgets.data.examples import Example, as_text, class_name, find_examples
@@ -192,7 +193,7 @@ def _of_table(table: Table, data: DataSpec, task: Task) -> Sample:
         share=share,
         header=header,
         first_rows=tuple(
-            tuple(as_text(value)[:_SHOWN_LETTERS] for value in row) for row in table.first_rows(header, _SHOWN_ROWS)
+            tuple(as_text(value)[:_SHOWN_LETTERS] for value in row) for row in _with_content(table, header, len(names))
         ),
         mapping=mapping,
         longer_column=_longer_column(table, mapping),
@@ -213,6 +214,13 @@ def _longer_column(table: Table, mapping: Mapping) -> tuple[str, float] | None:
     if letters[0] > _SHORT_TEXT * len(rows) or letters[longest] <= _MUCH_LONGER * letters[0] or not letters[0]:
         return None
     return others[longest - 1], letters[longest] / letters[0]
+
+
+def _with_content(table: Table, header: tuple[str, ...], read: int) -> list[tuple[Any, ...]]:
+    """Return the first rows that a model would read: those with something in each of the columns that are read."""
+    rows = table.first_rows(header, _MEASURED_ROWS)
+    told = [row for row in rows if all(map(as_text, row[:read]))]
+    return (told or rows)[:_SHOWN_ROWS]
 
 
 def _share_of_rows(table: Table, read: int) -> float | None:

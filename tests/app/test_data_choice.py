@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import csv
+import hashlib
 import json
 
 import pytest
 
 from tb_widgets.app.dashboard import Dashboard
 from tb_widgets.app.fitting import ModelFacts
+from tb_widgets.app.parts.words import plain
+from tb_widgets.data import uploads
 from tb_widgets.errors import DataError
 
 from .conftest import at, shown
@@ -293,3 +296,73 @@ def test_the_cache_is_measured_and_cleared(dashboard, data, monkeypatch, tmp_pat
     assert mine.exists()  # the form holds it
     assert not (tmp_path / "uploads" / ("a" * 64)).exists()
     assert "were freed" in shown(page_of(dashboard))
+
+
+def arrived(name, content):
+    """A file as a browser has sent it."""
+    id = uploads.begin(name, len(content))
+    uploads.add(id, 0, content)
+    return uploads.finish(id, hashlib.sha256(content).hexdigest())
+
+
+def test_of_an_upload_that_is_refused_nothing_stays(dashboard, data, monkeypatch, tmp_path):
+    monkeypatch.setenv("TB_CACHE_DIR", str(tmp_path / "cache"))
+    path = arrived("x.pdf", b"%PDF-1.4\n\x89\0\0\0\xff" * 50)
+    data.choose(str(path))
+    data.wait()
+    assert data.wanted.stage == "failed"
+    assert not path.parent.exists()
+    page = page_of(dashboard)
+    assert "tbw-hidden" in at(page, "get-data")._dom_classes
+    assert "tbw-hidden" not in at(page, "cancel-data")._dom_classes
+
+    text = b"".join(b"Line %d of a text with many letters.\n" % n for n in range(200))
+    used, same = arrived("good.txt", text), arrived("good.json", text)
+    data.choose(str(used))
+    data.wait()
+    data.choose(str(same))
+    data.wait()
+    assert data.wanted.stage == "failed"
+    assert dashboard.draft.spec.data.source == str(used)
+    assert used.exists()
+    assert not same.exists()
+
+
+def test_uploads_are_called_by_their_names_and_not_by_their_places(dashboard, data, monkeypatch, tmp_path):
+    monkeypatch.setenv("TB_CACHE_DIR", str(tmp_path / "cache"))
+    for name, content in (("x.pdf", b"\x89\0\0\0\xff" * 50), ("x.csv", b"a,b\nsome words,other words\n")):
+        data.choose(str(arrived(name, content)))
+        data.wait()
+        said = shown(page_of(dashboard)) + shown(dashboard.page.bar.widget)
+        assert name in said
+        assert str(tmp_path / "cache") not in said
+    assert dashboard.draft.spec.data.source.endswith("x.csv")
+
+
+def test_figures_are_written_as_people_write_them(dashboard, data, tmp_path):
+    file = tmp_path / "two.csv"
+    file.write_text("text\n" + "".join(f"some words and {n}\n" for n in range(40)))
+    dashboard.draft.know(ModelFacts("causal-lm", parameters=2_000_000_000))
+    data.choose(str(file))
+    data.wait()
+    said = shown(page_of(dashboard))
+    assert "<dt>Rows</dt><dd>40</dd>" in said
+    assert "<dd>0.0000" in said
+    assert "e-0" not in said
+    assert (plain(219.4), plain(1.0), plain(0.05)) == ("219", "1.0", "0.050")
+
+
+def test_an_address_does_not_outlive_the_choice_of_other_data(dashboard, data, reviews):
+    page = page_of(dashboard)
+    at(page, "data-source").value = str(reviews)
+    at(page, "load-data").click()
+    data.wait()
+    page_of(dashboard)
+    assert at(page, "data-source").value == str(reviews)
+    at(page, "data-source-choice").value = "python-source"
+    page_of(dashboard)
+    assert at(page, "data-source").value == ""
+    at(page, "data-source").value = "half an addr"
+    data.look_at_cache()
+    page_of(dashboard)
+    assert at(page, "data-source").value == "half an addr"

@@ -234,6 +234,29 @@ def test_a_text_with_many_empty_lines_and_characters_that_the_tokenizer_does_not
     assert any(warning.startswith("The tokenizer does not know ") for warning in found.warnings)
 
 
+@pytest.mark.parametrize(
+    ("lines", "share"),
+    [
+        (["short"] * 100, 0.99),
+        (["今天天气很好我们一起去公园散步吧"] * 90 + [f"行{n}" for n in range(10)], 89 / 90),
+        (["}"] * 50 + [f"a line of some forty letters, number {n:05}" for n in range(50)], 0.0),
+    ],
+)
+def test_copies_are_found_among_lines_of_any_script_and_of_short_ones(write, lines, share):
+    assert look(write("\n".join(lines))).duplicates == pytest.approx(share)
+
+
+def test_the_first_rows_are_those_that_are_read(write):
+    rows = [("text", "label"), ("", "a"), ("Some words", ""), ("More words", "b"), ("  ", "b"), ("The last", "a")]
+    found = look(write(rows), "sequence-classification")
+    assert found.first_rows == (("More words", "b"), ("The last", "a"))
+
+
+def test_of_a_single_long_line_the_first_is_told(write, monkeypatch):
+    monkeypatch.setattr(reading, "MOST_LETTERS", 20_000)
+    assert look(write("letters " * 100_000)).looked_at.startswith("the first line, about ")
+
+
 def test_of_large_data_only_the_beginning_is_read_and_that_is_said(write, monkeypatch):
     monkeypatch.setattr(reading, "MOST_LETTERS", 20_000)
     text = "".join(f"Line {n} of a text with many letters.\n" for n in range(10_000))

@@ -54,6 +54,7 @@ class DataPanel:
         self._dashboard = dashboard
         self._seen = (-1, -1)
         self._following = False
+        self._source = dashboard.draft.spec.data.source
 
     def render(self) -> widgets.Widget:
         """Build the card."""
@@ -132,6 +133,7 @@ class DataPanel:
         if (draft.version, data.version) == self._seen:
             return
         self._seen = (draft.version, data.version)
+        self._forget_address()
         self._notes.value = fitted_notes(draft, "data", "tokenizer")
         show(self._notes, bool(self._notes.value))
         show(self._fits, bool(draft.remedies))
@@ -141,6 +143,14 @@ class DataPanel:
         (self._frame.add_class if reason else self._frame.remove_class)("is-bad")
         error = f'<div class="tbw-error">✕ {escape(reason)}</div>' if reason else ""
         self._about.value = error or f'<div class="tbw-help">{escape(_about(draft.spec.data))}</div>'
+
+    def _forget_address(self) -> None:
+        """Leave no address standing that is not the one of the data, once others were chosen."""
+        source = self._dashboard.draft.spec.data.source
+        if source != self._source:
+            self._source = source
+            if self._address.value.strip() != source:
+                self._address.value = ""
 
     def _offer(self) -> None:
         """Offer what serves the model's task, and on request the rest, each with the reason why it does not."""

@@ -10,6 +10,7 @@ import ipywidgets as widgets
 from tb_widgets.app.parts import words
 from tb_widgets.app.parts.cards import button, card, row, show
 from tb_widgets.app.registry import panel
+from tb_widgets.data.uploads import is_upload
 
 if TYPE_CHECKING:
     from tb_widgets.app.dashboard import Dashboard
@@ -54,7 +55,7 @@ class Pick:
             self._following = False
 
 
-@panel("data-found", step="data", column="main", order=0)
+@panel("data-found", step="data", column="main", order=2)
 class DataFoundPanel:
     """One card for data on their way."""
 
@@ -104,9 +105,12 @@ class DataFoundPanel:
             self._follow_choices(wanted)
         stage = wanted.stage if wanted is not None else "asking"
         show(self._choices, wanted is not None and wanted.facts is not None and stage in ("asking", "failed"))
-        show(
-            self._get, stage == "failed" or missing or (stage == "asking" and wanted is not None and wanted.is_decided)
-        )
+        may_get = missing
+        if wanted is not None:
+            # What was dropped on the page and refused is not kept.
+            again = stage == "failed" and not is_upload(wanted.data.source)
+            may_get = again or (stage == "asking" and wanted.is_decided)
+        show(self._get, may_get)
         self._get.description = "Try again" if stage == "failed" else "Get the data"
         show(self._cancel, not missing)
         self._cancel.description = "Close" if stage == "failed" else "Cancel"

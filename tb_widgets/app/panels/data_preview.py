@@ -72,6 +72,7 @@ class DataBatchPanel:
         """Build the card."""
         self._text = widgets.HTML()
         self._card = card("As the model reads it", [self._text])
+        self._card.add_class("tbw-last")
         return self._card
 
     def refresh(self) -> None:
@@ -93,14 +94,14 @@ def _figures(found: Preview) -> str:
     about = "" if found.counted == "exact" else ", about"
     pairs = [("Looked at", found.looked_at)]
     if found.units is not None and found.unit == "row":
-        pairs.append((f"Rows{'' if found.share == 1.0 else about}", words.count(found.units)))
+        pairs.append(("Rows" if found.share == 1.0 else "Rows, about", words.count(found.units)))
     if found.tokens is not None:
         pairs.append((f"Tokens{about}", words.count(found.tokens)))
     if found.tokens_per_parameter is not None:
-        pairs.append(("Tokens per parameter", _ratio(found.tokens_per_parameter)))
+        pairs.append(("Tokens per parameter", words.plain(found.tokens_per_parameter)))
     if found.steps_per_epoch is not None:
-        steps = max(1, round(found.steps_per_epoch))
-        pairs.append(("One pass", f"{steps:,} step{'s' * (steps > 1)}"))
+        steps = words.count(max(1, found.steps_per_epoch))
+        pairs.append(("One pass", f"{steps} step{'' if steps == '1' else 's'}"))
     if found.vocab_size is not None:
         pairs.append(("Vocabulary", f"{words.count(found.vocab_size)} tokens"))
     if found.truncated is not None:
@@ -117,13 +118,6 @@ def _figures(found: Preview) -> str:
         pairs.append(("Classes", ", ".join(classes) + more))
     told = [*(words.note(text) for text in found.warnings), *(words.note(text, "on") for text in found.notes)]
     return "".join(told) + words.facts(pairs)
-
-
-def _ratio(value: float) -> str:
-    """Return a ratio without powers of ten."""
-    if value < 0.01:
-        return "less than 0.01"
-    return f"{value:,.0f}" if value >= 100 else f"{value:.2g}"
 
 
 def _rows(found: Preview) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from html import escape
@@ -46,6 +47,17 @@ def size(value: float) -> str:
 def figure(value: float | None, digits: int = 4) -> str:
     """Return a metric with a fixed number of significant digits."""
     return "–" if value is None else f"{value:.{digits}g}"
+
+
+def plain(value: float) -> str:
+    """Return a number with two significant digits, and all of those before the point; never with a power of ten.
+
+    >>> plain(2249.3), plain(1.52), plain(0.0000463)
+    ('2,249', '1.5', '0.000046')
+    """
+    if value == 0 or abs(value) >= 10:
+        return f"{value:,.0f}"
+    return f"{value:.{1 - math.floor(math.log10(abs(value)))}f}"
 
 
 def percent(value: float | None) -> str:
