@@ -293,8 +293,10 @@ class DataChoice:
         deadline = time.monotonic() + timeout
         while True:
             with self._lock:
+                # What ends after it was looked at is followed in the next round.
+                was_busy = self.is_busy
                 self.refresh(may_look=True)
-                if not self.is_busy and self._looking is None:
+                if not was_busy and not self.is_busy and self._looking is None:
                     return
             if time.monotonic() > deadline:
                 raise TimeoutError(f"The data are still looked for after {timeout} seconds.")
