@@ -28,7 +28,7 @@ from tb_widgets.spec import DataSpec, Task, TokenizerSpec
 _LEARNED_FROM = 300_000  # characters of the sample that a vocabulary is learned from
 _COUNTED = 300_000  # characters of the sample that are turned into tokens
 _SHORT_LINE = 40  # bytes; shorter lines of a plain text are often the same without being copies
-_LONG_ENOUGH = 0.5  # share of the lines; where fewer are longer than that, the short ones are the text
+_LONG_ENOUGH = 0.2  # share of the lines; where fewer are longer than that, the short ones are the text
 _MOST_CHARACTERS = 3000  # different ones that are looked for among the tokenizer's
 
 

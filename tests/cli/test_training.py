@@ -74,13 +74,13 @@ def test_what_was_found_out_about_the_data_is_said_once_while_it_trains(tiny_fil
     assert said.code == 0, said.err
     told = said.err if as_json else said.out
     lines = [line for line in told.splitlines() if line.startswith("⚠ warning: ")]
-    assert len(lines) == len(set(lines)) == 2
+    assert len(lines) == len(set(lines)) == 3
     assert "gb18030" in "".join(lines)
     assert "1,024 were asked for" in "".join(lines)
     if as_json:
         assert said.json["state"] == "done"
     again = command("show", "latest", "--follow", runs=tmp_path / "runs")
-    assert again.out.count("⚠ warning: ") == 2
+    assert again.out.count("⚠ warning: ") == 3
 
 
 def test_a_resumed_run_does_not_repeat_old_warnings(tiny_file, tmp_path, chinese):
