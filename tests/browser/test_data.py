@@ -30,6 +30,12 @@ import tb_widgets
 settings = {{"training.steps": 12, "training.batch_size": 4, "evaluation.every": 6, "evaluation.batches": 1}}
 tb_widgets.Dashboard(tb_widgets.RunSpec().with_values(settings), runs_dir={runs!r})"""
 
+# Whether no paragraph of a card that is in sight is wider than the card.
+WITHIN = """() => [...document.querySelectorAll(".tbw-card")].filter(card => card.offsetParent).every(card =>
+  [...card.querySelectorAll("p, .tbw-help")].every(text =>
+    text.scrollWidth <= text.clientWidth + 1
+    && text.getBoundingClientRect().right <= card.getBoundingClientRect().right + 1))"""
+
 
 @pytest.fixture(scope="module")
 def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -165,3 +171,30 @@ def test_paths_addresses_and_dropped_tables_are_looked_at_and_trained_on_by_clic
     expect(page.locator(".tbw-batch")).to_contain_text("thing number", timeout=30_000)
     expect(page.locator(".tbw-at-data-column-label")).to_contain_text("guessed: praised")
     assert "zoo:bert-classifier" in train()
+
+
+def test_on_a_narrow_page_what_is_told_of_an_upload_stays_within_its_card(
+    open_dashboard: OpenDashboard, tmp_path: Path
+) -> None:
+    opened = open_dashboard(
+        "voila", source=source(tmp_path, tmp_path / "runs"), runs_dir=tmp_path / "runs", width=480, height=900
+    )
+    page = opened.page
+    tab(page, "Data").click()
+    refused = tmp_path / f"{'a-name-without-end-' * 5}.pdf"
+    refused.write_bytes(b"\x89\0\0\0\xff" * 50)
+    address = page.locator(".tbw-at-data-source")
+    before = address.bounding_box()
+    page.locator(".tbw-drop input").set_input_files(refused)
+    expect(page.get_by_text("That did not work")).to_be_visible(timeout=30_000)
+    assert address.bounding_box() == before  # nothing above it has come
+    assert page.evaluate(WITHIN)
+
+    good = tmp_path / "good.txt"
+    good.write_text("".join(f"Line {n} says something of the number {n}.\n" for n in range(400)))
+    page.locator(".tbw-drop input").set_input_files(good)
+    expect(page.get_by_text("Your own: good.txt")).to_be_attached(timeout=30_000)
+    expect(page.locator(".tbw-batch")).to_contain_text("Line 0")
+    figures, batch = (page.get_by_role("heading", name=name) for name in ("What you get", "As the model reads it"))
+    assert figures.bounding_box()["y"] < batch.bounding_box()["y"]
+    assert page.evaluate(WITHIN)
