@@ -191,6 +191,31 @@ class TiedNormal(Small):
         self.out.weight = self.table.weight
 
 
+class RelativePlaces(Small):
+    """Has a small table of relative places, as T5 does, with PyTorch's own first values: 128 of them, mean 0.23."""
+
+    def __init__(self):
+        super().__init__()
+        self.relative = nn.Embedding(64, 2)
+        with torch.no_grad():
+            self.relative.weight += 0.23 - self.relative.weight.mean()
+
+    def before(self, x):
+        return x + self.relative(torch.arange(x.shape[1])).repeat(1, WIDTH // 2)
+
+
+class SmallTable(Small):
+    """Begins as RWKV does: a table of values within 0.0001, and a norm behind it."""
+
+    def __init__(self):
+        super().__init__()
+        nn.init.uniform_(self.table.weight, -1e-4, 1e-4)
+        self.first_norm = nn.LayerNorm(WIDTH)
+
+    def embed(self, ids):
+        return self.first_norm(self.table(ids)) + self.places(torch.arange(ids.shape[1]))
+
+
 VISION = Adapter("vision-classification", {"images": ""}, classes=4, image=(3, 32, 32))
 GREY = Adapter("vision-classification", {"images": ""}, classes=4, image=(1, 28, 28))
 CLASSIFY = Adapter(
@@ -208,7 +233,6 @@ MLM = Adapter(
     vocab_size=VOCABULARY,
     context_limit=LONGEST,
 )
-
 HEALTHY = {
     "our test's GPT": lambda: loaded(Small()),
     "our test's BERT": lambda: loaded(Masked()),
@@ -235,8 +259,14 @@ HEALTHY = {
     "ViT": lambda: loaded(Vision(), VISION),
     "convolutions": lambda: loaded(Convolution(), GREY),
     "tied to a standard normal": lambda: loaded(TiedNormal()),
+    "a table of relative places": lambda: loaded(RelativePlaces()),
+    "a small table and a norm": lambda: loaded(SmallTable()),
 }
-MAY_WARN = {"tied to a standard normal": {"initialisation"}, "pre-norm, tied": {"initialisation"}}
+MAY_WARN = {
+    "a small table and a norm": {"initialisation"},
+    "tied to a standard normal": {"initialisation"},
+    "pre-norm, tied": {"initialisation"},
+}
 
 
 @pytest.mark.parametrize("name", HEALTHY)
