@@ -7,26 +7,29 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from tb_widgets.checks.inputs import loss_of, make_batch, usual_length
 from tb_widgets.checks.result import CheckResult, Fault, Verdict
 from tb_widgets.checks.told import told
 from tb_widgets.engine.undisturbed import filled_zeros, undisturbed
+from tb_widgets.models.adapter import Batch
 from tb_widgets.models.load import LoadedModel
 
 FAINT, STEEP = 1e-7, 1000.0  # norm of a parameter's gradient
+ROUNDING = 1e-6  # share of the largest score
 MOST_BARS = 24
 
 
 @dataclass(frozen=True)
 class _Gradient:
-    """What reached one parameter: the norm, ``None`` where nothing came; ``used`` where its layer took part."""
+    """What reached one parameter: the norm, ``None`` where nothing came; ``counts`` where the scores depend on it."""
 
     name: str
     norm: float | None
     is_weight: bool
-    used: bool
+    counts: bool
 
 
 def gradients(model: LoadedModel) -> CheckResult:
@@ -50,26 +53,62 @@ def _gradient_result(
 
 
 def _gradients(model: LoadedModel) -> list[_Gradient]:
-    module, used = model.module, set[nn.Module]()
-    owners = {f"{path}.{name}".lstrip("."): part for path, part in module.named_modules() for name in part._parameters}
-    hooks = [part.register_forward_hook(lambda part, *_: used.add(part)) for part in module.modules()]
+    module, batch = model.module, make_batch(model, rows=3, length=usual_length(model, 32))
+    named = [(name, parameter) for name, parameter in module.named_parameters() if parameter.requires_grad]
+    with filled_zeros(module):
+        with undisturbed(module, training=True):
+            loss_of(model, batch).backward()  # type: ignore[no-untyped-call]
+            norms = {name: None if p.grad is None else p.grad.norm().item() for name, p in named}
+        padding = _padding_rows(module)
+        doubtful = [(n, p) for n, p in named if norms[n] is None or (norms[n] == 0 and n in padding)]
+        idle = _idle(model, batch, doubtful, padding)
+    return [_Gradient(name, norms[name], parameter.dim() > 1, name not in idle) for name, parameter in named]
+
+
+def _padding_rows(module: nn.Module) -> dict[str, int]:
+    """Return the row of each table that never learns, since its ``padding_idx`` says so."""
+    tables = {path: part for path, part in module.named_modules() if isinstance(part, nn.Embedding)}
+    return {f"{path}.weight": t.padding_idx for path, t in tables.items() if t.padding_idx is not None}
+
+
+def _idle(
+    model: LoadedModel, batch: Batch, parameters: list[tuple[str, nn.Parameter]], padding: dict[str, int]
+) -> set[str]:
+    """Return which of these parameters no score depends on: other values in them move nothing."""
+    if not parameters or not _move(model, batch, parameters, padding):
+        return {name for name, _ in parameters}
+    return {name for name, parameter in parameters if not _move(model, batch, [(name, parameter)], padding)}
+
+
+def _move(
+    model: LoadedModel, batch: Batch, parameters: list[tuple[str, nn.Parameter]], padding: dict[str, int]
+) -> bool:
+    """Tell whether scores move when what these parameters can learn gets other values, which are put back."""
+    kept = [(parameter, parameter.detach().clone()) for _, parameter in parameters]
+    before = _scores(model, batch)
+    generator = torch.Generator().manual_seed(0)
     try:
-        with undisturbed(module, training=True), filled_zeros(module):
-            loss_of(model, make_batch(model, rows=3, length=usual_length(model, 32))).backward()  # type: ignore[no-untyped-call]
-            return [
-                _Gradient(name, None if p.grad is None else p.grad.norm().item(), p.dim() > 1, owners[name] in used)
-                for name, p in module.named_parameters()
-                if p.requires_grad
-            ]
+        for name, parameter in parameters:
+            noise = torch.randn(parameter.shape, generator=generator).to(parameter)
+            if name in padding:
+                noise[padding[name]] = 0.0
+            parameter.data.add_(noise * max(0.1, parameter.detach().abs().mean().item()))
+        after = _scores(model, batch)
     finally:
-        for hook in hooks:
-            hook.remove()
+        for parameter, values in kept:
+            parameter.data.copy_(values)
+    return bool((before - after).abs().max() > ROUNDING * before.abs().max().clamp_min(1.0))
+
+
+def _scores(model: LoadedModel, batch: Batch) -> Tensor:
+    with undisturbed(model.module), torch.no_grad():
+        return torch.nan_to_num(model.scores(batch).float())
 
 
 def _gradient_faults(found: list[_Gradient]) -> Iterator[Fault]:
-    reached = [(gradient, gradient.norm) for gradient in found if gradient.norm is not None]
-    without = [gradient for gradient in found if gradient.norm is None]
-    if cut := [gradient for gradient in without if gradient.used]:
+    reached = [(gradient, gradient.norm) for gradient in found if gradient.norm is not None and gradient.counts]
+    without = [gradient for gradient in found if not gradient.counts]
+    if cut := [gradient for gradient in found if gradient.norm is None and gradient.counts]:
         yield "fail", f"No gradient reaches {_names(cut)}.", "Look for detach, no_grad or .data on the way to it."
     if wrong := [gradient for gradient, norm in reached if not math.isfinite(norm)]:
         advice = "Look for a division by zero, or the logarithm or root of zero."
@@ -81,8 +120,11 @@ def _gradient_faults(found: list[_Gradient]) -> Iterator[Fault]:
         advice = "Add residual connections or norms, and look for saturated or constant functions."
         yield "fail", f"Almost no gradient reaches {_names(faint)}.", advice
     if without:
-        advice = "What takes no part never learns: use it, or take it out."
-        yield "warn", f"{_names(without)} takes no part in the forward pass.", advice
+        advice = (
+            "What takes no part never learns. That is in order for a pooler or a head of another task; else use it."
+        )
+        takes = "takes" if len(without) == 1 else "take"
+        yield "warn", f"{_names(without)} {takes} no part in the scores.", advice
 
 
 def _names(gradients: list[_Gradient]) -> str:

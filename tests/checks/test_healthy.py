@@ -216,6 +216,43 @@ class SmallTable(Small):
         return self.first_norm(self.table(ids)) + self.places(torch.arange(ids.shape[1]))
 
 
+class WithPooler(Masked):
+    """Runs a pooler whose output nobody takes, as nearly every BERT for masked tokens does."""
+
+    def __init__(self):
+        super().__init__()
+        self.pooler = nn.Linear(WIDTH, WIDTH)
+
+    def after(self, x):
+        torch.tanh(self.pooler(x[:, 0]))
+        return super().after(x)
+
+
+class TwoHeads(Masked):
+    """Says whether the next sentence follows, beside the scores of every token; all is of the padding's segment."""
+
+    def __init__(self):
+        super().__init__()
+        self.next_sentence = nn.Linear(WIDTH, 2)
+        self.segment = nn.Embedding(3, WIDTH, padding_idx=0)
+
+    def forward(self, input_ids):
+        x = self.blocks(self.embed(input_ids) + self.segment(torch.zeros_like(input_ids)))
+        return self.next_sentence(x[:, 0]).log_softmax(-1), self.out(self.norm(x)).log_softmax(-1)
+
+
+class WithValues(Small):
+    """A language model that gives each place a value beside its scores."""
+
+    def __init__(self):
+        super().__init__()
+        self.value_head = nn.Linear(WIDTH, 1)
+
+    def forward(self, input_ids):
+        x = self.blocks(self.embed(input_ids))
+        return self.out(self.norm(x)), self.value_head(x)
+
+
 VISION = Adapter("vision-classification", {"images": ""}, classes=4, image=(3, 32, 32))
 GREY = Adapter("vision-classification", {"images": ""}, classes=4, image=(1, 28, 28))
 CLASSIFY = Adapter(
@@ -233,6 +270,8 @@ MLM = Adapter(
     vocab_size=VOCABULARY,
     context_limit=LONGEST,
 )
+SECOND_OUTPUT = Adapter("masked-lm", {"tokens": "input_ids"}, vocab_size=VOCABULARY, context_limit=LONGEST, output=1)
+
 HEALTHY = {
     "our test's GPT": lambda: loaded(Small()),
     "our test's BERT": lambda: loaded(Masked()),
@@ -261,9 +300,15 @@ HEALTHY = {
     "tied to a standard normal": lambda: loaded(TiedNormal()),
     "a table of relative places": lambda: loaded(RelativePlaces()),
     "a small table and a norm": lambda: loaded(SmallTable()),
+    "a pooler that nobody asks": lambda: loaded(WithPooler()),
+    "two heads of a BERT": lambda: loaded(TwoHeads(), SECOND_OUTPUT),
+    "a head for values": lambda: loaded(WithValues()),
 }
 MAY_WARN = {
     "a small table and a norm": {"initialisation"},
+    "a pooler that nobody asks": {"gradients"},
+    "two heads of a BERT": {"gradients"},
+    "a head for values": {"gradients"},
     "tied to a standard normal": {"initialisation"},
     "pre-norm, tied": {"initialisation"},
 }
