@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import inspect
 import linecache
@@ -178,6 +179,7 @@ def _needs_parts(builder: type) -> bool:
 
 _CONFIG_NAMES = ("config", "cfg", "args", "hparams", "params", "conf", "configs", "model_args", "opt", "c", "hps")
 _CONFIG_CLASS = re.compile(r"(config|configuration|args|arguments|params|hyperparameters|settings|cfg)$", re.I)
+_OUTPUT_CLASS = re.compile(r"(outputs?|results?|state|cache)$", re.I)
 # What a config.json holds beside sizes.
 _STRUCTURE = ("nodes", "edges", "version", "model_name", "architectures", "task")
 
@@ -243,7 +245,7 @@ class _Filler:
     def _config_object(self, parameter: inspect.Parameter, annotated: type | None, builder: Callable[..., Any]) -> Any:
         if re.match(r"(typing\.)?(dict|Dict|Mapping)\b", _text_of(parameter.annotation)):
             return Config(self.found)
-        kind = annotated or self._config_class(builder)
+        kind = annotated or self._config_class(parameter.name, builder)
         if callable(default := getattr(builder, "get_default_config", None)):
             return self._adjusted(default())
         if kind is not None:
@@ -252,11 +254,15 @@ class _Filler:
             return self._adjusted(parameter.default)
         return Config(self.found)
 
-    def _config_class(self, builder: Callable[..., Any]) -> type | None:
-        """Return the class of the file that holds the sizes, where nothing but its name says so."""
+    def _config_class(self, argument: str, builder: Callable[..., Any]) -> type | None:
+        """Return the class of the file that holds the sizes, where nothing but its name and its fields says so."""
         models = _models(self.module).values()
+        read, by_key = _reads_of(argument, self.module)
         kinds = [kind for kind in _classes(self.module).values() if kind not in models and not issubclass(kind, Config)]
-        kinds = [kind for kind in kinds if dataclasses.is_dataclass(kind) or _CONFIG_CLASS.search(kind.__name__)]
+        if by_key:  # config["n_layer"]: a dict, or what can be asked like one
+            kinds = [kind for kind in kinds if hasattr(kind, "__getitem__")]
+        named = [kind for kind in kinds if _CONFIG_CLASS.search(kind.__name__)]
+        kinds = named or [kind for kind in kinds if self._may_hold_sizes(kind, read)]
         own = [kind for kind in kinds if kind.__name__.lower().startswith(builder.__name__.lower())]
         kinds = own or kinds
         if len(kinds) > 1:
@@ -266,6 +272,15 @@ class _Filler:
                 hint="Annotate the argument in model.py, for example config: " + kinds[0].__name__ + ".",
             )
         return kinds[0] if kinds else None
+
+    def _may_hold_sizes(self, kind: type, read: set[str]) -> bool:
+        """Tell a dataclass of sizes from one of outputs: config.json or the model's code names one of its fields."""
+        if not dataclasses.is_dataclass(kind) or _OUTPUT_CLASS.search(kind.__name__):
+            return False
+        fields = dataclasses.fields(kind)
+        if any("Tensor" in str(field.type) for field in fields):
+            return False
+        return any(field.name in read or written.size(field.name, self.found) is not None for field in fields)
 
     def config(self, kind: type) -> Any:
         """Build a config object of the file's own class: config.json by field name, its defaults otherwise."""
@@ -315,6 +330,19 @@ class _Filler:
             if said is not None or name in self.found:
                 setattr(config, name, said)
         return config
+
+
+def _reads_of(argument: str, module: ModuleType) -> tuple[set[str], bool]:
+    """Return the attributes that a file reads of names like this argument, and whether it reads any by key."""
+    attributes, by_key = set(), False
+    for node in ast.walk(ast.parse("".join(linecache.getlines(str(module.__file__))))):
+        if isinstance(node, ast.Attribute | ast.Subscript):
+            of = node.value.attr if isinstance(node.value, ast.Attribute) else getattr(node.value, "id", None)
+            if of == argument and isinstance(node, ast.Attribute):
+                attributes.add(node.attr)
+            elif of == argument and isinstance(node, ast.Subscript):
+                by_key |= isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str)
+    return attributes, by_key
 
 
 def _text_of(annotation: Any) -> str:

@@ -118,6 +118,34 @@ def test_several_config_classes_are_not_guessed_among(export):
     assert sizes(export.build(text + DATACLASS.format(frozen="") + config_net())) == (50, 8)
 
 
+OUTPUT = """
+import torch
+from dataclasses import dataclass
+@dataclass
+class {name}:
+    logits: torch.Tensor = None
+    loss: "torch.Tensor | None" = None
+"""
+
+
+@pytest.mark.parametrize("name", ["ModelOutput", "Scores"])
+@pytest.mark.parametrize("sizes_from", [DATACLASS.format(frozen=""), PLAIN, ""])
+def test_a_dataclass_of_outputs_is_no_config(export, name, sizes_from):
+    text = OUTPUT.format(name=name) + sizes_from
+    assert sizes(export.build(text + config_net(), '{"vocab_size": 21, "n_embd": 4}')) == (21, 4)
+    by_key = NET.format(name="Net", parameters="config", vocab="config['vocab_size']", width="config['n_embd']")
+    without = text.replace(sizes_from, "") if sizes_from else text
+    assert sizes(export.build(without + by_key, '{"vocab_size": 21, "n_embd": 4}')) == (21, 4)
+
+
+def test_a_dataclass_of_any_name_is_the_config_if_its_fields_are_read(export):
+    text = DATACLASS.format(frozen="").replace("NetConfig", "Sizes")
+    assert sizes(export.build(text + config_net(), '{"n_embd": 4}')) == (50, 4)
+    assert sizes(export.build(text + config_net(), "{}")) == (50, 8)
+    other = "from dataclasses import dataclass\n@dataclass\nclass Row:\n    text: str = ''\n"
+    assert sizes(export.build(other + config_net(), '{"vocab_size": 21, "n_embd": 4}')) == (21, 4)
+
+
 def test_a_part_that_is_annotated_is_built_first(export):
     outer = "\nclass Outer(nn.Module):\n    def __init__(self, net: Net):\n        super().__init__()\n"
     outer += "        self.net = net\n    def forward(self, idx):\n        return self.net(idx)\n"
