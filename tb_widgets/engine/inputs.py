@@ -87,6 +87,7 @@ def gather_inputs(run: RunDirectory, journal: JournalWriter, module: nn.Module |
         context_length=spec.data.context_length if data.tokenizer else None,
         classes=len(data.classes) or None,
     )
+    _warn_of_lost_piece(model, data, journal)
     _check_monitor(spec.checkpoints.monitor, model.task)
     if spec.data.reset_attention:
         model = _told_documents(model)
@@ -150,6 +151,21 @@ def _told_documents(model: LoadedModel) -> LoadedModel:
         )
     arguments = model.adapter.arguments | {"documents": DOCUMENTS}
     return replace(model, adapter=replace(model.adapter, arguments=arguments))
+
+
+def _warn_of_lost_piece(model: LoadedModel, data: PreparedData, journal: JournalWriter) -> None:
+    """Say which piece of the texts the model takes for padding, where that id is not the tokenizer's own sign."""
+    lost, tokenizer = model.adapter.padding_id, data.tokenizer
+    if lost is None or tokenizer is None or lost >= tokenizer.vocab_size or lost in tokenizer.special.values():
+        return
+    does, way = "never learns what it means", "padding_idx"
+    if model.adapter.hides_padding_id:
+        does, way = "hides the places where it stands", f"what hides token {lost}"
+    journal.event(
+        "warning",
+        message=f"The model takes token {lost} for padding and {does}, but to the tokenizer it is the piece "
+        f"{tokenizer.decode([lost])!r}. Take {way} out of model.py.",
+    )
 
 
 def _check_monitor(monitor: str, task: Task) -> None:

@@ -54,7 +54,7 @@ class Conclusion:
     ----------
     what
         Short name: ``task``, ``input``, ``mask``, ``causal mask``, ``output``, ``vocabulary``, ``context``,
-        ``classes``, ``image``, ``leak``, ``batch``.
+        ``classes``, ``image``, ``leak``, ``batch``, ``padding``.
     value
         What was concluded, as a person reads it.
     why
@@ -125,6 +125,10 @@ class Adapter:
         The output has gone through a softmax already; its logarithm is taken.
     leaks
         A language model whose earlier scores depend on later tokens.
+    padding_id
+        The token id that the model takes for padding by itself; ``None`` where none was found.
+    hides_padding_id
+        Whether it hides the places of that id, rather than only never learning its row.
     conclusions
         What was concluded, and why.
     """
@@ -145,6 +149,8 @@ class Adapter:
     head: str = ""
     probabilities: bool = False
     leaks: bool = False
+    padding_id: int | None = None
+    hides_padding_id: bool = False
     conclusions: tuple[Conclusion, ...] = ()
 
     def scores(self, module: nn.Module, batch: Batch) -> Tensor:

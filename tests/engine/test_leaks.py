@@ -64,6 +64,16 @@ def test_whoever_insists_may_train_it(tiny, train):
     assert train(tiny(CAUSAL | {"model.allow_leak": True}), Encoder(causal=False)).status().state == "done"
 
 
+def test_a_piece_that_the_model_takes_for_padding_is_told(tiny, train):
+    module = Encoder(causal=True)
+    module.words.padding_idx = 10
+    told = [json.loads(line) for line in train(tiny(CAUSAL), module).events_file.read_text().splitlines()]
+    assert [e["message"] for e in told if e["kind"] == "warning"] == [
+        "The model takes token 10 for padding and never learns what it means, but to the tokenizer it is the piece "
+        "'\\n'. Take padding_idx out of model.py."
+    ]
+
+
 def test_the_same_model_with_its_mask_is_trained(tiny, train):
     run = train(tiny(CAUSAL), Encoder(causal=True, zeros=True))
     assert run.status().state == "done", run.status().message

@@ -51,6 +51,33 @@ class Masked(Net):
         return self.head(self.body(input_ids, padding))
 
 
+class HidesZero(Net):
+    """An encoder that takes token 0 for padding: by its own mask, by ``padding_idx``, or both."""
+
+    def __init__(self, hides=False, unlearned=False, tied=False):
+        super().__init__(causal=False)
+        self.hides = hides
+        self.wte.padding_idx = 0 if unlearned else None
+        if tied:
+            self.head.weight = self.wte.weight
+
+    def forward(self, input_ids):
+        return self.head(self.body(input_ids, input_ids == 0 if self.hides else None))
+
+
+@pytest.mark.parametrize(("hides", "unlearned"), [(True, False), (False, True), (True, True)])
+def test_a_token_that_the_model_takes_for_padding_is_told(hides, unlearned):
+    model = from_module(HidesZero(hides, unlearned), MLM)
+    assert (model.adapter.padding_id, model.adapter.hides_padding_id) == (0, hides)
+    assert ("lost" if hides else "padding_idx") in said(model, "padding").why
+    assert ("it hides token 0 by itself" in said(model, "mask").why) == hides
+
+
+def test_a_token_that_every_place_sees_and_learns_is_none():
+    for module in (HidesZero(), HidesZero(unlearned=True, tied=True), GPT(), Bert()):
+        assert from_module(module, ModelSpec() if isinstance(module, GPT) else MLM).adapter.padding_id is None
+
+
 @pytest.mark.parametrize("axes", [2, 3, 4])
 @pytest.mark.parametrize("convention", ["keep", "numbers", "drop", "additive"])
 def test_the_convention_of_a_mask_is_found_by_trial(convention, axes):

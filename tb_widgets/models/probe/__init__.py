@@ -20,6 +20,7 @@ from tb_widgets.models.probe.images import looks_like_images, probe_images
 from tb_widgets.models.probe.limits import measure
 from tb_widgets.models.probe.outputs import find_scores
 from tb_widgets.models.probe.padding import find_mask
+from tb_widgets.models.probe.padding_id import find_padding_id
 from tb_widgets.models.probe.task import conclude_task
 from tb_widgets.models.probe.trial import undisturbed
 from tb_widgets.models.signature import LABELS, read_signature
@@ -83,5 +84,6 @@ def _probe_texts(case: Case) -> Adapter:
     adapter, found = orient(case, adapter, found)
     adapter = measure(case, adapter, found)
     adapter = conclude_task(case, adapter)
+    adapter = find_padding_id(case, adapter)
     adapter = find_mask(case, adapter)
     return replace(adapter, conclusions=tuple(case.conclusions))

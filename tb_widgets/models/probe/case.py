@@ -39,7 +39,7 @@ class Case:
     def rows(self, seen: Seen, role: str = "tokens") -> int | None:
         """Return the number of rows of the table that the first batch's tokens were looked up in."""
         ids = self.trial.first_batch(decoder=True)[role]
-        rows = [rows for rows, index in seen.lookups if _same_tokens(index, ids)]
+        rows = [rows for rows, index in seen.lookups if same_tokens(index, ids)]
         return max(rows) if rows else None
 
     def base(self, adapter: Adapter) -> tuple[Batch, Tensor]:
@@ -69,7 +69,7 @@ def side_of(layout: str) -> int:
     return 1 if layout == "bvt" else -1
 
 
-def _same_tokens(index: Tensor, ids: Tensor) -> bool:
+def same_tokens(index: Tensor, ids: Tensor) -> bool:
     """Tell whether an index is the tokens, whichever way round, maybe with a few more in front or behind."""
     for rows in (ids, ids.t()):
         if index.shape == rows.shape and torch.equal(index.long(), rows):

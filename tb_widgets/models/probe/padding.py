@@ -61,7 +61,10 @@ def _without_mask(case: Case, adapter: Adapter) -> Adapter:
     if lengths and _hides_padding(case, adapter, None):
         case.say("mask", "by length", "With the lengths of the texts, other padding tokens change no score.")
     elif adapter.task != "causal-lm":
-        case.say("mask", "none", "forward takes no mask: it sees padding as if it were text.", "model.mask")
+        sees = "it sees padding as if it were text"
+        if adapter.hides_padding_id:
+            sees = f"it hides token {adapter.padding_id} by itself, and sees other padding as if it were text"
+        case.say("mask", "none", f"forward takes no mask: {sees}.", "model.mask")
     return adapter
 
 
