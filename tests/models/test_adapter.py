@@ -210,3 +210,14 @@ def test_probabilities_are_trained_by_their_logarithm():
     model = from_module(Sure())
     assert model.adapter.probabilities
     torch.testing.assert_close(model.scores(batch_for(model)).exp().sum(-1), torch.ones(4))
+
+
+@pytest.mark.parametrize("shape", ["(B,)", "(B, 1)"])
+def test_one_score_per_text_is_told_with_the_way_out(shape):
+    class YesOrNo(Bert):
+        def forward(self, input_ids):
+            scores = super().forward(input_ids).mean(1)[:, :1].sigmoid()
+            return scores[:, 0] if shape == "(B,)" else scores
+
+    with pytest.raises(ModelError, match=r"one score per text. It is a yes/no classifier.* Give its last layer two"):
+        from_module(YesOrNo())

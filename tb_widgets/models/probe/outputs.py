@@ -31,6 +31,13 @@ def find_scores(case: Case, adapter: Adapter, found: Found) -> tuple[Adapter, Fo
     options = [(key, layout, leaf) for key, leaf in tensors if (layout := layout_of(leaf, adapter))]
     chosen = next((o for o in options if o[1] != "text" and rows in (None, o[2].shape[side_of(o[1])])), None)
     chosen = chosen or (options[0] if options else None)
+    if _is_one_per_text(tensors[0][1] if chosen is None else chosen[2]):
+        raise ModelError(
+            f"The model's forward turns token ids of shape ({ROWS}, {LENGTH}) into "
+            f"{shapes([tensors[0] if chosen is None else chosen[::2]])}: one score per text. It is a yes/no classifier, "
+            "and one class alone can't be trained.",
+            hint="Give its last layer two outputs, one for no and one for yes, and return them without a sigmoid.",
+        )
     if chosen is None:
         raise ModelError(
             f"The model's forward turns token ids of shape ({ROWS}, {LENGTH}) into {shapes(tensors)}"
@@ -134,6 +141,10 @@ def layout_of(leaf: Tensor, adapter: Adapter) -> str:
         return "flat"
     one_row = len(shape) == 2 or (len(shape) == 3 and 1 in shape[:2])
     return "text" if one_row and ROWS in shape[:2] and adapter.task != "seq2seq" else ""
+
+
+def _is_one_per_text(leaf: Tensor) -> bool:
+    return leaf.is_floating_point() and tuple(leaf.shape) in {(ROWS,), (ROWS, 1), (ROWS, 1, 1)}
 
 
 def _unused_head(case: Case, leaf: Tensor, seen: Seen, rows: int) -> str:
