@@ -34,8 +34,8 @@ def find_scores(case: Case, adapter: Adapter, found: Found) -> tuple[Adapter, Fo
     if _is_one_per_text(tensors[0][1] if chosen is None else chosen[2]):
         raise ModelError(
             f"The model's forward turns token ids of shape ({ROWS}, {LENGTH}) into "
-            f"{shapes([tensors[0] if chosen is None else chosen[::2]])}: one score per text. It is a yes/no classifier, "
-            "and one class alone can't be trained.",
+            f"{shapes([tensors[0] if chosen is None else chosen[::2]])}: one score per text. "
+            "It is a yes/no classifier, and one class alone can't be trained.",
             hint="Give its last layer two outputs, one for no and one for yes, and return them without a sigmoid.",
         )
     if chosen is None:
