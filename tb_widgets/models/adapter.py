@@ -54,7 +54,7 @@ class Conclusion:
     ----------
     what
         Short name: ``task``, ``input``, ``mask``, ``causal mask``, ``output``, ``vocabulary``, ``context``,
-        ``classes``, ``image``, ``leak``, ``batch``, ``padding``.
+        ``classes``, ``image``, ``leak``, ``batch``, ``padding``, ``config``.
     value
         What was concluded, as a person reads it.
     why

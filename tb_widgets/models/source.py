@@ -33,7 +33,8 @@ class ModelSource:
     ----------
     origin
         ``source`` as the user typed it; its ``kind``: zoo, path, upload, gist or hub; and the ``sha256`` of each
-        file. A zoo model has its ``preset``; what was fetched has its ``id``, its full ``revision``, ``owner``,
+        file. A zoo model has its ``preset``; a path without a config.json, for which ``{}`` is taken, has
+        ``without_config``; what was fetched has its ``id``, its full ``revision``, ``owner``,
         ``description``, ``updated`` (ISO time), ``url``, ``listed`` (name and bytes of every file there) and
         ``fetched``, the sha256 of the files as they came, before overrides or repairs.
     files
@@ -80,9 +81,9 @@ def resolve(
     Raises
     ------
     ModelError
-        If the path or one of the two files is missing, unreadable, not JSON or not Python, or an override in
-        ``model.config`` has a name that the model does not know; if a Gist or Hub repository can't be fetched; if a
-        repair in ``model.repairs`` does not apply.
+        If the path or its model.py is missing, or one of the two files is unreadable, not JSON or not Python, or an
+        override in ``model.config`` has a name that the model does not know; if a Gist or Hub repository can't be
+        fetched; if a repair in ``model.repairs`` does not apply.
     """
     kind, _, name = spec.source.partition(":")
     if kind == "zoo":
@@ -211,13 +212,17 @@ def _from_path(spec: ModelSpec) -> ModelSource:
             hint=f"It holds {', '.join(present)}; names are case-sensitive." if present else "It is empty.",
         )
     config_path = code_path.parent / CONFIG
-    if not config_path.exists():
+    origin: dict[str, Any] = {"source": spec.source, "kind": "path", "path": str(code_path.resolve())}
+    config = "{}\n"
+    if config_path.exists():
+        config = _read(config_path)
+    elif other := [entry.name for entry in code_path.parent.iterdir() if entry.name.lower() == CONFIG]:
         raise ModelError(
-            f"There is no {CONFIG} beside {code_path}.",
-            hint="Put it there; {} is enough where the sizes are written in the code.",
+            f"There is no {CONFIG} beside {code_path}, but {other[0]}.", hint=f"Name it {CONFIG}, in small letters."
         )
-    origin = {"source": spec.source, "kind": "path", "path": str(code_path.resolve())}
-    return _checked(frozen(origin, {CODE: _read(code_path), CONFIG: _read(config_path)}), spec)
+    else:  # single files have none; exports, which must have one, come as a Gist or a zip
+        origin["without_config"] = True
+    return _checked(frozen(origin, {CODE: _read(code_path), CONFIG: config}), spec)
 
 
 def _checked(source: ModelSource, spec: ModelSpec) -> ModelSource:

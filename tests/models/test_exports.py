@@ -185,7 +185,7 @@ def failing(export, text, config="{}"):
     return str(caught.value)
 
 
-def test_missing_path_folder_without_model_and_missing_config(export):
+def test_missing_path_and_folder_without_model(export):
     with pytest.raises(ModelError, match=r"there is no file or folder 'nowhere' \(looked in .*zoo:gpt\."):
         resolve(ModelSpec(source="nowhere"), vocab_size=None, context_length=8)
     spec = ModelSpec(source=str(export.folder))
@@ -194,8 +194,16 @@ def test_missing_path_folder_without_model_and_missing_config(export):
     (export.folder / "Model.py").touch()
     with pytest.raises(ModelError, match=r"has no model\.py\. It holds Model\.py; names are case-sensitive\."):
         resolve(spec, vocab_size=None, context_length=8)
-    export.write(code(), config=None)
-    with pytest.raises(ModelError, match=r"There is no config\.json beside .*model\.py\. Put it there; \{\} is enough"):
+
+
+def test_a_file_without_a_config_has_its_sizes_from_its_code(export):
+    spec = export.write(code(), config=None)
+    source = resolve(spec, vocab_size=None, context_length=8)
+    assert source.config == {}
+    told = [c.why for c in build(source, spec).adapter.conclusions if c.what == "config"]
+    assert told == ["There is no config.json beside the code: all sizes are as the code has them."]
+    (export.folder / "Config.json").write_text("{}")
+    with pytest.raises(ModelError, match=r"but Config\.json\. Name it config\.json, in small letters\."):
         resolve(spec, vocab_size=None, context_length=8)
 
 

@@ -12,7 +12,7 @@ from dataclasses import replace
 from torch import nn
 
 from tb_widgets.errors import ModelError
-from tb_widgets.models.adapter import Adapter
+from tb_widgets.models.adapter import Adapter, Conclusion
 from tb_widgets.models.evidence import claimed_task
 from tb_widgets.models.probe.arguments import first_pass, orient
 from tb_widgets.models.probe.case import Case
@@ -26,6 +26,10 @@ from tb_widgets.models.probe.trial import undisturbed
 from tb_widgets.models.signature import LABELS, read_signature
 from tb_widgets.models.source import ModelSource
 from tb_widgets.spec import ModelSpec
+
+WITHOUT_CONFIG = Conclusion(
+    "config", "none", "There is no config.json beside the code: all sizes are as the code has them."
+)
 
 
 def probe(module: nn.Module, source: ModelSource, spec: ModelSpec | None = None) -> Adapter:
@@ -48,7 +52,13 @@ def probe(module: nn.Module, source: ModelSource, spec: ModelSpec | None = None)
         If the pass fails, its output fits no task, the evidence does not decide between two tasks, or
         the model contradicts what the user decides.
     """
-    spec = spec or ModelSpec()
+    adapter = _probe(module, source, spec or ModelSpec())
+    if source.origin.get("without_config"):
+        adapter = replace(adapter, conclusions=(*adapter.conclusions, WITHOUT_CONFIG))
+    return adapter
+
+
+def _probe(module: nn.Module, source: ModelSource, spec: ModelSpec) -> Adapter:
     reading = read_signature(module, spec.input)
     claim = claimed_task(spec.task, source)
     with undisturbed(module):
