@@ -107,6 +107,7 @@ def test_scores_in_other_orders():
     for kind, layout in ((Second, "bvt"), (Flat, "flat")):
         model = from_module(kind())
         assert (model.adapter.layout, model.logits(torch.ones(2, 7, dtype=torch.int64)).shape) == (layout, (2, 7, 40))
+        assert "(B" in said(model, "output").value
         assert learns(model)
 
 
@@ -221,3 +222,14 @@ def test_one_score_per_text_is_told_with_the_way_out(shape):
 
     with pytest.raises(ModelError, match=r"one score per text. It is a yes/no classifier.* Give its last layer two"):
         from_module(YesOrNo())
+
+
+def test_a_tagger_is_told_what_it_is():
+    class Tagger(Net):
+        def forward(self, input_ids):
+            return self.head(self.body(input_ids))
+
+    with pytest.raises(ModelError, match=r"gives every token one of 9 classes: it is a tagger"):
+        from_module(Tagger(out=9, causal=False))
+    with pytest.raises(ModelError, match=r"scores only 16: the output layer is missing"):
+        from_module(Tagger(out=WIDTH, causal=False))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from tb_widgets.errors import ModelError
 from tb_widgets.models.adapter import Adapter, Conclusion, first_tensor
@@ -21,6 +21,8 @@ from tb_widgets.models.probe.trial import (
     shapes,
 )
 from tb_widgets.spec import Task
+
+_LAYOUTS = {"bvt": "scores before time: (B, V, T)", "flat": "all texts in one: (B * T, V)"}
 
 
 def find_scores(case: Case, adapter: Adapter, found: Found) -> tuple[Adapter, Found]:
@@ -62,6 +64,8 @@ def find_scores(case: Case, adapter: Adapter, found: Found) -> tuple[Adapter, Fo
             return find_scores(case, told, again)
     if said := conclusion(output, key, case.spec.output):
         case.conclusions.append(said)
+    if layout in _LAYOUTS:
+        case.say("output", _LAYOUTS[layout], "The shape of what forward returns says so; they are put in order.")
     task: Task = "sequence-classification" if layout == "text" else adapter.task
     adapter = replace(adapter, output=key, layout="btv" if layout == "text" else layout, task=task)
     return _complete(case, adapter, leaf, seen, rows), found
@@ -99,12 +103,14 @@ def told_by(wanted: str | None) -> str:
 def conclusion(output: Any, key: str | int | None, wanted: str | None) -> Conclusion | None:
     """Say which of several tensors the scores are; ``None`` where there is no choice."""
     others = [str(name) for name, _ in leaves(output) if name != key]
+    counted = isinstance(output, tuple | list)
     if wanted:
         return Conclusion("output", wanted, "model.output says so.", "model.output")
     if not others:
         return None
-    why = f"It has the shape of scores; forward returns {' and '.join(others)} as well."
-    return Conclusion("output", str(key), why, "model.output")
+    rest = f"{'item' if len(others) == 1 else 'items'} " if counted else ""
+    why = f"It has the shape of scores; forward returns {rest}{' and '.join(others)} as well."
+    return Conclusion("output", f"item {key} of {len(output)}" if counted else str(key), why, "model.output")
 
 
 def _complete(case: Case, adapter: Adapter, leaf: Tensor, seen: Seen, rows: int | None) -> Adapter:
@@ -112,6 +118,12 @@ def _complete(case: Case, adapter: Adapter, leaf: Tensor, seen: Seen, rows: int 
     width = leaf.shape[side_of(adapter.layout)]
     if adapter.task != "sequence-classification" and rows is not None and width < rows:
         head = _unused_head(case, leaf, seen, rows)
+        if not head and _is_tagger(case, seen, rows, width):
+            raise ModelError(
+                f"The model gives every token one of {width:,} classes: it is a tagger, which can't be trained here.",
+                hint="Give each text one row of scores to tell texts apart, or end forward with a linear layer to the "
+                f"{rows:,} tokens that it reads to learn a language.",
+            )
         if not head:
             raise ModelError(
                 f"The model reads {rows:,} different tokens but scores only {width:,}: the output layer is missing.",
@@ -145,6 +157,14 @@ def layout_of(leaf: Tensor, adapter: Adapter) -> str:
 
 def _is_one_per_text(leaf: Tensor) -> bool:
     return leaf.is_floating_point() and tuple(leaf.shape) in {(ROWS,), (ROWS, 1), (ROWS, 1, 1)}
+
+
+def _is_tagger(case: Case, seen: Seen, rows: int, width: int) -> bool:
+    """Tell a last layer of classes from one of the model's own width, which an output layer was to follow."""
+    parts = list(case.trial.module.named_modules())
+    own = {part.embedding_dim for _, part in parts if isinstance(part, nn.Embedding) and part.num_embeddings == rows}
+    last = {part.out_features for name, part in parts if isinstance(part, nn.Linear) and name in seen.called}
+    return bool(own) and width not in own and width in last
 
 
 def _unused_head(case: Case, leaf: Tensor, seen: Seen, rows: int) -> str:
