@@ -202,6 +202,7 @@ class _Filler:
         arguments: dict[str, Any] = {}
         missing = []
         parameters = inspect.signature(builder).parameters.values()
+        names = {parameter.name for parameter in parameters}
         for parameter in parameters:
             if parameter.kind is parameter.VAR_KEYWORD and len(parameters) == 1:
                 arguments |= self._sizes()
@@ -215,6 +216,8 @@ class _Filler:
                 arguments[parameter.name] = self._config_object(parameter, annotated, builder)
             elif parameter.default is not parameter.empty:
                 continue
+            elif parameter.name == "width" and "height" not in names and (size := written.size("d_model", self.found)):
+                arguments["width"] = size  # of the model: an image's width comes with its height
             elif annotated is not None and depth < 3:
                 inner = self.arguments(annotated, annotated.__name__, depth=depth + 1)
                 arguments[parameter.name] = annotated(**inner)

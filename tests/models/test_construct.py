@@ -162,6 +162,13 @@ def test_a_function_that_makes_the_model_settles_which(export):
         export.build(both)
 
 
+def test_a_width_is_the_model_s_unless_a_height_stands_beside_it(export):
+    config = '{"vocab_size": 21, "d_model": 4}'
+    assert sizes(export.build(net(parameters="vocab_size, width", width="width"), config)) == (21, 4)
+    with pytest.raises(ModelError, match=r"config.json does not give: height, width\."):
+        export.build(net(parameters="vocab_size, height, width", width="width"), config)
+
+
 def test_keyword_sizes_and_graph_configs(export):
     text = net() + "\ndef build_model(**sizes):\n    return Net(sizes['vocab_size'])\n"
     assert export.build(text, '{"vocab_size": 33, "version": 2}').vocab_size == 33
