@@ -38,6 +38,7 @@ class Witness:
         import torch
 
         threads = set(threading.enumerate())
+        cores, kind = torch.get_num_threads(), torch.get_default_dtype()
         torch.manual_seed(SEED)
         self._looking = True
         try:
@@ -47,6 +48,11 @@ class Witness:
             if torch.initial_seed() != SEED:
                 seed = torch.initial_seed()
                 self._note(f"It sets torch's seed to {seed}: training.seed then decides nothing about the weights.")
+            if torch.get_default_dtype() != kind:
+                self._note(f"It makes {torch.get_default_dtype()} the type of all numbers, in the run as well.")
+            if torch.get_num_threads() != cores:
+                self._note(f"It sets torch's threads to {torch.get_num_threads()}; here it is measured with {cores}.")
+                torch.set_num_threads(cores)
             if started := [thread for thread in threading.enumerate() if thread not in threads]:
                 self._note(f"It starts threads that go on: {len(started)}.")
 

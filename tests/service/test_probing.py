@@ -124,6 +124,8 @@ def test_printing_without_end_neither_blocks_nor_fills_anything(adapt):
 def test_what_the_code_does_besides_is_told(adapt, tmp_path):
     besides = {
         "torch.manual_seed(7)": "sets torch's seed to 7",
+        "torch.set_default_dtype(torch.float64)": "makes torch.float64 the type of all numbers",
+        "torch.set_num_threads(torch.get_num_threads() + 3)": "sets torch's threads to",
         "threading.Thread(target=time.sleep, args=(600,)).start()": "starts threads that go on: 1",
         f"open('{tmp_path}/diary.txt', 'w').write('x')": f"writes files: {tmp_path}/diary.txt.",
         "os.system('true')": "starts another program",
