@@ -100,6 +100,7 @@ class ModelChoice:
         self._clear()
 
     def _clear(self) -> None:
+        self._is_unfetched = False
         self.original: ModelSource | None = None
         self.source: ModelSource | None = None
         self.trust = Trust("trusted")
@@ -135,7 +136,7 @@ class ModelChoice:
     @property
     def copies(self) -> list[ModelSource]:
         """The kept revisions of what could not be fetched, the latest first."""
-        if self.state != "failed" or not is_fetched(self.address):
+        if self.state != "failed" or not self._is_unfetched or not is_fetched(self.address):
             return []
         try:
             if self.address.startswith("hub:"):
@@ -152,7 +153,7 @@ class ModelChoice:
         require_allowed(address)
         self._may_try = True
         self._leave()
-        self._spec = None
+        self._spec, self.error = None, None
         self.address = self._asked = address
         if is_fetched(address):
             self._fetching = Fetching(address)
@@ -240,6 +241,7 @@ class ModelChoice:
         self._fetching = None
         if done.source is None:
             self.error = done.error
+            self._is_unfetched = True
             self._spec = self.draft.spec.model  # what stands in the form is not what was asked for
             self._say("failed")
             return
@@ -255,7 +257,7 @@ class ModelChoice:
         if wrong and not self.draft.hold:
             if self._may_try and is_fetched(source) and source != self._asked:
                 self.load(source)
-            elif self.state != "failed" or self._spec is not None:
+            elif self.state != "failed" or self._spec is not None or self.error is None:
                 self._leave()
                 self._spec, self.error, self.address = None, ModelError(f"{source}: {wrong}"), source
                 self.state = "failed"

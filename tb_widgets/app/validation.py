@@ -57,7 +57,9 @@ class Validation:
         original = source_of(self.spec)
         store = TrustStore()
         self.trust = store.state(original)
-        if trust and (self.trust.state == "new" or (self.trust.state == "changed" and _is_named(original))):
+        # Consent is to what was read: a box that is ticked before anything was shown agrees to nothing.
+        self._is_ticked, self._shown = trust, TrustStore(store.file.with_name("shown.json"))
+        if trust and (_is_named(original) or self._shown.state(original).state == "trusted"):
             store.grant(original)
             self.trust = store.state(original)
         self.repairs = repairs(original)
@@ -149,15 +151,18 @@ class Validation:
             if offers:
                 parts += [report.heading(title), report.repairs(offers)]
         if not self.may_run:
+            self._shown.grant(self.original)
             parts.append(words.note(self._how_to_agree()))
         return report.page(*parts)
 
     def _how_to_agree(self) -> str:
         begin = "Nothing of this model has been run. Loading it runs its author's code with your permissions."
         if self.trust.state == "changed":
+            begin += " It has changed since you agreed to it."
+        if self._is_ticked:
             return (
-                f"{begin} It has changed since you agreed to it. If you trust this revision too, write "
-                f"{pinned(self.source)} as the model, tick trust_this_revision, and run all cells again."
+                f"{begin} trust_this_revision was ticked before this was shown. If you trust what is shown, run all "
+                "cells again."
             )
         return f"{begin} If you trust what is shown, tick trust_this_revision and run all cells again."
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from tb_widgets.errors import ModelError
+from tb_widgets.errors import ModelError, quoted
 from tb_widgets.models import written
 from tb_widgets.models.source import CODE, ModelSource, code_tree
 
@@ -65,11 +65,10 @@ def construct(source: ModelSource, entry: str | None = None) -> nn.Module:
 def explain(error: BaseException, source: ModelSource) -> str:
     """Say what went wrong in the user's code: the error, and the last line of model.py that it passed through."""
     filename = _filename(source)
-    text = " ".join(str(error).split()) or "no message"
-    said = f"{type(error).__name__}: {text.rstrip('.')}"
+    said = f"{type(error).__name__}: {quoted(str(error)).rstrip('.') or 'no message'}"
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         if frame.filename == filename:
-            return f"{said} (model.py, line {frame.lineno}: {frame.line})"
+            return f"{said} (model.py, line {frame.lineno}: {quoted(frame.line or '')})"
     return said
 
 

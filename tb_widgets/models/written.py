@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from tb_widgets.errors import ModelError
+from tb_widgets.errors import ModelError, quoted
 
 # The names that exported models carry, and the factory that settles every doubt.
 DOCUMENTED_CLASSES = ("CustomTransformer", "Model")
@@ -69,7 +69,7 @@ def _readable(name: str) -> Iterator[None]:
     try:
         yield
     except SyntaxError as error:
-        line = (error.text or "").strip()
+        line = quoted(error.text or "")
         shown = f": {line}" if line else ""
         raise ModelError(
             f"{name} is not valid Python: line {error.lineno}: {error.msg}{shown}",

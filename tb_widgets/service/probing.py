@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import logging
 import os
+import secrets
 import signal
 import subprocess
 import sys
@@ -25,11 +27,13 @@ from typing import IO, Any, ClassVar, Literal, cast
 import psutil
 
 from tb_widgets.checks.result import CheckResult, from_mapping
-from tb_widgets.errors import ModelError, ServiceError, TbError
+from tb_widgets.errors import ModelError, ServiceError, TbError, quoted
 from tb_widgets.models.source import ModelSource
 from tb_widgets.models.trust import TrustStore
 from tb_widgets.service.environment import worker_environment
 from tb_widgets.spec import ModelSpec, RunSpec
+
+logger = logging.getLogger(__name__)
 
 ADAPT_WITHIN, CHECK_WITHIN, PREFLIGHT_WITHIN = 60.0, 180.0, 20.0  # seconds
 START_WITHIN = 60.0  # seconds that PyTorch may take to be imported
@@ -215,7 +219,7 @@ class _Process:
             ) from error
         self._stdin, self._stdout = cast("IO[bytes]", self._popen.stdin), cast("IO[bytes]", self._popen.stdout)
         self._stderr = cast("BufferedReader", self._popen.stderr)
-        self.printed, self._words = 0, b""
+        self.printed, self.foreign, self._words = 0, 0, b""
         # Read all the time, or a model that prints much would wait for us; kept is only the end.
         self._drain = threading.Thread(target=self._keep_last_words, name="probe-words", daemon=True)
         self._drain.start()
@@ -235,13 +239,24 @@ class _Process:
             self._stdin.write(json.dumps(request).encode() + b"\n")
             self._stdin.close()
 
-    def answers(self, tell: Callable[[dict[str, Any]], None]) -> int:
-        """Hand over every answer until the process ends, and return its exit code."""
+    def answers(self, word: str, tell: Callable[[dict[str, Any]], bool]) -> int | None:
+        """Hand over every answer until one is the last or the process ends; return its exit code, if it has ended.
+
+        Only lines that bear the word of the question are answers: the model's code may write into the same pipe.
+        What the process has started may hold the pipe open for ever, so the last answer is not waited behind.
+        """
         for line in self._stdout:
-            tell(json.loads(line))
-        code = self._popen.wait()
-        self._drain.join(1.0)
-        return code
+            if not line.strip():
+                continue
+            try:
+                answer = json.loads(line)
+            except (ValueError, RecursionError):
+                answer = None
+            if not isinstance(answer, dict) or answer.get("word") != word:
+                self.foreign += len(line)
+            elif tell(answer):
+                return None
+        return self._popen.wait()
 
     def memory(self) -> int:
         """Return the bytes of main memory that the process and its children use."""
@@ -264,6 +279,7 @@ class _Process:
             with contextlib.suppress(psutil.Error):
                 child.kill()
         self._popen.wait()
+        self._drain.join(1.0)  # what has left its session may hold this pipe, too
 
     def _keep_last_words(self) -> None:
         while piece := self._stderr.read1(65536):
@@ -277,30 +293,46 @@ class _Question:
     def __init__(self, probe: Probe, process: _Process, request: dict[str, Any], seconds: float, memory: int) -> None:
         self.probe, self.process, self.request = probe, process, request
         self.seconds, self.memory = seconds, memory
-        request["seconds"] = seconds
+        self._word = secrets.token_hex(16)
+        request |= {"seconds": seconds, "word": self._word}
         self._deadline = time.monotonic() + START_WITHIN
         self._printed_before = 0
 
     def follow(self) -> None:
-        """Ask, watch, and collect, until the process is gone."""
+        """Ask, watch, and collect, until the process is gone; whatever happens, the probe ends."""
+        try:
+            self._follow()
+        except Exception as error:
+            logger.exception("a probe could not be followed")
+            self.process.kill()
+            problem = ModelError(
+                f"What the model's process said can't be read: {type(error).__name__}: {quoted(str(error))}.",
+                hint="Try again; the traceback is in the log.",
+            )
+            self.probe._end("failed", problem)
+
+    def _follow(self) -> None:
         probe, process = self.probe, self.process
         if probe.ask == "preflight":  # its budget includes the start of the process
             self._deadline = time.monotonic() + self.seconds
             self.request["until"] = time.time() + self.seconds
         threading.Thread(target=self._watch, name="probe-watch", daemon=True).start()
         process.send(self.request)
-        code = process.answers(self._take_in)
+        code = process.answers(self._word, self._take_in)
         process.kill()  # what it started and left behind
         probe.printed = process.words
         printed = process.printed - self._printed_before
         if printed > MUCH_PRINTED:
             probe.notes.append(f"The model's code printed {printed / 1e6:.1f} MB; the end of it is kept.")
+        if process.foreign:
+            probe.notes.append("The model's code wrote into a pipe that is not its own; that was passed over.")
         if probe.answer and probe.phase == "done":
             probe._end("done")
         else:
-            probe._end("failed", self._death(code))
+            probe._end("failed", self._death(code or 0))
 
-    def _take_in(self, answer: dict[str, Any]) -> None:
+    def _take_in(self, answer: dict[str, Any]) -> bool:
+        """Take in an answer, and tell whether it is the last."""
         probe = self.probe
         if "ready" in answer and probe.ask != "preflight":
             self._deadline = time.monotonic() + self.seconds
@@ -312,6 +344,7 @@ class _Question:
             probe.results.append(from_mapping(answer["result"]))
         if "error" in answer:
             probe._end("failed", ModelError(answer["error"], hint=answer["hint"]))
+        return "error" in answer or (bool(probe.answer) and probe.phase == "done")
 
     def _watch(self) -> None:
         probe, process = self.probe, self.process

@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
-from tb_widgets.errors import TbError
+from tb_widgets.errors import TbError, quoted
 
 SEED = 42
 NAMED_FILES = 3
@@ -103,11 +103,15 @@ def main() -> int:
         return 0
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # code that asks for input gets the end of it
 
+    request = json.loads(line)
+    # What the model's code writes into this pipe, on purpose or not, is no answer: it does not know the word.
+    word = request.pop("word")
+
     def tell(**answer: Any) -> None:
-        answers.write(json.dumps(answer) + "\n")
+        # On a line of its own, whatever somebody may have left unfinished before it.
+        answers.write("\n" + json.dumps({"word": word, **answer}) + "\n")
 
     tell(ready=True)
-    request = json.loads(line)
     signal.alarm(int(request["seconds"]) + OUTLIVES)  # the system ends us, should whoever asked be gone by then
     _limit_memory(request["memory"])
     witness = Witness()
@@ -118,10 +122,13 @@ def main() -> int:
         tell(error=wide or error.message, hint="Make the model smaller." if wide else error.hint, notes=witness.notes)
     except (SystemExit, KeyboardInterrupt) as error:
         hint = "Take sys.exit, exit and quit out of the code."
-        tell(error=f"The model's code ends the program ({type(error).__name__}: {error}).", hint=hint)
+        tell(error=f"The model's code ends the program ({type(error).__name__}: {quoted(str(error))}).", hint=hint)
     except Exception as error:  # noqa: BLE001 - the user's code may raise anything; whoever asked must hear of it
         traceback.print_exc()
-        tell(error=_too_wide(error, request["memory"]) or f"{type(error).__name__}: {error}", hint="Mend the model.")
+        tell(
+            error=_too_wide(error, request["memory"]) or f"{type(error).__name__}: {quoted(str(error))}",
+            hint="Mend the model.",
+        )
     _leave(answers)
     return 0
 

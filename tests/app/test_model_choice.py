@@ -128,6 +128,27 @@ def test_from_a_pasted_address_to_start_in_two_clicks_and_nothing_runs_before_th
     assert (draft.spec.data.context_length, draft.spec.tokenizer.vocab_size, draft.spec.model.repairs) == (64, 1024, [])
 
 
+def test_a_second_failure_replaces_the_first_and_copies_are_offered_for_what_was_not_fetched(github, open_dashboard):
+    dashboard = open_dashboard()
+    page = dashboard.page.widget
+    dashboard.show("model")
+    dashboard.load_model("0" * 32)
+    dashboard.wait_for_model()
+    assert "found no Gist" in shown(page) or "404" in shown(page) or dashboard.choice.error is not None
+    first = dashboard.choice.error.message
+    dashboard.load_model("hello world")
+    dashboard.wait_for_model()
+    assert dashboard.choice.state == "failed"
+    assert "hello world" in dashboard.choice.error.message
+    assert first not in shown(page)
+
+    github.add(ID, files("class Model(:"))
+    dashboard.load_model(ID)
+    dashboard.wait_for_model()
+    assert dashboard.choice.state == "failed"
+    assert dashboard.choice.copies == []  # the same file again would be of no use
+
+
 def test_ours_for_sorting_texts_brings_texts_to_sort_and_takes_a_table_of_any_classes(runs_dir, tmp_path):
     dashboard = Dashboard(runs_dir=runs_dir)
     dashboard.load_model("zoo:bert-classifier")

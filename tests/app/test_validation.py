@@ -37,17 +37,31 @@ def files(code: str = CODE) -> dict[str, str]:
     return {"model.py": code, "config.json": '{"vocab_size": 7}'}
 
 
-def test_a_tick_is_consent_to_what_is_found_and_no_tick_is_none(github):
+def test_a_tick_is_consent_to_what_was_shown_and_no_tick_is_none(github):
     sha = github.add(ID, files())
-    assert not Validation(ID).may_run
     assert Validation(ID).check() == []
+    ticked = Validation(ID, trust=True)
+    assert not ticked.may_run  # a notebook that somebody sent comes with its box ticked
+    assert "was ticked before this was shown" in ticked._repr_html_()
     assert Validation(ID, trust=True).may_run
     assert Validation(f"{ID}@{sha[:10]}").may_run
 
 
-def test_an_old_tick_is_no_consent_to_a_changed_gist(github):
+def test_what_was_not_shown_is_not_agreed_to_by_a_tick(github):
     github.add(ID, files())
-    assert Validation(ID, trust=True).may_run
+    Validation(ID)._repr_html_()
+    github.add(ID, files(CODE + "\nunseen = 1\n"))  # between the look and the tick
+    assert not Validation(ID, trust=True).may_run
+
+
+def test_an_address_with_its_revision_is_what_somebody_has_looked_at(github):
+    sha = github.add(ID, files())
+    assert Validation(f"{ID}@{sha}", trust=True).may_run
+
+
+def test_an_old_tick_is_no_consent_to_a_changed_gist(github):
+    first = github.add(ID, files())
+    assert Validation(f"{ID}@{first}", trust=True).may_run
     changed = github.add(ID, files(CODE + "\nchanged = 1\n"))
 
     validation = Validation(ID, trust=True)
@@ -55,8 +69,9 @@ def test_an_old_tick_is_no_consent_to_a_changed_gist(github):
     assert not validation.may_run
     html = validation._repr_html_()
     assert "+changed" in html.replace("<span></span>", "")
-    assert f"write gist:{ID}@{changed} as the model" in html
-    assert Validation(f"{ID}@{changed}", trust=True).may_run
+    assert "It has changed since you agreed to it." in html
+    assert Validation(ID, trust=True).may_run  # it has been shown
+    assert Validation(f"{ID}@{changed}").may_run
     assert Validation(ID).may_run
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from pathlib import Path
@@ -119,6 +120,32 @@ def test_printing_without_end_neither_blocks_nor_fills_anything(adapt):
     assert any("printed 3.0 MB" in note for note in probe.notes)
     assert len(probe.printed) < 10_000
     assert "y" in probe.printed
+
+
+def test_what_the_code_writes_into_our_pipe_is_no_answer(adapt):
+    forged = json.dumps({"error": "forged", "hint": ""})
+    write = f"for fd in range(1, 30):\n    try: os.write(fd, b'garbage {{ ' + {forged!r}.encode() + b'\\n[1]\\n7 of')\n"
+    probe = adapt(top=f"{write}    except OSError: pass\n").wait(60)
+    assert probe.state == "done"
+    assert probe.answer["task"] == "causal-lm"
+    assert any("wrote into a pipe that is not its own" in note for note in probe.notes)
+
+
+def test_what_left_our_sight_is_not_waited_for(adapt):
+    """Forked twice into a session of its own, with our pipes in its hands."""
+    fork = "if os.fork() == 0:\n    os.setsid()\n    if os.fork() == 0: time.sleep(20)\n    os._exit(0)\n"
+    adapt().wait(60)
+    began = time.monotonic()
+    assert adapt(top=fork).wait(60).state == "done"
+    assert time.monotonic() - began < 15
+
+
+def test_a_long_message_of_the_model_is_quoted_in_part(adapt):
+    message = failed(adapt(forward="raise ValueError('begin ' + 'x' * 3_000_000 + '\\x1b[31m end')"))
+    assert len(message) < 1500
+    assert "ValueError: begin xxx" in message
+    assert "…" in message
+    assert "\x1b" not in message
 
 
 def test_what_the_code_does_besides_is_told(adapt, tmp_path):

@@ -158,7 +158,6 @@ class ConclusionsPanel:
         dashboard = self._dashboard
         self._text = widgets.HTML()
         self._form = Form(dashboard.draft, OVERRIDES, dashboard.act)
-        self._form.widget.add_class("tbw-fields")
         self._more = widgets.ToggleButton(description="Decide otherwise")
         self._more.add_class("tbw-at-decide")
         self._more.observe(lambda change: show(self._form.widget, change["new"]), "value")

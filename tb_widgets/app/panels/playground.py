@@ -64,8 +64,9 @@ class PlaygroundPanel:
         )
         self._fields = fields
         self._help = widgets.HTML()
-        prompt = _field("Prompt", self._prompt, "")
-        made = card("Let it write", [self._help, prompt, fields, row([self._write, self._stop]), self._text])
+        self._asked = widgets.VBox([_field("Prompt", self._prompt, ""), fields, row([self._write, self._stop])])
+        self._asked.add_class("tbw-form")
+        made = card("Let it write", [self._help, self._asked, self._text])
         self._heading = made.children[0]
         return made
 
@@ -94,6 +95,9 @@ class PlaygroundPanel:
         title, how = ASKS.get(task, ASKS[""])
         self._heading.value = words.heading(title)
         self._help.value = f'<div class="tbw-help">{escape(how)}</div>' if how else ""
+        # Images can't be typed.
+        for part in (self._asked, self._text):
+            show(part, task != "vision-classification")
         for field in self._fields.children[1:]:
             show(field, task in ("", "causal-lm"))
         writing = dashboard.generation

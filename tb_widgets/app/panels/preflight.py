@@ -17,14 +17,8 @@ if TYPE_CHECKING:
 
 TEACHES = (
     "A few steps of this run on this machine, in at most 20 seconds: memory, speed, how long it will take, and whether "
-    "the model can learn one batch by heart."
+    "the model begins to learn one batch by heart."
 )
-LEARNS = {
-    "pass": "learns one batch by heart",
-    "warn": "hardly learns one batch",
-    "fail": "does not learn one batch",
-    "unknown": "not measured",
-}
 
 
 @panel("preflight", step="train", column="side", order=2)
@@ -64,7 +58,7 @@ class PreflightPanel:
         best = figures.best_threads if figures is not None and not working else None
         show(self._threads, best is not None and best != figures.threads_used if figures else False)
         self._threads.description = f"Use {best} CPU thread{'s' if best != 1 else ''}"
-        parts = [_table(figures)] if figures is not None else []
+        parts = [_table(figures, is_whole=not working)] if figures is not None else []
         if probe is None:
             parts = [f'<p class="tbw-muted">{TEACHES}</p>']
         elif working:
@@ -77,8 +71,8 @@ class PreflightPanel:
         self._text.value = "".join(parts)
 
 
-def _table(figures: Preflight) -> str:
-    """Return what has been measured so far."""
+def _table(figures: Preflight, *, is_whole: bool) -> str:
+    """Return what has been measured so far; what was left out is known at the end only."""
     pairs = []
     if figures.peak_bytes is not None:
         of = f" of {words.size(figures.memory_bytes)}" if figures.memory_bytes else ""
@@ -90,12 +84,13 @@ def _table(figures: Preflight) -> str:
     if figures.first_loss is not None:
         even = f" (guessing: {figures.even_guess:.3f})" if figures.even_guess is not None else ""
         pairs.append(("First loss", f"{figures.first_loss:.3f}{even}"))
-    if figures.overfit != "unknown":
-        pairs.append(("One batch", LEARNS[figures.overfit]))
+    if figures.overfit_loss is not None and figures.first_loss is not None:
+        told = f"{figures.first_loss:.2f} → {figures.overfit_loss:.2f} in {figures.overfit_steps} steps"
+        pairs.append(("Loss of one batch", told))
     if figures.best_threads is not None:
         speeds = ", ".join(f"{speed.count}: {speed.per_second:,.0f}/s" for speed in figures.threads)
         pairs.append(("CPU threads", speeds))
-    left = "".join(words.note(f"Not measured: {text}") for text in figures.left_out)
+    left = "".join(words.note(f"Not measured: {text}") for text in figures.left_out if is_whole)
     tone = {"fail": "bad", "warn": "warn"}.get(figures.overfit)
     learns = (
         words.note("The model should learn one batch by heart.", tone, detail="See the Check step.") if tone else ""
