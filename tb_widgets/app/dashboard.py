@@ -214,15 +214,20 @@ class Dashboard:
         return self.choice.check(tier)
 
     @one_at_a_time
-    def preflight(self) -> Probe:
+    def preflight(self, *, micro_batches: bool = False) -> Probe:
         """Measure on this machine what a run with the form's settings would be like; figures arrive in the object.
+
+        Parameters
+        ----------
+        micro_batches
+            Find out as well which micro-batch is the fastest.
 
         Raises
         ------
         TbError
             If there is no model yet, or its code may not run.
         """
-        return self.choice.measure()
+        return self.choice.measure(micro_batches=micro_batches)
 
     def wait_for_model(self, timeout: float = 120.0) -> ModelChoice:
         """Wait until the model is fetched or tried, for scripts: the page looks by itself.

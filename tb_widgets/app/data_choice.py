@@ -341,7 +341,7 @@ class DataChoice:
             if self._question() == self._asked:
                 self.look, self.error = done.result, done.error
                 problem = done.error or (done.result.problem if done.result is not None else None)
-                self.draft.know_data(self.draft.spec.data, problem)
+                self.draft.know_data(self.draft.spec.data, self.draft.spec.tokenizer, problem)
         question = self._question()
         if question != self._asked and self._looking is None:
             if self._asked is not None or self.look is not None:

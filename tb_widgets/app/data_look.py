@@ -80,14 +80,13 @@ def look_at(question: Question) -> Look:
             data,
             question.tokenizer,
             task,
-            vocab_limit=question.vocab_limit,
             context_limit=question.context_limit,
             parameters=question.parameters,
             batch_size=question.batch_size,
         )
     except DataError as error:
         return found._replace(problem=error)
-    problem = next(problems_of(shown, data, class_limit=question.class_limit), None)
+    problem = next(problems_of(shown, data, class_limit=question.class_limit, vocab_limit=question.vocab_limit), None)
     return found._replace(preview=shown, problem=problem)
 
 

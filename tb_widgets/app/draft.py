@@ -80,7 +80,7 @@ class Draft(traitlets.HasTraits):
         self._described: tuple[Any, dict[str, str]] | None = None
         self.facts: ModelFacts | None = None
         self.hold = ""
-        self.problem: tuple[DataSpec, TbError] | None = None
+        self.problem: tuple[DataSpec, TokenizerSpec, TbError] | None = None
         self.fitted: dict[str, tuple[Any, str]] = {}
         self.remedies: dict[str, Any] = {}
         self._entered: set[str] = set()
@@ -148,9 +148,9 @@ class Draft(traitlets.HasTraits):
         self.fitted = {path: fit for path, fit in self.fitted.items() if path not in values}
         self.check(look_again=True)
 
-    def know_data(self, data: DataSpec, problem: TbError | None) -> None:
+    def know_data(self, data: DataSpec, tokenizer: TokenizerSpec, problem: TbError | None) -> None:
         """Hear what a look at the data has found: why the model can't learn from them, or that it can."""
-        found = None if problem is None else (data, problem)
+        found = None if problem is None else (data, tokenizer, problem)
         if found != self.problem:
             self.problem = found
             self.check()
@@ -212,10 +212,12 @@ class Draft(traitlets.HasTraits):
             if self.model is not None and self.facts is None and not self.hold:
                 errors |= self._misfits(spec, self.model)
             errors |= {misfit.path: misfit.why for misfit in wrong}
-            if self.problem is not None and self.problem[0] == spec.data and "data.source" not in errors:
-                named = str(self.problem[1]).partition(": ")[0]
+            if self.problem is not None and "data.source" not in errors:
+                data, tokenizer, problem = self.problem
+                named = str(problem).partition(": ")[0]
                 path = named if named in CARDS else "data.source"
-                errors[path] = _reason(self.problem[1], path)
+                if (data, tokenizer) == (spec.data, spec.tokenizer):
+                    errors.setdefault(path, _reason(problem, path))
             self.spec = spec
         if self.hold:
             errors["model.source"] = self.hold

@@ -89,11 +89,13 @@ def misfits(spec: RunSpec, facts: ModelFacts, *, chosen: bool = True) -> list[Mi
     room = facts.vocab_size - added
     reserved = f", {added} of them for padding and other signs" if added else ""
     kind = spec.tokenizer.kind
-    learned, starts_from_bytes = kind in ("bpe", "unigram"), kind in ("byte", "bpe")
-    if learned and spec.tokenizer.vocab_size > room >= (BYTES if starts_from_bytes else FEWEST):
+    if kind in ("bpe", "unigram") and spec.tokenizer.vocab_size > room >= FEWEST:
         why = f"the model knows {facts.vocab_size:,} tokens{reserved}; choose at most {room:,}."
         found.append(Misfit("tokenizer.vocab_size", room, why))
-    if starts_from_bytes and room < BYTES:
-        why = f"{kind} needs {BYTES} tokens; the model has {facts.vocab_size:,}{reserved}. Choose char."
-        found.append(Misfit("tokenizer.kind", "char", why))
+    if kind == "byte" and room < BYTES:
+        why = f"byte needs {BYTES} tokens; the model has {facts.vocab_size:,}{reserved}. Choose bpe."
+        found.append(Misfit("tokenizer.kind", "bpe", why))
+        if room >= FEWEST:
+            why = f"the model knows {facts.vocab_size:,} tokens{reserved}."
+            found.append(Misfit("tokenizer.vocab_size", min(room, spec.tokenizer.vocab_size), why))
     return found

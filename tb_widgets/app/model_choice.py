@@ -203,11 +203,17 @@ class ModelChoice:
         self._was_busy = True
         return self.checks
 
-    def measure(self) -> Probe:
-        """Measure what a run with the form's settings would be like, in a process of its own."""
+    def measure(self, *, micro_batches: bool = False) -> Probe:
+        """Measure what a run with the form's settings would be like, in a process of its own.
+
+        Parameters
+        ----------
+        micro_batches
+            Try several micro-batches as well.
+        """
         if self.measured is not None:
             self.measured.stop()
-        self.measured = self.probes.preflight(self._known(), self.draft.spec)
+        self.measured = self.probes.preflight(self._known(), self.draft.spec, micro_batches=micro_batches)
         self._was_busy = True
         return self.measured
 

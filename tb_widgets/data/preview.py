@@ -131,7 +131,6 @@ def preview(
     tokenizer: TokenizerSpec,
     task: Task,
     *,
-    vocab_limit: int | None = None,
     context_limit: int | None = None,
     parameters: int | None = None,
     batch_size: int = 32,
@@ -144,8 +143,8 @@ def preview(
         Sections of the run spec.
     task
         What the model is built for.
-    vocab_limit, context_limit, parameters
-        Tokens that the model knows, tokens that it reads at once, and its weights, as far as they are known.
+    context_limit, parameters
+        Tokens that the model reads at once, and its weights, as far as they are known.
     batch_size
         Sequences per step.
 
@@ -208,7 +207,7 @@ def preview(
             *filter(None, [made.note if sample.share == 1.0 else "", copied if is_built_in(data.source) else ""]),
         ),
     )
-    warnings = warnings_of(found, data, vocab_limit=vocab_limit, context_limit=context_limit)
+    warnings = warnings_of(found, data, context_limit=context_limit)
     # Of our own texts it is worth knowing, and nothing that anybody could mend.
     more = [copied] if copied and not is_built_in(data.source) else []
     return replace(found, warnings=(*warnings, *more))

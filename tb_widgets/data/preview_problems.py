@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 _SURELY = 0.8
 
 
-def problems_of(found: Preview, data: DataSpec, *, class_limit: int | None) -> Iterator[DataError]:
+def problems_of(
+    found: Preview, data: DataSpec, *, class_limit: int | None, vocab_limit: int | None = None
+) -> Iterator[DataError]:
     """Yield why no run with these data could begin.
 
     Parameters
@@ -26,8 +28,12 @@ def problems_of(found: Preview, data: DataSpec, *, class_limit: int | None) -> I
         nothing mends what is too much.
     class_limit
         Classes that the model tells apart; ``None`` where it tells as many as there are.
+    vocab_limit
+        Token ids that the model knows; ``None`` where it knows as many as there are.
     """
     yield from _of_classes(found, class_limit)
+    if vocab_limit is not None and found.vocab_size is not None and found.vocab_size > vocab_limit:
+        yield refusals.vocabulary_too_large(found.vocab_size, vocab_limit)
     if not found.classes and found.truncated and data.long_pairs == "refuse" and found.lengths:
         pairs = sum(bar.texts for bar in found.lengths)
         yield refusals.pairs_too_long(

@@ -19,10 +19,8 @@ _RARE = 0.01
 _ONE_CLASS = 0.95
 
 
-def warnings_of(
-    found: Preview, data: DataSpec, *, vocab_limit: int | None, context_limit: int | None = None
-) -> Iterator[str]:
-    """Yield a sentence for each thing that would waste time, weighed against what the model knows and reads at once."""
+def warnings_of(found: Preview, data: DataSpec, *, context_limit: int | None = None) -> Iterator[str]:
+    """Yield a sentence for each thing that would waste time, weighed against what the model reads at once."""
     yield from _of_content(found)
     yield from _of_lengths(found, data, context_limit)
     yield from _of_classes(found)
@@ -30,11 +28,6 @@ def warnings_of(
         yield (
             f"The tokenizer does not know {_percent(found.unknown)} of the characters "
             f"({' '.join(found.unknown_characters[:8])}): they are all the same to the model. Choose another tokenizer."
-        )
-    if vocab_limit is not None and found.vocab_size is not None and found.vocab_size > vocab_limit:
-        yield (
-            f"The tokenizer and its signs need {found.vocab_size:,} ids, and the model knows {vocab_limit:,}. "
-            "Choose a smaller vocabulary."
         )
     if found.tokens_per_parameter is not None and found.tokens_per_parameter < _RARE:
         yield (

@@ -10,8 +10,8 @@ from tb_widgets.spec import RunSpec
         ("bpe", 300, {"tokenizer.vocab_size": 300}),
         ("unigram", 300, {"tokenizer.vocab_size": 300}),
         ("unigram", 100, {"tokenizer.vocab_size": 100}),  # it does not start from the 256 bytes
-        ("bpe", 100, {"tokenizer.kind": "char"}),
-        ("byte", 100, {"tokenizer.kind": "char"}),
+        ("bpe", 65, {"tokenizer.vocab_size": 65}),  # nor does it where it may not have so many
+        ("byte", 100, {"tokenizer.kind": "bpe", "tokenizer.vocab_size": 100}),
         ("char", 100, {}),
         ("bpe", 512, {}),
         ("unigram", 512, {}),

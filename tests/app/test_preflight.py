@@ -27,6 +27,17 @@ def test_a_tiny_run_is_measured(dashboard):
     assert at(box(dashboard), "measure").disabled  # the form holds nothing that could be measured
 
 
+def test_the_best_micro_batch_is_found_on_request_and_one_click_away(dashboard):
+    at(box(dashboard), "measure-micro-batches").click()
+    dashboard.choice.measured.wait(60)
+    dashboard.refresh()
+    assert "Micro-batches" in shown(box(dashboard))
+    best = dashboard.choice.measured.answer["best_micro_batch"]
+    assert at(box(dashboard), "use-micro-batch").description == f"Use micro-batches of {best}"
+    at(box(dashboard), "use-micro-batch").click()
+    assert dashboard.draft.spec.training.micro_batch_size == best
+
+
 def test_the_fastest_number_of_threads_is_one_click_away_and_text_is_text(dashboard):
     speeds = (Speed(1, 900.0), Speed(2, 500.0))
     figures = Preflight(threads=speeds, threads_used=2, first_loss=5.0, overfit_loss=5.0, left_out=(EVIL,))
@@ -40,7 +51,8 @@ def test_the_fastest_number_of_threads_is_one_click_away_and_text_is_text(dashbo
     dashboard.refresh()
     seen = shown(box(dashboard))
     assert "<script" not in seen
-    assert "does not learn one batch" in seen
+    assert "5.00 → 5.00 in 0 steps" in seen
+    assert "The model should learn one batch by heart." in seen
     assert at(box(dashboard), "use-threads").description == "Use 1 CPU thread"
     at(box(dashboard), "use-threads").click()
     assert dashboard.draft.spec.hardware.threads == 1

@@ -134,11 +134,6 @@ def test_ends_of_documents_are_seen(write):
             {"context_length": 64, "limits": {"context_limit": 64}},
             "their ends. It reads 64 at most: choose a tokenizer with longer pieces.",
         ),
-        (
-            labelled(60),
-            {"limits": {"vocab_limit": 100}},
-            "The tokenizer and its signs need 257 ids, and the model knows",
-        ),
     ],
 )
 def test_what_would_waste_a_night_is_said(write, rows, fields, sentence):
@@ -173,6 +168,9 @@ def test_what_no_run_could_begin_with_is_no_advice_and_said_as_the_run_says_it(w
     assert said("five", "sequence-classification", 2).startswith("The data have 5 classes and the model tells 2 apart")
     assert said("five", "sequence-classification", 5) == ""
     assert said("sound", "sequence-classification") == ""
+    found = look(write(rows["sound"]), "sequence-classification")
+    (large,) = problems_of(found, DataSpec(), class_limit=None, vocab_limit=100)
+    assert str(large).startswith("tokenizer.kind: the tokenizer and its signs need 257 ids, and the model knows 100.")
     short = write("A short text. " * 20)
     with pytest.raises(DataError) as refused:
         prepare(DataSpec(source=short), BYTE, task="causal-lm", cache_dir=tmp_path / "cache")

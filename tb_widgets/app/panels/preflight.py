@@ -34,15 +34,29 @@ class PreflightPanel:
         dashboard = self._dashboard
         self._text = widgets.HTML()
         self._measure = button("Measure on this machine", lambda: dashboard.act(dashboard.preflight), "tbw-at-measure")
+        self._try_sizes = button(
+            "Find the best micro-batch too",
+            lambda: dashboard.act(lambda: dashboard.preflight(micro_batches=True)),
+            "tbw-quiet",
+            "tbw-at-measure-micro-batches",
+        )
+        self._size = button("", lambda: dashboard.act(self._use_size), "tbw-at-use-micro-batch")
+        show(self._size, False)
         self._threads = button("", lambda: dashboard.act(self._use_threads), "tbw-at-use-threads")
         show(self._threads, False)
-        return card("Before you start", [self._text, row([self._measure, self._threads])])
+        return card("Before you start", [self._text, row([self._measure, self._threads, self._size, self._try_sizes])])
 
     def _use_threads(self) -> None:
         probe = self._dashboard.choice.measured
         best = from_mapping(probe.answer).best_threads if probe is not None else None
         if best is not None:
             self._dashboard.draft.set("hardware.threads", best)
+
+    def _use_size(self) -> None:
+        probe = self._dashboard.choice.measured
+        best = from_mapping(probe.answer).best_micro_batch if probe is not None else None
+        if best is not None:
+            self._dashboard.draft.set("training.micro_batch_size", best)
 
     def refresh(self) -> None:
         """Follow the measurement."""
@@ -52,12 +66,16 @@ class PreflightPanel:
         self._seen = (choice.version, draft.version)
         probe = choice.measured
         working = probe is not None and probe.state == "working"
-        self._measure.disabled = working or bool(draft.blockers)
+        for made in (self._measure, self._try_sizes):
+            made.disabled = working or bool(draft.blockers)
         self._measure.description = "Measure again" if probe is not None and not working else "Measure on this machine"
         figures = from_mapping(probe.answer) if probe is not None and probe.answer else None
         best = figures.best_threads if figures is not None and not working else None
         show(self._threads, best is not None and best != figures.threads_used if figures else False)
         self._threads.description = f"Use {best} CPU thread{'s' if best != 1 else ''}"
+        size = figures.best_micro_batch if figures is not None and not working else None
+        show(self._size, size is not None and size != draft.spec.training.micro_batch_size)
+        self._size.description = f"Use micro-batches of {size}"
         parts = [_table(figures, is_whole=not working)] if figures is not None else []
         if probe is None:
             parts = [f'<p class="tbw-muted">{TEACHES}</p>']
@@ -90,6 +108,9 @@ def _table(figures: Preflight, *, is_whole: bool) -> str:
     if figures.best_threads is not None:
         speeds = ", ".join(f"{speed.count}: {speed.per_second:,.0f}/s" for speed in figures.threads)
         pairs.append(("CPU threads", speeds))
+    if figures.micro_batches:
+        speeds = ", ".join(f"{speed.count}: {speed.per_second:,.0f}/s" for speed in figures.micro_batches)
+        pairs.append(("Micro-batches", speeds))
     left = "".join(words.note(f"Not measured: {text}") for text in figures.left_out if is_whole)
     tone = {"fail": "bad", "warn": "warn"}.get(figures.overfit)
     learns = (
