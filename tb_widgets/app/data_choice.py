@@ -293,10 +293,10 @@ class DataChoice:
         deadline = time.monotonic() + timeout
         while True:
             with self._lock:
-                # What ends after it was looked at is followed in the next round.
-                was_busy = self.is_busy
                 self.refresh(may_look=True)
-                if not was_busy and not self.is_busy and self._looking is None:
+                # A job that has ended since it was looked at is followed in the next round.
+                followed = self._looking is None and (self.wanted is None or self.wanted.job is None)
+                if followed and not self.is_busy:
                     return
             if time.monotonic() > deadline:
                 raise TimeoutError(f"The data are still looked for after {timeout} seconds.")
