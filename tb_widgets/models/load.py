@@ -158,7 +158,7 @@ def check_fits(
             more = f" and {added} more for padding and other signs" if added else ""
             raise ModelError(
                 f"The tokenizer has {vocab_size - added:,} tokens{more}{',' if added else ''} and {words} {known:,}.",
-                hint=f"Set tokenizer.kind to bpe and tokenizer.vocab_size to at most {known - added} (32 will do), "
+                hint=f"Set tokenizer.vocab_size to at most {known - added} with tokenizer.kind bpe or unigram, "
                 "choose a smaller tokenizer.file, or enlarge the model's vocabulary.",
             )
     if context_length is not None and adapter.context_limit is not None and adapter.context_limit < context_length:
