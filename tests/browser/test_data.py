@@ -149,6 +149,7 @@ def test_paths_addresses_and_dropped_tables_are_looked_at_and_trained_on_by_clic
         wait_until(lambda: runs.exists() and len(set(runs.iterdir()) - trained) == 1, "a run")
         (run,) = set(runs.iterdir()) - trained
         trained.add(run)
+        wait_until((run / "status.json").exists, "its status")
         wait_until(lambda: json.loads((run / "status.json").read_text())["state"] == "done", "its end")
         tab(page, "Data").click()
         return (run / "run.yaml").read_text()
