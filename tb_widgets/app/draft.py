@@ -11,7 +11,6 @@ from typing import Any
 
 import traitlets
 
-from tb_widgets.app.fitting import BYTES, Misfit, ModelFacts, misfits
 from tb_widgets.app.parts.words import without_upload_folder
 from tb_widgets.data.fetching import is_here, local_tokenizer, needs_fetch
 from tb_widgets.data.formats.files import find_files, opened_files
@@ -20,6 +19,7 @@ from tb_widgets.errors import DataError, ModelError, SpecError, TbError
 from tb_widgets.models.describe import ModelSummary, describe
 from tb_widgets.models.source import fetch, is_fetched
 from tb_widgets.service.checking import vocabulary_of_ours
+from tb_widgets.service.fitting import BYTES, Misfit, ModelFacts, fitted
 from tb_widgets.spec import PRESETS, DataSpec, FieldCard, RunSpec, TokenizerSpec, read_value
 from tb_widgets.spec import preset as preset_spec
 from tb_widgets.spec.text import write_value
@@ -196,17 +196,13 @@ class Draft(traitlets.HasTraits):
         spec, errors = self._validate()
         wrong: list[Misfit] = []
         if spec is not None and self.facts is not None:
-            # A text that fits may ask for other sizes, and those for nothing more.
-            for _ in range(2):
-                wrong = misfits(spec, self.facts, chosen="data.source" in self._entered)
-                free = [misfit for misfit in wrong if misfit.value is not None and misfit.path not in self._entered]
-                for misfit in free:
-                    before = self.fitted.get(misfit.path, (self.values[misfit.path], ""))[0]
-                    self.fitted[misfit.path] = (before, misfit.why)
-                    self.values = self.values | {misfit.path: misfit.value}
-                    spec = spec.with_values({misfit.path: misfit.value})
-                wrong = [misfit for misfit in wrong if misfit not in free]
-        self.remedies = {misfit.path: misfit.value for misfit in wrong if misfit.value is not None}
+            fit = fitted(spec, self.facts, chosen=self._entered)
+            for change in fit.changes:
+                before = self.fitted.get(change.path, (self.values[change.path], ""))[0]
+                self.fitted[change.path] = (before, change.why)
+                self.values = self.values | {change.path: change.value}
+            spec, wrong = fit.spec, fit.left
+        self.remedies = {misfit.path: misfit.value for misfit in wrong}
         if spec is not None:
             errors |= self._describe(spec)
             if self.model is not None and self.facts is None and not self.hold:

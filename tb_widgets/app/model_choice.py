@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from tb_widgets.app.draft import Draft
-from tb_widgets.app.fitting import ModelFacts
 from tb_widgets.app.shared import is_shared, require_allowed
 from tb_widgets.errors import ModelError, RunError, TbError
 from tb_widgets.models import fetched, upload
@@ -21,6 +20,7 @@ from tb_widgets.models.repair import OpenFault, Repair, open_faults, repairs
 from tb_widgets.models.source import CODE, ModelSource, fetch, is_fetched, pinned, resolve
 from tb_widgets.models.trust import Trust, TrustStore
 from tb_widgets.service.checking import vocabulary_of_ours
+from tb_widgets.service.fitting import ModelFacts
 from tb_widgets.service.probing import Probe, ProbeService
 from tb_widgets.spec import ModelSpec
 
@@ -125,8 +125,7 @@ class ModelChoice:
     @property
     def leaks(self) -> bool:
         """Whether a language model sees the tokens that it is asked for."""
-        found = [entry["value"] for entry in self.answer.get("conclusions", []) if entry["what"] == "leak"]
-        return "yes" in found and self.answer.get("task") in ("causal-lm", "seq2seq")
+        return bool(self.answer.get("leaks"))
 
     @property
     def may_leak(self) -> bool:

@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.text import Text
 
 from tb_widgets.checks.result import SIGNS, CheckResult, Verdict, any_failed, in_words
-from tb_widgets.cli.options import Json, Settings
+from tb_widgets.cli.options import Json, Settings, Trust
 from tb_widgets.cli.screen import console, print_error, print_json, say
 from tb_widgets.errors import TbError
 from tb_widgets.service.checking import begin_check
@@ -28,7 +28,7 @@ def check(
     ],
     *,
     tier: Annotated[int, typer.Option("--tier", min=1, max=2, help="1: what every model must pass; 2: more.")] = 2,
-    trust: Annotated[bool, typer.Option("--trust", help="Agree to run the code of this Gist or repository.")] = False,
+    trust: Trust = False,
     settings: Settings = None,
     json: Json = False,
 ) -> None:

@@ -16,17 +16,18 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from tb_widgets.cli.options import Json, Settings
+from tb_widgets.cli.options import Json, Settings, Trust
 from tb_widgets.cli.screen import console, print_json, say
 from tb_widgets.data.curated import list_curated
 from tb_widgets.data.sources import list_sources
 from tb_widgets.errors import DataError, SpecError
 from tb_widgets.service.gathering import gather_shown
 from tb_widgets.service.terminal import warning_line
-from tb_widgets.spec import DataSpec, RunSpec
+from tb_widgets.spec import DataSpec, RunSpec, asked_for, read_settings
 
 if TYPE_CHECKING:
     from tb_widgets.data.preview import Preview
+    from tb_widgets.service.fitting import ModelFacts
 
 SHOWN, WIDTH = 5, 100  # rows or lines, characters of each
 
@@ -48,12 +49,13 @@ def data(
     model: Annotated[
         str,
         typer.Option(
-            "--model", help="zoo:gpt, zoo:bert, zoo:bert-classifier or zoo:t5: what is to learn from the data."
+            "--model", help="What is to learn from the data: zoo:gpt, zoo:bert-classifier, or a model of your own."
         ),
     ] = "zoo:gpt",
     task: Annotated[
         str | None, typer.Option("--task", help="causal-lm, masked-lm, sequence-classification or seq2seq.")
     ] = None,
+    trust: Trust = False,
     settings: Settings = None,
     json: Json = False,
 ) -> None:
@@ -67,45 +69,45 @@ def data(
     if source is None and not settings:
         _list(as_json=json)
         return
-    chosen = [f"data.source={json_text.dumps(source)}"] if source is not None else []
-    chosen.append(f"model.source={json_text.dumps(model)}")
-    chosen += [f"model.task={json_text.dumps(task)}"] if task is not None else []
-    asked = RunSpec().with_settings([*chosen, *(settings or [])])
+    values = ({"model.task": task} if task is not None else {}) | read_settings(settings or [])
+    asked, chosen = asked_for(model=model, data=source, settings=values)
     if look:
         _look(asked.data, as_json=json)
         return
-    spec = gather_shown(asked, console(stderr=True))
+    from tb_widgets.service.previewing import weigh
+
+    weighed, model_facts = weigh(asked, chosen=chosen, trust=trust, screen=console(stderr=True))
+    spec = gather_shown(weighed, console(stderr=True))
     facts = _facts(spec.data)
     if not json:
         _print(facts, console())
-    found, problem = _previewed(spec)
+    found, problem = _previewed(spec, model_facts)
     if json:
         problem_words = {"problem": str(problem)} if problem is not None else {}
         print_json({**facts, "preview": asdict(found) if found is not None else None, **problem_words})
         return
     if found is not None:
-        _print_preview(found, spec, console())
+        _print_preview(found, spec, model_facts, console())
     if problem is not None:
         say(console())
         say(console(), str(problem), "yellow")
 
 
-def _previewed(spec: RunSpec) -> tuple[Preview | None, DataError | None]:
+def _previewed(spec: RunSpec, model: ModelFacts) -> tuple[Preview | None, DataError | None]:
     """Return what a model makes of the data, and why it can't learn from them; they can be looked at all the same."""
     from tb_widgets.data.preview_problems import problems_of
     from tb_widgets.service.previewing import preview_spec
 
     try:
-        found = preview_spec(spec)
+        found = preview_spec(spec, model)
     except DataError as error:
         return None, error
-    return found, next(problems_of(found, spec.data, class_limit=None), None)
+    return found, next(problems_of(found, spec.data, class_limit=model.classes, vocab_limit=model.vocab_size), None)
 
 
-def _print_preview(found: Preview, spec: RunSpec, screen: Console) -> None:
-    task = spec.model.task if spec.model.task != "auto" else spec.model.source
+def _print_preview(found: Preview, spec: RunSpec, model: ModelFacts, screen: Console) -> None:
     say(screen)
-    say(screen, f"For {task}, by {found.looked_at}", "bold")
+    say(screen, f"For {spec.model.source} ({model.task}), by {found.looked_at}", "bold")
     for choice in found.columns:
         say(screen, f"  {choice.role}: {choice.column}. {choice.why}")
     for line in _figures(found, spec.data):

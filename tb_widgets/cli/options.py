@@ -9,6 +9,14 @@ import typer
 
 from tb_widgets.service.service import TrainingService
 
+SpecFile = Annotated[Path | None, typer.Argument(metavar="[SPEC.yaml]", help="A spec in YAML or JSON.")]
+Model = Annotated[str | None, typer.Option("--model", help="zoo:gpt, a Gist's address, hub:OWNER/NAME, or a path.")]
+Data = Annotated[
+    str | None,
+    typer.Option("--data", help="python-docs, the path of a file, folder or glob, https://..., or hub:OWNER/NAME."),
+]
+Trust = Annotated[bool, typer.Option("--trust", help="Agree to run the code of this Gist or repository.")]
+
 RunName = Annotated[
     str, typer.Argument(metavar="RUN", help="A run's id, a part of it that fits only one, its folder, or latest.")
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,31 +11,28 @@ from rich.text import Text
 from tb_widgets.checks.preflight import Preflight, from_mapping
 from tb_widgets.checks.result import SIGNS
 from tb_widgets.cli.check import STYLES
-from tb_widgets.cli.options import Json, Preset, Settings
+from tb_widgets.cli.options import Json, Model, Preset, Settings, SpecFile, Trust
 from tb_widgets.cli.screen import console, print_json, say
-from tb_widgets.errors import SpecError
 from tb_widgets.service.checking import begin_preflight
 from tb_widgets.service.wording import duration
-from tb_widgets.spec import RunSpec
-from tb_widgets.spec import preset as preset_spec
+from tb_widgets.spec import asked_for, read_settings
 
 TITLE_WIDTH = 15
 
 
 def preflight(
-    spec: Annotated[Path | None, typer.Argument(metavar="[SPEC.yaml]", help="A spec in YAML or JSON.")] = None,
+    spec: SpecFile = None,
     *,
     preset: Preset = None,
+    model: Model = None,
     micro_batches: Annotated[bool, typer.Option("--micro-batches", help="Try several micro-batches as well.")] = False,
-    trust: Annotated[bool, typer.Option("--trust", help="Agree to run the code of this Gist or repository.")] = False,
+    trust: Trust = False,
     settings: Settings = None,
     json: Json = False,
 ) -> None:
     """Measure what a run would be like on this machine, in 20 seconds at most, and train nothing."""
-    if spec is not None and preset is not None:
-        raise SpecError([("preset", "give a spec or a preset, not both.")])
-    base = RunSpec.load(spec) if spec is not None else preset_spec(preset) if preset is not None else RunSpec()
-    probe = begin_preflight(base.with_settings(settings or []), micro_batches=micro_batches, trust=trust)
+    asked, chosen = asked_for(spec, preset, model=model, settings=read_settings(settings or []))
+    probe = begin_preflight(asked, chosen=chosen, micro_batches=micro_batches, trust=trust)
     try:
         figures = from_mapping(probe.wait().answer)
     finally:

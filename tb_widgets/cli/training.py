@@ -2,43 +2,46 @@
 
 from __future__ import annotations
 
-import json as json_text
-from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.text import Text
 
 from tb_widgets.cli.look import run_facts
-from tb_widgets.cli.options import Detach, Json, Preset, RunName, RunsDir, Settings, service
+from tb_widgets.cli.options import (
+    Data,
+    Detach,
+    Json,
+    Model,
+    Preset,
+    RunName,
+    RunsDir,
+    Settings,
+    SpecFile,
+    Trust,
+    service,
+)
 from tb_widgets.cli.screen import console, name_for_commands, print_error, print_json, say
-from tb_widgets.errors import RunError, SpecError
+from tb_widgets.errors import RunError
 from tb_widgets.runs import RunDirectory, Status
 from tb_widgets.runs.journal import last_event_number, read_records
 from tb_widgets.service.gathering import gather_shown
+from tb_widgets.service.preparing import prepared
 from tb_widgets.service.run import Run
-from tb_widgets.service.service import FOREIGN, TrainingService
+from tb_widgets.service.service import TrainingService
 from tb_widgets.service.terminal import Warnings, watch
 from tb_widgets.service.terminal_plot import loss_plot
 from tb_widgets.service.wording import duration
-from tb_widgets.spec import RunSpec
-from tb_widgets.spec import preset as preset_spec
-
-Data = Annotated[
-    str | None,
-    typer.Option("--data", help="python-docs, the path of a file, folder or glob, https://..., or hub:OWNER/NAME."),
-]
+from tb_widgets.spec import asked_for, read_settings
 
 
 def train(
-    spec: Annotated[Path | None, typer.Argument(metavar="[SPEC.yaml]", help="A spec in YAML or JSON.")] = None,
+    spec: SpecFile = None,
     *,
     preset: Preset = None,
-    model: Annotated[
-        str | None, typer.Option("--model", help="zoo:gpt, a Gist's address, hub:OWNER/NAME, or a path.")
-    ] = None,
-    trust: Annotated[bool, typer.Option("--trust", help="Agree to run the code of this Gist or repository.")] = False,
+    model: Model = None,
+    trust: Trust = False,
     data: Data = None,
     name: Annotated[str | None, typer.Option("--name", help="A name for the run.")] = None,
     settings: Settings = None,
@@ -47,18 +50,14 @@ def train(
     json: Json = False,
 ) -> None:
     """Train a model and watch it. Ctrl-C saves and stops; a second Ctrl-C lets it go on without you."""
-    if spec is not None and preset is not None:
-        raise SpecError([("preset", "give a spec or a preset, not both.")])
-    base = RunSpec.load(spec) if spec is not None else preset_spec(preset) if preset is not None else RunSpec()
-    shortcuts = {"model.source": model, "data.source": data, "name": name}
-    # A quoted text is YAML for itself: a file called 1e3 stays a file.
-    chosen = [f"{field}={json_text.dumps(value)}" for field, value in shortcuts.items() if value is not None]
+    asked, chosen = asked_for(spec, preset, model=model, data=data, settings=_settings(name, settings))
     training = service(runs_dir)
-    asked = gather_shown(base.with_settings([*chosen, *(settings or [])]), console(stderr=True))
-    run = training.start(asked, trust=trust)
-    if trust and run.spec.model.source.startswith(FOREIGN):
-        say(console(stderr=json), f"You agreed to run the code of {run.spec.model.source}.")
+    run = training.start(prepared(asked, chosen=chosen, trust=trust, screen=console(stderr=True)).spec)
     _detach_or_follow(training, run, detach=detach, as_json=json)
+
+
+def _settings(name: str | None, settings: list[str] | None) -> dict[str, Any]:
+    return ({"name": name} if name is not None else {}) | read_settings(settings or [])
 
 
 def resume(name: RunName, runs_dir: RunsDir = None, detach: Detach = False, json: Json = False) -> None:
@@ -159,9 +158,9 @@ def _print_end(run: RunDirectory, status: Status, screen: Console) -> None:
 def demo(data: Data = None, settings: Settings = None, runs_dir: RunsDir = None) -> None:
     """Train a small model for about a minute, draw its curve, and let it write."""
     screen = console()
-    base = preset_spec("quick").with_values({"name": "demo"} | ({"data.source": data} if data is not None else {}))
+    asked, chosen = asked_for(preset="quick", data=data, settings=_settings("demo", settings))
     training = service(runs_dir)
-    run = training.start(gather_shown(base.with_settings(settings or []), screen))
+    run = training.start(prepared(asked, chosen=chosen, screen=screen).spec)
     say(screen, f"A small transformer learns from {run.spec.data.source} for about a minute.")
     code = follow_run(training, run, curve=True)
     if run.status().is_active:

@@ -13,8 +13,8 @@ from tb_widgets.data.prepared import PreparedData, prepare
 from tb_widgets.engine.causality import measure_causality
 from tb_widgets.engine.evaluation import WITH_PERPLEXITY
 from tb_widgets.errors import ModelError, TrainingError
+from tb_widgets.models.leak import leak_refusal
 from tb_widgets.models.load import LoadedModel, build, check_fits, from_module, read_source, resolve, write_source
-from tb_widgets.models.repair import repairs
 from tb_widgets.models.source import ModelSource, is_fetched
 from tb_widgets.models.zoo import sizes
 from tb_widgets.runs import RunDirectory
@@ -187,14 +187,6 @@ def _refuse_leak(model: LoadedModel, source: ModelSource | None, context_length:
     limit = min(context_length, model.context_limit or context_length)
     found = measure_causality(replace(model, adapter=replace(model.adapter, context_limit=limit)))
     if found.leaks or model.adapter.leaks:
-        way = "Hide later tokens from its attention (no repair is known for the way it is written)"
-        if source is not None and any(repair.id == "causal-mask" for repair in repairs(source)):
-            way = "Add the causal mask (model.repairs: [causal-mask])"
-        other = ", set model.task to masked-lm if it was built to fill gaps" if model.task == "causal-lm" else ""
-        raise ModelError(
-            "The model sees the words that it has to predict: its earlier scores change when only later tokens do. "
-            "It would reach a wonderful loss and could not write.",
-            hint=f"{way}{other}, or set model.allow_leak to true to train it as it is.",
-        )
+        raise leak_refusal(source, model.task)
     if found.moved is None:
         journal.event("warning", message=f"Whether the model sees later tokens can't be told. {found.why_not}")

@@ -17,7 +17,7 @@ from filelock import FileLock
 
 from tb_widgets.errors import ModelError, RunError
 from tb_widgets.models import fetched
-from tb_widgets.models.source import CODE, CONFIG, ModelSource
+from tb_widgets.models.source import CODE, CONFIG, ModelSource, pinned
 from tb_widgets.runs.durable import replace_text
 from tb_widgets.runs.folders import default_config_dir
 
@@ -48,6 +48,11 @@ def needs_consent(source: ModelSource) -> bool:
     The zoo is our own; a path that the user types, and files that the user drops on the page, are consent.
     """
     return source.origin.get("kind") in ("gist", "hub")
+
+
+def agreed(source: ModelSource) -> str:
+    """Return in words whose code was agreed to, by its full revision."""
+    return f"You agreed to run the code of {pinned(source)}."
 
 
 class TrustStore:

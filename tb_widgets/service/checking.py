@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -9,10 +10,10 @@ from tb_widgets.checks.preflight import Preflight, from_mapping
 from tb_widgets.checks.result import CheckResult
 from tb_widgets.data.special import vocabulary_with_specials
 from tb_widgets.models.source import ModelSource, resolve
-from tb_widgets.models.trust import TrustStore
+from tb_widgets.models.trust import TrustStore, agreed, needs_consent
 from tb_widgets.models.zoo import sizes
 from tb_widgets.service.probing import Probe, ProbeService
-from tb_widgets.spec import RunSpec
+from tb_widgets.spec import RunSpec, asked_for
 
 if TYPE_CHECKING:
     from torch import nn
@@ -53,9 +54,10 @@ def begin_check(spec: RunSpec, *, tier: int = 2, trust: bool = False) -> Probe:
         If the model can't be found, or needs consent and has none.
     """
     source = source_of(spec)
-    if trust:
-        TrustStore().grant(source)
-    return ProbeService().check(source, spec.model, tier=tier)
+    notes = _agree(source) if trust else []
+    probe = ProbeService().check(source, spec.model, tier=tier)
+    probe.notes += notes
+    return probe
 
 
 def check(
@@ -98,45 +100,61 @@ def check(
     return run_checks(from_module(model, spec.model), tier=tier)
 
 
-def begin_preflight(spec: RunSpec, *, micro_batches: bool = False, trust: bool = False) -> Probe:
+def begin_preflight(
+    spec: RunSpec, *, chosen: Collection[str], micro_batches: bool = False, trust: bool = False
+) -> Probe:
     """Begin to measure what the run of a spec would be like, in a process of its own; otherwise as :func:`begin_check`.
 
     Parameters
     ----------
+    chosen
+        The fields that somebody chose; the others are fitted to the model.
     micro_batches
         Try several micro-batches as well.
     """
     source = source_of(spec)
-    if trust:
-        TrustStore().grant(source)
-    return ProbeService().preflight(source, spec, micro_batches=micro_batches)
+    notes = _agree(source) if trust else []
+    probe = ProbeService().preflight(source, spec, chosen=chosen, micro_batches=micro_batches)
+    probe.notes += notes
+    return probe
+
+
+def _agree(source: ModelSource) -> list[str]:
+    TrustStore().grant(source)
+    return [agreed(source)] if needs_consent(source) else []
 
 
 def preflight(
-    spec: RunSpec | None = None,
+    spec: RunSpec | str | Path | None = None,
     *,
+    preset: str | None = None,
+    model: str | Path | None = None,
     micro_batches: bool = False,
     trust: bool = False,
     settings: dict[str, Any] | None = None,
+    **fields: Any,
 ) -> Preflight:
     """Measure on this machine what a run would be like, in 20 seconds at most.
 
     Parameters
     ----------
-    spec
-        What would be trained; the default spec otherwise.
-    micro_batches, trust, settings
-        As for :func:`begin_preflight` and :func:`check`.
+    spec, preset, model, trust, settings, **fields
+        What would be trained, as for :func:`tb_widgets.train`.
+    micro_batches
+        Try several micro-batches as well.
 
     Raises
     ------
+    SpecError
+        With every field that is wrong.
     ModelError
-        If the model can't be found, loaded or run, needs consent and has none, or is too short for the context.
+        If the model can't be found, loaded or run, needs consent and has none, or does not fit what was chosen.
 
     Examples
     --------
-    >>> figures = preflight(settings={"model.preset": "tiny"})  # doctest: +SKIP
+    >>> figures = preflight(preset="quick")  # doctest: +SKIP
     >>> figures.per_second, figures.eta, figures.best_threads  # doctest: +SKIP
     """
-    spec = (spec or RunSpec()).with_values(settings or {})
-    return from_mapping(begin_preflight(spec, micro_batches=micro_batches, trust=trust).wait().answer)
+    asked, chosen = asked_for(spec, preset, model=model, settings=settings, fields=fields)
+    probe = begin_preflight(asked, chosen=chosen, micro_batches=micro_batches, trust=trust)
+    return from_mapping(probe.wait().answer)

@@ -12,6 +12,9 @@ from tb_widgets.data.fetching import (
     pinned_data,
     pinned_tokenizer,
 )
+from tb_widgets.errors import ModelError
+from tb_widgets.models.source import ModelSource, fetch, is_fetched, pinned, resolve
+from tb_widgets.models.trust import TrustStore, needs_consent
 from tb_widgets.spec import RunSpec
 
 if TYPE_CHECKING:
@@ -63,6 +66,39 @@ def with_pinned_data(spec: RunSpec) -> RunSpec:
     if (source := _tokenizer(spec)) is not None:
         values["tokenizer.file"] = pinned_tokenizer(source)
     return spec.with_values(values) if values else spec
+
+
+def gather_model(spec: RunSpec, *, trust: bool) -> tuple[RunSpec, ModelSource | None]:
+    """Fetch a model that is elsewhere and that somebody has agreed to run.
+
+    Parameters
+    ----------
+    trust
+        Agree to run its code; this is remembered for these very files.
+
+    Returns
+    -------
+    The spec that names its full revision, and the model with the spec's overrides and repairs; ``None`` where it is
+    not elsewhere.
+
+    Raises
+    ------
+    ModelError
+        If it can't be had, or nobody has agreed to run its code.
+    """
+    if not is_fetched(spec.model.source):
+        return spec, None
+    source, store = fetch(spec.model.source), TrustStore()
+    if needs_consent(source) and spec.hardware.backend == "kernel":
+        raise ModelError(
+            "hardware.backend: the code of a Gist or repository runs in a process of its own only, not in this one.",
+            hint="Set it to process; or save model.py and config.json in a folder and give its path.",
+        )
+    if trust:
+        store.grant(source)
+    store.require(source)
+    spec = spec.with_values({"model.source": pinned(source)})
+    return spec, resolve(spec.model, vocab_size=None, context_length=spec.data.context_length, online=False)
 
 
 def gather_shown(spec: RunSpec, console: Console) -> RunSpec:

@@ -2,24 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tb_widgets.data.preview import Preview
 from tb_widgets.data.preview import preview as preview_data
-from tb_widgets.errors import SpecError
-from tb_widgets.models.zoo import sizes
-from tb_widgets.service.checking import vocabulary_of_ours
+from tb_widgets.service.fitting import ModelFacts, fitted
 from tb_widgets.service.gathering import gather
-from tb_widgets.service.run import dotted
-from tb_widgets.spec import RunSpec, Task
+from tb_widgets.service.preparing import tried
+from tb_widgets.spec import RunSpec, Task, asked_for
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def preview(
     data: str | Path | None = None,
     *,
-    model: str = "zoo:gpt",
+    model: str | Path = "zoo:gpt",
     task: Task | None = None,
+    trust: bool = False,
     settings: dict[str, Any] | None = None,
     **fields: Any,
 ) -> Preview:
@@ -33,9 +36,12 @@ def preview(
         ``python-docs``, the path of a file, folder or glob, ``https://...``, or ``hub:OWNER/NAME``; what is elsewhere
         is fetched first.
     model
-        A model of the zoo, ``zoo:gpt`` by default; it decides the task, and what the data are weighed against.
+        ``zoo:gpt`` by default; it decides the task, and what the data are weighed against. A model that is not ours is
+        tried first.
     task
         ``causal-lm``, ``masked-lm``, ``sequence-classification`` or ``seq2seq``, where it is another than the model's.
+    trust
+        Agree to run the code of a Gist or Hub repository; this is remembered for these very files.
     settings
         Fields by their dotted names, for example ``{"data.columns": {"text": "review"}}``.
     **fields
@@ -45,6 +51,8 @@ def preview(
     ------
     SpecError
         With every field that is wrong.
+    ModelError
+        If the model can't be had or run, or needs consent and has none.
     DataError
         If the data can't be had or read, or do not serve the task.
 
@@ -54,37 +62,44 @@ def preview(
     >>> found.unit, found.tokens > 100_000
     ('line', True)
     """
-    values: dict[str, Any] = {"model.source": model} | (settings or {})
-    values |= {dotted(name): value for name, value in fields.items()}
-    if data is not None:
-        values["data.source"] = str(data)
-    if task is not None:
-        values["model.task"] = task
-    return preview_spec(gather(RunSpec().with_values(values)))
+    task_setting = {"model.task": task} if task is not None else {}
+    values = {**(settings or {}), **task_setting}
+    asked, chosen = asked_for(model=model, data=data, settings=values, fields=fields)
+    weighed, facts = weigh(asked, chosen=chosen, trust=trust)
+    return preview_spec(gather(weighed), facts)
 
 
-def preview_spec(spec: RunSpec) -> Preview:
-    """Look at the data of a spec, which are here.
+def weigh(
+    spec: RunSpec, *, chosen: Collection[str], trust: bool = False, screen: Console | None = None
+) -> tuple[RunSpec, ModelFacts]:
+    """Return what the data of a spec are weighed against: its model's task and sizes, and the spec with sizes that fit.
+
+    The data stay as they are, and so does what somebody has chosen: what does not fit, the look says itself.
+
+    Parameters
+    ----------
+    chosen, trust, screen
+        As for :func:`tb_widgets.service.preparing.prepared`.
+    """
+    if spec.model.task != "auto" and not spec.model.source.startswith("zoo:"):
+        return spec, ModelFacts(spec.model.task)  # nothing else is asked of it
+    spec, facts, _ = tried(spec, trust=trust, screen=screen)
+    return fitted(spec, facts, chosen={*chosen, "data.source"}).spec, facts
+
+
+def preview_spec(spec: RunSpec, facts: ModelFacts) -> Preview:
+    """Look at the data of a spec, which are here, for a model of which this is known.
 
     Raises
     ------
-    SpecError, DataError
+    DataError
         See :func:`preview`.
     """
-    name = spec.model.source.removeprefix("zoo:")
-    is_ours = spec.model.source.startswith("zoo:") and name in sizes.TASKS
-    if spec.model.task == "auto" and not is_ours:
-        raise SpecError([("model.task", f"what {spec.model.source} is built for can't be told here: set it.")])
-    task: Task = sizes.TASKS[name] if spec.model.task == "auto" else spec.model.task
-    parameters = None
-    if is_ours and task == sizes.TASKS[name]:
-        context = spec.data.context_length
-        config = sizes.zoo_config(
-            name,
-            spec.model.preset,
-            spec.model.config,
-            vocab_size=vocabulary_of_ours(spec),
-            context_length=context,
-        )
-        parameters = sizes.count_parameters(name, config)
-    return preview_data(spec.data, spec.tokenizer, task, parameters=parameters, batch_size=spec.training.batch_size)
+    return preview_data(
+        spec.data,
+        spec.tokenizer,
+        facts.task,
+        context_limit=facts.context_limit,
+        parameters=facts.parameters,
+        batch_size=spec.training.batch_size,
+    )

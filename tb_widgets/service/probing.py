@@ -19,7 +19,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from io import BufferedReader
 from typing import IO, Any, ClassVar, Literal, cast
@@ -62,7 +62,7 @@ class Probe:
         For ``check``: the results so far.
     answer
         For ``adapt``: ``title``, ``task``, ``parameters``, ``vocab_size``, ``decoder_vocab_size``, ``context_limit``,
-        ``classes``, ``image``, and ``conclusions``, a list of mappings with ``what``, ``value``, ``why``,
+        ``classes``, ``image``, ``leaks``, and ``conclusions``, a list of mappings with ``what``, ``value``, ``why``,
         ``override``. For ``check`` the same. For ``preflight``: the figures so far, for
         :func:`tb_widgets.checks.preflight.from_mapping`.
     notes
@@ -161,17 +161,22 @@ class ProbeService:
         request = {"spec": _only(spec), "tier": tier}
         return self._ask("check", source, request, self.time_limit or CHECK_WITHIN)
 
-    def preflight(self, source: ModelSource, spec: RunSpec, *, micro_batches: bool = False) -> Probe:
+    def preflight(
+        self, source: ModelSource, spec: RunSpec, *, chosen: Collection[str] | None = None, micro_batches: bool = False
+    ) -> Probe:
         """Measure on this machine what a run would be like; otherwise as :meth:`adapt`.
 
         It ends after 20 seconds with what is known by then.
 
         Parameters
         ----------
+        chosen
+            The fields that somebody chose: the others are fitted to the model first. ``None`` leaves all as they are.
         micro_batches
             Try several micro-batches as well.
         """
         request = {"spec": spec.to_mapping(), "micro_batches": micro_batches}
+        request["chosen"] = None if chosen is None else sorted(chosen)
         return self._ask("preflight", source, request, self.time_limit or PREFLIGHT_WITHIN)
 
     def _ask(

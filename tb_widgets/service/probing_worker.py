@@ -136,6 +136,7 @@ def main() -> int:
 def _answer(request: dict[str, Any], witness: Witness, tell: Callable[..., None]) -> None:
     from tb_widgets.models.load import build
     from tb_widgets.models.source import ModelSource
+    from tb_widgets.service.fitting import ModelFacts, fit_or_refuse
     from tb_widgets.spec import RunSpec
 
     spec = RunSpec.from_mapping(request["spec"])
@@ -145,7 +146,11 @@ def _answer(request: dict[str, Any], witness: Witness, tell: Callable[..., None]
     if request["ask"] == "preflight":
         from tb_widgets.checks.rehearsal import Rehearsal
 
-        tell(phase="Measuring", notes=witness.notes)
+        notes = witness.notes
+        if request["chosen"] is not None:
+            spec, changes = fit_or_refuse(spec, ModelFacts.of_loaded(model), chosen=request["chosen"])
+            notes += changes
+        tell(phase="Measuring", notes=notes)
         Rehearsal(
             model,
             spec,
@@ -165,6 +170,7 @@ def _answer(request: dict[str, Any], witness: Witness, tell: Callable[..., None]
         "context_limit": adapter.context_limit,
         "classes": adapter.classes,
         "image": adapter.image,
+        "leaks": adapter.leaks,
         "conclusions": [asdict(conclusion) for conclusion in adapter.conclusions],
     }
     tell(answer=answer, notes=witness.notes)

@@ -6,15 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tb_widgets.errors import RunError, ServiceError, SpecError
+from tb_widgets.errors import RunError, ServiceError
 from tb_widgets.runs import CheckpointInfo, RunDirectory, State, Status, default_runs_dir, open_run
 from tb_widgets.runs import list_runs as list_entries
 from tb_widgets.runs.checkpoints import pin
 from tb_widgets.runs.journal import Record, read_records
-from tb_widgets.service.gathering import gather, gather_shown
+from tb_widgets.service.gathering import gather
+from tb_widgets.service.preparing import prepared
 from tb_widgets.service.service import FOREIGN, LIVE, TrainingService
-from tb_widgets.spec import RunSpec, Task
-from tb_widgets.spec import preset as preset_spec
+from tb_widgets.spec import RunSpec, Task, asked_for
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -310,6 +310,9 @@ def train(
 ) -> Run:
     """Train a model, and return its run.
 
+    A model that is not ours is tried first, and fields that nobody chose are fitted to it: data that its task can
+    learn from, a context and a vocabulary that it can take. Whatever a spec, ``settings`` or ``fields`` give stays.
+
     Parameters
     ----------
     spec
@@ -339,7 +342,8 @@ def train(
     SpecError
         With every field that is wrong.
     ModelError
-        If a model from elsewhere can't be had, or needs consent and has none.
+        If the model can't be had, built or run, its task can't be told, or it sees the tokens that it should predict;
+        or if it comes from elsewhere and nobody has agreed to run its code.
     DataError
         If data from elsewhere can't be had.
     RunError
@@ -350,52 +354,21 @@ def train(
     >>> run = train(preset="quick", steps=100)  # doctest: +SKIP
     >>> print(run.best.generate("The import statement"))  # doctest: +SKIP
     """
-    base = _base_spec(spec, preset)
-    values = dict(settings or {})
-    values |= {dotted(name): value for name, value in fields.items()}
-    if data is not None:
-        values["data.source"] = str(data)
-    live = None
+    live, named, settings = None, None, dict(settings or {})
     if isinstance(model, (str, Path)):
-        values["model.source"] = str(model)
+        named = model
     elif model is not None:
         live = model
-        values |= {"hardware.backend": "kernel", "model.source": f"{LIVE}{type(model).__name__}"}
-    asked = base.with_values(values)
+        settings |= {"hardware.backend": "kernel", "model.source": f"{LIVE}{type(model).__name__}"}
+    asked, chosen = asked_for(spec, preset, model=named, data=data, settings=settings, fields=fields)
+    screen = None
     if show_progress:
         from rich.console import Console
 
-        asked = gather_shown(asked, Console())
-    else:
-        asked = gather(asked)
-    run = Run(TrainingService(runs_dir).start(asked, module=live, trust=trust).path)
+        screen = Console()
+    ready = prepared(asked, chosen=chosen, module=live, trust=trust, screen=screen)
+    run = Run(TrainingService(runs_dir).start(ready.spec, module=live).path)
     if wait:
         # Interrupting the cell leaves the run at work; it can be watched, paused or stopped from anywhere.
         run.wait(show_progress=show_progress)
     return run
-
-
-def _base_spec(spec: RunSpec | str | Path | None, preset: str | None) -> RunSpec:
-    if spec is not None and preset is not None:
-        raise SpecError([("preset", "give a spec or a preset, not both.")])
-    if preset is not None:
-        return preset_spec(preset)
-    if isinstance(spec, RunSpec):
-        return spec
-    return RunSpec.load(spec) if spec is not None else RunSpec()
-
-
-def dotted(name: str) -> str:
-    """Return the dotted name of a field whose last name is unique; what is no such name stays as it is.
-
-    Raises
-    ------
-    SpecError
-        If several sections have a field of that name.
-    """
-    paths = [card.path for card in RunSpec.field_cards() if name in (card.name, card.path)]
-    if len(paths) == 1:
-        return paths[0]
-    if paths:
-        raise SpecError([(name, f"this name is used in several sections: write settings={{'{paths[0]}': ...}}.")])
-    return name

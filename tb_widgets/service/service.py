@@ -17,12 +17,11 @@ from tb_widgets.data.fetching import needs_fetch
 from tb_widgets.data.opened import open_data
 from tb_widgets.data.sources import is_built_in
 from tb_widgets.errors import ModelError, RunError, ServiceError, TbError
-from tb_widgets.models.source import ModelSource, fetch, is_fetched, pinned, resolve, write_source
-from tb_widgets.models.trust import TrustStore, needs_consent
+from tb_widgets.models.source import write_source
 from tb_widgets.runs import RunDirectory, RunEntry, create_run, default_runs_dir, list_runs, open_run
 from tb_widgets.runs.process import ProcessIdentity
 from tb_widgets.runs.status import AT_REST, read_status, write_status
-from tb_widgets.service.gathering import with_pinned_data
+from tb_widgets.service.gathering import gather_model, with_pinned_data
 from tb_widgets.service.processes import WaitingWorker
 from tb_widgets.spec import RunSpec
 
@@ -110,8 +109,8 @@ class TrainingService:
         """
         spec = with_pinned_data(_with_whole_paths(spec))
         source = None
-        if module is None and is_fetched(spec.model.source):
-            spec, source = _fetched(spec, trust=trust)
+        if module is None:
+            spec, source = gather_model(spec, trust=trust)
         if not is_built_in(spec.data.source):
             open_data(spec.data)  # what can't be read is refused here, and leaves no run that never began
         run = create_run(self.runs_dir, spec)
@@ -340,21 +339,6 @@ def _with_whole_paths(spec: RunSpec) -> RunSpec:
     path = Path(source).expanduser()
     is_there = path.exists() or any(sign in source for sign in "*?[")
     return spec.with_values({"data.source": str(path.absolute())}) if is_there else spec
-
-
-def _fetched(spec: RunSpec, *, trust: bool) -> tuple[RunSpec, ModelSource]:
-    """Return the spec with its model's full revision, and that model, which somebody has agreed to run."""
-    source, store = fetch(spec.model.source), TrustStore()
-    if needs_consent(source) and spec.hardware.backend == "kernel":
-        raise ModelError(
-            "hardware.backend: the code of a Gist or repository runs in a process of its own only, not in this one.",
-            hint="Set it to process; or save model.py and config.json in a folder and give its path.",
-        )
-    if trust:
-        store.grant(source)
-    store.require(source)
-    spec = spec.with_values({"model.source": pinned(source)})
-    return spec, resolve(spec.model, vocab_size=None, context_length=spec.data.context_length, online=False)
 
 
 def _is_let_go(run: RunDirectory) -> bool:

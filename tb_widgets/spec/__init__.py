@@ -1,5 +1,6 @@
 """A run, described by one validated object."""
 
+from tb_widgets.spec.asked import asked_for
 from tb_widgets.spec.fields import FieldCard
 from tb_widgets.spec.presets import PRESETS, Preset, preset
 from tb_widgets.spec.run_spec import SCHEMA_VERSION, RunSpec
@@ -14,7 +15,7 @@ from tb_widgets.spec.sections import (
     TrackingSpec,
     TrainingSpec,
 )
-from tb_widgets.spec.text import read_value
+from tb_widgets.spec.text import read_settings, read_value
 
 __all__ = [
     "PRESETS",
@@ -31,6 +32,8 @@ __all__ = [
     "TokenizerSpec",
     "TrackingSpec",
     "TrainingSpec",
+    "asked_for",
     "preset",
+    "read_settings",
     "read_value",
 ]

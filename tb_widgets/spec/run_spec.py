@@ -24,7 +24,7 @@ from tb_widgets.spec.sections import (
     TrackingSpec,
     TrainingSpec,
 )
-from tb_widgets.spec.text import parse, read_value, write
+from tb_widgets.spec.text import parse, read_settings, write
 
 SCHEMA_VERSION = 1
 
@@ -151,12 +151,14 @@ class RunSpec(Section):
         SpecError
             If a field is unknown or a value is refused.
         """
-        tree = self.to_mapping()
+        # What was not given stays so: :attr:`given` tells what somebody chose.
+        tree, defaults = self.model_dump(mode="json", by_alias=True, exclude_unset=True), self.to_mapping()
         for path, value in values.items():
-            node = tree
+            node, default = tree, defaults
             *parents, leaf = path.split(".")
             for parent in parents:
-                child = node.setdefault(parent, {})
+                default = default.get(parent, {})
+                child = node.setdefault(parent, {} if isinstance(default, dict) else default)
                 if not isinstance(child, dict):
                     raise SpecError([(path, f"{parent} is a value, not a section.")])
                 node = child
@@ -165,13 +167,16 @@ class RunSpec(Section):
 
     def with_settings(self, settings: list[str]) -> RunSpec:
         """Apply ``section.field=value`` strings; values are read as YAML, so ``1e-3``, ``true`` and ``[a, b]`` work."""
-        values: dict[str, Any] = {}
-        for item in settings:
-            path, sign, text = item.partition("=")
-            if not sign or not path.strip():
-                raise SpecError([(item, "write a setting as section.field=value, for example training.steps=500.")])
-            values[path.strip()] = read_value(text)
-        return self.with_values(values)
+        return self.with_values(read_settings(settings))
+
+    @property
+    def given(self) -> set[str]:
+        """The fields that were given a value, by their dotted names; the others have their defaults.
+
+        >>> RunSpec.from_mapping({"training": {"steps": 20}}).given
+        {'training.steps'}
+        """
+        return {path for path, _ in _leaves(self.model_dump(mode="json", exclude_unset=True))}
 
     def to_mapping(self) -> dict[str, Any]:
         """Return nested plain dictionaries, the form that YAML and JSON hold."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections.abc import Iterable
 from typing import Any
 
 import yaml
@@ -81,6 +82,23 @@ def write_value(value: Any) -> str:
     """Return one value as YAML, which :func:`read_value` reads back as it was."""
     text = yaml.dump(value, Dumper=_Dumper, default_flow_style=True, allow_unicode=True, width=math.inf)
     return text.removesuffix("\n").removesuffix("\n...")
+
+
+def read_settings(settings: Iterable[str]) -> dict[str, Any]:
+    """Read ``section.field=value`` strings into values by field; values are YAML.
+
+    Raises
+    ------
+    SpecError
+        If a string is no such setting.
+    """
+    values: dict[str, Any] = {}
+    for item in settings:
+        path, sign, text = item.partition("=")
+        if not sign or not path.strip():
+            raise SpecError([(item, "write a setting as section.field=value, for example training.steps=500.")])
+        values[path.strip()] = read_value(text)
+    return values
 
 
 def read_value(text: str) -> Any:

@@ -9,10 +9,10 @@ import json
 import pytest
 
 from tb_widgets.app.dashboard import Dashboard
-from tb_widgets.app.fitting import ModelFacts
 from tb_widgets.app.parts.words import plain
 from tb_widgets.data import uploads
 from tb_widgets.errors import DataError
+from tb_widgets.service.fitting import ModelFacts
 
 from .conftest import at, shown
 from .test_escaping import EVIL, MARK, check

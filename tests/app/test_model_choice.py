@@ -10,8 +10,8 @@ from models.github import ID, GitHub, status
 
 from tb_widgets.app.dashboard import Dashboard
 from tb_widgets.app.draft import Draft
-from tb_widgets.app.fitting import ModelFacts
 from tb_widgets.errors import ModelError, RunError
+from tb_widgets.service.fitting import ModelFacts
 from tb_widgets.spec import RunSpec
 
 from .conftest import at, shown

@@ -75,7 +75,7 @@ def test_nothing_runs_before_consent_and_the_run_trains_after_it(github, planted
     assert len(run.last.generate("1 ", length=3)) > 2
     # It ran, in processes that are not ours and know no token.
     written = [line.split(":") for line in planted.read_text().split()]
-    assert len({pid for pid, _ in written}) == 2
+    assert len({pid for pid, _ in written}) == 3  # the trial, the run, and what writes with it
     assert not [pid for pid, token in written if pid == str(os.getpid()) or token != "None"]
     origin = json.loads((run.path / "model" / "origin.json").read_text())
     assert (origin["revision"], origin["owner"], origin["kind"]) == (sha, "ada", "gist")

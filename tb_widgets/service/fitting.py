@@ -1,15 +1,20 @@
-"""Which text and sizes fit a model that has been tried. No widget is known here."""
+"""Which text and sizes fit a model that has been tried. No widget is known here, and no code of a model runs."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tb_widgets.data.sources import NEEDS, PLAIN_TASKS, TABLE_TASKS, list_sources, tasks_of
 from tb_widgets.data.special import span_sizes, vocabulary_with_specials
+from tb_widgets.errors import SpecError
 from tb_widgets.models.zoo import sizes
 from tb_widgets.spec import RunSpec, Task
+from tb_widgets.spec.text import write_value
+
+if TYPE_CHECKING:
+    from tb_widgets.models.load import LoadedModel
 
 BYTES = 256  # tokens of the byte tokenizer
 FEWEST = 32  # pieces of any other
@@ -24,6 +29,7 @@ class ModelFacts:
     vocab_size: int | None = None
     context_limit: int | None = None
     classes: int | None = None
+    leaks: bool = False
 
     @classmethod
     def of_ours(cls, name: str) -> ModelFacts:
@@ -33,15 +39,21 @@ class ModelFacts:
     @classmethod
     def of_answer(cls, answer: Mapping[str, Any]) -> ModelFacts:
         """Return the facts in the answer of :meth:`tb_widgets.service.probing.ProbeService.adapt`."""
-        vocabularies = [answer.get(name) for name in ("vocab_size", "decoder_vocab_size")]
-        known = [size for size in vocabularies if size is not None]
         return cls(
             task=answer["task"],
             parameters=answer["parameters"],
-            vocab_size=min(known) if known else None,
+            vocab_size=_smaller(answer["vocab_size"], answer["decoder_vocab_size"]),
             context_limit=answer["context_limit"],
             classes=answer["classes"],
+            leaks=answer["leaks"],
         )
+
+    @classmethod
+    def of_loaded(cls, model: LoadedModel) -> ModelFacts:
+        """Return the facts of a model that was built in this process."""
+        adapter = model.adapter
+        vocab_size = _smaller(adapter.vocab_size, adapter.decoder_vocab_size)
+        return cls(adapter.task, model.parameters, vocab_size, adapter.context_limit, adapter.classes, adapter.leaks)
 
 
 @dataclass(frozen=True)
@@ -53,7 +65,7 @@ class Misfit:
     path
         The field.
     value
-        A value that fits; ``None`` where there is none.
+        A value that fits.
     why
         What is wrong, as the end of a sentence that begins with the field's name.
     """
@@ -61,6 +73,65 @@ class Misfit:
     path: str
     value: Any
     why: str
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A spec that has been fitted to a model.
+
+    Attributes
+    ----------
+    spec
+        The spec, with values that fit wherever nobody had chosen one.
+    changes
+        What was changed for that.
+    left
+        What was chosen and does not fit.
+    """
+
+    spec: RunSpec
+    changes: list[Misfit]
+    left: list[Misfit]
+
+
+def fitted(spec: RunSpec, facts: ModelFacts, *, chosen: Collection[str]) -> Fitted:
+    """Fit text and sizes to a model; the fields in ``chosen``, and those of its sections, stay as they are."""
+
+    def stays(path: str) -> bool:
+        return path in chosen or path.partition(".")[0] in chosen
+
+    changes: dict[str, Misfit] = {}
+    left: list[Misfit] = []
+    # A text that fits may ask for other sizes, and those for nothing more.
+    for _ in range(2):
+        found = misfits(spec, facts, chosen=stays("data.source"))
+        free = {misfit.path: misfit for misfit in found if not stays(misfit.path)}
+        spec = spec.with_values({path: misfit.value for path, misfit in free.items()}) if free else spec
+        changes |= free
+        left = [misfit for misfit in found if stays(misfit.path)]
+    return Fitted(spec, [*changes.values()], left)
+
+
+def fit_or_refuse(spec: RunSpec, facts: ModelFacts, *, chosen: Collection[str]) -> tuple[RunSpec, list[str]]:
+    """Fit text and sizes to a model, and say in a sentence each what was changed.
+
+    Raises
+    ------
+    SpecError
+        If a field that was chosen does not fit; the hint names values that do.
+    """
+    fit = fitted(spec, facts, chosen=chosen)
+    if fit.left:
+        values = ", ".join(f"{misfit.path}={write_value(misfit.value)}" for misfit in fit.left)
+        raise SpecError([(misfit.path, misfit.why) for misfit in fit.left], hint=f"What fits: {values}")
+    return fit.spec, [
+        f"Chosen for this model: {change.path}={write_value(change.value)}, since {change.why}"
+        for change in fit.changes
+    ]
+
+
+def _smaller(*sizes: int | None) -> int | None:
+    return min((size for size in sizes if size is not None), default=None)
 
 
 def misfits(spec: RunSpec, facts: ModelFacts, *, chosen: bool = True) -> list[Misfit]:

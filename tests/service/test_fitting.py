@@ -1,6 +1,6 @@
 import pytest
 
-from tb_widgets.app.fitting import ModelFacts, misfits
+from tb_widgets.service.fitting import ModelFacts, misfits
 from tb_widgets.spec import RunSpec
 
 

@@ -1,0 +1,27 @@
+"""What is said of a language model that sees the tokens that it has to predict."""
+
+from __future__ import annotations
+
+from tb_widgets.errors import ModelError
+from tb_widgets.models.repair import repairs
+from tb_widgets.models.source import ModelSource
+from tb_widgets.spec import Task
+
+
+def leak_refusal(source: ModelSource | None, task: Task) -> ModelError:
+    """Return the error that refuses a leaking model; its hint names every way out that there is.
+
+    Parameters
+    ----------
+    source
+        The model, if its source is known: it may be known how to mend it.
+    """
+    way = "Hide later tokens from its attention (no repair is known for the way it is written)"
+    if source is not None and any(repair.id == "causal-mask" for repair in repairs(source)):
+        way = "Add the causal mask (model.repairs: [causal-mask])"
+    other = ", set model.task to masked-lm if it was built to fill gaps" if task == "causal-lm" else ""
+    return ModelError(
+        "The model sees the words that it has to predict: its earlier scores change when only later tokens do. "
+        "It would reach a wonderful loss and could not write.",
+        hint=f"{way}{other}, or set model.allow_leak to true to train it as it is.",
+    )

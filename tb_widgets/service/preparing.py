@@ -1,0 +1,138 @@
+"""Before a run is started from Python or a terminal: try its model, fit text and sizes to it, and fetch its data.
+
+What can't be trained is refused here, and leaves no run that never began. The dashboard does the same step by step.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, cast
+
+from tb_widgets.models.leak import leak_refusal
+from tb_widgets.models.load import from_module
+from tb_widgets.models.source import is_fetched, resolve
+from tb_widgets.models.trust import agreed, needs_consent
+from tb_widgets.models.zoo import sizes
+from tb_widgets.service.checking import source_of
+from tb_widgets.service.fitting import ModelFacts, fit_or_refuse
+from tb_widgets.service.gathering import gather, gather_model, gather_shown
+from tb_widgets.service.probing import ProbeService
+from tb_widgets.spec import RunSpec, Task
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from torch import nn
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A spec that can be started, and what is known of its model.
+
+    Attributes
+    ----------
+    spec
+        Names full revisions, and sizes that fit the model.
+    facts
+        The model's task and sizes.
+    notes
+        What the user should know: what was agreed to, what was chosen for this model and why, and what its code did
+        besides.
+    """
+
+    spec: RunSpec
+    facts: ModelFacts
+    notes: list[str]
+
+
+def prepared(
+    spec: RunSpec,
+    *,
+    chosen: Collection[str],
+    module: nn.Module | None = None,
+    trust: bool = False,
+    screen: Console | None = None,
+) -> Prepared:
+    """Try a spec's model, fit the fields that nobody chose to it, and fetch the data.
+
+    Parameters
+    ----------
+    chosen
+        The fields that somebody chose; they stay as they are.
+    module
+        The model, where it is a live one of this process.
+    trust
+        Agree to run the model's code, if it comes from a Gist or the Hub; this is remembered for these very files.
+    screen
+        Where to show what is being done, and the notes.
+
+    Raises
+    ------
+    ModelError
+        If the model can't be had, built or run, its task can't be told, or it sees the tokens that it should predict;
+        or if it needs consent and has none.
+    SpecError
+        If a field that was chosen does not fit the model.
+    DataError
+        If the data can't be had.
+    """
+    spec, facts, notes = tried(spec, module, trust=trust, screen=screen)
+    if facts.leaks and not spec.model.allow_leak:
+        source = None if module is not None else resolve(spec.model, vocab_size=None, context_length=1, online=False)
+        raise leak_refusal(source, facts.task)
+    spec, changes = fit_or_refuse(spec, facts, chosen=chosen)
+    notes += changes
+    if screen is not None:
+        for note in notes:
+            screen.print(note, markup=False, highlight=False, soft_wrap=True)
+    spec = gather_shown(spec, screen) if screen is not None else gather(spec)
+    return Prepared(spec, facts, notes)
+
+
+def tried(
+    spec: RunSpec, module: nn.Module | None = None, *, trust: bool = False, screen: Console | None = None
+) -> tuple[RunSpec, ModelFacts, list[str]]:
+    """Find out what a spec's model was built for and what it can take; otherwise as :func:`prepared`.
+
+    Returns
+    -------
+    The spec that names the model's full revision, the facts, and what its code did besides.
+    """
+    if module is not None:
+        return spec, ModelFacts.of_loaded(from_module(module, spec.model)), []
+    if spec.model.source.startswith("zoo:"):
+        return spec, _facts_of_ours(spec), []
+    if is_fetched(spec.model.source):
+        with _doing(screen, "Fetching the model"):
+            spec, source = gather_model(spec, trust=trust)
+    else:
+        source = resolve(spec.model, vocab_size=None, context_length=spec.data.context_length)
+    with _doing(screen, "Trying the model"):
+        probe = ProbeService().adapt(source, spec.model)
+        try:
+            probe.wait()
+        finally:
+            probe.stop()
+    notes = [*probe.notes, *([agreed(source)] if trust and needs_consent(source) else [])]
+    facts = ModelFacts.of_answer(probe.answer)
+    return spec, facts, notes
+
+
+def _facts_of_ours(spec: RunSpec) -> ModelFacts:
+    config = source_of(spec).config  # says what is wrong with its name or its sizes
+    name = spec.model.source.partition(":")[2]
+    facts, task = ModelFacts.of_ours(name), spec.model.task
+    if task not in ("auto", facts.task):
+        return ModelFacts(cast("Task", task))
+    return replace(facts, parameters=sizes.count_parameters(name, config))
+
+
+def _doing(screen: Console | None, what: str) -> AbstractContextManager[object]:
+    """Show what is being done, until it is done; one line where nothing is drawn anew."""
+    if screen is None:
+        return nullcontext()
+    if screen.is_terminal or screen.is_jupyter:
+        return screen.status(f"{what} ...")
+    screen.print(what, markup=False)
+    return nullcontext()
