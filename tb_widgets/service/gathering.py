@@ -13,7 +13,7 @@ from tb_widgets.data.fetching import (
     pinned_tokenizer,
 )
 from tb_widgets.errors import ModelError
-from tb_widgets.models.source import ModelSource, fetch, is_fetched, pinned, resolve
+from tb_widgets.models.source import ModelSource, fetch, pinned, resolve
 from tb_widgets.models.trust import TrustStore, needs_consent
 from tb_widgets.spec import RunSpec
 
@@ -68,8 +68,8 @@ def with_pinned_data(spec: RunSpec) -> RunSpec:
     return spec.with_values(values) if values else spec
 
 
-def gather_model(spec: RunSpec, *, trust: bool) -> tuple[RunSpec, ModelSource | None]:
-    """Fetch a model that is elsewhere and that somebody has agreed to run.
+def gather_model(spec: RunSpec, *, trust: bool) -> tuple[RunSpec, ModelSource]:
+    """Fetch a model that is a Gist, a repository or an upload, and that somebody has agreed to run.
 
     Parameters
     ----------
@@ -78,16 +78,13 @@ def gather_model(spec: RunSpec, *, trust: bool) -> tuple[RunSpec, ModelSource | 
 
     Returns
     -------
-    The spec that names its full revision, and the model with the spec's overrides and repairs; ``None`` where it is
-    not elsewhere.
+    The spec that names its full revision, and the model with the spec's overrides and repairs.
 
     Raises
     ------
     ModelError
         If it can't be had, or nobody has agreed to run its code.
     """
-    if not is_fetched(spec.model.source):
-        return spec, None
     source, store = fetch(spec.model.source), TrustStore()
     if needs_consent(source) and spec.hardware.backend == "kernel":
         raise ModelError(

@@ -17,7 +17,7 @@ from tb_widgets.data.fetching import needs_fetch
 from tb_widgets.data.opened import open_data
 from tb_widgets.data.sources import is_built_in
 from tb_widgets.errors import ModelError, RunError, ServiceError, TbError
-from tb_widgets.models.source import write_source
+from tb_widgets.models.source import is_fetched, write_source
 from tb_widgets.runs import RunDirectory, RunEntry, create_run, default_runs_dir, list_runs, open_run
 from tb_widgets.runs.process import ProcessIdentity
 from tb_widgets.runs.status import AT_REST, read_status, write_status
@@ -109,7 +109,7 @@ class TrainingService:
         """
         spec = with_pinned_data(_with_whole_paths(spec))
         source = None
-        if module is None:
+        if module is None and is_fetched(spec.model.source):
             spec, source = gather_model(spec, trust=trust)
         if not is_built_in(spec.data.source):
             open_data(spec.data)  # what can't be read is refused here, and leaves no run that never began
