@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 LONGEST_QUOTE = 600  # characters
 
 
@@ -54,6 +56,14 @@ class SpecError(TbError):
 
 class ModelError(TbError):
     """A model that can't be found, loaded, or used for the task."""
+
+
+class UndecidedError(ModelError):
+    """A model of which only its author knows what it was built for. ``tasks`` holds what it may be."""
+
+    def __init__(self, message: str, *, tasks: Sequence[str], hint: str = "") -> None:
+        self.tasks = (*tasks,)
+        super().__init__(message, hint=hint or f"Set model.task to {' or to '.join(tasks)}.")
 
 
 class DataError(TbError):

@@ -26,7 +26,7 @@ from tb_widgets.runs import RunDirectory
 from tb_widgets.service.generation import Generation, GenerationService
 from tb_widgets.service.probing import Probe
 from tb_widgets.service.service import TrainingService
-from tb_widgets.spec import RunSpec, read_value
+from tb_widgets.spec import RunSpec, Task, read_value
 
 PANELS = (
     "model",
@@ -196,6 +196,22 @@ class Dashboard:
             If no model waits for that, or your consent can't be remembered.
         """
         self.choice.agree()
+
+    @one_at_a_time
+    def decide_task(self, task: Task) -> None:
+        """Say what the model was built for, for example ``masked-lm``, where it can't be told; it is tried again."""
+        self.choice.decide(task)
+
+    @one_at_a_time
+    def stop_trying(self) -> None:
+        """Stop fetching or trying the model.
+
+        Raises
+        ------
+        RunError
+            If nothing is being fetched or tried.
+        """
+        self.choice.stop()
 
     @one_at_a_time
     def repair_model(self, ids: Sequence[str]) -> None:

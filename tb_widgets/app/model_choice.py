@@ -22,7 +22,7 @@ from tb_widgets.models.trust import Trust, TrustStore
 from tb_widgets.service.checking import vocabulary_of_ours
 from tb_widgets.service.fitting import ModelFacts
 from tb_widgets.service.probing import Probe, ProbeService
-from tb_widgets.spec import ModelSpec
+from tb_widgets.spec import ModelSpec, Task
 
 State = Literal["ours", "waiting", "fetching", "asking", "trying", "ready", "failed"]
 
@@ -77,6 +77,8 @@ class ModelChoice:
         What the user has agreed to.
     findings, repairs, faults
         What to look at, what could be mended, and what could not, in the model as it came.
+    was_stopped
+        Whether ``failed`` means that the user has ended it.
     answer, notes
         What the trial found, see :class:`tb_widgets.service.probing.Probe`.
     checks, measured
@@ -93,6 +95,7 @@ class ModelChoice:
         self.address = ""
         self.error: TbError | None = None
         self.version = 0
+        self.was_stopped = False
         self._fetching: Fetching | None = None
         self._spec: ModelSpec | None = None
         self._may_try = self._was_busy = False
@@ -187,6 +190,31 @@ class ModelChoice:
         self._may_try = True
         self._spec = None
         self._follow()
+
+    def decide(self, task: Task) -> None:
+        """Say what the model was built for, where it can't be told; it is then tried again."""
+        self._may_try = True
+        self.draft.set("model.task", task)
+        self._follow()
+
+    def stop(self) -> None:
+        """End the fetch or the trial.
+
+        Raises
+        ------
+        RunError
+            If there is none.
+        """
+        if self.state == "fetching":
+            self._fetching, self._is_unfetched = None, True
+            self._spec = self.draft.spec.model  # what stands in the form is not what was asked for
+        elif self.state == "trying" and self.trial is not None:
+            self.trial.stop()
+        else:
+            raise RunError("Nothing is being fetched or tried.")
+        self.was_stopped = True
+        self.error = ModelError("You stopped it; nothing is known of the model yet.", hint="Press Try again.")
+        self._say("failed")
 
     def repair(self, ids: Iterable[str]) -> None:
         """Apply these repairs and no others; an empty list takes them back."""
@@ -330,6 +358,7 @@ class ModelChoice:
                 probe.stop()
         self._fetching = None
         self.error = None
+        self.was_stopped = False
         self._clear()
 
     def _say(self, state: State) -> None:

@@ -14,7 +14,8 @@ from tb_widgets.cli.options import Json, Settings, Trust
 from tb_widgets.cli.screen import console, print_error, print_json, say
 from tb_widgets.errors import TbError
 from tb_widgets.service.checking import begin_check
-from tb_widgets.service.probing import Probe
+from tb_widgets.service.probing import CHECK_WITHIN, Probe
+from tb_widgets.service.terminal import doing
 from tb_widgets.spec import RunSpec
 
 STYLES: dict[Verdict, str] = {"pass": "green", "warn": "yellow", "fail": "red", "unknown": "dim"}
@@ -38,7 +39,8 @@ def check(
     probe: Probe | None = None
     try:
         probe = begin_check(spec, tier=tier, trust=trust)
-        _follow(probe, None if json else screen)
+        with doing(screen if not json else console(stderr=True), f"Checking, {CHECK_WITHIN / 60:.0f} minutes at most"):
+            _follow(probe, None if json else screen)
         probe.wait()
     except TbError as error:
         if json:

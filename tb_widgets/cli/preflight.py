@@ -14,6 +14,8 @@ from tb_widgets.cli.check import STYLES
 from tb_widgets.cli.options import Json, Model, Preset, Settings, SpecFile, Trust
 from tb_widgets.cli.screen import console, print_json, say
 from tb_widgets.service.checking import begin_preflight
+from tb_widgets.service.probing import PREFLIGHT_WITHIN
+from tb_widgets.service.terminal import doing
 from tb_widgets.service.wording import duration
 from tb_widgets.spec import asked_for, read_settings
 
@@ -34,7 +36,8 @@ def preflight(
     asked, chosen = asked_for(spec, preset, model=model, settings=read_settings(settings or []))
     probe = begin_preflight(asked, chosen=chosen, micro_batches=micro_batches, trust=trust)
     try:
-        figures = from_mapping(probe.wait().answer)
+        with doing(console(stderr=True), f"Measuring, {PREFLIGHT_WITHIN:.0f} seconds at most"):
+            figures = from_mapping(probe.wait().answer)
     finally:
         probe.stop()
     if json:

@@ -10,7 +10,8 @@ from tb_widgets.models import written
 from tb_widgets.models.rewrite import Draft, LeftOpen, own_line, required
 
 _PRODUCTS = ("matmul", "bmm", "einsum", "baddbmm")
-_HIDES = re.compile(r"mask|tril|triu|causal|where|-inf|-1e\d|finfo")
+_HIDES = re.compile(r"mask|tril|triu|causal|where|^-?inf|finfo")
+_FAR_DOWN = 1000.0  # what is taken off a score to hide a place
 OTHER_TEXT = re.compile(r"memory|context|encoder|enc_|cond|cross|tgt|cache|past|start_pos")
 SCORES = "attention_scores"
 
@@ -23,7 +24,7 @@ def mask_written_attention(draft: Draft, node: ast.ClassDef, function: ast.Funct
     LeftOpen
         If the source does not tell how.
     """
-    if _HIDES.search(" ".join(ast.unparse(statement) for statement in function.body)):
+    if any(_hides(part) for statement in function.body for part in ast.walk(statement)):
         return False  # it hides something, or can be told to: whether that is enough shows when it is tried
     products = [part for part in ast.walk(function) if _is_product(part)]
     parents = {id(child): parent for parent in ast.walk(function) for child in ast.iter_child_nodes(parent)}
@@ -40,6 +41,17 @@ def mask_written_attention(draft: Draft, node: ast.ClassDef, function: ast.Funct
         _hide_later(draft, call, scores, parents)
         found = True
     return found
+
+
+def _hides(part: ast.AST) -> bool:
+    """Tell whether a part of some code speaks of hiding places from an attention."""
+    if isinstance(part, ast.UnaryOp) and isinstance(part.op, ast.USub) and isinstance(part.operand, ast.Constant):
+        number = part.operand.value
+        return isinstance(number, int | float) and number >= _FAR_DOWN
+    said = getattr(part, "id", None) or getattr(part, "attr", None) or getattr(part, "arg", None)
+    if isinstance(part, ast.Constant):
+        said = part.value
+    return isinstance(said, str) and _HIDES.search(said) is not None
 
 
 def _softmaxes(node: ast.ClassDef, function: ast.FunctionDef) -> Iterator[tuple[ast.Call, ast.expr, object]]:
@@ -61,7 +73,7 @@ def _softmaxes(node: ast.ClassDef, function: ast.FunctionDef) -> Iterator[tuple[
 def _number(node: ast.expr | None) -> object:
     try:
         return None if node is None else ast.literal_eval(node)
-    except ValueError:
+    except (ValueError, TypeError, RecursionError):  # no number, whatever it is
         return None
 
 

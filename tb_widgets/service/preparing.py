@@ -6,7 +6,6 @@ What can't be trained is refused here, and leaves no run that never began. The d
 from __future__ import annotations
 
 from collections.abc import Collection
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, cast
 
@@ -19,6 +18,7 @@ from tb_widgets.service.checking import source_of
 from tb_widgets.service.fitting import ModelFacts, fit_or_refuse
 from tb_widgets.service.gathering import gather, gather_model, gather_shown
 from tb_widgets.service.probing import ProbeService
+from tb_widgets.service.terminal import doing
 from tb_widgets.spec import RunSpec, Task
 
 if TYPE_CHECKING:
@@ -104,11 +104,11 @@ def tried(
     if spec.model.source.startswith("zoo:"):
         return spec, _facts_of_ours(spec), []
     if is_fetched(spec.model.source):
-        with _doing(screen, "Fetching the model"):
+        with doing(screen, "Fetching the model"):
             spec, source = gather_model(spec, trust=trust)
     else:
         source = resolve(spec.model, vocab_size=None, context_length=spec.data.context_length)
-    with _doing(screen, "Trying the model"):
+    with doing(screen, "Trying the model"):
         probe = ProbeService().adapt(source, spec.model)
         try:
             probe.wait()
@@ -126,13 +126,3 @@ def _facts_of_ours(spec: RunSpec) -> ModelFacts:
     if task not in ("auto", facts.task):
         return ModelFacts(cast("Task", task))
     return replace(facts, parameters=sizes.count_parameters(name, config))
-
-
-def _doing(screen: Console | None, what: str) -> AbstractContextManager[object]:
-    """Show what is being done, until it is done; one line where nothing is drawn anew."""
-    if screen is None:
-        return nullcontext()
-    if screen.is_terminal or screen.is_jupyter:
-        return screen.status(f"{what} ...")
-    screen.print(what, markup=False)
-    return nullcontext()

@@ -27,7 +27,7 @@ from typing import IO, Any, ClassVar, Literal, cast
 import psutil
 
 from tb_widgets.checks.result import CheckResult, from_mapping
-from tb_widgets.errors import ModelError, ServiceError, TbError, quoted
+from tb_widgets.errors import ModelError, ServiceError, TbError, UndecidedError, quoted
 from tb_widgets.models.source import ModelSource
 from tb_widgets.models.trust import TrustStore
 from tb_widgets.service.environment import worker_environment
@@ -348,7 +348,10 @@ class _Question:
         if "result" in answer:
             probe.results.append(from_mapping(answer["result"]))
         if "error" in answer:
-            probe._end("failed", ModelError(answer["error"], hint=answer["hint"]))
+            problem = ModelError(answer["error"], hint=answer["hint"])
+            if tasks := answer.get("tasks"):
+                problem = UndecidedError(answer["error"], tasks=tasks, hint=answer["hint"])
+            probe._end("failed", problem)
         return "error" in answer or (bool(probe.answer) and probe.phase == "done")
 
     def _watch(self) -> None:

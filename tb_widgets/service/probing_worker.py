@@ -15,7 +15,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any, TextIO
 
-from tb_widgets.errors import TbError, quoted
+from tb_widgets.errors import TbError, UndecidedError, quoted
 
 SEED = 42
 NAMED_FILES = 3
@@ -119,7 +119,9 @@ def main() -> int:
         _answer(request, witness, tell)
     except TbError as error:
         wide = _too_wide(error, request["memory"])
-        tell(error=wide or error.message, hint="Make the model smaller." if wide else error.hint, notes=witness.notes)
+        tasks = error.tasks if isinstance(error, UndecidedError) and not wide else ()
+        hint = "Make the model smaller." if wide else error.hint
+        tell(error=wide or error.message, hint=hint, tasks=tasks, notes=witness.notes)
     except (SystemExit, KeyboardInterrupt) as error:
         hint = "Take sys.exit, exit and quit out of the code."
         tell(error=f"The model's code ends the program ({type(error).__name__}: {quoted(str(error))}).", hint=hint)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Protocol
 
@@ -62,6 +63,13 @@ class _Display(Protocol):
     def warn(self, sentence: str) -> None: ...
 
     def show(self, status: Status) -> None: ...
+
+
+def doing(screen: Console | None, what: str) -> AbstractContextManager[object]:
+    """Show what is being done, until it is done, where something can be drawn anew."""
+    if screen is None or not (screen.is_terminal or screen.is_jupyter):
+        return nullcontext()
+    return screen.status(Text(f"{what} ..."))
 
 
 def watch(

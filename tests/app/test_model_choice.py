@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from models.github import ID, GitHub, status
+from models.github import ID, GitHub, dripping, status
 
 from tb_widgets.app.dashboard import Dashboard
 from tb_widgets.app.draft import Draft
@@ -277,6 +277,87 @@ def test_what_was_concluded_is_decided_otherwise_in_the_form(open_dashboard, tmp
     dashboard.wait_for_model()
     assert "model.output says so." in shown(box)
     assert (dashboard.draft.spec.data.context_length, dashboard.draft.spec.tokenizer.vocab_size) == (16, 280)
+
+
+def test_a_task_that_can_not_be_told_is_asked_for_with_a_button_for_each_answer(open_dashboard, tmp_path):
+    both_ways = SUM.replace("self.out(self", "self.out(self.read(self").replace("ids))", "ids))[0])")
+    both_ways = both_ways.replace(
+        "self.out =", "self.read = nn.GRU(4, 2, batch_first=True, bidirectional=True)\n        self.out ="
+    )
+    for name, text in files(both_ways).items():
+        (tmp_path / name).write_text(text)
+    dashboard = open_dashboard()
+    dashboard.show("model")
+    dashboard.load_model(str(tmp_path))
+    dashboard.wait_for_model()
+    box = dashboard.page.boxes["model"]
+    seen = shown(box)
+    assert "What was it built for?" in seen
+    assert "model.task" not in seen
+    assert "Longest text" not in seen
+    hidden = {
+        task: "tbw-hidden" in at(box, f"is-{task}")._dom_classes for task in ("causal-lm", "masked-lm", "seq2seq")
+    }
+    assert hidden == {"causal-lm": False, "masked-lm": False, "seq2seq": True}
+    assert at(box, "is-masked-lm").description == "It fills gaps in texts"
+
+    press(dashboard, "is-masked-lm")
+    dashboard.wait_for_model()
+    assert dashboard.choice.state == "ready"
+    assert dashboard.draft.spec.model.task == "masked-lm"
+    assert dashboard.draft.blockers == []
+    assert "tbw-hidden" in at(box, "is-masked-lm")._dom_classes
+
+
+def test_a_trial_and_a_fetch_can_be_stopped(github, open_dashboard, tmp_path):
+    for name, text in files(f"{SUM}\nwhile True: pass\n").items():
+        (tmp_path / name).write_text(text)
+    github.add(ID, files(SUM))
+    github.answer = dripping(b"HTTP/1.1 200 OK\r\n", b" ")
+    dashboard = open_dashboard()
+    dashboard.show("model")
+    box = dashboard.page.boxes["model"]
+    for address, working in ((str(tmp_path), "trying"), (ID, "fetching")):
+        dashboard.load_model(address)
+        dashboard.refresh()
+        assert dashboard.choice.state == working
+        if working == "trying":
+            assert "60 seconds at most" in shown(box)
+        press(dashboard, "stop-trying")
+        assert dashboard.choice.state == "failed"
+        assert "Stopped" in shown(box)
+        assert "You stopped it" in shown(box)
+        assert "tbw-hidden" in at(box, "stop-trying")._dom_classes
+        dashboard.refresh()
+        dashboard.refresh()
+        assert dashboard.choice.state == "failed"
+        assert not dashboard.choice.is_busy
+        with pytest.raises(RunError, match="You stopped it"):
+            dashboard.start()
+    with pytest.raises(RunError, match="Nothing is being fetched or tried"):
+        dashboard.stop_trying()
+    github.answer = None
+    press(dashboard, "retry")
+    dashboard.wait_for_model()
+    assert dashboard.choice.state == "asking"
+
+
+def test_what_was_opened_for_one_model_is_closed_for_the_next(open_dashboard, tmp_path):
+    for folder in ("one", "other"):
+        (tmp_path / folder).mkdir()
+        for name, text in files(SUM).items():
+            (tmp_path / folder / name).write_text(text)
+    dashboard = open_dashboard()
+    dashboard.show("model")
+    box = dashboard.page.boxes["model"]
+    dashboard.load_model(str(tmp_path / "one"))
+    dashboard.wait_for_model()
+    at(box, "decide").value = True
+    assert "Longest text" in shown(box)
+    dashboard.load_model(str(tmp_path / "other"))
+    dashboard.wait_for_model()
+    assert not at(box, "decide").value
+    assert "Longest text" not in shown(box)
 
 
 def test_a_leak_that_no_repair_is_known_for_is_said_to_be_the_author_s(open_dashboard, tmp_path):

@@ -119,3 +119,6 @@ def test_damaged_files_are_read_or_refused_and_never_run(code, config):
 )
 def test_nesting_beyond_measure_is_refused_or_read(code, tmp_path):
     read_in_every_way(code + "\n" + broken.UNMASKED, "{}", tmp_path)
+    deep = code.replace("100_000", "").replace("x = ", "        x = ")[:1200].rstrip(" .+-")
+    softmax = "        att = self.drop(F.softmax(att, dim=-1))\n"
+    read_in_every_way(broken.WRITTEN.replace(softmax, f"{softmax}{deep}\n"), "{}", tmp_path)

@@ -12,8 +12,11 @@ from tb_widgets.app.parts.cards import button, card, row, show
 from tb_widgets.app.parts.form import Form
 from tb_widgets.app.registry import panel
 from tb_widgets.data.sources import NEEDS
+from tb_widgets.errors import UndecidedError
 from tb_widgets.models.repair import Repair
 from tb_widgets.models.source import CODE, CONFIG, pinned
+from tb_widgets.service.probing import ADAPT_WITHIN
+from tb_widgets.spec import Task
 
 if TYPE_CHECKING:
     from tb_widgets.app.dashboard import Dashboard
@@ -52,11 +55,20 @@ class FoundModelPanel:
         self._trust = button("Trust this revision", lambda: act(dashboard.trust_model), "tbw-primary", "tbw-at-trust")
         self._again = button("Try again", lambda: act(self._retry), "tbw-at-retry")
         self._copy = button("Use the cached copy", lambda: act(self._use_copy), "tbw-at-copy")
-        self._buttons = row([self._trust, self._again, self._copy])
-        self._body = widgets.HTML()
-        self._card = card("What was found", [self._head, self._buttons, self._body])
+        self._stop = button("Stop", lambda: act(dashboard.stop_trying), "tbw-at-stop-trying")
+        self._tasks = {task: self._task_button(task) for task in NEEDS}
+        self._buttons = row([*self._tasks.values(), self._trust, self._again, self._copy, self._stop])
+        self._findings = widgets.HTML()
+        self._source = widgets.HTML()
+        self._card = card("What was found", [self._head, self._findings, self._buttons, self._source])
         self._heading = self._card.children[0]
         return self._card
+
+    def _task_button(self, task: Task) -> widgets.Button:
+        label = f"It {NEEDS[task][0]}"
+        return button(
+            label, lambda: self._dashboard.act(lambda: self._dashboard.decide_task(task)), f"tbw-at-is-{task}"
+        )
 
     def _retry(self) -> None:
         self._dashboard.load_model(self._dashboard.choice.address)
@@ -74,15 +86,21 @@ class FoundModelPanel:
         show(self._card, state not in ("ours", "waiting"))
         asking, failed = state == "asking", state == "failed"
         show(self._trust, asking)
-        show(self._again, failed)
+        undecided = choice.error.tasks if failed and isinstance(choice.error, UndecidedError) else ()
+        for task, made in self._tasks.items():
+            show(made, task in undecided)
+        show(self._stop, state in ("fetching", "trying"))
+        show(self._again, failed and not undecided)
         copies = choice.copies if failed else []
         show(self._copy, bool(copies))
-        show(self._buttons, asking or failed)
+        show(self._buttons, state in ("asking", "failed", "fetching", "trying"))
         if copies:
             self._copy.description = f"Use the cached copy of {str(copies[0].origin.get('updated'))[:10]}"
         self._heading.value = words.heading(*_title(choice))
         self._head.value = _head(choice)
-        self._body.value = _to_read(choice, choice.original.files) if asking and choice.original else ""
+        files = choice.original.files if asking and choice.original else None
+        self._findings.value = _findings(choice) if files else ""
+        self._source.value = _to_read(choice, files) if files else ""
 
 
 @panel("repairs", step="model", column="main", order=3)
@@ -152,6 +170,7 @@ class ConclusionsPanel:
     def __init__(self, dashboard: Dashboard) -> None:
         self._dashboard = dashboard
         self._seen = (-1, -1)
+        self._address = ""
 
     def render(self) -> widgets.Widget:
         """Build the card."""
@@ -180,10 +199,13 @@ class ConclusionsPanel:
         if (choice.version, draft.version) == self._seen:
             return
         self._seen = (choice.version, draft.version)
-        wrong = choice.state == "failed" and choice.trial is not None
+        wrong = choice.state == "failed" and choice.trial is not None and not choice.was_stopped
         show(self._card, choice.state == "ready" or wrong)
-        if wrong and not self._more.value:
-            self._more.value = True  # a task that could not be told is asked for here
+        if choice.address != self._address:
+            self._address = choice.address
+            self._more.value = self._read.value = False  # they were opened for another model
+        if wrong and not isinstance(choice.error, UndecidedError) and not self._more.value:
+            self._more.value = True  # the way out may be there
         self._form.follow()
         task = choice.answer.get("task")
         beside = () if task is None else OF_TEXTS if task == "vision-classification" else OF_IMAGES
@@ -201,10 +223,14 @@ def _title(choice: ModelChoice) -> tuple[str, str]:
     titles = {
         "fetching": ("Fetching …", ""),
         "asking": ("Read it, then decide", "nothing of it has run"),
-        "trying": ("Trying it …", "in a process of its own"),
+        "trying": ("Trying it …", f"in a process of its own, {ADAPT_WITHIN:.0f} seconds at most"),
         "ready": ("Not ready yet" if choice.leaks and not choice.may_leak else "Ready", ""),
         "failed": ("That did not work", ""),
     }
+    if choice.was_stopped:
+        return "Stopped", ""
+    if isinstance(choice.error, UndecidedError):
+        return "What was it built for?", "this can't be told from the model"
     return titles.get(choice.state, ("", ""))
 
 
@@ -231,7 +257,9 @@ def _head(choice: ModelChoice) -> str:
             '<div class="tbw-progress is-waiting" role="progressbar"><span></span></div>'
         )
     elif choice.state == "failed" and choice.error is not None:
-        parts.append(words.error_note(choice.error))
+        is_question = isinstance(choice.error, UndecidedError)
+        # The buttons below are the answer; the hint speaks of a field.
+        parts.append(words.note(choice.error.message) if is_question else words.error_note(choice.error))
     elif choice.leaks and not choice.may_leak:
         missing = "a repair"
         if not any(repair.id == "causal-mask" for repair in choice.repairs):
@@ -260,7 +288,7 @@ def _origin(origin: dict[str, Any]) -> str:
             ("Description", origin.get("description") or "–"),
             ("Owner", origin.get("owner") or "unknown"),
             ("Last change", str(origin.get("updated", "–"))[:16].replace("T", " ")),
-            ("Revision", str(origin.get("revision"))[:10]),
+            ("Revision", str(origin.get("revision"))),
         ]
     listed = origin.get("listed")
     if listed:
@@ -270,8 +298,8 @@ def _origin(origin: dict[str, Any]) -> str:
     return words.facts(pairs)
 
 
-def _to_read(choice: ModelChoice, files: dict[str, str]) -> str:
-    """Return diff, findings and source of a model that waits for consent."""
+def _findings(choice: ModelChoice) -> str:
+    """Return what differs from what was trusted, and what to look at, of a model that waits for consent."""
     parts = []
     if choice.trust.diff:
         parts.append(f"<h4>What has changed</h4>{code_view.diff(choice.trust.diff)}")
@@ -284,6 +312,11 @@ def _to_read(choice: ModelChoice, files: dict[str, str]) -> str:
         parts.append(f'<h4>Worth a look</h4><table class="tbw-table is-told">{lines}</table>')
     else:
         parts.append("<h4>Nothing unusual was found, which proves nothing: the list of what to look for is short.</h4>")
-    parts.append(f"<h4>{CODE}</h4>{code_view.source(files[CODE], {found.line for found in choice.findings})}")
-    parts.append(f'<h4>{CONFIG}</h4><pre class="tbw-text tbw-log">{escape(files[CONFIG][:20_000])}</pre>')
     return "".join(parts)
+
+
+def _to_read(choice: ModelChoice, files: dict[str, str]) -> str:
+    """Return the source of a model that waits for consent."""
+    code = code_view.source(files[CODE], {found.line for found in choice.findings})
+    config = f'<pre class="tbw-text tbw-log">{escape(files[CONFIG][:20_000])}</pre>'
+    return f"<h4>{CODE}</h4>{code}<h4>{CONFIG}</h4>{config}"

@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tb_widgets.errors import ModelError
+from tb_widgets.errors import ModelError, UndecidedError
 from tb_widgets.models import written
 from tb_widgets.models.adapter import Adapter, Conclusion
 from tb_widgets.models.construct import explain
@@ -52,8 +52,9 @@ def probe_images(
         If no usual size of image runs, or the output is not one row of scores per image.
     """
     if claim is not None and claim.task != "vision-classification":
-        raise ModelError(
+        raise UndecidedError(
             f"{claim.why.rstrip('.')}: {claim.task}. But the model reads images ({reading.shown}).",
+            tasks=("vision-classification",),
             hint="Set model.task to vision-classification, or model.input to the argument that takes tokens.",
         )
     device = next((parameter.device for parameter in module.parameters()), torch.device("cpu"))

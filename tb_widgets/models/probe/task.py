@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from tb_widgets.errors import ModelError
+from tb_widgets.errors import UndecidedError
 from tb_widgets.models.adapter import Adapter, Conclusion, Extra
 from tb_widgets.models.evidence import words_about
 from tb_widgets.models.probe.case import Case
@@ -25,8 +25,9 @@ def conclude_task(case: Case, adapter: Adapter) -> Adapter:
     else:
         fits, shape = ("causal-lm", "masked-lm"), "scores for every token"
     if claim is not None and claim.task not in fits:
-        raise ModelError(
+        raise UndecidedError(
             f"{claim.why.rstrip('.')}: {claim.task}. But the model gives {shape}, which fits {' or '.join(fits)}.",
+            tasks=fits,
             hint="Set model.task to what it was built for, or change what forward returns.",
         )
     if adapter.task == "sequence-classification":
@@ -46,11 +47,12 @@ def _say_task(case: Case, task: Task, why: str) -> None:
 
 def _ask_about_last_position(case: Case, adapter: Adapter) -> None:
     if adapter.classes is not None and adapter.classes == adapter.vocab_size and case.claim is None:
-        raise ModelError(
+        raise UndecidedError(
             f"The model's forward turns token ids of shape ({ROWS}, {LENGTH}) into ({ROWS}, {adapter.classes}): "
-            "one row per text, with as many scores as it knows tokens.",
-            hint="A language model must return the scores of every position. If these are classes, set model.task "
-            "to sequence-classification.",
+            "one row per text, with as many scores as it knows tokens. A language model must return the scores of "
+            "every position.",
+            tasks=("sequence-classification",),
+            hint="If these are classes, set model.task to sequence-classification.",
         )
 
 
@@ -77,10 +79,10 @@ def _conclude_language_model(case: Case, adapter: Adapter) -> Adapter:
         extras = {name: Extra("none") if name in asked else extra for name, extra in adapter.extras.items()}
         return replace(adapter, task="masked-lm", extras=extras)
     if "mask" in asked and task is None and not words.kind:
-        raise ModelError(
+        raise UndecidedError(
             "The model's forward asks for a mask, and nothing in the model says whether that hides later tokens or "
             "padding.",
-            hint="Set model.task to causal-lm or to masked-lm.",
+            tasks=("causal-lm", "masked-lm"),
         )
     if leaks and (task or words.kind) != "masked-lm" and words.kind != "masked":
         # A mask that is only used when it is given.
@@ -99,10 +101,10 @@ def _conclude_language_model(case: Case, adapter: Adapter) -> Adapter:
         said = words.why or "it is an export of the documented form, and nothing in it speaks of masked tokens"
         task, why = "causal-lm", f"{said[0].upper()}{said[1:]}; but its scores see later tokens."
     if task is None:
-        raise ModelError(
+        raise UndecidedError(
             "The model scores every token and sees later tokens as well: it may be a masked language model, or a "
             "causal one whose attention lacks its mask, and nothing in it says which.",
-            hint="Set model.task to masked-lm or to causal-lm.",
+            tasks=("masked-lm", "causal-lm"),
         )
     _say_task(case, task, why)
     if task == "causal-lm" and leaks:
