@@ -33,6 +33,7 @@ from tb_widgets.data.sources import is_built_in
 from tb_widgets.errors import DataError, TbError
 from tb_widgets.service.gathering import tokens_read
 from tb_widgets.spec import DataSpec
+from tb_widgets.spec.hub_pages import data_source
 
 LOOK_EVERY = 0.05  # seconds between two looks of a script that waits
 
@@ -126,7 +127,7 @@ class DataChoice:
         DataError
             If nothing was given, or this page may not read it.
         """
-        source = source.strip()
+        source = data_source(source.strip())
         if not source:
             raise DataError("Type a path or an address first.")
         fresh = {name: DataSpec.model_fields[name].get_default(call_default_factory=True) for name in OF_DATA}

@@ -22,6 +22,7 @@ from tb_widgets.service.checking import vocabulary_of_ours
 from tb_widgets.service.fitting import BYTES, Misfit, ModelFacts, fitted
 from tb_widgets.spec import PRESETS, DataSpec, FieldCard, RunSpec, TokenizerSpec, read_value
 from tb_widgets.spec import preset as preset_spec
+from tb_widgets.spec.hub_pages import data_source, model_source
 from tb_widgets.spec.text import write_value
 
 CARDS: dict[str, FieldCard] = {card.path: card for card in RunSpec.field_cards()}
@@ -45,6 +46,8 @@ DECIDED = (
 OF_DATA = ("config", "split", "validation_split", "columns", "encoding", "streaming")
 # What a preset leaves as it was chosen.
 KEPT = ("model.source", *DECIDED[1:], "data.source", *(f"data.{name}" for name in OF_DATA), "name")
+# Fields that take the address of a page of the Hub for what it shows.
+PAGES = {"model.source": model_source, "data.source": data_source, "tokenizer.file": model_source}
 LONGEST_REASON = 400  # characters; a path may have thousands
 
 
@@ -176,6 +179,7 @@ class Draft(traitlets.HasTraits):
         card = CARDS[path]
         if isinstance(value, str):
             value = read_entry(card, value)
+            value = PAGES[path](value) if path in PAGES and isinstance(value, str) else value
         if self.values.get(path) == value and type(self.values.get(path)) is type(value):
             return
         self.values = self.values | {path: value}

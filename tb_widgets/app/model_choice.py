@@ -23,6 +23,7 @@ from tb_widgets.service.checking import vocabulary_of_ours
 from tb_widgets.service.fitting import ModelFacts
 from tb_widgets.service.probing import Probe, ProbeService
 from tb_widgets.spec import ModelSpec, Task
+from tb_widgets.spec.hub_pages import model_source
 
 State = Literal["ours", "waiting", "fetching", "asking", "trying", "ready", "failed"]
 
@@ -149,7 +150,7 @@ class ModelChoice:
 
     def load(self, address: str) -> None:
         """Ask for a model by its address, path, or name; returns at once."""
-        address = address.strip()
+        address = model_source(address.strip())
         if not address:
             raise ModelError("Type or paste the address of a model first.")
         require_allowed(address)

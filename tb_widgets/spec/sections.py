@@ -9,6 +9,7 @@ from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
 from tb_widgets.spec.fields import Section, setting
+from tb_widgets.spec.hub_pages import data_source, model_source
 
 Task = Literal["causal-lm", "masked-lm", "sequence-classification", "seq2seq", "vision-classification"]
 
@@ -26,6 +27,10 @@ def _plain(value: dict[str, Any]) -> dict[str, Any]:
     return plain
 
 
+def _tokenizer_source(value: str | None) -> str | None:
+    return model_source(value) if value is not None else None
+
+
 def _off(value: Any) -> Any:
     """YAML reads a bare ``off`` as false."""
     return "off" if value is False else value
@@ -34,7 +39,7 @@ def _off(value: Any) -> Any:
 class ModelSpec(Section):
     """Which model is trained."""
 
-    source: str = setting(
+    source: Annotated[str, AfterValidator(model_source)] = setting(
         "zoo:gpt",
         title="Model",
         help="A model of ours (zoo:gpt), a Gist's address, hub:OWNER/NAME, or the path of a model.py or its folder.",
@@ -142,7 +147,7 @@ class ModelSpec(Section):
 class DataSpec(Section):
     """Which text the model learns."""
 
-    source: str = setting(
+    source: Annotated[str, AfterValidator(data_source)] = setting(
         "python-docs",
         title="Text",
         help="A text or task of ours, the path of a file, folder or glob, https://..., or hub:OWNER/NAME.",
@@ -240,7 +245,7 @@ class TokenizerSpec(Section):
         ge=32,
         le=131072,
     )
-    file: str | None = setting(
+    file: Annotated[str | None, AfterValidator(_tokenizer_source)] = setting(
         None,
         title="Tokenizer file",
         help="The path of a tokenizer.json, or hub:OWNER/NAME. For the tokenizer file.",

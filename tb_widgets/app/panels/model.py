@@ -14,8 +14,9 @@ from tb_widgets.app.parts.form import Form
 from tb_widgets.app.registry import panel
 from tb_widgets.app.shared import allowed_models, is_shared
 from tb_widgets.errors import ModelError
-from tb_widgets.models.address import is_gist, parse_gist
+from tb_widgets.models.address import is_gist, parse_gist, parse_hub
 from tb_widgets.models.zoo.sizes import TITLES
+from tb_widgets.spec.hub_pages import model_source
 
 if TYPE_CHECKING:
     from tb_widgets.app.dashboard import Dashboard
@@ -29,8 +30,8 @@ OURS = {
     "vit": "sorts images",
 }
 HELP = (
-    "The address of a Gist (transformer-builder.com exports there), hub:OWNER/NAME, or the path of a model.py or of "
-    "its folder on the machine that runs this notebook. The code behind a path is run without asking."
+    "The address of a Gist (transformer-builder.com exports there) or of a model at huggingface.co, or the path of a "
+    "model.py or of its folder on the machine that runs this notebook. The code behind a path is run without asking."
 )
 
 
@@ -84,10 +85,11 @@ class ModelPanel:
         old, new = change["old"], change["new"]
         kept = next((at for at, pair in enumerate(zip(old, new, strict=False)) if len({*pair}) > 1), len(old))
         is_typed = abs(len(new) - len(old)) == 1 or len(new) - kept < PASTED
-        if self._following or is_typed or not is_gist(new):
+        named = model_source(new)
+        if self._following or is_typed or not (is_gist(new) or named != new):
             return
         try:
-            parse_gist(new)
+            parse_gist(new) if is_gist(new) else parse_hub(named)
         except ModelError:
             return  # told when it is entered: more may be pasted behind it
         self._dashboard.act(self._press)
