@@ -5,22 +5,27 @@ No code of the model runs in this process, and none of a Gist or Hub repository 
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Literal
 
 from tb_widgets.app import report
 from tb_widgets.app.parts import code_view, words
 from tb_widgets.checks.result import CheckResult
-from tb_widgets.models.address import parse_gist, parse_hub
+from tb_widgets.errors import TbError
 from tb_widgets.models.findings import findings
 from tb_widgets.models.repair import apply_repairs, repairs
-from tb_widgets.models.source import CODE, ModelSource, pinned
+from tb_widgets.models.source import CODE, pinned
 from tb_widgets.models.trust import TrustStore, needs_consent
 from tb_widgets.service.checking import source_of
 from tb_widgets.service.probing import Probe, ProbeService
 from tb_widgets.spec import RunSpec
 
+if TYPE_CHECKING:
+    import ipywidgets as widgets
+
 LOOK_EVERY = 0.2  # seconds
 MASK = "causal-mask"
+TRUST, MEND = "Trust this revision", "Mend the known faults"
 
 
 class Validation:
@@ -30,12 +35,6 @@ class Validation:
     ----------
     model
         ``zoo:gpt``, a path, the address of a Gist, or ``hub:OWNER/NAME``.
-    trust
-        Agree to run the code of this Gist or repository. Where you agreed to another revision before, the address must
-        name the one you mean: it has changed, and what changed is shown first.
-    repair
-        Mend the known faults of exported models that are found in it. A causal mask is put in where the checks find a
-        language model that sees the answers.
     settings
         Fields of a run by their dotted names, for example ``{"model.task": "masked-lm"}``.
 
@@ -50,24 +49,33 @@ class Validation:
     >>> results = validation.check()  # doctest: +SKIP
     """
 
-    def __init__(
-        self, model: str, *, trust: bool = False, repair: bool = False, settings: dict[str, Any] | None = None
-    ) -> None:
+    def __init__(self, model: str, *, settings: dict[str, Any] | None = None) -> None:
         self.spec = RunSpec().with_values({**(settings or {}), "model.source": model.strip()})
-        original = source_of(self.spec)
-        store = TrustStore()
-        self.trust = store.state(original)
-        # Consent is to what was read: a box that is ticked before anything was shown agrees to nothing.
-        self._is_ticked, self._shown = trust, TrustStore(store.file.with_name("shown.json"))
-        if trust and (_is_named(original) or self._shown.state(original).state == "trusted"):
-            store.grant(original)
-            self.trust = store.state(original)
-        self.repairs = repairs(original)
-        self.repair = repair
-        # A causal mask is right for some models and wrong for others: that one waits for what the checks find.
-        wanted = [offer.id for offer in self.repairs if repair and offer.id != MASK]
-        self.original, self.source = original, apply_repairs(original, wanted)
+        self.original = self.source = source_of(self.spec)
+        self.trust = TrustStore().state(self.original)
+        self.repairs = repairs(self.original)
+        self.mends = False
         self.results: list[CheckResult] = []
+
+    def agree(self) -> None:
+        """Agree to run exactly the code that is shown; this is remembered for these very files.
+
+        Raises
+        ------
+        ModelError
+            If that can't be remembered.
+        """
+        store = TrustStore()
+        store.grant(self.original)
+        self.trust = store.state(self.original)
+
+    def mend(self) -> None:
+        """Mend the known faults of exported models that were found in it.
+
+        A causal mask is right for some models and wrong for others: that one waits for what the checks find.
+        """
+        self.mends = True
+        self.source = apply_repairs(self.original, [offer.id for offer in self.repairs if offer.id != MASK])
 
     @property
     def may_run(self) -> bool:
@@ -91,10 +99,8 @@ class Validation:
         self.results = self._try(tier)
         can_be_masked = MASK in [offer.id for offer in self.repairs if offer.id not in self.applied]
         if report.leaks(self.results) and can_be_masked:
-            if not self.repair:
-                _display(
-                    words.note("The mask can be put in for you: tick repair_known_faults and run all cells again.")
-                )
+            if not self.mends:
+                _display(words.note(f"The mask can be put in for you: press {MEND} above, then run this cell again."))
                 return self.results
             self.source = apply_repairs(self.original, [*self.applied, MASK])
             _display(words.note("The causal mask has been put in. The same checks again:", "on"))
@@ -146,25 +152,51 @@ class Validation:
         parts += [report.folded("The code that will be run", code)] if self.may_run else [code]
         for title, offers in (
             ("Mended", [offer for offer in self.repairs if offer.id in self.applied]),
-            ("On offer, with repair_known_faults", [offer for offer in self.repairs if offer.id not in self.applied]),
+            ("On offer", [offer for offer in self.repairs if offer.id not in self.applied]),
         ):
             if offers:
                 parts += [report.heading(title), report.repairs(offers)]
         if not self.may_run:
-            self._shown.grant(self.original)
             parts.append(words.note(self._how_to_agree()))
         return report.page(*parts)
+
+    def _ipython_display_(self) -> None:
+        from IPython.display import HTML, display
+
+        display(HTML(self._repr_html_()))
+        offered = [] if self.may_run else [(TRUST, self.agree)]
+        offered += [(MEND, self.mend)] if len(self.applied) < len(self.repairs) else []
+        if offered:
+            display(_buttons(offered))
 
     def _how_to_agree(self) -> str:
         begin = "Nothing of this model has been run. Loading it runs its author's code with your permissions."
         if self.trust.state == "changed":
             begin += " It has changed since you agreed to it."
-        if self._is_ticked:
-            return (
-                f"{begin} trust_this_revision was ticked before this was shown. If you trust what is shown, run all "
-                "cells again."
-            )
-        return f"{begin} If you trust what is shown, tick trust_this_revision and run all cells again."
+        return f"{begin} If you trust what is shown, press {TRUST}, then run the cells below again."
+
+
+def _buttons(offered: list[tuple[str, Callable[[], None]]]) -> widgets.Widget:
+    """Return a button for each offer, and below them what came of it."""
+    import ipywidgets as widgets
+
+    said = widgets.HTML()
+
+    def press(button: widgets.Button, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except TbError as error:
+            said.value = report.page(words.error_note(error))
+            return
+        button.disabled = True
+        said.value = report.page(words.note(f"{button.description}: done. Now run the cells below again.", "ok"))
+
+    made = []
+    for title, act in offered:
+        button = widgets.Button(description=title, layout=widgets.Layout(width="auto"))
+        button.on_click(lambda pressed, act=act: press(pressed, act))
+        made.append(button)
+    return widgets.VBox([widgets.HBox(made), said])
 
 
 def _display(html: str) -> None:
@@ -199,10 +231,3 @@ def _progress(probe: Probe) -> str:
     if probe.error is not None:
         parts.append(words.error_note(probe.error))
     return "".join((*parts, *(words.note(sentence) for sentence in probe.notes)))
-
-
-def _is_named(source: ModelSource) -> bool:
-    """Tell whether the address that was typed names this very revision, and not only what is newest."""
-    parse = parse_hub if source.origin["kind"] == "hub" else parse_gist
-    named = parse(source.origin["source"]).revision
-    return named is not None and source.origin["revision"].startswith(named)

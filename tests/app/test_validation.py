@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -11,6 +12,7 @@ from tb_widgets import Validation
 from tb_widgets.app import report
 from tb_widgets.checks.result import CheckResult
 from tb_widgets.errors import ModelError
+from tests.models.broken import UNDECLARED
 from tests.models.github import ID, GitHub
 
 CODE = """import os
@@ -37,42 +39,69 @@ def files(code: str = CODE) -> dict[str, str]:
     return {"model.py": code, "config.json": '{"vocab_size": 7}'}
 
 
-def test_a_tick_is_consent_to_what_was_shown_and_no_tick_is_none(github):
+def pressed(validation: Validation, title: str) -> str:
+    """Show a model as a notebook does, press a button below it, and return what is said then."""
+    shown: list[Any] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("IPython.display.display", shown.append)
+        validation._ipython_display_()
+    buttons, said = shown[-1].children
+    button = next(button for button in buttons.children if button.description == title)
+    button.click()
+    return str(said.value)
+
+
+def test_a_press_is_consent_to_what_was_shown_and_no_press_is_none(github):
     sha = github.add(ID, files())
-    assert Validation(ID).check() == []
-    ticked = Validation(ID, trust=True)
-    assert not ticked.may_run  # a notebook that somebody sent comes with its box ticked
-    assert "was ticked before this was shown" in ticked._repr_html_()
-    assert Validation(ID, trust=True).may_run
+    validation = Validation(ID)
+    assert validation.check() == []
+    assert "press Trust this revision, then run the cells below" in validation._repr_html_()
+    changed = github.add(ID, files(CODE + "\nunseen = 1\n"))  # between the look and the press
+    assert "Trust this revision: done." in pressed(validation, "Trust this revision")
+    assert validation.may_run
     assert Validation(f"{ID}@{sha[:10]}").may_run
+    assert not Validation(f"{ID}@{changed}").may_run
 
 
-def test_what_was_not_shown_is_not_agreed_to_by_a_tick(github):
-    github.add(ID, files())
-    Validation(ID)._repr_html_()
-    github.add(ID, files(CODE + "\nunseen = 1\n"))  # between the look and the tick
-    assert not Validation(ID, trust=True).may_run
-
-
-def test_an_address_with_its_revision_is_what_somebody_has_looked_at(github):
-    sha = github.add(ID, files())
-    assert Validation(f"{ID}@{sha}", trust=True).may_run
-
-
-def test_an_old_tick_is_no_consent_to_a_changed_gist(github):
+def test_an_old_consent_is_none_to_a_changed_gist(github):
     first = github.add(ID, files())
-    assert Validation(f"{ID}@{first}", trust=True).may_run
-    changed = github.add(ID, files(CODE + "\nchanged = 1\n"))
+    Validation(f"{ID}@{first}").agree()
+    github.add(ID, files(CODE + "\nchanged = 1\n"))
 
-    validation = Validation(ID, trust=True)
+    validation = Validation(ID)
 
     assert not validation.may_run
     html = validation._repr_html_()
     assert "+changed" in html.replace("<span></span>", "")
     assert "It has changed since you agreed to it." in html
-    assert Validation(ID, trust=True).may_run  # it has been shown
-    assert Validation(f"{ID}@{changed}").may_run
+    validation.agree()
     assert Validation(ID).may_run
+
+
+def test_a_consent_that_can_not_be_remembered_is_told_below_the_button(github, tmp_path, monkeypatch):
+    github.add(ID, files())
+    validation = Validation(ID)
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("TB_CONFIG_DIR", str(tmp_path / "file"))
+    assert "Nothing counts as agreed to" in pressed(validation, "Trust this revision")
+    assert not validation.may_run
+
+
+def test_known_faults_are_mended_on_request_and_shown_first(tmp_path):
+    (tmp_path / "model.py").write_text(UNDECLARED)
+    validation = Validation(str(tmp_path))
+    assert "On offer" in validation._repr_html_()
+    assert validation.applied == []
+    assert "Mend the known faults: done." in pressed(validation, "Mend the known faults")
+    # The causal mask waits for what the checks find.
+    assert validation.applied == ["undeclared-input"]
+
+
+def test_a_model_that_may_run_and_has_no_fault_shows_no_button(tmp_path, monkeypatch):
+    shown: list[Any] = []
+    monkeypatch.setattr("IPython.display.display", shown.append)
+    Validation("zoo:gpt")._ipython_display_()
+    assert len(shown) == 1
 
 
 def test_what_somebody_wrote_is_shown_and_never_becomes_a_part_of_the_page(github):

@@ -9,7 +9,6 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 from zipfile import ZipFile
 
 import nbformat
@@ -73,7 +72,7 @@ def github() -> Iterator[GitHub]:
 
 @pytest.fixture
 def execute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, github: GitHub) -> Execute:
-    """Run the notebook beside the packed file, with some of its form's fields filled in."""
+    """Run the notebook beside the packed file, with its form's field filled in and some buttons pressed."""
     if not FLOOR_PYTHON.exists():
         reason = "No .venv-floor: the Colab-like floor is made by `make floor`."
         pytest.fail(reason, pytrace=False) if os.environ.get("CI") else pytest.skip(reason)
@@ -95,14 +94,14 @@ def execute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, github: GitHub) -> 
     (kernels / "kernel.json").write_text(json.dumps(spec))
     monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
 
-    def run(**fields: Any) -> nbformat.NotebookNode:
+    def run(model: str = "zoo:gpt", press: tuple[str, ...] = ()) -> nbformat.NotebookNode:
         notebook = nbformat.read(folder / "template.ipynb", as_version=4)
         form = next(cell for cell in notebook.cells if "# @title Your model" in cell.source)
-        lines = form.source.splitlines()
-        for name, value in fields.items():
-            (number,) = [number for number, line in enumerate(lines) if line.startswith(f"{name} = ")]
-            lines[number] = f"{name} = {value!r}"
-        form.source = "\n".join(lines)
+        form.source = form.source.replace('"zoo:gpt"', repr(model))
+        look = next(cell for cell in notebook.cells if "tb_widgets.Validation" in cell.source)
+        # What a click on a button of the output does, before the cells below are run.
+        pressing = "".join(f"\nvalidation.{method}()" for method in press)
+        notebook.cells.insert(notebook.cells.index(look) + 1, nbformat.v4.new_code_cell(pressing.strip()))
         resources = {"metadata": {"path": str(folder)}}
         NotebookClient(notebook, timeout=120, kernel_name="floor", resources=resources, allow_errors=True).execute()
         return notebook
@@ -115,6 +114,13 @@ def shown(notebook: nbformat.NotebookNode) -> str:
     outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
     assert not [output for output in outputs if output.output_type == "error"]
     return "\n".join(output.get("text") or output.data.get("text/html", "") for output in outputs)
+
+
+def test_the_notebook_has_one_field_and_short_cells() -> None:
+    notebook = nbformat.read(REPOSITORY / "notebooks" / "template.ipynb", as_version=4)
+    code = [cell.source for cell in notebook.cells if cell.cell_type == "code"]
+    assert sum(source.count("@param") for source in code) == 1
+    assert max(source.count("\n") for source in code) < 25
 
 
 def freeze() -> str:
@@ -140,24 +146,24 @@ def test_run_all_checks_our_gpt_from_the_packed_file_and_changes_nothing(execute
 
 
 @pytest.mark.floor
-def test_a_gist_is_shown_and_not_run_before_the_box_is_ticked(execute: Execute, github: GitHub, tmp_path: Path) -> None:
+def test_a_gist_is_shown_and_not_run_before_somebody_agrees(execute: Execute, github: GitHub, tmp_path: Path) -> None:
     sha = github.add(ID, FILES, owner="anna<script>")
-    text = shown(execute(model=f"https://gist.github.com/anna/{ID}"))
+    text = shown(execute(f"https://gist.github.com/anna/{ID}"))
 
     assert f"gist:{ID}@{sha}" in text
     assert "anna&lt;script&gt;" in text
     assert "mhsa_0" in text
     assert "Line 2 imports pathlib" in text
-    assert "tick trust_this_revision" in text
+    assert "press Trust this revision" in text
     assert "Not checked." in text
     assert not (tmp_path / "content" / "executed").exists()
 
-    text = shown(execute(model=ID, trust_this_revision=True))
+    text = shown(execute(ID, press=("agree",)))
     assert "This model sees the answers." in text
-    assert "tick repair_known_faults" in text
+    assert "press Mend the known faults above" in text
     assert (tmp_path / "content" / "executed").exists()
 
-    text = shown(execute(model=ID, repair_known_faults=True))  # the consent is remembered
+    text = shown(execute(ID, press=("mend",)))  # the consent is remembered
     before, again = text.split("The causal mask has been put in.")
     assert "This model sees the answers." in before
     assert "This model sees the answers." not in again
@@ -169,7 +175,7 @@ def test_a_gist_is_shown_and_not_run_before_the_box_is_ticked(execute: Execute, 
 def test_what_is_wrong_is_one_sentence_without_a_traceback(execute: Execute, tmp_path: Path) -> None:
     packed = tmp_path / "content" / "tb_widgets.zip"
     packed.rename(packed.with_name("tb_widgets-0.1.0-py3-none-any.whl"))  # a wheel will do as well
-    notebook = execute(model=ID)
+    notebook = execute(ID)
     cell = next(cell for cell in notebook.cells if "tb_widgets.Validation" in cell.source)
     (error,) = [output for output in cell.outputs if output.output_type == "error"]
     (sentence,) = error.traceback

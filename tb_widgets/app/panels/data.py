@@ -27,7 +27,7 @@ ACCEPTED = ".txt,.md,.json,.jsonl,.csv,.tsv,.parquet,.gz,.zip"
 INVITATION = "Drop a file here, or choose one: txt, md, json, jsonl, csv, tsv, parquet, gz or zip."
 HELP = (
     "A file, folder or pattern (books/*.txt) on the machine that runs this notebook, the https:// address of a file, "
-    "or hub:OWNER/NAME."
+    "or that of a dataset's page at huggingface.co."
 )
 KINDS = [
     ("BPE: frequent pieces of your text", "bpe"),
