@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from tb_widgets.app.draft import Draft
 from tb_widgets.app.shared import is_shared, require_allowed
-from tb_widgets.errors import ModelError, RunError, TbError
+from tb_widgets.errors import ModelError, RunError, TbError, UndecidedError
 from tb_widgets.models import fetched, upload
 from tb_widgets.models.address import parse_gist, parse_hub
 from tb_widgets.models.findings import Finding, findings
@@ -101,6 +101,7 @@ class ModelChoice:
         self._spec: ModelSpec | None = None
         self._may_try = self._was_busy = False
         self._asked = ""  # what was fetched last, so that a failure is not asked for again and again
+        self._asked_is = ""  # what that turned out to be
         self._clear()
 
     def _clear(self) -> None:
@@ -120,6 +121,11 @@ class ModelChoice:
         """Whether something is on its way."""
         probes = (self.checks, self.measured)
         return self.state in ("fetching", "trying") or any(probe and probe.state == "working" for probe in probes)
+
+    @property
+    def typed(self) -> str:
+        """The address as it was typed: it may name no revision, and another one may be the newest by now."""
+        return self._asked if self._asked_is == self.address else self.address
 
     @property
     def answer(self) -> dict[str, Any]:
@@ -214,7 +220,7 @@ class ModelChoice:
         else:
             raise RunError("Nothing is being fetched or tried.")
         self.was_stopped = True
-        self.error = ModelError("You stopped it; nothing is known of the model yet.", hint="Press Try again.")
+        self.error = ModelError("You stopped it, so nothing is known of the model yet.", hint="Press Try again.")
         self._say("failed")
 
     def repair(self, ids: Iterable[str]) -> None:
@@ -280,6 +286,7 @@ class ModelChoice:
             self._say("failed")
             return
         self.draft.know(None)
+        self._asked_is = pinned(done.source)
         # An address that stood in the form already, as in the settings of a run, keeps what was decided about it.
         self.draft.choose_model(pinned(done.source), anew=done.address != self.draft.values["model.source"])
 
@@ -368,7 +375,8 @@ class ModelChoice:
         self.version += 1
         hold, facts = HOLDS.get(state, ""), None
         if state == "failed" and self.error is not None:
-            hold = self.error.message
+            is_question = isinstance(self.error, UndecidedError)
+            hold = "say in the Model step what it was built for." if is_question else self.error.message
         elif state == "ours" and self._spec is not None:
             facts = ModelFacts.of_ours(self._spec.source.partition(":")[2])
         elif state == "ready":

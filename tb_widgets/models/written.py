@@ -70,9 +70,10 @@ def _readable(name: str) -> Iterator[None]:
         yield
     except SyntaxError as error:
         line = quoted(error.text or "")
-        shown = f": {line}" if line else ""
+        shown = f", in “{line.strip()}”" if line.strip() else ""
+        where = f"line {error.lineno}: " if error.lineno else ""
         raise ModelError(
-            f"{name} is not valid Python: line {error.lineno}: {error.msg}{shown}",
+            f"{name} is not valid Python: {where}{error.msg}{shown}.",
             hint="Mend that line, or export the model again.",
         ) from error
     except ValueError as error:  # null bytes before Python 3.12, and halves of surrogate pairs

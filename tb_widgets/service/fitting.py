@@ -68,11 +68,19 @@ class Misfit:
         A value that fits.
     why
         What is wrong, as the end of a sentence that begins with the field's name.
+    way
+        What to choose, as a sentence; empty where ``value`` says it.
     """
 
     path: str
     value: Any
     why: str
+    way: str = ""
+
+    @property
+    def problem(self) -> str:
+        """What is wrong, and the way out."""
+        return f"{self.why} {self.way}".strip()
 
 
 @dataclass(frozen=True)
@@ -123,7 +131,7 @@ def fit_or_refuse(spec: RunSpec, facts: ModelFacts, *, chosen: Collection[str]) 
     fit = fitted(spec, facts, chosen=chosen)
     if fit.left:
         values = ", ".join(f"{misfit.path}={write_value(misfit.value)}" for misfit in fit.left)
-        raise SpecError([(misfit.path, misfit.why) for misfit in fit.left], hint=f"What fits: {values}")
+        raise SpecError([(misfit.path, misfit.problem) for misfit in fit.left], hint=f"What fits: {values}")
     return fit.spec, [
         f"Chosen for this model: {change.path}={write_value(change.value)}, since {change.why}"
         for change in fit.changes
@@ -161,11 +169,11 @@ def misfits(spec: RunSpec, facts: ModelFacts, *, chosen: bool = True) -> list[Mi
     reserved = f", {added} of them for padding and other signs" if added else ""
     kind = spec.tokenizer.kind
     if kind in ("bpe", "unigram") and spec.tokenizer.vocab_size > room >= FEWEST:
-        why = f"the model knows {facts.vocab_size:,} tokens{reserved}; choose at most {room:,}."
-        found.append(Misfit("tokenizer.vocab_size", room, why))
+        why = f"the model knows {facts.vocab_size:,} tokens{reserved}."
+        found.append(Misfit("tokenizer.vocab_size", room, why, f"Choose at most {room:,}."))
     if kind == "byte" and room < BYTES:
-        why = f"byte needs {BYTES} tokens; the model has {facts.vocab_size:,}{reserved}. Choose bpe."
-        found.append(Misfit("tokenizer.kind", "bpe", why))
+        why = f"byte needs {BYTES} tokens; the model has {facts.vocab_size:,}{reserved}."
+        found.append(Misfit("tokenizer.kind", "bpe", why, "Choose bpe."))
         if room >= FEWEST:
             why = f"the model knows {facts.vocab_size:,} tokens{reserved}."
             found.append(Misfit("tokenizer.vocab_size", min(room, spec.tokenizer.vocab_size), why))

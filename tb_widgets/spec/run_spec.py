@@ -73,7 +73,7 @@ class RunSpec(Section):
             found.append(
                 (
                     "training.micro_batch_size",
-                    f"{micro} is larger than the batch of {self.training.batch_size} sequences.",
+                    f"{micro} is larger than the batch of {self.training.batch_size} examples.",
                 )
             )
         better = {"val/accuracy": "max"}.get(self.checkpoints.monitor, "min")

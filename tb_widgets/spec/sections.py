@@ -57,7 +57,7 @@ class ModelSpec(Section):
         None,
         factory=dict,
         title="Overrides",
-        help="Single sizes that differ from the preset, for example {n_layer: 6, dropout: 0.1}.",
+        help="Single sizes that differ from the preset or from config.json, for example {n_layer: 6, dropout: 0.1}.",
         group="Model",
     )
     task: Literal["auto", "causal-lm", "masked-lm", "sequence-classification", "seq2seq", "vision-classification"] = (
@@ -149,7 +149,7 @@ class DataSpec(Section):
 
     source: Annotated[str, AfterValidator(data_source)] = setting(
         "python-docs",
-        title="Text",
+        title="Data",
         help="A text or task of ours, the path of a file, folder or glob, https://..., or hub:OWNER/NAME.",
         group="Data",
         level="basic",
@@ -269,8 +269,8 @@ class TrainingSpec(Section):
     batch_size: int = setting(
         32,
         title="Batch",
-        help="Sequences per update. Larger is steadier and slower per step.",
-        unit="sequences",
+        help="Examples (texts, pairs or images) per update. Larger is steadier and slower per step.",
+        unit="examples",
         group="Training",
         level="basic",
         ge=1,
@@ -279,8 +279,8 @@ class TrainingSpec(Section):
     micro_batch_size: int | None = setting(
         None,
         title="Micro-batch",
-        help="Sequences per pass; smaller saves memory and gives the same result. Empty means the whole batch.",
-        unit="sequences",
+        help="Examples per pass; smaller saves memory and gives the same result. Empty means the whole batch.",
+        unit="examples",
         group="Training",
         ge=1,
         le=65536,

@@ -223,7 +223,7 @@ def test_a_small_vocabulary_leaves_room_for_the_sign_that_ends_a_document(dashbo
     assert dashboard.draft.is_valid
     data.choose(str(reviews))
     data.wait()
-    assert "choose at most 299" in dashboard.draft.errors["tokenizer.vocab_size"]
+    assert "Choose at most 299" in dashboard.draft.errors["tokenizer.vocab_size"]
     dashboard.use_what_fits()
     assert dashboard.draft.is_valid
 

@@ -59,7 +59,7 @@ def test_what_is_missing_stands_where_start_would_be(dashboard):
     dashboard.draft.set("data.source", "/nowhere.txt")
     dashboard.refresh()
     assert "Not ready" in shown(bar(dashboard))
-    assert "Text: there is no file" in shown(bar(dashboard))
+    assert "Data: there is no file" in shown(bar(dashboard))
     assert visible(dashboard)["start"].disabled
 
 

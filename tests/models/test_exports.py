@@ -211,7 +211,7 @@ def test_files_that_are_not_what_they_should_be(export):
     assert "is not valid JSON: line 2, column 3: Expecting property name" in failing(export, code(), "{\n  ,}")
     assert "must hold a JSON object {...}, not list" in failing(export, code(), "[1]")
     message = failing(export, "class Model(nn.Module)\n    pass\n")
-    assert "model.py is not valid Python: line 3: expected ':': class Model(nn.Module)" in message
+    assert "model.py is not valid Python: line 3: expected ':', in “class Model(nn.Module)”." in message
     assert "config.json is empty" in failing(export, code(), " \n")
     (export.folder / "config.json").write_text("{}")
     (export.folder / "model.py").write_bytes(b"# caf\xe9\n")

@@ -58,9 +58,8 @@ class FoundModelPanel:
         self._stop = button("Stop", lambda: act(dashboard.stop_trying), "tbw-at-stop-trying")
         self._tasks = {task: self._task_button(task) for task in NEEDS}
         self._buttons = row([*self._tasks.values(), self._trust, self._again, self._copy, self._stop])
-        self._findings = widgets.HTML()
-        self._source = widgets.HTML()
-        self._card = card("What was found", [self._head, self._findings, self._buttons, self._source])
+        self._below = widgets.HTML()
+        self._card = card("What was found", [self._head, self._buttons, self._below])
         self._heading = self._card.children[0]
         return self._card
 
@@ -71,7 +70,7 @@ class FoundModelPanel:
         )
 
     def _retry(self) -> None:
-        self._dashboard.load_model(self._dashboard.choice.address)
+        self._dashboard.load_model(self._dashboard.choice.typed)
 
     def _use_copy(self) -> None:
         self._dashboard.load_model(pinned(self._dashboard.choice.copies[0]))
@@ -98,9 +97,7 @@ class FoundModelPanel:
             self._copy.description = f"Use the cached copy of {str(copies[0].origin.get('updated'))[:10]}"
         self._heading.value = words.heading(*_title(choice))
         self._head.value = _head(choice)
-        files = choice.original.files if asking and choice.original else None
-        self._findings.value = _findings(choice) if files else ""
-        self._source.value = _to_read(choice, files) if files else ""
+        self._below.value = _below(choice)
 
 
 @panel("repairs", step="model", column="main", order=3)
@@ -239,9 +236,9 @@ def _head(choice: ModelChoice) -> str:
     if choice.state == "fetching":
         wait = '<div class="tbw-progress is-waiting" role="progressbar"><span></span></div>'
         return f'<p class="tbw-muted">{escape(choice.address)}</p>{wait}'
-    origin = _origin(choice.source.origin) if choice.source is not None else ""
-    parts = [origin] if choice.state == "asking" else []
-    if choice.state == "asking":
+    parts = []
+    if choice.state == "asking" and choice.source is not None:
+        parts.append(_origin(choice.source.origin))
         if choice.trust.state == "changed":
             parts.append(
                 words.note(
@@ -250,6 +247,7 @@ def _head(choice: ModelChoice) -> str:
                 )
             )
         parts.append(words.note(CONSENT, detail="Trust it if you know where it comes from, or have read it."))
+        parts.append(_findings(choice))
     elif choice.state == "trying":
         phase = choice.trial.phase if choice.trial is not None else ""
         parts.append(
@@ -258,8 +256,9 @@ def _head(choice: ModelChoice) -> str:
         )
     elif choice.state == "failed" and choice.error is not None:
         is_question = isinstance(choice.error, UndecidedError)
-        # The buttons below are the answer; the hint speaks of a field.
-        parts.append(words.note(choice.error.message) if is_question else words.error_note(choice.error))
+        # The buttons below are the way out; a hint would speak of a field, or of what is at hand.
+        is_plain = is_question or choice.was_stopped
+        parts.append(words.note(choice.error.message) if is_plain else words.error_note(choice.error))
     elif choice.leaks and not choice.may_leak:
         missing = "a repair"
         if not any(repair.id == "causal-mask" for repair in choice.repairs):
@@ -277,7 +276,7 @@ def _head(choice: ModelChoice) -> str:
         parts.append(words.note(f"It runs, and {NEEDS[task][0]}.", "ok", detail=f"It is trained as {task}."))
     if choice.trial is not None and choice.state in ("ready", "failed"):
         parts += [words.note(note) for note in choice.trial.notes]
-    return "".join([*parts, origin] if choice.state != "asking" else parts)
+    return "".join(parts)
 
 
 def _origin(origin: dict[str, Any]) -> str:
@@ -315,8 +314,11 @@ def _findings(choice: ModelChoice) -> str:
     return "".join(parts)
 
 
-def _to_read(choice: ModelChoice, files: dict[str, str]) -> str:
-    """Return the source of a model that waits for consent."""
+def _below(choice: ModelChoice) -> str:
+    """Return the source of a model that waits for consent; of any other where it comes from."""
+    if choice.state != "asking" or choice.original is None:
+        return _origin(choice.source.origin) if choice.source is not None else ""
+    files = choice.original.files
     code = code_view.source(files[CODE], {found.line for found in choice.findings})
     config = f'<pre class="tbw-text tbw-log">{escape(files[CONFIG][:20_000])}</pre>'
     return f"<h4>{CODE}</h4>{code}<h4>{CONFIG}</h4>{config}"

@@ -13,7 +13,7 @@ from tb_widgets.app.parts.fitted import fitted_notes
 from tb_widgets.app.parts.form import Form
 from tb_widgets.app.registry import panel
 from tb_widgets.app.shared import allowed_models, is_shared
-from tb_widgets.errors import ModelError
+from tb_widgets.errors import ModelError, UndecidedError
 from tb_widgets.models.address import is_gist, parse_gist, parse_hub
 from tb_widgets.models.zoo.sizes import TITLES
 from tb_widgets.spec.hub_pages import model_source
@@ -117,13 +117,14 @@ class ModelPanel:
                 self._address.value = choice.address
         finally:
             self._following = False
-        failed = choice.state == "failed" and choice.error is not None
+        is_mute = choice.was_stopped or isinstance(choice.error, UndecidedError)  # no fault of what was typed
+        failed = choice.state == "failed" and choice.error is not None and not is_mute
         (self._frame.add_class if failed else self._frame.remove_class)("is-bad")
         self._help.value = f'<div class="tbw-help">{HELP}</div>'
         self._zoo.follow()
         show(self._zoo.fields[0].widget, is_ours)
         # Overrides reach the constructor of one's own model as well.
-        is_there = choice.original is not None and choice.state in ("ready", "waiting", "failed")
+        is_there = choice.original is not None and choice.state in ("ready", "waiting", "failed") and not is_mute
         show(self._zoo.widget, is_ours or is_there)
 
 

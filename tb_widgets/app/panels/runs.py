@@ -103,7 +103,7 @@ class RunDetailsPanel:
         pairs = [
             ("Run", watch.run.id),
             ("Model", f"{status.model}, {words.short_count(status.parameters)} parameters"),
-            ("Text", status.data),
+            ("Data", status.data),
             ("Step", f"{status.step:,} of {status.total:,}"),
             ("Validation loss", words.figure(metrics.get("val/loss"))),
             ("Perplexity", words.figure(metrics.get("val/perplexity"))),
