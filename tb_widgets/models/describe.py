@@ -12,6 +12,9 @@ from tb_widgets.models.source import ModelSource, code_tree, resolve
 from tb_widgets.models.zoo import sizes
 from tb_widgets.spec import ModelSpec
 
+_GENERATED = re.compile(r"Generated model:[ \t]*(\S.*)")
+_EXPORTED = re.compile(r"(.*\S)\s+-\s+Transformer Builder Export")
+
 
 @dataclass(frozen=True)
 class ModelSummary:
@@ -81,21 +84,36 @@ def _describe_files(source: ModelSource) -> ModelSummary:
         else:
             vocabulary = rows
     return ModelSummary(
-        title=_title(source, config),
+        title=_title(source),
         parameters=None,
         vocab_size=_whole(vocabulary if vocabulary is not None else written.size("vocab_size", found)),
         context_limit=_whole(context if context is not None else written.size("max_seq_len", found)),
     )
 
 
-def _title(source: ModelSource, config: dict[str, Any]) -> str:
-    name = config.get("model_name")
+def given_name(source: ModelSource) -> str:
+    """Return what its author calls a model: in config.json, in the docstring of model.py, or in a Gist's description.
+
+    Empty where none of them says it.
+
+    Raises
+    ------
+    ModelError
+        If one of the files can't be read.
+    """
+    name = source.config.get("model_name")
     if isinstance(name, str) and name.strip():
         return name.strip()
+    said = _GENERATED.search(ast.get_docstring(code_tree(source)) or "")
+    said = said or _EXPORTED.fullmatch(str(source.origin.get("description") or "").strip())
+    return said.group(1).strip() if said else ""
+
+
+def _title(source: ModelSource) -> str:
+    name = given_name(source)
+    if name:
+        return name
     tree = code_tree(source)
-    found = re.search(r"Generated model:[ \t]*(\S.*)", ast.get_docstring(tree) or "")
-    if found:
-        return found.group(1).strip()
     chosen = written.choose_class(list(written.module_classes(tree)), tree)
     return chosen[0] if len(chosen) == 1 else "Model of your own"
 

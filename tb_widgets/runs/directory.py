@@ -110,8 +110,13 @@ class RunDirectory:
         return False
 
 
-def create_run(runs_dir: str | Path, spec: RunSpec) -> RunDirectory:
+def create_run(runs_dir: str | Path, spec: RunSpec, *, title: str = "") -> RunDirectory:
     """Create the folder of a new run with its frozen spec and a queued status.
+
+    Parameters
+    ----------
+    title
+        What the model is called, where its source does not tell.
 
     Raises
     ------
@@ -119,7 +124,9 @@ def create_run(runs_dir: str | Path, spec: RunSpec) -> RunDirectory:
         If the runs folder can't be written, or the disk is full.
     """
     runs_dir = Path(runs_dir).expanduser().absolute()
-    label = spec.name or default_name(spec)
+    title = title or model_title(spec)
+    is_ours = spec.model.source.startswith("zoo:")  # small-gpt, for gpt small
+    label = spec.name or _as_name("-".join(reversed(title.split())) if is_ours else title)
     text = spec.to_yaml()
     try:
         runs_dir.mkdir(parents=True, exist_ok=True)
@@ -145,7 +152,7 @@ def create_run(runs_dir: str | Path, spec: RunSpec) -> RunDirectory:
         created=now,
         heartbeat=now,
         name=label,
-        model=model_title(spec),
+        model=title,
         data=spec.data.source,
     )
     try:
@@ -172,10 +179,8 @@ def model_title(spec: RunSpec) -> str:
     return path.parent.name if path.name == "model.py" and path.parent.name else path.name
 
 
-def default_name(spec: RunSpec) -> str:
-    """Return a run's name made from its model, for example ``tiny-gpt``."""
-    words = model_title(spec).split()
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", "-".join(reversed(words))).strip("-.")[:60] or "run"
+def _as_name(title: str) -> str:
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", title).strip("-.")[:60] or "run"
 
 
 def open_run(path: str | Path, runs_dir: str | Path | None = None) -> RunDirectory:
@@ -246,7 +251,6 @@ __all__ = [
     "RunDirectory",
     "RunEntry",
     "create_run",
-    "default_name",
     "default_runs_dir",
     "iter_runs",
     "list_runs",

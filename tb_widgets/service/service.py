@@ -17,6 +17,7 @@ from tb_widgets.data.fetching import needs_fetch
 from tb_widgets.data.opened import open_data
 from tb_widgets.data.sources import is_built_in
 from tb_widgets.errors import ModelError, RunError, ServiceError, TbError
+from tb_widgets.models.describe import given_name
 from tb_widgets.models.source import is_fetched, write_source
 from tb_widgets.runs import RunDirectory, RunEntry, create_run, default_runs_dir, list_runs, open_run
 from tb_widgets.runs.process import ProcessIdentity
@@ -113,7 +114,7 @@ class TrainingService:
             spec, source = gather_model(spec, trust=trust)
         if not is_built_in(spec.data.source):
             open_data(spec.data)  # what can't be read is refused here, and leaves no run that never began
-        run = create_run(self.runs_dir, spec)
+        run = create_run(self.runs_dir, spec, title=given_name(source) if source is not None else "")
         if source is not None:
             try:
                 write_source(source, run.model_folder)

@@ -42,7 +42,7 @@ def test_a_new_run_is_queued_and_holds_its_frozen_spec(tmp_path):
     ("source", "title", "name"),
     [
         ("zoo:gpt", "gpt small", "small-gpt"),
-        ("/home/me/my model/model.py", "my model", "model-my"),
+        ("/home/me/my model/model.py", "my model", "my-model"),
         ("nets/Ünï.py", "Ünï.py", "n-.py"),
         ("模型", "模型", "run"),
         ("x" * 200, "x" * 200, "x" * 60),

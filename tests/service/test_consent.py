@@ -72,6 +72,8 @@ def test_nothing_runs_before_consent_and_the_run_trains_after_it(github, planted
     run = train(spec, runs_dir=runs, trust=True, show_progress=False)
     assert run.state == "done"
     assert run.spec.model.source == f"gist:{ID}@{sha}"
+    assert run.status.model == "Tiny"  # as its description says
+    assert "-Tiny-" in run.id
     assert len(run.last.generate("1 ", length=3)) > 2
     # It ran, in processes that are not ours and know no token.
     written = [line.split(":") for line in planted.read_text().split()]
