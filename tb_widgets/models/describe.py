@@ -12,6 +12,7 @@ from tb_widgets.models.source import ModelSource, code_tree, resolve
 from tb_widgets.models.zoo import sizes
 from tb_widgets.spec import ModelSpec
 
+LONGEST_NAME = 80  # characters
 _GENERATED = re.compile(r"Generated model:[ \t]*(\S.*)")
 _EXPORTED = re.compile(r"(.*\S)\s+-\s+Transformer Builder Export")
 
@@ -102,11 +103,12 @@ def given_name(source: ModelSource) -> str:
         If one of the files can't be read.
     """
     name = source.config.get("model_name")
-    if isinstance(name, str) and name.strip():
-        return name.strip()
-    said = _GENERATED.search(ast.get_docstring(code_tree(source)) or "")
-    said = said or _EXPORTED.fullmatch(str(source.origin.get("description") or "").strip())
-    return said.group(1).strip() if said else ""
+    if not isinstance(name, str) or not name.strip():
+        said = _GENERATED.search(ast.get_docstring(code_tree(source)) or "")
+        said = said or _EXPORTED.fullmatch(str(source.origin.get("description") or "").strip())
+        name = said.group(1) if said else ""
+    # It goes into lists, file names and terminals.
+    return "".join(character for character in name if character.isprintable()).strip()[:LONGEST_NAME]
 
 
 def _title(source: ModelSource) -> str:

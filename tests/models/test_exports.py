@@ -1,5 +1,6 @@
 """Models of the user's own: every documented form builds, every known fault is said in its own words."""
 
+import json
 import os
 import sys
 import tempfile
@@ -10,7 +11,9 @@ import torch
 from torch import nn
 
 from tb_widgets.errors import ModelError
+from tb_widgets.models.describe import given_name
 from tb_widgets.models.load import build, describe, from_module, resolve
+from tb_widgets.models.source import ModelSource
 from tb_widgets.spec import ModelSpec
 
 PARTS = """
@@ -276,3 +279,10 @@ def test_forwards_that_fail(export):
         export, code(result="x")
     )
     assert "returns str without a tensor in it" in failing(export, code(result="'text'"))
+
+
+def test_a_name_of_an_author_s_is_fit_for_a_list():
+    long = json.dumps({"model_name": " \x1b[31m" + "Ä" * 200})
+    assert given_name(ModelSource({}, {"model.py": "x = 1\n", "config.json": long})) == "[31m" + "Ä" * 76
+    origin = {"description": "My net - Transformer Builder Export"}
+    assert given_name(ModelSource(origin, {"model.py": "", "config.json": "{}"})) == "My net"
