@@ -76,9 +76,10 @@ class Extra:
     Attributes
     ----------
     recipe
-        ``none`` (None), ``zero`` (the number 0), ``segments`` (all tokens belong to the first text), ``positions``
-        (0, 1, 2, ...), ``lengths`` (real tokens of each row), ``state`` (the model's own ``init_hidden``), ``padding``
-        (which tokens are real), ``causal`` and ``decoder-causal`` (which tokens a token may see).
+        ``none`` (None), ``zero`` (the number 0), ``always`` (the number 1), ``segments`` (all tokens belong to the
+        first text), ``positions`` (0, 1, 2, ...), ``lengths`` (real tokens of each row), ``state`` (the model's own
+        ``init_hidden``), ``padding`` (which tokens are real), ``causal`` and ``decoder-causal`` (which tokens a token
+        may see).
     convention, axes
         For masks: see :func:`mask_as`; for ``positions``: 1 for ``(T,)``, 2 for ``(B, T)``.
     """
@@ -119,6 +120,8 @@ class Adapter:
         Where the scores are in what ``forward`` returns: an index, key or attribute; ``None`` for the first tensor.
     layout
         ``btv``: as the task says; ``tbv``: time first; ``bvt``: scores before time; ``flat``: all rows in one.
+    late
+        The scores of a decoder's token stand one place behind it, and those of the first place mean nothing.
     head
         A part of the model that makes scores of what ``forward`` returns, where ``forward`` leaves that out.
     probabilities
@@ -146,6 +149,7 @@ class Adapter:
     sequence_first: bool = False
     output: str | int | None = None
     layout: str = "btv"
+    late: bool = False
     head: str = ""
     probabilities: bool = False
     leaks: bool = False
@@ -175,6 +179,8 @@ class Adapter:
 
     def call(self, module: nn.Module, batch: Batch) -> Any:
         """Call a model on a batch, and return what its ``forward`` returns."""
+        import torch
+
         by_position, by_name = [], {}
         for role, name in self.arguments.items():
             value = batch.get(role)
@@ -184,6 +190,8 @@ class Adapter:
                 continue
             if role == "mask":
                 value = mask_as(self.mask, value, self.mask_axes)
+            elif role == "decoder_tokens" and self.late:
+                value = torch.cat((value, value[:, -1:]), dim=1)  # so that the last one has its scores, too
             elif role == "labels":
                 value = value.clamp(min=0)  # its own loss is not used, and may not know -100
             if self.sequence_first and role in ("tokens", "decoder_tokens", "labels"):
@@ -209,10 +217,13 @@ class Adapter:
             return found.flatten(1) if found.dim() == 3 else found
         if self.layout == "flat":
             rows, length = batch.get("decoder_tokens", batch["tokens"]).shape
+            length += self.late
             found = found.view(*((length, rows) if self.sequence_first else (rows, length)), -1)
         if self.layout == "bvt":
-            return found.transpose(1, 2)
-        return found.transpose(0, 1) if self.sequence_first or self.layout == "tbv" else found
+            found = found.transpose(1, 2)
+        elif self.sequence_first or self.layout == "tbv":
+            found = found.transpose(0, 1)
+        return found[:, 1:] if self.late else found
 
 
 def mask_as(convention: str, real: Tensor, axes: int = 2) -> Tensor:
@@ -248,14 +259,17 @@ def mask_as(convention: str, real: Tensor, axes: int = 2) -> Tensor:
     raise ValueError(f"There is no mask convention {convention!r}.")
 
 
+_PLAIN = {"none": None, "zero": 0, "always": 1.0}
+
+
 def _made(extra: Extra, module: nn.Module, batch: Batch) -> Any:
     """Work out an argument from the batch."""
     import torch
 
     tokens = batch["tokens"]
     rows, length = tokens.shape
-    if extra.recipe in ("none", "zero"):
-        return None if extra.recipe == "none" else 0
+    if extra.recipe in _PLAIN:
+        return _PLAIN[extra.recipe]
     if extra.recipe == "segments":
         return torch.zeros_like(tokens)
     if extra.recipe == "positions":

@@ -46,6 +46,10 @@ LENGTHS = _names("lengths text_lengths seq_lengths src_len src_lengths lens inpu
 CARRIED = _names(
     "hidden hidden_state state states h hx h0 hc cache past past_key_values mems caches kv_cache inference_params"
 )
+FORCING = _names(
+    "teacher_forcing_ratio teacher_forcing teacher_forcing_prob teacher_force_ratio teacher_forcing_rate tf_ratio "
+    "use_teacher_forcing"
+)
 
 
 @dataclass(frozen=True)
@@ -67,7 +71,8 @@ class Reading:
     required
         All arguments without a default, but for the input.
     extras
-        For each required argument that no role fills: the ways to fill it, likeliest first.
+        For each required argument that no role fills: the ways to fill it, likeliest first. Of those that have a
+        default only one is here: how often a decoder is told the true token before.
     """
 
     input: str
@@ -134,6 +139,8 @@ def read_signature(module: nn.Module, wanted: str | None = None) -> Reading:
     extras = {name: _ways(name, module, decodes=reading.decoder is not None) for name in rest if name in required}
     for role in (reading.decoder, reading.labels):
         extras.pop(role or "", None)
+    if reading.decoder is not None:
+        extras |= {name: (Extra("always"),) for name in rest if name.lower() in FORCING}
     unknown = [name for name, ways in extras.items() if not ways]
     if unknown:
         raise ModelError(

@@ -41,6 +41,7 @@ MODELS = {
     "lstm_classifier": ('{"vocab_size": 40}', "sequence-classification", 40, None),
     "encoder_decoder": (ANNOTATED, "seq2seq", 50, 100),
     "translation_tutorial": (TUTORIAL, "seq2seq", 50, 120),
+    "recurrent_translator": ("{}", "seq2seq", 50, None),
     "t5_like": ('{"vocab_size": 40, "d_model": 16, "num_heads": 2}', "seq2seq", 40, None),
     "vit_patches": (
         '{"image_size": 12, "patch_size": 4, "num_classes": 4, "dim": 16, "depth": 1, "heads": 2, "mlp_dim": 16, '
@@ -102,6 +103,32 @@ def test_padding_never_reaches_the_scores(tmp_path, name):
     with torch.no_grad():
         torch.testing.assert_close(model.scores(batch), model.scores({**batch, "tokens": other}))
     assert said(model, "mask").override == "model.mask"
+
+
+def test_a_decoder_that_is_told_the_truth_by_chance_is_told_it_always_and_its_late_scores_are_moved(tmp_path):
+    model = bring(tmp_path, "recurrent_translator")
+    assert said(model, "teacher forcing").value == "always"
+    assert said(model, "order").value == "one place late"
+    assert said(model, "batch").value == "time first"
+    batch = batch_for(model)
+    other = batch["decoder_tokens"].clone()
+    other[:, -1] = (other[:, -1] + 1) % 30
+    with torch.no_grad():
+        before, after = (
+            model.scores({**batch, "decoder_tokens": tokens}) for tokens in (batch["decoder_tokens"], other)
+        )
+    torch.testing.assert_close(before[:, :-1], after[:, :-1])
+    assert not torch.equal(before[:, -1], after[:, -1])
+    # What follows from the token just read can be learnt, which it could not at the place of the token itself.
+    counting = torch.arange(12).repeat(4, 1) + torch.arange(4)[:, None]
+    batch |= {"decoder_tokens": counting[:, :-1], "labels": counting[:, 1:]}
+    optimizer = torch.optim.Adam(model.module.parameters(), lr=1e-2)
+    for _ in range(150):
+        optimizer.zero_grad()
+        loss = loss_of(model, batch)
+        loss.backward()
+        optimizer.step()
+    assert loss.item() < 0.1
 
 
 def test_what_was_concluded_is_said(tmp_path):

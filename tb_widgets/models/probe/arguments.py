@@ -40,6 +40,10 @@ def first_pass(case: Case) -> tuple[Adapter, Found]:
         why = "by its position" if reading.input == "" else "by its name"
         said = f"model.input says {reading.shown}." if case.spec.input else f"forward takes it {why}."
         case.say("input", reading.shown, said, "model.input")
+        for name in (name for name, extra in extras.items() if extra.recipe == "always"):
+            case.say(
+                "teacher forcing", "always", f"With {name} = 1 the decoder reads the true token before each place."
+            )
         return adapter, found
     assert first is not None  # noqa: S101  (there is always one way to fill no arguments)
     raise ModelError(

@@ -48,6 +48,7 @@ class Case:
             adapter.arguments,
             adapter.extras,
             adapter.sequence_first,
+            adapter.late,
             adapter.vocab_size,
             adapter.decoder_vocab_size,
         )

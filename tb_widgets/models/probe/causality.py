@@ -27,6 +27,19 @@ def sees_later(case: Case, adapter: Adapter, role: str, *, must_read: bool = Fal
     return moved(before[:, :half], after[:, :half], scale)
 
 
+def answers_late(case: Case, adapter: Adapter) -> bool:
+    """Tell whether a decoder's scores at a place are those for its own token, and not for the one after it."""
+    batch, before = case.base(adapter)
+    place = batch["decoder_tokens"].shape[1] // 2
+    changed = {**batch, "decoder_tokens": batch["decoder_tokens"].clone()}
+    changed["decoder_tokens"][:, place] = case.trial.other(
+        batch["decoder_tokens"][:, place], adapter.decoder_vocab_size
+    )
+    after = case.trial.scores(adapter, changed)
+    moves = moved(before[:, place + 1], after[:, place + 1])
+    return moves and not moved(before[:, : place + 1], after[:, : place + 1], (before - after).abs().max())
+
+
 def hiding_mask(case: Case, adapter: Adapter, role: str, name: str, forms: tuple[Extra, ...]) -> Adapter | None:
     """Give a mask argument the causal mask, in the convention that hides later tokens."""
     for form in forms:

@@ -8,7 +8,7 @@ from tb_widgets.errors import UndecidedError
 from tb_widgets.models.adapter import Adapter, Conclusion, Extra
 from tb_widgets.models.evidence import words_about
 from tb_widgets.models.probe.case import Case
-from tb_widgets.models.probe.causality import hiding_mask, is_causal, sees_later
+from tb_widgets.models.probe.causality import answers_late, hiding_mask, is_causal, sees_later
 from tb_widgets.models.probe.trial import LENGTH, ROWS
 from tb_widgets.models.signature import CAUSAL, CAUSAL_FORMS, DECODER_FORMS, DECODER_MASKS, PADDING
 from tb_widgets.spec import Task
@@ -57,6 +57,10 @@ def _ask_about_last_position(case: Case, adapter: Adapter) -> None:
 
 
 def _conclude_decoder(case: Case, adapter: Adapter) -> Adapter:
+    if answers_late(case, adapter):
+        adapter = replace(adapter, late=True)
+        why = "The scores at a place move with the tokens before it, and not with its own: they are read one later."
+        case.say("order", "one place late", why)
     leaks = sees_later(case, adapter, "decoder_tokens")
     for name in [name for name in case.reading.masks if name in DECODER_MASKS] if leaks else ():
         if found := hiding_mask(case, adapter, "decoder_tokens", name, DECODER_FORMS):
