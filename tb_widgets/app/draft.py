@@ -34,6 +34,8 @@ DECIDED = (
     "model.entry",
     "model.input",
     "model.mask",
+    "model.arguments",
+    "model.order",
     "model.output",
     "model.vocab_size",
     "model.context_limit",

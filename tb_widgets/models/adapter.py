@@ -76,8 +76,8 @@ class Extra:
     Attributes
     ----------
     recipe
-        ``none`` (None), ``zero`` (the number 0), ``always`` (the number 1), ``segments`` (all tokens belong to the
-        first text), ``positions`` (0, 1, 2, ...), ``lengths`` (real tokens of each row), ``state`` (the model's own
+        ``value`` (the ``value``, whatever the batch), ``segments`` (all tokens belong to the first text),
+        ``positions`` (0, 1, 2, ...), ``lengths`` (real tokens of each row), ``state`` (the model's own
         ``init_hidden``), ``padding`` (which tokens are real), ``causal`` and ``decoder-causal`` (which tokens a token
         may see).
     convention, axes
@@ -87,6 +87,11 @@ class Extra:
     recipe: str
     convention: str = "keep"
     axes: int = 2
+    value: Any = None
+
+
+NOTHING = Extra("value")
+"""An argument that is given ``None``."""
 
 
 @dataclass(frozen=True)
@@ -259,17 +264,14 @@ def mask_as(convention: str, real: Tensor, axes: int = 2) -> Tensor:
     raise ValueError(f"There is no mask convention {convention!r}.")
 
 
-_PLAIN = {"none": None, "zero": 0, "always": 1.0}
-
-
 def _made(extra: Extra, module: nn.Module, batch: Batch) -> Any:
     """Work out an argument from the batch."""
     import torch
 
+    if extra.recipe == "value":
+        return extra.value
     tokens = batch["tokens"]
     rows, length = tokens.shape
-    if extra.recipe in _PLAIN:
-        return _PLAIN[extra.recipe]
     if extra.recipe == "segments":
         return torch.zeros_like(tokens)
     if extra.recipe == "positions":

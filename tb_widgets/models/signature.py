@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import islice, product
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from tb_widgets.errors import ModelError
-from tb_widgets.models.adapter import STATES, Extra
+from tb_widgets.models.adapter import NOTHING, STATES, Extra
 
 if TYPE_CHECKING:
     from torch import nn
@@ -50,6 +50,7 @@ FORCING = _names(
     "teacher_forcing_ratio teacher_forcing teacher_forcing_prob teacher_force_ratio teacher_forcing_rate tf_ratio "
     "use_teacher_forcing"
 )
+ALWAYS = Extra("value", value=1.0)
 
 
 @dataclass(frozen=True)
@@ -92,13 +93,15 @@ class Reading:
             yield {name: way[rank] for name, way, rank in zip(self.extras, ways, ranks, strict=True)}
 
 
-def read_signature(module: nn.Module, wanted: str | None = None) -> Reading:
+def read_signature(module: nn.Module, wanted: str | None = None, given: Mapping[str, Any] | None = None) -> Reading:
     """Read the arguments of a module's ``forward``.
 
     Parameters
     ----------
     wanted
         Argument that takes the input, where the user has said so.
+    given
+        What the user wants other arguments to be given, see the spec's ``model.arguments``.
 
     Raises
     ------
@@ -121,9 +124,16 @@ def read_signature(module: nn.Module, wanted: str | None = None) -> Reading:
         return Reading(input="", shown="*args", names_images=False)
     known = (*IMAGES[:1], *TOKENS, *IMAGES[1:])
     chosen = wanted or next((name for name in known if name in names), names[0])
+    given = given or {}
+    takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
+    for name in given:
+        if name == chosen or (name not in names and not takes_any):
+            others = ", ".join(other for other in names if other != chosen)
+            what = "is its input" if name == chosen else "is none of forward's arguments"
+            raise ModelError(f"model.arguments: {name} {what}.", hint=f"Its others are {others or 'none by name'}.")
     by_position = chosen == names[0] and named[0].kind is not named[0].KEYWORD_ONLY
     required = frozenset(p.name for p in named if p.default is p.empty and p.name != chosen)
-    rest = [name for name in names if name != chosen]
+    rest = [name for name in names if name != chosen and name not in given]
     reading = Reading(
         input="" if by_position else chosen,
         shown=chosen,
@@ -140,13 +150,15 @@ def read_signature(module: nn.Module, wanted: str | None = None) -> Reading:
     for role in (reading.decoder, reading.labels):
         extras.pop(role or "", None)
     if reading.decoder is not None:
-        extras |= {name: (Extra("always"),) for name in rest if name.lower() in FORCING}
+        extras |= {name: (ALWAYS,) for name in rest if name.lower() in FORCING}
+    decodes = reading.decoder is not None
+    extras |= {name: _told(name, value, module, decodes=decodes) for name, value in given.items()}
     unknown = [name for name, ways in extras.items() if not ways]
     if unknown:
         raise ModelError(
             f"The model's forward asks for more than its input {chosen}: {', '.join(unknown)}.",
-            hint="Compute these inside forward, or give them defaults. If another argument is the input, say so in "
-            "model.input.",
+            hint=f"Say in model.arguments what they are, for example {{{unknown[0]}: 0}}; compute them inside forward, "
+            "or give them defaults. If another argument is the input, say so in model.input.",
         )
     return replace(reading, extras=extras)
 
@@ -163,11 +175,11 @@ DECODER_FORMS = tuple(Extra("decoder-causal", form.convention, form.axes) for fo
 def _ways(name: str, module: nn.Module, *, decodes: bool) -> tuple[Extra, ...]:
     """Return the ways to fill a required argument; none where its name says nothing."""
     lower = name.lower()
-    carried = (*([Extra("state")] if any(hasattr(module, state) for state in STATES) else []), Extra("none"))
+    carried = (*([Extra("state")] if any(hasattr(module, state) for state in STATES) else []), NOTHING)
     known = {
         SEGMENTS: (Extra("segments"),),
-        POSITIONS: (Extra("positions", axes=2), Extra("positions", axes=1), Extra("zero")),
-        STARTS: (Extra("zero"),),
+        POSITIONS: (Extra("positions", axes=2), Extra("positions", axes=1), Extra("value", value=0)),
+        STARTS: (Extra("value", value=0),),
         LENGTHS: (Extra("lengths"),),
         CARRIED: carried,
     }
@@ -177,11 +189,27 @@ def _ways(name: str, module: nn.Module, *, decodes: bool) -> tuple[Extra, ...]:
     return _mask_ways(lower, decodes=decodes) if "mask" in lower and lower != "masked_pos" else ()
 
 
+def _told(name: str, value: Any, module: nn.Module, *, decodes: bool) -> tuple[Extra, ...]:
+    """Return the ways to fill an argument as the user wants it; a word that means nothing here is given as it is."""
+    if not isinstance(value, str):
+        return (Extra("value", value=value),)
+    of_decoder = decodes and (name in DECODER_MASKS or name.lower().startswith(("tgt", "trg", "dec", "target")))
+    words = {
+        "none": (NOTHING,),
+        "causal": DECODER_FORMS if of_decoder else CAUSAL_FORMS,
+        "padding": PADDING_FORMS,
+        "positions": (Extra("positions", axes=2), Extra("positions", axes=1)),
+        "segments": (Extra("segments"),),
+        "lengths": (Extra("lengths"),),
+    }
+    return words.get(value, (Extra("value", value=value),))
+
+
 def _mask_ways(name: str, *, decodes: bool) -> tuple[Extra, ...]:
     if decodes and name in DECODER_MASKS:
-        return (*DECODER_FORMS, Extra("none"))
+        return (*DECODER_FORMS, NOTHING)
     if decodes and name.startswith(("tgt", "trg", "dec", "target")):
-        return (Extra("none"),)  # padding at the end of a target is not counted, and a causal mask hides it
+        return (NOTHING,)  # padding at the end of a target is not counted, and a causal mask hides it
     if decodes or name not in CAUSAL:
-        return (Extra("none"), *PADDING_FORMS)  # what it wants is found out later: here it must only run
-    return (*CAUSAL_FORMS, *PADDING_FORMS, Extra("none"))
+        return (NOTHING, *PADDING_FORMS)  # what it wants is found out later: here it must only run
+    return (*CAUSAL_FORMS, *PADDING_FORMS, NOTHING)

@@ -86,6 +86,19 @@ class ModelSpec(Section):
         help="How padding is marked: keep (True = real), drop (True = padding), additive (-inf = padding), or not.",
         group="Model",
     )
+    arguments: Annotated[dict[str, Any], AfterValidator(_plain)] = setting(
+        None,
+        factory=dict,
+        title="Other arguments",
+        help="What else forward is given: a number, or none, causal, padding, positions; as in {attn_mask: causal}.",
+        group="Model",
+    )
+    order: Literal["auto", "rows-first", "time-first"] = setting(
+        "auto",
+        title="Order of the input",
+        help="rows-first: tokens go in as (texts, length). time-first: as (length, texts). auto finds it.",
+        group="Model",
+    )
     output: str | None = setting(
         None,
         title="Output",

@@ -183,3 +183,69 @@ def test_sizes_beside_the_point_are_refused():
         from_module(GPT(), ModelSpec(image_size=32))
     with pytest.raises(ModelError, match=r"model.context_limit is 32, but the model reads images"):
         from_module(Eyes(), ModelSpec(context_limit=32))
+
+
+class Asking(Net):
+    """Asks for what no name explains, and takes a mask that it only uses when it is given."""
+
+    def forward(self, input_ids, scale, attn_mask=None):
+        h = self.body(input_ids)
+        if attn_mask is not None:
+            h = h + attn_mask.float().softmax(-1) @ h
+        return self.head(h) * scale
+
+
+def test_other_arguments_are_given_what_is_wanted():
+    with pytest.raises(ModelError, match="asks for more than its input input_ids: scale") as caught:
+        from_module(Asking())
+    assert "{scale: 0}" in caught.value.hint
+    model = from_module(Asking(), ModelSpec(arguments={"scale": 2}))
+    once = from_module(model.module, ModelSpec(arguments={"scale": 1}))
+    ids = torch.ones(2, 7, dtype=torch.int64)
+    torch.testing.assert_close(model.logits(ids), 2 * once.logits(ids))
+    assert (said(model, "scale").value, said(model, "scale").override) == ("2", "model.arguments")
+
+    masked = from_module(model.module, ModelSpec(task="causal-lm", arguments={"scale": 1, "attn_mask": "causal"}))
+    assert said(masked, "attn_mask").why == "model.arguments says so."
+    assert not torch.equal(masked.logits(ids), once.logits(ids))
+
+
+def test_a_decoder_may_be_told_the_truth_by_chance_if_somebody_wants_that():
+    class Forced(Translator):
+        def forward(self, src, trg, teacher_forcing_ratio=0.5):
+            self.told = teacher_forcing_ratio
+            return super().forward(src, trg)
+
+    module = Forced()
+    assert said(from_module(module), "teacher forcing").override == "model.arguments"
+    assert module.told == 1
+    from_module(module, ModelSpec(arguments={"teacher_forcing_ratio": 0.25}))
+    assert module.told == 0.25
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [({"nothing": 0}, "nothing is none of forward's arguments"), ({"input_ids": 0}, "input_ids is its input")],
+)
+def test_an_argument_that_is_not_there_or_is_the_input_is_refused(arguments, words):
+    with pytest.raises(ModelError, match=words) as caught:
+        from_module(Asking(), ModelSpec(arguments=arguments))
+    assert "scale, attn_mask" in caught.value.hint
+
+
+def test_the_order_of_the_input_can_be_said():
+    module = nn.LSTM(VOCAB, VOCAB)  # time first, unless told otherwise
+
+    class Recurrent(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.table, self.reader = nn.Embedding(VOCAB, VOCAB), module
+
+        def forward(self, input_ids):
+            return self.reader(self.table(input_ids))[0]
+
+    found = from_module(Recurrent())
+    assert (said(found, "batch").value, said(found, "batch").override) == ("time first", "model.order")
+    told = from_module(Recurrent(), ModelSpec(order="rows-first"))
+    assert (said(told, "batch").value, said(told, "batch").why) == ("rows first", "model.order says so.")
+    assert (found.adapter.sequence_first, told.adapter.sequence_first) == (True, False)

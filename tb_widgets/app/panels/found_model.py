@@ -28,6 +28,8 @@ OVERRIDES = (
     "model.task",
     "model.entry",
     "model.input",
+    "model.arguments",
+    "model.order",
     "model.output",
     "model.mask",
     "model.vocab_size",
@@ -36,7 +38,8 @@ OVERRIDES = (
     "model.image_channels",
     "model.allow_leak",
 )
-OF_TEXTS, OF_IMAGES = ("model.vocab_size", "model.context_limit"), ("model.image_size", "model.image_channels")
+OF_TEXTS = ("model.order", "model.vocab_size", "model.context_limit")
+OF_IMAGES = ("model.image_size", "model.image_channels")
 
 
 @panel("found-model", step="model", column="main", order=2)

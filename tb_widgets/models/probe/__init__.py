@@ -59,7 +59,7 @@ def probe(module: nn.Module, source: ModelSource, spec: ModelSpec | None = None)
 
 
 def _probe(module: nn.Module, source: ModelSource, spec: ModelSpec) -> Adapter:
-    reading = read_signature(module, spec.input)
+    reading = read_signature(module, spec.input, spec.arguments)
     claim = claimed_task(spec.task, source)
     with undisturbed(module):
         images = looks_like_images(module, reading, claim)

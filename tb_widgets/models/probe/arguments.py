@@ -9,9 +9,12 @@ from dataclasses import replace
 from tb_widgets.errors import ModelError
 from tb_widgets.models.adapter import Adapter, Extra
 from tb_widgets.models.construct import explain
-from tb_widgets.models.probe.case import Case, Found
+from tb_widgets.models.probe.case import ARGUMENTS, Case, Found
 from tb_widgets.models.probe.outputs import layout_of
 from tb_widgets.models.probe.trial import LENGTH, ROWS, Seen, moved
+from tb_widgets.models.signature import ALWAYS
+
+ORDER = "model.order"
 
 
 def first_pass(case: Case) -> tuple[Adapter, Found]:
@@ -40,10 +43,7 @@ def first_pass(case: Case) -> tuple[Adapter, Found]:
         why = "by its position" if reading.input == "" else "by its name"
         said = f"model.input says {reading.shown}." if case.spec.input else f"forward takes it {why}."
         case.say("input", reading.shown, said, "model.input")
-        for name in (name for name, extra in extras.items() if extra.recipe == "always"):
-            case.say(
-                "teacher forcing", "always", f"With {name} = 1 the decoder reads the true token before each place."
-            )
+        _say_extras(case, extras)
         return adapter, found
     assert first is not None  # noqa: S101  (there is always one way to fill no arguments)
     raise ModelError(
@@ -52,8 +52,21 @@ def first_pass(case: Case) -> tuple[Adapter, Found]:
     ) from first
 
 
+def _say_extras(case: Case, extras: dict[str, Extra]) -> None:
+    for name, extra in extras.items():
+        if name in case.spec.arguments:
+            case.say(name, str(case.spec.arguments[name]), "model.arguments says so.", ARGUMENTS)
+        elif extra == ALWAYS:
+            why = f"With {name} = 1 the decoder reads the true token before each place."
+            case.say("teacher forcing", "always", why, ARGUMENTS)
+
+
 def _ways(case: Case) -> Iterator[tuple[dict[str, Extra], bool]]:
-    """Yield ways to call the model: time second as a rule, time first a little later."""
+    """Yield ways to call the model: time second as a rule, time first a little later; or as the user wants it."""
+    if case.spec.order != "auto":
+        for extras in case.reading.fillings():
+            yield extras, case.spec.order == "time-first"
+        return
     later: deque[dict[str, Extra]] = deque()
     for extras in case.reading.fillings():
         yield extras, False
@@ -67,16 +80,20 @@ def _ways(case: Case) -> Iterator[tuple[dict[str, Extra], bool]]:
 def orient(case: Case, adapter: Adapter, found: Found) -> tuple[Adapter, Found]:
     """Tell rows from time: where one text changes the scores of another, the model is read the other way round."""
     seen = found[1]
+    if case.spec.order != "auto":
+        case.say("batch", case.spec.order.replace("-", " "), "model.order says so.", ORDER)
+        return adapter, found
     if not _rows_mix(case, adapter, seen):
         if adapter.sequence_first:
-            case.say("batch", "time first", "It runs on tokens of shape (T, B) only.")
+            case.say("batch", "time first", "It runs on tokens of shape (T, B) only.", ORDER)
         return adapter, found
     turned = _turned(case, adapter)
     if turned is not None and not _rows_mix(case, turned[0], seen):
         where = "time first" if turned[0].sequence_first else "rows first"
-        case.say("batch", where, "Read the other way round, one text of a batch changes the scores of another.")
+        case.say("batch", where, "Read the other way round, one text of a batch changes the scores of another.", ORDER)
         return turned
-    case.say("batch", "rows mix", "One text of a batch changes the scores of another: results depend on the batch.")
+    why = "One text of a batch changes the scores of another: results depend on the batch."
+    case.say("batch", "rows mix", why, ORDER)
     return adapter, found
 
 

@@ -14,6 +14,7 @@ from tb_widgets.models.signature import Reading
 from tb_widgets.models.source import ModelSource
 from tb_widgets.spec import ModelSpec
 
+ARGUMENTS = "model.arguments"
 Found = tuple[Any, Seen]
 """What a forward returned, and what was seen during it."""
 

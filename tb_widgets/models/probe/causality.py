@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tb_widgets.models.adapter import Adapter, Extra
-from tb_widgets.models.probe.case import Case
+from tb_widgets.models.probe.case import ARGUMENTS, Case
 from tb_widgets.models.probe.trial import moved
 
 
@@ -49,7 +49,9 @@ def hiding_mask(case: Case, adapter: Adapter, role: str, name: str, forms: tuple
         except Exception:  # noqa: BLE001, S112  (then it is another convention)
             continue
         if hides:
-            case.say("causal mask", f"{name}: {form.convention}", "With it, no score moves with a later token.")
+            case.say(
+                "causal mask", f"{name}: {form.convention}", "With it, no score moves with a later token.", ARGUMENTS
+            )
             return masked
     return None
 

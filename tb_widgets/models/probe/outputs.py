@@ -65,7 +65,12 @@ def find_scores(case: Case, adapter: Adapter, found: Found) -> tuple[Adapter, Fo
     if said := conclusion(output, key, case.spec.output):
         case.conclusions.append(said)
     if layout in _LAYOUTS:
-        case.say("output", _LAYOUTS[layout], "The shape of what forward returns says so; they are put in order.")
+        case.say(
+            "output",
+            _LAYOUTS[layout],
+            "The shape of what forward returns says so; they are put in order.",
+            "model.output",
+        )
     task: Task = "sequence-classification" if layout == "text" else adapter.task
     adapter = replace(adapter, output=key, layout="btv" if layout == "text" else layout, task=task)
     return _complete(case, adapter, leaf, seen, rows), found

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from tb_widgets.errors import UndecidedError
-from tb_widgets.models.adapter import Adapter, Conclusion, Extra
+from tb_widgets.models.adapter import NOTHING, Adapter, Conclusion
 from tb_widgets.models.evidence import words_about
 from tb_widgets.models.probe.case import Case
 from tb_widgets.models.probe.causality import answers_late, hiding_mask, is_causal, sees_later
@@ -31,7 +31,8 @@ def conclude_task(case: Case, adapter: Adapter) -> Adapter:
             hint="Set model.task to what it was built for, or change what forward returns.",
         )
     if adapter.task == "sequence-classification":
-        extras = {n: Extra("none") if e.recipe == "causal" else e for n, e in adapter.extras.items()}
+        told = case.spec.arguments
+        extras = {n: NOTHING if e.recipe == "causal" and n not in told else e for n, e in adapter.extras.items()}
         adapter = replace(adapter, extras=extras)  # a mask that must be given hides padding here
         _ask_about_last_position(case, adapter)
         _say_task(case, adapter.task, "Its output has one row of scores per text.")
@@ -76,11 +77,12 @@ def _conclude_language_model(case: Case, adapter: Adapter) -> Adapter:
     words = words_about(case.trial.module, case.source)
     leaks = sees_later(case, adapter, "tokens")
     task = case.claim.task if case.claim else None
-    asked = [name for name in adapter.extras if is_causal(adapter, name) and name in PADDING]
+    told = case.spec.arguments
+    asked = [n for n in adapter.extras if is_causal(adapter, n) and n in PADDING and n not in told]
     if asked and (task or words.kind) in ("masked", "masked-lm"):
         # A mask that must be given, and that was only taken for a causal one: it hides padding.
         _say_task(case, "masked-lm", f"{words.why[:1].upper()}{words.why[1:]}.")
-        extras = {name: Extra("none") if name in asked else extra for name, extra in adapter.extras.items()}
+        extras = {name: NOTHING if name in asked else extra for name, extra in adapter.extras.items()}
         return replace(adapter, task="masked-lm", extras=extras)
     if "mask" in asked and task is None and not words.kind:
         raise UndecidedError(
