@@ -149,3 +149,10 @@ def test_plots_stand_below_each_other_on_a_narrow_page(figure):
     assert layout.height is None  # a size of its own would keep it from following the page
     figure.page_says(True)
     assert layout.xaxis2.domain == (0.54, 1.0)
+
+
+def test_on_a_page_that_is_known_to_be_narrow_they_stand_so_from_the_start(until):
+    made = LiveFigure()
+    made.page_says(False, narrow=True)
+    until(lambda: (made.make(), made._figure is not None)[1])
+    assert made._figure.layout.xaxis2.domain == (0.0, 1.0)

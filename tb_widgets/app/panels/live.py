@@ -56,8 +56,8 @@ class LivePanel:
         dashboard = self._dashboard
         watch = dashboard.watch
         if dashboard.has_page:
-            self.figure.make()
             self.figure.page_says(dashboard.figure_is_there, narrow=dashboard.page_is_narrow)
+            self.figure.make()
             if self._drawn != (watch.curves_version, watch.task) and self.figure.draw(watch.curves, watch.task):
                 self._drawn = (watch.curves_version, watch.task)
             elif not dashboard.figure_is_there:

@@ -53,6 +53,9 @@ class LiveFigure:
         parts = figure_parts()
         self._drawn = [([], []) for _ in parts["data"]]
         self._figure = FigureWidget(parts)
+        if self._narrow:  # before it is seen: nothing jumps
+            self._figure.update_layout(arrangement(narrow=True))
+            self._is_narrow = True
         self._figure._config = {"displayModeBar": False, "displaylogo": False, "responsive": True}
         self.box.children = (self._figure,)
 
