@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
+import struct
+import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,6 +24,7 @@ from tb_widgets.spec import DataSpec
 SHAPES = classes_of("drawn-shapes")  # in the order in which draw knows them
 IMAGES = 20_000
 _NOISE = 0.2
+_SIDE = 32  # pixels of a picture for people, at most
 
 
 @dataclass
@@ -49,15 +53,43 @@ class PictureData(PreparedData):
         return [self._batch(numbers[first : first + batch_size]) for first in range(0, len(numbers), batch_size)]
 
     def held_back(self, number: int) -> list[HeldBack]:
-        """Return the names of the first held-back images, and what is on them."""
-        numbers = range(self.held_back_from, min(IMAGES, self.held_back_from + number))
-        return [HeldBack(f"image {n}", SHAPES[n % len(SHAPES)]) for n in numbers]
+        """Return the first held-back images with their names, and what is on them."""
+        numbers = np.arange(self.held_back_from, min(IMAGES, self.held_back_from + number))
+        drawn = draw(numbers, self.image)
+        return [
+            HeldBack(f"image {n}", SHAPES[n % len(SHAPES)], base64.b64encode(as_png(image)).decode())
+            for n, image in zip(numbers.tolist(), drawn, strict=True)
+        ]
 
     def _batch(self, numbers: NDArray[np.int64]) -> Batch:
         return {
             "images": torch.from_numpy(draw(numbers, self.image)),
             "labels": torch.from_numpy(numbers % len(SHAPES)),
         }
+
+
+def as_png(image: NDArray[np.float32]) -> bytes:
+    """Return an image as a small PNG, in colours where it has three channels, grey otherwise.
+
+    Parameters
+    ----------
+    image
+        ``(C, H, W)``, -1 to 1. Of a larger one only every second, third, ... pixel is taken.
+    """
+    step = -(-max(image.shape[1:]) // _SIDE)
+    small = image[:, ::step, ::step]
+    if len(small) != 3:
+        small = small.mean(0, keepdims=True)
+    pixels = ((small.clip(-1, 1) + 1) * 127.5).astype(np.uint8).transpose(1, 2, 0)
+    height, width, channels = pixels.shape
+    # Each line begins with 0: it is not written as a difference to its neighbours.
+    lines = np.concatenate([np.zeros((height, 1), np.uint8), pixels.reshape(height, -1)], axis=1)
+    header = struct.pack(">IIBBBBB", width, height, 8, 2 if channels == 3 else 0, 0, 0, 0)
+    parts = ((b"IHDR", header), (b"IDAT", zlib.compress(lines.tobytes(), 9)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+        for kind, content in parts
+    )
 
 
 def prepare_pictures(

@@ -16,10 +16,14 @@ WAITING = "Waiting for another run that prepares the same text"
 
 @dataclass(frozen=True)
 class HeldBack:
-    """One held-back example as a person reads it: what the model is shown, and what would be right."""
+    """One held-back example as a person reads it: what the model is shown, and what would be right.
+
+    An image has a ``picture``: a small PNG in base64.
+    """
 
     prompt: str
     expected: str = ""
+    picture: str = ""
 
 
 @dataclass

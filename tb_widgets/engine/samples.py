@@ -44,13 +44,14 @@ class Sampler:
         """Yield what a line of the samples file holds.
 
         ``prompt`` and ``text``, the answer; ``task`` where that is not to go on from the prompt; ``expected`` where
-        it is known what would be right.
+        it is known what would be right; ``picture``, a PNG in base64, where it is an image.
         """
         answers = self._texts() if self._writer is not None else self._images()
         task = {} if self._model.task == "causal-lm" else {"task": self._model.task}
         for shown, text in zip(self._shown, answers, strict=True):
             known = {"expected": shown.expected} if shown.expected else {}
-            yield {"prompt": shown.prompt, "text": text, **task, **known}
+            seen = {"picture": shown.picture} if shown.picture else {}
+            yield {"prompt": shown.prompt, "text": text, **task, **known, **seen}
 
     def _texts(self) -> Iterator[str]:
         assert self._writer is not None  # noqa: S101  (for the type checker)

@@ -17,7 +17,7 @@ def classified(dashboard, make_run):
     """A dashboard on a run that sorts lines, with samples of two evaluations."""
     run = make_run(state="done", step=20, total=20)
     sample = {"task": "sequence-classification", "step": 20, "prompt": EVIL, "text": "code (64 %)"}
-    lines = [sample | {"step": 10}, sample | {"expected": "code"}, sample | {"expected": f"prose {EVIL}"}]
+    lines = [sample | {"step": 10}, sample | {"expected": "code"}, sample | {"expected": f"prose {EVIL}", "picture": f'"{EVIL}'}]
     run.samples_file.write_text("".join(json.dumps(line) + "\n" for line in lines))
     dashboard.open_run(run.path)
     dashboard.show("train")

@@ -170,6 +170,10 @@ def test_a_pasted_address_becomes_a_trained_model_in_at_most_four_clicks(
     expect(page.locator(".tbw-top").first).to_contain_text(run.name)
     wait_for_state(page, "done")
     assert hand.clicks == clicks
+    if case == "vision":  # what it was shown can be seen
+        seen = page.locator("img.tbw-seen")
+        expect(seen).to_have_count(3)
+        assert seen.first.evaluate("image => image.naturalWidth") == 16
     origin = json.loads((run / "model" / "origin.json").read_text())
     assert origin["kind"] == "gist"
     assert origin.get("repairs", []) == repairs

@@ -1,5 +1,9 @@
 """Drawn shapes."""
 
+import base64
+import struct
+import zlib
+
 import numpy as np
 import pytest
 import torch
@@ -72,6 +76,21 @@ def test_batches_carry_the_class_and_repeat(tmp_path):
     shown = data.held_back(4)
     assert [example.expected for example in shown] == [SHAPES[label] for label in batch["labels"]]
     assert shown[0].prompt == "image 18000"
+
+
+@pytest.mark.parametrize(
+    ("image", "size", "kind"), [((1, 12, 16), (16, 12), 0), ((3, 100, 64), (16, 25), 2), ((4, 8, 8), (8, 8), 0)]
+)
+def test_a_held_back_image_is_a_small_png_too(tmp_path, image, size, kind):
+    (shown,) = prepared(tmp_path, image=image).held_back(1)
+    png = base64.b64decode(shown.picture)
+    assert png[:8] == b"\x89PNG\r\n\x1a\n"
+    assert struct.unpack(">IIBBBBB", png[16:29]) == (*size, 8, kind, 0, 0, 0)
+    length = struct.unpack(">I", png[33:37])[0]
+    lines = zlib.decompress(png[41 : 41 + length])
+    assert len(lines) == size[1] * (1 + size[0] * (3 if kind == 2 else 1))
+    assert len({*lines}) > 10  # something is on it
+    assert len(shown.picture) < 5000
 
 
 def test_a_model_that_does_not_say_its_size_is_refused(tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -102,6 +103,9 @@ class LivePanel:
         return ""
 
 
+BASE64 = re.compile(r"[A-Za-z0-9+/]{1,40000}={0,2}")
+
+
 @panel("sample", step="train", column="main", order=2)
 class SamplePanel:
     """The newest text that the model wrote while training."""
@@ -141,7 +145,10 @@ def _sample(sample: dict[str, Any]) -> str:
     if isinstance(right, str):
         told = sample["text"].strip().startswith(right.strip())
         known = words.chip("right", "ok") if told else words.chip(f"right would be: {right}")
-    return f'<pre class="tbw-text"><mark>{prompt}</mark> → {text} {known}</pre>'
+    seen, picture = "", sample.get("picture")
+    if isinstance(picture, str) and BASE64.fullmatch(picture):
+        seen = f'<img class="tbw-seen" src="data:image/png;base64,{picture}" alt="{prompt}">'
+    return f'<pre class="tbw-text">{seen}<mark>{prompt}</mark> → {text} {known}</pre>'
 
 
 @panel("log", step="train", column="main", order=3)
