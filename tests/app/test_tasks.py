@@ -17,7 +17,11 @@ def classified(dashboard, make_run):
     """A dashboard on a run that sorts lines, with samples of two evaluations."""
     run = make_run(state="done", step=20, total=20)
     sample = {"task": "sequence-classification", "step": 20, "prompt": EVIL, "text": "code (64 %)"}
-    lines = [sample | {"step": 10}, sample | {"expected": "code"}, sample | {"expected": f"prose {EVIL}", "picture": f'"{EVIL}'}]
+    lines = [
+        sample | {"step": 10},
+        sample | {"expected": "code"},
+        sample | {"expected": f"prose {EVIL}", "picture": f'"{EVIL}'},
+    ]
     run.samples_file.write_text("".join(json.dumps(line) + "\n" for line in lines))
     dashboard.open_run(run.path)
     dashboard.show("train")
@@ -30,6 +34,7 @@ def test_samples_of_the_last_evaluation_say_what_would_be_right(classified):
     assert "What it takes them for" in seen
     assert seen.count("code (64 %)") == 2
     assert "right would be: prose" in seen
+    assert "tbw-seen" not in seen  # what is no picture is not shown as one
     assert "<script" not in seen
 
 
