@@ -213,7 +213,7 @@ class Draft(traitlets.HasTraits):
             errors |= self._describe(spec)
             if self.model is not None and self.facts is None and not self.hold:
                 errors |= self._misfits(spec, self.model)
-            errors |= {misfit.path: misfit.problem for misfit in wrong}
+            errors |= {misfit.path: misfit.problem for misfit in wrong if misfit.is_wrong}
             if self.problem is not None and "data.source" not in errors:
                 data, tokenizer, problem = self.problem
                 named = str(problem).partition(": ")[0]

@@ -70,12 +70,15 @@ class Misfit:
         What is wrong, as the end of a sentence that begins with the field's name.
     way
         What to choose, as a sentence; empty where ``value`` says it.
+    is_wrong
+        Whether it is wrong by itself; otherwise it would be, once what is wrong has been changed.
     """
 
     path: str
     value: Any
     why: str
     way: str = ""
+    is_wrong: bool = True
 
     @property
     def problem(self) -> str:
@@ -131,7 +134,8 @@ def fit_or_refuse(spec: RunSpec, facts: ModelFacts, *, chosen: Collection[str]) 
     fit = fitted(spec, facts, chosen=chosen)
     if fit.left:
         values = ", ".join(f"{misfit.path}={write_value(misfit.value)}" for misfit in fit.left)
-        raise SpecError([(misfit.path, misfit.problem) for misfit in fit.left], hint=f"What fits: {values}")
+        wrong = [(misfit.path, misfit.problem) for misfit in fit.left if misfit.is_wrong]
+        raise SpecError(wrong, hint=f"What fits: {values}")
     return fit.spec, [
         f"Chosen for this model: {change.path}={write_value(change.value)}, since {change.why}"
         for change in fit.changes
@@ -167,14 +171,16 @@ def misfits(spec: RunSpec, facts: ModelFacts, *, chosen: bool = True) -> list[Mi
     added = vocabulary_with_specials(0, task, documents=documents, gaps=gaps)
     room = facts.vocab_size - added
     reserved = f", {added} of them for padding and other signs" if added else ""
+    enlarge = "or enlarge the model's vocabulary."
     kind = spec.tokenizer.kind
     if kind in ("bpe", "unigram") and spec.tokenizer.vocab_size > room >= FEWEST:
         why = f"the model knows {facts.vocab_size:,} tokens{reserved}."
-        found.append(Misfit("tokenizer.vocab_size", room, why, f"Choose at most {room:,}."))
+        found.append(Misfit("tokenizer.vocab_size", room, why, f"Choose at most {room:,}, {enlarge}"))
     if kind == "byte" and room < BYTES:
-        why = f"byte needs {BYTES} tokens; the model has {facts.vocab_size:,}{reserved}."
-        found.append(Misfit("tokenizer.kind", "bpe", why, "Choose bpe."))
+        why = f"byte has {BYTES} tokens and the model knows {facts.vocab_size:,}{reserved}."
+        found.append(Misfit("tokenizer.kind", "bpe", why, f"Choose bpe, {enlarge}"))
         if room >= FEWEST:
             why = f"the model knows {facts.vocab_size:,} tokens{reserved}."
-            found.append(Misfit("tokenizer.vocab_size", min(room, spec.tokenizer.vocab_size), why))
+            fewer = min(room, spec.tokenizer.vocab_size)
+            found.append(Misfit("tokenizer.vocab_size", fewer, why, is_wrong=False))
     return found
