@@ -19,7 +19,7 @@ from tb_widgets.errors import DataError, ModelError, SpecError, TbError
 from tb_widgets.models.describe import ModelSummary, describe
 from tb_widgets.models.source import fetch, is_fetched
 from tb_widgets.service.checking import vocabulary_of_ours
-from tb_widgets.service.fitting import BYTES, Misfit, ModelFacts, fitted
+from tb_widgets.service.fitting import BYTES, FITTED, Misfit, ModelFacts, fitted
 from tb_widgets.spec import PRESETS, DataSpec, FieldCard, RunSpec, TokenizerSpec, read_value
 from tb_widgets.spec import preset as preset_spec
 from tb_widgets.spec.hub_pages import data_source, model_source
@@ -285,8 +285,7 @@ class Draft(traitlets.HasTraits):
 
     def code(self, runs_dir: Path | None = None) -> str:
         """Return the Python that does what Start does; ``runs_dir`` where that is not ``./runs``."""
-        base = self._base()
-        changed = {path: mine for path, (mine, _) in self.spec.differences(base).items()}
+        changed = self._changed()
         lines = ["import tb_widgets", ""]
         given = [f'preset="{self.preset}"'] if self.preset in PRESETS else []
         if changed:
@@ -298,11 +297,16 @@ class Draft(traitlets.HasTraits):
         lines.append('print(run.best.generate("The "))')
         return "\n".join(lines)
 
+    def _changed(self) -> dict[str, Any]:
+        """Return the fields that a script has to give: what differs, and what was chosen and might be fitted away."""
+        differing = {path: mine for path, (mine, _) in self.spec.differences(self._base()).items()}
+        tree = self.spec.to_mapping()
+        return differing | {path: _at(tree, path) for path in FITTED if path in self._entered}
+
     def command(self, runs_dir: Path | None = None) -> str:
         """Return the terminal command that does what Start does; ``runs_dir`` as for :meth:`code`."""
-        base = self._base()
         words = ["tb-widgets", "train"] + (["--preset", self.preset] if self.preset in PRESETS else [])
-        for path, (mine, _) in self.spec.differences(base).items():
+        for path, mine in self._changed().items():
             words += ["--set", f"{path}={_typed(mine)}"]
         if runs_dir is not None:
             words += ["--runs-dir", str(runs_dir)]

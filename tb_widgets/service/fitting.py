@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from tb_widgets.models.load import LoadedModel
 
 BYTES = 256  # tokens of the byte tokenizer
+FITTED = ("data.source", "data.context_length", "tokenizer.kind", "tokenizer.vocab_size")
+"""The fields that may be changed to fit a model."""
 FEWEST = 32  # pieces of any other
 
 

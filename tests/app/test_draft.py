@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from tb_widgets.app.draft import CARDS, Draft, read_entry, show
 from tb_widgets.errors import SpecError
+from tb_widgets.service.fitting import ModelFacts, fitted
 from tb_widgets.spec import PRESETS, FieldCard, RunSpec
 
 TEXT = st.text(st.characters(exclude_categories=("Cs", "Cc")), max_size=12)
@@ -44,6 +45,19 @@ def from_command(command: str) -> RunSpec:
     preset = dict(options).get("--preset")
     base = PRESETS[preset].spec() if preset else RunSpec()
     return base.with_settings([value for name, value in options if name == "--set"])
+
+
+def test_what_was_chosen_though_other_data_are_usual_stands_in_the_code(draft):
+    draft.choose_model("zoo:t5")
+    draft.know(ModelFacts.of_ours("t5"))
+    assert draft.spec.data.source == "reversed-words"
+    draft.set("data.source", "python-docs")
+    assert draft.is_valid
+    assert "'data.source': 'python-docs'" in draft.code()
+    assert "--set data.source=python-docs" in draft.command()
+    # What the terminal makes of it is what stands in the form.
+    asked = from_command(draft.command())
+    assert fitted(asked, ModelFacts.of_ours("t5"), chosen={"model.source", "data.source"}).spec == draft.spec
 
 
 def test_what_is_typed_is_read_as_it_is_meant(draft):
