@@ -180,8 +180,8 @@ class DataSpec(Section):
     validation_fraction: float = setting(
         0.1,
         title="Held back for validation",
-        help="Share of the text that the model is tested on and never trained on. Typical 0.05 to 0.2.",
-        unit="of the text",
+        help="Share of the data that the model is tested on and never trained on. Typical 0.05 to 0.2.",
+        unit="of the data",
         group="Data",
         gt=0.0,
         le=0.5,
@@ -406,7 +406,7 @@ class EvaluationSpec(Section):
     every: int = setting(
         100,
         title="Evaluate every",
-        help="Steps between two tests on held-back text.",
+        help="Steps between two tests on held-back data.",
         unit="steps",
         group="Evaluation",
         level="basic",
@@ -416,7 +416,7 @@ class EvaluationSpec(Section):
     batches: int = setting(
         20,
         title="Validation batches",
-        help="How much held-back text one test reads; always the same text.",
+        help="How much held-back data one test reads; always the same.",
         unit="batches",
         group="Evaluation",
         ge=1,

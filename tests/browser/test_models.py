@@ -171,7 +171,7 @@ def test_a_pasted_address_becomes_a_trained_model_in_at_most_four_clicks(
     wait_for_state(page, "done")
     assert hand.clicks == clicks
     if case == "vision":  # what it was shown can be seen
-        seen = page.locator("img.tbw-seen")
+        seen = page.locator(".tbw-seen img")
         expect(seen).to_have_count(3)
         assert seen.first.evaluate("image => image.naturalWidth") == 16
     origin = json.loads((run / "model" / "origin.json").read_text())

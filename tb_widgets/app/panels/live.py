@@ -145,10 +145,10 @@ def _sample(sample: dict[str, Any]) -> str:
     if isinstance(right, str):
         told = sample["text"].strip().startswith(right.strip())
         known = words.chip("right", "ok") if told else words.chip(f"right would be: {right}")
-    seen, picture = "", sample.get("picture")
-    if isinstance(picture, str) and BASE64.fullmatch(picture):
-        seen = f'<img class="tbw-seen" src="data:image/png;base64,{picture}" alt="{prompt}">'
-    return f'<pre class="tbw-text">{seen}<mark>{prompt}</mark> → {text} {known}</pre>'
+    told_text, picture = f'<pre class="tbw-text"><mark>{prompt}</mark> → {text} {known}</pre>', sample.get("picture")
+    if not (isinstance(picture, str) and BASE64.fullmatch(picture)):
+        return told_text
+    return f'<div class="tbw-seen"><img src="data:image/png;base64,{picture}" alt="{prompt}">{told_text}</div>'
 
 
 @panel("log", step="train", column="main", order=3)

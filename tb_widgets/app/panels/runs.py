@@ -30,7 +30,7 @@ class RunsPanel:
 
     def render(self) -> widgets.Widget:
         """Build the card."""
-        self._table = ChoiceTable(columns=["run", "state", "step", "best val loss", "text", "started"])
+        self._table = ChoiceTable(columns=["run", "state", "step", "best val loss", "data", "started"])
         self._table.observe(self._chosen, "selected")
         self._about = widgets.HTML()
         made = card("Runs", [self._about, self._table])
