@@ -283,8 +283,11 @@ class Dashboard:
         temperature: float | str = 0.8,
         top_k: int | str | None = 40,
         length: int | str = 120,
+        seed: int = 0,
     ) -> Generation:
         """Let a checkpoint of the run in sight continue a prompt; the text grows in the returned object.
+
+        A model that sorts images takes no prompt: it looks at ``length`` shapes that ``seed`` chooses.
 
         Parameters
         ----------
@@ -292,6 +295,8 @@ class Dashboard:
             ``best``, ``last`` or a step.
         temperature, top_k, length
             Numbers, also as a person types them; an empty ``top_k`` means all tokens.
+        seed
+            The same seed writes the same text.
 
         Raises
         ------
@@ -309,6 +314,7 @@ class Dashboard:
             temperature=_number("Temperature", temperature, 0.0, 10.0),
             top_k=int(_number("Top k", top_k, 1, 1_000_000)) if top_k not in ("", None) else None,
             length=int(_number("Length", length, 1, 10_000)),
+            seed=seed,
         )
         return self.generation
 

@@ -27,7 +27,7 @@ def generate(
     runs_dir: RunsDir = None,
     json: Json = False,
 ) -> None:
-    """Let a run's model write."""
+    """Let a run's model write; one that sorts images says what it takes new ones for, as many as --length says."""
     run = Run(service(runs_dir).attach(name).path)
     chosen = run.checkpoint(checkpoint)
     done = write(chosen, prompt, length=length, temperature=temperature, top_k=top_k or None, seed=seed, show=not json)
@@ -73,7 +73,7 @@ def write(
                 shown = len(text.text)
     finally:
         writers.close()
-    if show:
+    if show and text.text:
         sys.stdout.write("\n")
     if text.state == "failed":
         raise ServiceError(text.message)

@@ -13,7 +13,9 @@ from torch import Tensor, nn
 from tb_widgets.data.padded import pad
 from tb_widgets.data.special import MASK_SIGN, SpecialTokens
 from tb_widgets.data.tokenizers import Tokenizer, load_tokenizer
+from tb_widgets.engine.answers import in_words
 from tb_widgets.engine.hardware import choose_device
+from tb_widgets.engine.looking import Looker
 from tb_widgets.engine.sampling import sample_tokens
 from tb_widgets.engine.state import load_weights
 from tb_widgets.errors import ModelError, RunError
@@ -194,25 +196,13 @@ class Writer:
         return SpecialTokens(self.tokenizer.vocab_size, self.tokenizer.special)
 
 
-def in_words(scores: Tensor, classes: tuple[str, ...]) -> str:
-    """Return how probable each class is, the likeliest first, for example ``prose 92 %, code 8 %``.
-
-    >>> in_words(torch.tensor([0.0, 2.0]), ("prose", "code"))
-    'code 88 %, prose 12 %'
-    """
-    # A model may tell more classes apart than the data have; they were never trained and have no name.
-    found = scores[: len(classes)].softmax(-1).tolist()
-    ranked = sorted(zip(found, classes, strict=True), reverse=True)
-    return ", ".join(f"{name} {share:.0%}".replace("%", " %") for share, name in ranked)
-
-
-def open_writer(run: RunDirectory, checkpoint: Path, *, module: nn.Module | None = None) -> Writer:
-    """Build a run's model, load a checkpoint's weights into it, and return both with the run's tokenizer.
+def open_writer(run: RunDirectory, checkpoint: Path, *, module: nn.Module | None = None) -> Writer | Looker:
+    """Build a run's model, load a checkpoint's weights into it, and return what answers with it.
 
     Raises
     ------
     ModelError
-        If the run trained a live module and none is given, or the model reads images.
+        If the run trained a live module and none is given.
     CheckpointError
         If the weights do not fit.
     RunError
@@ -227,20 +217,17 @@ def open_writer(run: RunDirectory, checkpoint: Path, *, module: nn.Module | None
             f"{run.id} trained a live nn.Module, whose code is not in the run.",
             hint="Pass a module of the same shape: run.best.generate(..., module=my_model).",
         )
-    if model.task == "vision-classification":
-        raise ModelError(
-            "The model sorts images, and a prompt is a text.",
-            hint="What it makes of held-back images is among the run's samples.",
-        )
     load_weights(model.module, checkpoint)
     device = choose_device(run.spec.hardware.device)
     model.module.to(device).eval()
-    tokenizer, context_length = load_tokenizer(run.tokenizer_folder), run.spec.data.context_length
     try:
         kept = json.loads(run.data_file.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise RunError(
             f"{run.data_file} can't be read: {error}.", hint="Copy it again from where the run was made."
         ) from error
+    if model.task == "vision-classification":
+        return Looker(model, device, tuple(kept["classes"]))
+    tokenizer, context_length = load_tokenizer(run.tokenizer_folder), run.spec.data.context_length
     end = kept["document_end"]
     return Writer(model, tokenizer, context_length, device, tuple(kept["classes"]), kept["gaps"], end)

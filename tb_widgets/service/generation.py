@@ -22,7 +22,8 @@ class Generation:
     """One text in the making. ``text`` grows; ``state`` ends as ``done`` or ``failed`` (then ``message`` says why).
 
     ``task`` is what the model was built for, known once it is loaded: ``text`` goes on from the prompt for
-    ``causal-lm``, and is an answer to it otherwise.
+    ``causal-lm``, and is an answer to it otherwise. For images there is a line of ``text`` for each of ``pictures``,
+    which are PNGs in base64.
     """
 
     run: RunDirectory
@@ -33,6 +34,7 @@ class Generation:
     message: str = ""
     task: Task | None = None
     tokens_per_second: float | None = None
+    pictures: list[str] = field(default_factory=list)
     finished: threading.Event = field(default_factory=threading.Event)
 
     def fail(self, message: str) -> None:
@@ -104,7 +106,7 @@ class GenerationService:
     def stop(self) -> None:
         """Stop writing; the next text loads its checkpoint anew."""
         with self._lock:
-            if self._current is not None:
+            if self._current is not None and not self._current.finished.is_set():
                 self._current.state = "stopped"
                 self._current.finished.set()
             if self._child is not None:
@@ -132,6 +134,7 @@ class GenerationService:
                 generation.task = answer["task"]
             elif "piece" in answer:
                 generation.state = "writing"
+                generation.pictures += [answer["picture"]] if "picture" in answer else []
                 generation.text += answer["piece"]
             elif "error" in answer:
                 generation.fail(answer["error"])

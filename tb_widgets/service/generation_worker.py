@@ -18,13 +18,14 @@ def main() -> int:
     """Serve until standard input closes."""
     import torch
 
+    from tb_widgets.engine.looking import Looker
     from tb_widgets.engine.writer import Writer, open_writer
 
     # Whatever the model's code prints goes to the log: the answers have the pipe to themselves.
     answers = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(2, 1)
     torch.set_num_threads(1)  # one token at a time is too little work to share, and training needs the other cores
-    writers: dict[Path, Writer] = {}
+    writers: dict[Path, Writer | Looker] = {}
     for line in sys.stdin:
         request = json.loads(line)
         try:
@@ -41,11 +42,18 @@ def main() -> int:
 
 
 def _answer(writer: Any, request: dict[str, Any], answers: TextIO) -> None:
+    from tb_widgets.engine.looking import Looker, in_line
+
     started = time.perf_counter()
     options = {name: request[name] for name in ("length", "temperature", "top_k", "seed")}
     _send(answers, task=writer.model.task)
-    for piece in writer.write(request["prompt"], **options):
-        _send(answers, piece=piece)
+    if isinstance(writer, Looker):
+        writer.check(request["prompt"])
+        for number, seen in enumerate(writer.look(request["length"], seed=request["seed"])):
+            _send(answers, piece=in_line(number, seen), picture=seen.picture)
+    else:
+        for piece in writer.write(request["prompt"], **options):
+            _send(answers, piece=piece)
     # Only a text that is gone on with has exactly the length that was asked for.
     continues = writer.model.task == "causal-lm"
     speed = round(request["length"] / (time.perf_counter() - started), 1) if continues else None

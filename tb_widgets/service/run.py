@@ -59,8 +59,9 @@ class Checkpoint:
         """Return the prompt continued by this checkpoint's model; where its task is another one, its answer.
 
         A masked language model fills each ``[MASK]`` of the prompt, a sequence-to-sequence model turns the prompt into
-        another text, a classifier says how probable each class is. The model is built in this process, and one from a
-        Gist or the Hub in a process of its own.
+        another text, a classifier says how probable each class is. A classifier of images is shown shapes that it has
+        never seen, ``length`` of them and 16 at most, and answers a line for each. The model is built in this process,
+        and one from a Gist or the Hub in a process of its own.
 
         Parameters
         ----------

@@ -34,7 +34,7 @@ def test_building_starts_no_thread_no_process_and_no_folder(runs_dir, tiny, work
         made.show(step)
     made.refresh()
 
-    assert threading.active_count() == threads
+    assert threading.active_count() <= threads
     assert len(psutil.Process().children()) == children
     assert workers == []
     assert not runs_dir.exists()
@@ -377,7 +377,9 @@ def writing(dashboard, make_run):
 
 def test_a_checkpoint_writes_with_what_was_typed(writing):
     text = writing.generate("The ", temperature="0.5", top_k="", length="12")
-    assert writing.writer.asked == [("step-00000020", "The ", {"temperature": 0.5, "top_k": None, "length": 12})]
+    assert writing.writer.asked == [
+        ("step-00000020", "The ", {"temperature": 0.5, "top_k": None, "length": 12, "seed": 0})
+    ]
     assert writing.is_writing
     assert writing._on_beat("tick", True) == BUSY
 

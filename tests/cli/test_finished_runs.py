@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -65,6 +66,16 @@ def test_generate_writes_the_same_text_for_the_same_seed(trained):
     assert (facts["checkpoint"], facts["prompt"]) == (10, "7 times")
     assert len(facts["text"]) > 0
     assert for_people.out == f"7 times{facts['text']}\n"
+
+
+def test_why_a_checkpoint_can_not_write_is_said(trained, tmp_path):
+    said = trained[1]
+    shutil.copytree(Path(said.json["path"]), tmp_path / said.json["run_id"])
+    with (tmp_path / said.json["run_id"] / "model" / "model.py").open("a") as file:
+        file.write("# changed\n")
+    told = command("generate", "latest", runs=tmp_path)
+    assert (told.code, told.out) == (1, "")
+    assert "its checksum differs" in told.err
 
 
 @pytest.mark.parametrize(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tb_widgets.data.pictures import SHAPES
 from tb_widgets.engine.session import train_run
 from tb_widgets.errors import ModelError, RunError
 from tb_widgets.runs import create_run
@@ -52,10 +53,24 @@ def test_a_run_that_lost_how_its_answers_are_read_says_so(trained):
         run.last.generate("One ")
 
 
-def test_images_are_no_prompts(trained):
+def test_a_model_that_sorts_images_is_shown_some_that_it_has_never_seen(trained):
     shapes = {"data.source": "drawn-shapes", "model.config": SMALL | {"image_size": 16}}
-    with pytest.raises(ModelError, match=r"The model sorts images, and a prompt is a text\..*among the run's samples"):
-        trained(**{"model.source": "zoo:vit"}, **shapes).last.generate("A circle")
+    run = trained(**{"model.source": "zoo:vit"}, **shapes)
+    with pytest.raises(ModelError, match=r"The model sorts images, and a prompt is a text\..*Leave it empty"):
+        run.last.generate("A circle")
+    lines = run.last.generate(length=5).splitlines()
+    assert [line.partition(" → ")[0] for line in lines] == ["circle", "square", "triangle", "cross", "circle"]
+    assert {part.split()[0] for part in lines[0].partition(" → ")[2].split(", ")} == {*SHAPES}
+    assert len(run.last.generate(length=200).splitlines()) == 16
+    assert run.last.generate(length=5, seed=1) != run.last.generate(length=5)
+    writers = GenerationService()
+    try:
+        looked = writers.generate(run.directory, run.last.path, "", length=5)
+        assert looked.finished.wait(60)
+    finally:
+        writers.close()
+    assert (looked.state, looked.text.splitlines()) == ("done", lines), looked.message
+    assert len({*looked.pictures}) == 5
 
 
 def test_the_process_that_writes_says_what_kind_of_answer_it_is(trained):
@@ -72,3 +87,4 @@ def test_the_process_that_writes_says_what_kind_of_answer_it_is(trained):
         assert "Write [MASK] where a word is to be guessed" in refused.message
     finally:
         writers.close()
+    assert (filled.state, refused.state) == ("done", "failed")  # the end of the process changes nothing

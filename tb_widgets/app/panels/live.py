@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +10,7 @@ import ipywidgets as widgets
 from tb_widgets.app.parts import words
 from tb_widgets.app.parts.cards import card, row, show
 from tb_widgets.app.parts.live_figure import LiveFigure
+from tb_widgets.app.parts.pictures import seen
 from tb_widgets.app.registry import panel
 
 if TYPE_CHECKING:
@@ -103,9 +103,6 @@ class LivePanel:
         return ""
 
 
-BASE64 = re.compile(r"[A-Za-z0-9+/]{1,40000}={0,2}")
-
-
 @panel("sample", step="train", column="main", order=2)
 class SamplePanel:
     """The newest text that the model wrote while training."""
@@ -145,10 +142,8 @@ def _sample(sample: dict[str, Any]) -> str:
     if isinstance(right, str):
         told = sample["text"].strip().startswith(right.strip())
         known = words.chip("right", "ok") if told else words.chip(f"right would be: {right}")
-    told_text, picture = f'<pre class="tbw-text"><mark>{prompt}</mark> → {text} {known}</pre>', sample.get("picture")
-    if not (isinstance(picture, str) and BASE64.fullmatch(picture)):
-        return told_text
-    return f'<div class="tbw-seen"><img src="data:image/png;base64,{picture}" alt="{prompt}">{told_text}</div>'
+    said = f'<pre class="tbw-text"><mark>{prompt}</mark> → {text} {known}</pre>'
+    return seen(sample.get("picture"), said, sample["prompt"])
 
 
 @panel("log", step="train", column="main", order=3)

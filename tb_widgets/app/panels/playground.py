@@ -9,12 +9,14 @@ import ipywidgets as widgets
 
 from tb_widgets.app.parts import words
 from tb_widgets.app.parts.cards import button, card, row, show
+from tb_widgets.app.parts.pictures import seen
 from tb_widgets.app.registry import panel
 
 if TYPE_CHECKING:
     from tb_widgets.app.dashboard import Dashboard
 
-
+IMAGES = "vision-classification"
+LOOKED_AT = 8
 # What a checkpoint can do with a prompt, by its task: the card's title, and how to ask.
 ASKS = {
     "": ("Let it write", ""),
@@ -26,7 +28,7 @@ ASKS = {
     ),
     "vision-classification": (
         "Let it look",
-        "This model reads images; what it sees in some is shown in the Train step.",
+        "Shapes are drawn that it has never seen; it says which class it takes each for, and how sure it is.",
     ),
 }
 
@@ -38,6 +40,7 @@ class PlaygroundPanel:
     def __init__(self, dashboard: Dashboard) -> None:
         self._dashboard = dashboard
         self._offered: list[tuple[str, str]] = []
+        self._looks = 0
         self._is_warm = False
 
     def render(self) -> widgets.Widget:
@@ -64,13 +67,19 @@ class PlaygroundPanel:
         )
         self._fields = fields
         self._help = widgets.HTML()
-        self._asked = widgets.VBox([_field("Prompt", self._prompt, ""), fields, row([self._write, self._stop])])
+        self._begin = _field("Prompt", self._prompt, "")
+        self._asked = widgets.VBox([self._begin, fields, row([self._write, self._stop])])
         self._asked.add_class("tbw-form")
         made = card("Let it write", [self._help, self._asked, self._text])
         self._heading = made.children[0]
         return made
 
     def _press(self) -> None:
+        if self._dashboard.watch.task == IMAGES:
+            chosen = self._checkpoint.value or "best"
+            self._dashboard.generate("", checkpoint=chosen, length=LOOKED_AT, seed=self._looks)
+            self._looks += 1
+            return
         self._dashboard.generate(
             self._prompt.value,
             checkpoint=self._checkpoint.value or "best",
@@ -95,22 +104,27 @@ class PlaygroundPanel:
         title, how = ASKS.get(task, ASKS[""])
         self._heading.value = words.heading(title)
         self._help.value = f'<div class="tbw-help">{escape(how)}</div>' if how else ""
-        # Images can't be typed.
-        for part in (self._asked, self._text):
-            show(part, task != "vision-classification")
+        show(self._begin, task != IMAGES)
+        self._write.description = "Look at new ones" if task == IMAGES else "Write"
         for field in self._fields.children[1:]:
             show(field, task in ("", "causal-lm"))
         writing = dashboard.generation
         busy = writing is not None and writing.state in ("loading", "writing")
-        if dashboard.has_page and found and not self._is_warm and task != "vision-classification":
+        if dashboard.has_page and found and not self._is_warm:
             # Who looks at this card is about to write: its imports take seconds.
             self._is_warm = True
             dashboard.writer.warm()
-        self._write.disabled = busy or not found or task == "vision-classification"
+        self._write.disabled = busy or not found
         show(self._stop, busy)
         if writing is None:
-            hint = "Press Write." if found else "Open a run that has saved a checkpoint, then press Write."
+            press = f"Press {self._write.description}."
+            hint = press if found else "Open a run that has saved a checkpoint, then press Write."
             self._text.value = f'<pre class="tbw-text tbw-sample tbw-muted">{hint}</pre>'
+        elif writing.pictures:
+            lines = zip(writing.pictures, writing.text.splitlines(), strict=False)
+            self._text.value = "".join(
+                seen(picture, f"<span>{escape(line)}</span>", "shape") for picture, line in lines
+            )
         elif writing.state == "failed":
             self._text.value = words.note("It could not write.", "bad", detail=writing.message)
         else:

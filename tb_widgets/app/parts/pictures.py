@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from html import escape
 from typing import Any
 
+_BASE64 = re.compile(r"[A-Za-z0-9+/]{1,40000}={0,2}")
 MOST_CELLS = 48  # along one side; more would be smaller than a pixel
 SIDE = 190.0  # pixels
+
+
+def seen(png: object, beside: str, name: str) -> str:
+    """Return an image with what is said of it beside it, as HTML; only the latter where it is no image.
+
+    Parameters
+    ----------
+    png
+        In base64, from a file that may be anybody's.
+    beside
+        HTML.
+    name
+        What is said to whoever can't see it.
+    """
+    if not (isinstance(png, str) and _BASE64.fullmatch(png)):
+        return beside
+    return f'<div class="tbw-seen"><img src="data:image/png;base64,{png}" alt="{escape(name)}">{beside}</div>'
 
 
 def picture(found: dict[str, Any] | None) -> str:

@@ -1,0 +1,81 @@
+"""A checkpoint of a model that sorts images, ready to look at some that it has never seen."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from tb_widgets.data.pictures import IMAGES, SHAPES, as_png, draw
+from tb_widgets.engine.answers import in_words
+from tb_widgets.errors import ModelError
+from tb_widgets.models.load import LoadedModel
+
+MOST = 16  # images at once
+
+
+class Seen(NamedTuple):
+    """An image as a small PNG in base64, what is on it, and what the model takes it for."""
+
+    picture: str
+    expected: str
+    text: str
+
+
+@dataclass(frozen=True)
+class Looker:
+    """A model in evaluation mode and the names of its classes."""
+
+    model: LoadedModel
+    device: torch.device
+    classes: tuple[str, ...]
+
+    def check(self, prompt: str) -> None:
+        """Check that there is no prompt.
+
+        Raises
+        ------
+        ModelError
+            If there is one.
+        """
+        if prompt:
+            raise ModelError(
+                "The model sorts images, and a prompt is a text.",
+                hint="Leave it empty: shapes are drawn that it has never seen.",
+            )
+
+    def write(self, prompt: str, *, length: int, seed: int = 0, **_: object) -> Iterator[str]:
+        """Yield a line for each image: what is on it, and what the model takes it for; otherwise as :meth:`look`."""
+        self.check(prompt)
+        for number, seen in enumerate(self.look(length, seed=seed)):
+            yield in_line(number, seen)
+
+    def look(self, number: int, *, seed: int = 0) -> Iterator[Seen]:
+        """Draw images that are in no data, and yield what the model takes each for.
+
+        Parameters
+        ----------
+        number
+            Of images; no more than 16 are drawn.
+        seed
+            The same seed draws the same images.
+        """
+        image = self.model.adapter.image
+        assert image is not None  # noqa: S101  (it reads images)
+        numbers = IMAGES + seed % 2**40 * MOST + np.arange(min(number, MOST))
+        drawn = draw(numbers, image)
+        with torch.inference_mode():
+            scores = self.model.scores({"images": torch.from_numpy(drawn).to(self.device)}).float().cpu()
+        for shape, pixels, row in zip(numbers % len(SHAPES), drawn, scores, strict=True):
+            picture = base64.b64encode(as_png(pixels)).decode()
+            yield Seen(picture, SHAPES[shape], in_words(row, self.classes))
+
+
+def in_line(number: int, seen: Seen) -> str:
+    """Return the line about an image, which begins behind the one before."""
+    line = f"{seen.expected} → {seen.text}"
+    return f"\n{line}" if number else line
