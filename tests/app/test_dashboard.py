@@ -35,7 +35,7 @@ def test_building_starts_no_thread_no_process_and_no_folder(runs_dir, tiny, work
     made.refresh()
 
     assert threading.active_count() <= threads
-    assert len(psutil.Process().children()) == children
+    assert len(psutil.Process().children()) <= children
     assert workers == []
     assert not runs_dir.exists()
 
