@@ -274,6 +274,7 @@ def _notes(found: ExampleSet, data: DataSpec, tally: _Tally) -> Iterator[str]:
         what = "texts" if found.classes else "pairs"
         done = "left out" if not found.classes and data.long_pairs == "leave-out" else "cut"
         share = f"{tally.too_long / tally.kept:.1%}".replace("%", " %")
+        share = "Fewer than 0.1 %" if share == "0.0 %" else share
         yield f"{share} of the {what} are longer than data.context_length ({data.context_length:,} tokens): {done}."
 
 

@@ -125,6 +125,9 @@ class Adapter:
         Where the scores are in what ``forward`` returns: an index, key or attribute; ``None`` for the first tensor.
     layout
         ``btv``: as the task says; ``tbv``: time first; ``bvt``: scores before time; ``flat``: all rows in one.
+    shortest
+        Tokens that a text must have for a classifier: a shorter one is filled up with its last token, which a mask
+        hides where the model takes one.
     late
         The scores of a decoder's token stand one place behind it, and those of the first place mean nothing.
     head
@@ -154,6 +157,7 @@ class Adapter:
     sequence_first: bool = False
     output: str | int | None = None
     layout: str = "btv"
+    shortest: int = 1
     late: bool = False
     head: str = ""
     probabilities: bool = False
@@ -186,6 +190,7 @@ class Adapter:
         """Call a model on a batch, and return what its ``forward`` returns."""
         import torch
 
+        batch = self._filled_up(batch)
         by_position, by_name = [], {}
         for role, name in self.arguments.items():
             value = batch.get(role)
@@ -209,6 +214,18 @@ class Adapter:
             if name not in by_name:
                 by_name[name] = _made(extra, module, batch)
         return module(*by_position, **by_name)
+
+    def _filled_up(self, batch: Batch) -> Batch:
+        tokens = batch.get("tokens")
+        missing = 0 if tokens is None else self.shortest - tokens.shape[1]
+        if tokens is None or missing <= 0:
+            return batch
+        import torch
+
+        real = batch.get("mask", torch.ones_like(tokens, dtype=torch.bool))
+        filler = tokens[:, -1:].expand(-1, missing)
+        mask = torch.cat((real, torch.zeros_like(filler, dtype=torch.bool)), dim=1)
+        return {**batch, "tokens": torch.cat((tokens, filler), dim=1), "mask": mask}
 
     def pick(self, output: Any) -> Tensor:
         """Return the tensor that holds the scores in what ``forward`` returned."""

@@ -157,7 +157,7 @@ def read_signature(module: nn.Module, wanted: str | None = None, given: Mapping[
     if unknown:
         raise ModelError(
             f"The model's forward asks for more than its input {chosen}: {', '.join(unknown)}.",
-            hint=f"Say in model.arguments what they are, for example {{{unknown[0]}: 0}}; compute them inside forward, "
+            hint=f"Say in model.arguments what they are, for example {{{unknown[0]}: 1}}; compute them inside forward, "
             "or give them defaults. If another argument is the input, say so in model.input.",
         )
     return replace(reading, extras=extras)

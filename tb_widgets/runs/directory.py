@@ -176,7 +176,7 @@ def model_title(spec: RunSpec) -> str:
         name = address.partition("@")[0].rpartition("/")[2]
         return name if kind == "hub" else f"{kind} {name[:8]}"
     path = Path(spec.model.source)
-    return path.parent.name if path.name == "model.py" and path.parent.name else path.name
+    return path.parent.name if path.name == "model.py" and path.parent.name else path.name.removesuffix(".py")
 
 
 def _as_name(title: str) -> str:

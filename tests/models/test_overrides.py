@@ -198,7 +198,7 @@ class Asking(Net):
 def test_other_arguments_are_given_what_is_wanted():
     with pytest.raises(ModelError, match="asks for more than its input input_ids: scale") as caught:
         from_module(Asking())
-    assert "{scale: 0}" in caught.value.hint
+    assert "{scale: 1}" in caught.value.hint
     model = from_module(Asking(), ModelSpec(arguments={"scale": 2}))
     once = from_module(model.module, ModelSpec(arguments={"scale": 1}))
     ids = torch.ones(2, 7, dtype=torch.int64)

@@ -1,5 +1,6 @@
 """Models of the shapes that people bring, each a file of our own: the right task without a flag, and it learns."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -38,6 +39,7 @@ MODELS = {
     "bert_pretraining": ('{"vocab_size": 40}', "masked-lm", 40, 64),
     "bert_hf_like": (HF % "BertForMaskedLM", "masked-lm", 40, 24),
     "bert_hf_like/classes": (HF % "BertForSequenceClassification", "sequence-classification", 40, 24),
+    "text_cnn": ("{}", "sequence-classification", 40, None),
     "lstm_classifier": ('{"vocab_size": 40}', "sequence-classification", 40, None),
     "encoder_decoder": (ANNOTATED, "seq2seq", 50, 100),
     "translation_tutorial": (TUTORIAL, "seq2seq", 50, 120),
@@ -129,6 +131,19 @@ def test_a_decoder_that_is_told_the_truth_by_chance_is_told_it_always_and_its_la
         loss.backward()
         optimizer.step()
     assert loss.item() < 0.1
+
+
+def test_texts_that_are_too_short_for_a_classifier_are_filled_up(tmp_path):
+    model = bring(tmp_path, "text_cnn")
+    assert said(model, "shortest text").value == "4 tokens"
+    one, four = (torch.full((2, length), 7, dtype=torch.int64) for length in (1, 4))
+    model.module.eval()
+    torch.testing.assert_close(model.scores({"tokens": one}), model.scores({"tokens": four}))
+    # Where it is told what is padding, it is told that of what fills up.
+    seen = {}
+    masked = replace(model.adapter, arguments={"tokens": "", "mask": "mask"}, mask="keep")
+    masked.call(lambda tokens, mask: seen.update(mask=mask), {"tokens": one})
+    assert seen["mask"].tolist() == [[True, False, False, False]] * 2
 
 
 def test_what_was_concluded_is_said(tmp_path):

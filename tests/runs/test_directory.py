@@ -43,7 +43,7 @@ def test_a_new_run_is_queued_and_holds_its_frozen_spec(tmp_path):
     [
         ("zoo:gpt", "gpt small", "small-gpt"),
         ("/home/me/my model/model.py", "my model", "my-model"),
-        ("nets/Ünï.py", "Ünï.py", "n-.py"),
+        ("nets/Ünï.py", "Ünï", "n"),
         ("模型", "模型", "run"),
         ("x" * 200, "x" * 200, "x" * 60),
     ],

@@ -46,7 +46,18 @@ def measure(case: Case, adapter: Adapter, found: Found) -> Adapter:
         _require_reads(case, adapter, wanted, limit)
         limit, why = wanted, "model.context_limit says so."
     case.say("context", f"{limit:,} tokens" if limit else "no limit", why, "model.context_limit")
-    return replace(adapter, context_limit=limit)
+    return replace(adapter, context_limit=limit, shortest=_shortest(case, adapter))
+
+
+def _shortest(case: Case, adapter: Adapter) -> int:
+    """Return how many tokens a text must have for a classifier, and say so where it is several."""
+    if adapter.task != "sequence-classification":
+        return 1
+    least = next((length for length in range(1, LENGTH) if case.trial.reads(adapter, length)), LENGTH)
+    if least > 1:
+        why = f"It fails on {least - 1}: shorter texts are filled up with their last token."
+        case.say("shortest text", f"{least} tokens", why)
+    return least
 
 
 def _with_vocabulary(case: Case, adapter: Adapter, wanted: int, width: int) -> Adapter:
