@@ -47,11 +47,11 @@ def data(
         str | None, typer.Option("--search", metavar="WORDS", help="List datasets of the Hub whose names hold these.")
     ] = None,
     model: Annotated[
-        str,
+        str | None,
         typer.Option(
             "--model", help="What is to learn from the data: zoo:gpt, zoo:bert-classifier, or a model of your own."
         ),
-    ] = "zoo:gpt",
+    ] = None,
     task: Annotated[
         str | None, typer.Option("--task", help="causal-lm, masked-lm, sequence-classification or seq2seq.")
     ] = None,

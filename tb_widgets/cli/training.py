@@ -52,7 +52,7 @@ def train(
     """Train a model and watch it. Ctrl-C saves and stops; a second Ctrl-C lets it go on without you."""
     asked, chosen = asked_for(spec, preset, model=model, data=data, settings=_settings(name, settings))
     training = service(runs_dir)
-    run = training.start(prepared(asked, chosen=chosen, trust=trust, screen=console(stderr=True)).spec)
+    run = training.start(prepared(asked, chosen=chosen, trust=trust, screen=console(stderr=True)))
     _detach_or_follow(training, run, detach=detach, as_json=json)
 
 
@@ -160,7 +160,7 @@ def demo(data: Data = None, settings: Settings = None, runs_dir: RunsDir = None)
     screen = console()
     asked, chosen = asked_for(preset="quick", data=data, settings=_settings("demo", settings))
     training = service(runs_dir)
-    run = training.start(prepared(asked, chosen=chosen, screen=screen).spec)
+    run = training.start(prepared(asked, chosen=chosen, screen=screen))
     say(screen, f"A small transformer learns from {run.spec.data.source} for about a minute.")
     code = follow_run(training, run, curve=True)
     if run.status().is_active:

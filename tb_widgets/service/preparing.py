@@ -6,7 +6,7 @@ What can't be trained is refused here, and leaves no run that never began. The d
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from tb_widgets.models.leak import leak_refusal
@@ -26,26 +26,6 @@ if TYPE_CHECKING:
     from torch import nn
 
 
-@dataclass(frozen=True)
-class Prepared:
-    """A spec that can be started, and what is known of its model.
-
-    Attributes
-    ----------
-    spec
-        Names full revisions, and sizes that fit the model.
-    facts
-        The model's task and sizes.
-    notes
-        What the user should know: what was agreed to, what was chosen for this model and why, and what its code did
-        besides.
-    """
-
-    spec: RunSpec
-    facts: ModelFacts
-    notes: list[str]
-
-
 def prepared(
     spec: RunSpec,
     *,
@@ -53,8 +33,10 @@ def prepared(
     module: nn.Module | None = None,
     trust: bool = False,
     screen: Console | None = None,
-) -> Prepared:
-    """Try a spec's model, fit the fields that nobody chose to it, and fetch the data.
+) -> RunSpec:
+    """Try a spec's model, fit the fields that nobody chose to it, fetch the data, and return what can be started.
+
+    It names full revisions, and sizes that fit the model.
 
     Parameters
     ----------
@@ -65,7 +47,8 @@ def prepared(
     trust
         Agree to run the model's code, if it comes from a Gist or the Hub; this is remembered for these very files.
     screen
-        Where to show what is being done, and the notes.
+        Where to show what is being done, what was agreed to, what was chosen for this model and why, and what its
+        code did besides.
 
     Raises
     ------
@@ -82,12 +65,11 @@ def prepared(
         source = None if module is not None else resolve(spec.model, vocab_size=None, context_length=1, online=False)
         raise leak_refusal(source, facts.task)
     spec, changes = fit_or_refuse(spec, facts, chosen=chosen)
-    notes += changes
-    if screen is not None:
-        for note in notes:
-            screen.print(note, markup=False, highlight=False, soft_wrap=True)
-    spec = gather_shown(spec, screen) if screen is not None else gather(spec)
-    return Prepared(spec, facts, notes)
+    if screen is None:
+        return gather(spec)
+    for note in (*notes, *changes):
+        screen.print(note, markup=False, highlight=False, soft_wrap=True)
+    return gather_shown(spec, screen)
 
 
 def tried(

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 def preview(
     data: str | Path | None = None,
     *,
-    model: str | Path = "zoo:gpt",
+    model: str | Path | None = None,
     task: Task | None = None,
     trust: bool = False,
     settings: dict[str, Any] | None = None,

@@ -368,7 +368,7 @@ def train(
 
         screen = Console()
     ready = prepared(asked, chosen=chosen, module=live, trust=trust, screen=screen)
-    run = Run(TrainingService(runs_dir).start(ready.spec, module=live).path)
+    run = Run(TrainingService(runs_dir).start(ready, module=live).path)
     if wait:
         # Interrupting the cell leaves the run at work; it can be watched, paused or stopped from anywhere.
         run.wait(show_progress=show_progress)
