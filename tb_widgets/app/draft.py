@@ -93,6 +93,8 @@ class Draft(traitlets.HasTraits):
         if spec is not None:
             self.preset = ""
         self.load(self.spec)
+        if spec is not None:  # whatever a script gives was chosen, also where it is what is usual
+            self._entered |= spec.given & {*FITTED}
 
     @property
     def is_valid(self) -> bool:

@@ -60,6 +60,14 @@ def test_what_was_chosen_though_other_data_are_usual_stands_in_the_code(draft):
     assert fitted(asked, ModelFacts.of_ours("t5"), chosen={"model.source", "data.source"}).spec == draft.spec
 
 
+def test_what_a_script_gives_was_chosen_though_it_is_what_is_usual():
+    given = Draft(RunSpec.from_mapping({"model": {"source": "zoo:t5"}, "data": {"source": "python-docs"}}))
+    free = Draft(RunSpec.from_mapping({"model": {"source": "zoo:t5"}}))
+    for draft in (given, free):
+        draft.know(ModelFacts.of_ours("t5"))
+    assert (given.spec.data.source, free.spec.data.source) == ("python-docs", "reversed-words")
+
+
 def test_what_is_typed_is_read_as_it_is_meant(draft):
     draft.set("training.learning_rate", "3e-4")
     draft.set("training.steps", "10,000")
