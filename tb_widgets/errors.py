@@ -59,11 +59,11 @@ class ModelError(TbError):
 
 
 class UndecidedError(ModelError):
-    """A model of which only its author knows what it was built for. ``tasks`` holds what it may be."""
+    """A model of which only its author knows something. ``field`` is to be set to one of ``answers``."""
 
-    def __init__(self, message: str, *, tasks: Sequence[str], hint: str = "") -> None:
-        self.tasks = (*tasks,)
-        super().__init__(message, hint=hint or f"Set model.task to {' or to '.join(tasks)}.")
+    def __init__(self, message: str, *, field: str, answers: Sequence[str], hint: str = "") -> None:
+        self.field, self.answers = field, (*answers,)
+        super().__init__(message, hint=hint or f"Set {field} to {' or to '.join(answers)}.")
 
 
 class DataError(TbError):

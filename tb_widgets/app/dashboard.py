@@ -26,7 +26,7 @@ from tb_widgets.runs import RunDirectory
 from tb_widgets.service.generation import Generation, GenerationService
 from tb_widgets.service.probing import Probe
 from tb_widgets.service.service import TrainingService
-from tb_widgets.spec import RunSpec, Task, read_value
+from tb_widgets.spec import RunSpec, read_value
 
 PANELS = (
     "model",
@@ -198,9 +198,15 @@ class Dashboard:
         self.choice.agree()
 
     @one_at_a_time
-    def decide_task(self, task: Task) -> None:
-        """Say what the model was built for, for example ``masked-lm``, where it can't be told; it is tried again."""
-        self.choice.decide(task)
+    def answer(self, answer: str) -> None:
+        """Answer what only the author of a model knows, for example ``masked-lm``; the model is then tried again.
+
+        Raises
+        ------
+        RunError
+            If nothing is asked, or that is no answer.
+        """
+        self.choice.decide(answer)
 
     @one_at_a_time
     def stop_trying(self) -> None:

@@ -22,7 +22,7 @@ from tb_widgets.models.trust import Trust, TrustStore
 from tb_widgets.service.checking import vocabulary_of_ours
 from tb_widgets.service.fitting import ModelFacts
 from tb_widgets.service.probing import Probe, ProbeService
-from tb_widgets.spec import ModelSpec, Task
+from tb_widgets.spec import ModelSpec
 from tb_widgets.spec.hub_pages import model_source
 
 State = Literal["ours", "waiting", "fetching", "asking", "trying", "ready", "failed"]
@@ -198,10 +198,18 @@ class ModelChoice:
         self._spec = None
         self._follow()
 
-    def decide(self, task: Task) -> None:
-        """Say what the model was built for, where it can't be told; it is then tried again."""
+    def decide(self, answer: str) -> None:
+        """Answer what only the author of a model knows, for example its task; it is then tried again.
+
+        Raises
+        ------
+        RunError
+            If nothing is asked, or that is no answer.
+        """
+        if not isinstance(self.error, UndecidedError) or answer not in self.error.answers:
+            raise RunError(f"{answer} answers no question about this model.", hint="Set the field itself instead.")
         self._may_try = True
-        self.draft.set("model.task", task)
+        self.draft.set(self.error.field, answer)
         self._follow()
 
     def stop(self) -> None:
@@ -376,7 +384,7 @@ class ModelChoice:
         hold, facts = HOLDS.get(state, ""), None
         if state == "failed" and self.error is not None:
             is_question = isinstance(self.error, UndecidedError)
-            hold = "say in the Model step what it was built for." if is_question else self.error.message
+            hold = "it waits for your answer to a question, in the Model step." if is_question else self.error.message
         elif state == "ours" and self._spec is not None:
             facts = ModelFacts.of_ours(self._spec.source.partition(":")[2])
         elif state == "ready":

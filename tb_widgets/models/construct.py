@@ -13,7 +13,7 @@ from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from tb_widgets.errors import ModelError, quoted
+from tb_widgets.errors import ModelError, UndecidedError, quoted
 from tb_widgets.models import written
 from tb_widgets.models.source import CODE, ModelSource, code_tree
 
@@ -135,8 +135,10 @@ def _found(module: ModuleType, source: ModelSource) -> tuple[Callable[..., Any],
             name, function = functions.popitem()
             return function, f"{name}()"
     if len(chosen) > 1:
-        raise ModelError(
+        raise UndecidedError(
             f"model.py defines several models: {', '.join(chosen)}.",
+            field="model.entry",
+            answers=chosen,
             hint="Name the one you mean in model.entry, rename it to Model, or define build_model() that returns it.",
         )
     return classes[chosen[0]], chosen[0]

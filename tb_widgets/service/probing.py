@@ -349,8 +349,8 @@ class _Question:
             probe.results.append(from_mapping(answer["result"]))
         if "error" in answer:
             problem = ModelError(answer["error"], hint=answer["hint"])
-            if tasks := answer.get("tasks"):
-                problem = UndecidedError(answer["error"], tasks=tasks, hint=answer["hint"])
+            if asks := answer.get("asks"):
+                problem = UndecidedError(answer["error"], hint=answer["hint"], **asks)
             probe._end("failed", problem)
         return "error" in answer or (bool(probe.answer) and probe.phase == "done")
 

@@ -119,9 +119,11 @@ def main() -> int:
         _answer(request, witness, tell)
     except TbError as error:
         wide = _too_wide(error, request["memory"])
-        tasks = error.tasks if isinstance(error, UndecidedError) and not wide else ()
+        asks = {}
+        if isinstance(error, UndecidedError) and not wide:
+            asks = {"field": error.field, "answers": error.answers}
         hint = "Make the model smaller." if wide else error.hint
-        tell(error=wide or error.message, hint=hint, tasks=tasks, notes=witness.notes)
+        tell(error=wide or error.message, hint=hint, asks=asks, notes=witness.notes)
     except (SystemExit, KeyboardInterrupt) as error:
         hint = "Take sys.exit, exit and quit out of the code."
         tell(error=f"The model's code ends the program ({type(error).__name__}: {quoted(str(error))}).", hint=hint)

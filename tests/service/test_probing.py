@@ -83,7 +83,8 @@ def test_memory_that_is_not_there_is_refused(adapt, gigabytes, limits):
 
 def test_memory_that_grows_bit_by_bit_is_refused(adapt):
     message = failed(adapt(top="hoard = []\nwhile True: hoard.append(bytearray(50_000_000))\n", memory_limit=10**9))
-    assert "took more than 1.0 GB of memory" in message
+    # Whoever sees it first: the system, when more is asked for, or we, when more is taken.
+    assert "took more than 1.0 GB of memory" in message or "asks for more memory, and 1.0 GB are free" in message
 
 
 def test_memory_of_its_children_counts_too(adapt):

@@ -16,13 +16,13 @@ from tb_widgets.errors import UndecidedError
 from tb_widgets.models.repair import Repair
 from tb_widgets.models.source import CODE, CONFIG, pinned
 from tb_widgets.service.probing import ADAPT_WITHIN
-from tb_widgets.spec import Task
 
 if TYPE_CHECKING:
     from tb_widgets.app.dashboard import Dashboard
     from tb_widgets.app.model_choice import ModelChoice
 
 KINDS = {"gist": "Gist", "hub": "Hub repository", "path": "Your file", "upload": "Your files"}
+MOST_ANSWERS = 8  # buttons; the field takes any
 CONSENT = "Loading runs the author's code with your permissions."
 OVERRIDES = (
     "model.task",
@@ -59,18 +59,26 @@ class FoundModelPanel:
         self._again = button("Try again", lambda: act(self._retry), "tbw-at-retry")
         self._copy = button("Use the cached copy", lambda: act(self._use_copy), "tbw-at-copy")
         self._stop = button("Stop", lambda: act(dashboard.stop_trying), "tbw-at-stop-trying")
-        self._tasks = {task: self._task_button(task) for task in NEEDS}
-        self._buttons = row([*self._tasks.values(), self._trust, self._again, self._copy, self._stop])
+        self._answers = row([])
+        self._answered: tuple[str, ...] = ()
+        self._buttons = row([self._answers, self._trust, self._again, self._copy, self._stop])
         self._below = widgets.HTML()
         self._card = card("What was found", [self._head, self._buttons, self._below])
         self._heading = self._card.children[0]
         return self._card
 
-    def _task_button(self, task: Task) -> widgets.Button:
-        label = f"It {NEEDS[task][0]}"
-        return button(
-            label, lambda: self._dashboard.act(lambda: self._dashboard.decide_task(task)), f"tbw-at-is-{task}"
-        )
+    def _offer(self, answers: tuple[str, ...]) -> None:
+        """Show a button for each answer to what is asked."""
+        show(self._answers, bool(answers))
+        if answers != self._answered:
+            self._answered = answers
+            self._answers.children = [self._answer_button(answer) for answer in answers[:MOST_ANSWERS]]
+
+    def _answer_button(self, answer: str) -> widgets.Button:
+        does = {str(task): f"It {does}" for task, (does, _) in NEEDS.items()}
+        label = does.get(answer, answer)
+        dashboard = self._dashboard
+        return button(label, lambda: dashboard.act(lambda: dashboard.answer(answer)), f"tbw-at-is-{answer}")
 
     def _retry(self) -> None:
         self._dashboard.load_model(self._dashboard.choice.typed)
@@ -88,9 +96,8 @@ class FoundModelPanel:
         show(self._card, state not in ("ours", "waiting"))
         asking, failed = state == "asking", state == "failed"
         show(self._trust, asking)
-        undecided = choice.error.tasks if failed and isinstance(choice.error, UndecidedError) else ()
-        for task, made in self._tasks.items():
-            show(made, task in undecided)
+        undecided = choice.error.answers if failed and isinstance(choice.error, UndecidedError) else ()
+        self._offer(undecided)
         show(self._stop, state in ("fetching", "trying"))
         show(self._again, failed and not undecided)
         copies = choice.copies if failed else []
@@ -230,7 +237,8 @@ def _title(choice: ModelChoice) -> tuple[str, str]:
     if choice.was_stopped:
         return "Stopped", ""
     if isinstance(choice.error, UndecidedError):
-        return "What was it built for?", "this can't be told from the model"
+        asked = "What was it built for?" if choice.error.field == "model.task" else "Which of them is the model?"
+        return asked, "this can't be told from the code"
     return titles.get(choice.state, ("", ""))
 
 

@@ -54,7 +54,8 @@ def probe_images(
     if claim is not None and claim.task != "vision-classification":
         raise UndecidedError(
             f"{claim.why.rstrip('.')}: {claim.task}. But the model reads images ({reading.shown}).",
-            tasks=("vision-classification",),
+            field="model.task",
+            answers=("vision-classification",),
             hint="Set model.task to vision-classification, or model.input to the argument that takes tokens.",
         )
     device = next((parameter.device for parameter in module.parameters()), torch.device("cpu"))

@@ -27,7 +27,8 @@ def conclude_task(case: Case, adapter: Adapter) -> Adapter:
     if claim is not None and claim.task not in fits:
         raise UndecidedError(
             f"{claim.why.rstrip('.')}: {claim.task}. But the model gives {shape}, which fits {' or '.join(fits)}.",
-            tasks=fits,
+            field="model.task",
+            answers=fits,
             hint="Set model.task to what it was built for, or change what forward returns.",
         )
     if adapter.task == "sequence-classification":
@@ -52,7 +53,8 @@ def _ask_about_last_position(case: Case, adapter: Adapter) -> None:
             f"The model's forward turns token ids of shape ({ROWS}, {LENGTH}) into ({ROWS}, {adapter.classes}): "
             "one row per text, with as many scores as it knows tokens. A language model must return the scores of "
             "every position.",
-            tasks=("sequence-classification",),
+            field="model.task",
+            answers=("sequence-classification",),
             hint="If these are classes, set model.task to sequence-classification.",
         )
 
@@ -88,7 +90,8 @@ def _conclude_language_model(case: Case, adapter: Adapter) -> Adapter:
         raise UndecidedError(
             "The model's forward asks for a mask, and nothing in the model says whether that hides later tokens or "
             "padding.",
-            tasks=("causal-lm", "masked-lm"),
+            field="model.task",
+            answers=("causal-lm", "masked-lm"),
         )
     if leaks and (task or words.kind) != "masked-lm" and words.kind != "masked":
         # A mask that is only used when it is given.
@@ -110,7 +113,8 @@ def _conclude_language_model(case: Case, adapter: Adapter) -> Adapter:
         raise UndecidedError(
             "The model scores every token and sees later tokens as well: it may be a masked language model, or a "
             "causal one whose attention lacks its mask, and nothing in it says which.",
-            tasks=("masked-lm", "causal-lm"),
+            field="model.task",
+            answers=("masked-lm", "causal-lm"),
         )
     _say_task(case, task, why)
     if task == "causal-lm" and leaks:
