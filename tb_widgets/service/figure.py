@@ -115,7 +115,7 @@ def figure_parts() -> dict[str, Any]:
             "showarrow": False,
             "yshift": 6,
         }
-    layout["yaxis3"]["tickformat"] = ".0%"
+    layout["yaxis3"] |= {"tickformat": ".2~%", "rangemode": "nonnegative"}  # 4.2 % and 4.4 % are not the same
     layout["yaxis4"]["tickformat"] = "~g"
     layout["yaxis4"]["rangemode"] = "tozero"
     return {"data": traces, "layout": layout}
