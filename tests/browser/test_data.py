@@ -13,7 +13,7 @@ from threading import Thread
 
 import pytest
 from data.hub_server import COMMIT, HubServer
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Locator, Page, expect
 
 from .page import DashboardPage
 from .test_dashboard import button, only_run, tab, wait_for_state, wait_until
@@ -174,6 +174,15 @@ def test_paths_addresses_and_dropped_tables_are_looked_at_and_trained_on_by_clic
     assert "zoo:bert-classifier" in train()
 
 
+def at_rest(place: Locator) -> dict[str, float] | None:
+    """Where something is once it stays there: a page that has just come learns a little about its data yet."""
+    box, before = place.bounding_box(), None
+    while box != before:
+        place.page.wait_for_timeout(1000)
+        box, before = place.bounding_box(), box
+    return box
+
+
 def test_on_a_narrow_page_what_is_told_of_an_upload_stays_within_its_card(
     open_dashboard: OpenDashboard, tmp_path: Path
 ) -> None:
@@ -185,7 +194,7 @@ def test_on_a_narrow_page_what_is_told_of_an_upload_stays_within_its_card(
     refused = tmp_path / f"{'a-name-without-end-' * 5}.pdf"
     refused.write_bytes(b"\x89\0\0\0\xff" * 50)
     address = page.locator(".tbw-at-data-source")
-    before = address.bounding_box()
+    before = at_rest(address)
     page.locator(".tbw-drop input").set_input_files(refused)
     expect(page.get_by_text("That did not work")).to_be_visible(timeout=30_000)
     assert address.bounding_box() == before  # nothing above it has come
