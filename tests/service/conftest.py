@@ -20,6 +20,7 @@ CANARIES = {
     "WANDB_API_KEY": "canary0002",
     "AWS_SECRET_ACCESS_KEY": "canary0003",
     "PROXY_WITH_LOGIN": "http://me:canary0004@proxy.example:3128",
+    "LUGGAGE": "canary0005",  # a name that nobody would take for a secret
 }
 SPEED = ("time", "tokens_per_second", "examples_per_second")  # what two runs of the same spec may differ in
 

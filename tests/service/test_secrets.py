@@ -11,7 +11,7 @@ from tb_widgets.service.environment import worker_environment
 from .conftest import CANARIES
 
 
-@pytest.mark.parametrize("number", [1, 2, 3, 4], ids=[*CANARIES])
+@pytest.mark.parametrize("number", [1, 2, 3, 4, 5], ids=[*CANARIES])
 def test_no_secret_reaches_the_worker_or_the_run(waiting, number):
     _, run = waiting
     canary = f"canary000{number}".encode()
@@ -23,6 +23,21 @@ def test_no_secret_reaches_the_worker_or_the_run(waiting, number):
     assert not [path for path in files if canary in path.read_bytes()]
 
 
-def test_what_training_needs_is_kept():
-    kept = {"PATH": "/bin", "CUDA_VISIBLE_DEVICES": "0", "OMP_NUM_THREADS": "1", "HTTPS_PROXY": "http://proxy:3128"}
-    assert worker_environment(kept | CANARIES) == kept
+def test_only_what_training_needs_is_passed_on():
+    kept = {
+        "PATH": "/bin",
+        "LC_ALL": "C.UTF-8",
+        "CUDA_VISIBLE_DEVICES": "0",
+        "OMP_NUM_THREADS": "1",
+        "TB_CACHE_DIR": "/cache",
+        "PYTHONPATH": "/code",
+    }
+    unknown = {
+        "DATABASE": "postgres",
+        "SLACK_URL": "https://hooks.example/T0",
+        "OMP": "1",
+        "MY_PATH": "/",
+        "TB_NEW": "",
+    }
+    assert worker_environment(kept | unknown | CANARIES) == kept
+    assert worker_environment({"TB_RUNS_DIR": "sftp://me:password@host/runs"}) == {}
