@@ -66,6 +66,10 @@ class UndecidedError(ModelError):
         super().__init__(message, hint=hint or f"Set {field} to {' or to '.join(answers)}.")
 
 
+class ConsentError(ModelError):
+    """Code that would run and that nobody on this machine has agreed to run."""
+
+
 class DataError(TbError):
     """A text or tokenizer that can't be read or does not fit the model."""
 

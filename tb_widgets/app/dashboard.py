@@ -8,7 +8,8 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
@@ -21,7 +22,8 @@ from tb_widgets.app.page_view import PageView
 from tb_widgets.app.parts import words
 from tb_widgets.app.registry import STEPS
 from tb_widgets.app.watch import Watch
-from tb_widgets.errors import RunError, TbError
+from tb_widgets.errors import ConsentError, RunError, TbError
+from tb_widgets.models.trust import require_frozen
 from tb_widgets.runs import RunDirectory
 from tb_widgets.service.generation import Generation, GenerationService
 from tb_widgets.service.probing import Probe
@@ -67,6 +69,8 @@ class Dashboard:
     ----------
     data
         Finds, fetches and looks at data; see :class:`tb_widgets.app.data_choice.DataChoice`.
+    untrusted
+        A run from elsewhere that was to go on or to write, and whose code nobody here has agreed to run.
 
     Notes
     -----
@@ -84,6 +88,7 @@ class Dashboard:
         self.data = DataChoice(self.draft, self._lock)
         self.watch = Watch()
         self.generation: Generation | None = None
+        self.untrusted: RunDirectory | None = None
         self.has_page = False
         self._is_warm = self._has_address = False
         self.figure_is_there = self.page_is_narrow = False
@@ -127,9 +132,44 @@ class Dashboard:
 
     @one_at_a_time
     def resume(self) -> None:
-        """Go on with the run in sight: at once after a pause, else from its newest checkpoint."""
-        self.service.resume(self._run())
+        """Go on with the run in sight: at once after a pause, else from its newest checkpoint.
+
+        Raises
+        ------
+        ConsentError
+            If it was started elsewhere and nobody on this machine has agreed to run its code; the page then shows it.
+        """
+        with self._asking_for_consent():
+            self.service.resume(self._run())
         self._ask("resume")
+
+    @one_at_a_time
+    def trust_run(self) -> None:
+        """Agree to run the code in the folder of the run that waits for that; this is remembered for these very files.
+
+        Raises
+        ------
+        TbError
+            If no run waits for that, or your consent can't be remembered.
+        """
+        if self.untrusted is None:
+            raise RunError("No run waits for your consent.", hint="Press Resume or Write first.")
+        require_frozen(self.untrusted.model_folder, "Going on", trust=True)
+        self.untrusted = None
+        self.page.say(words.note("You agreed to run this code.", "ok", detail="Press Resume or Write again."))
+
+    @one_at_a_time
+    def leave_run_untrusted(self) -> None:
+        """Do not agree to run the code of the run that waits for that."""
+        self.untrusted = None
+
+    @contextmanager
+    def _asking_for_consent(self) -> Iterator[None]:
+        try:
+            yield
+        except ConsentError:
+            self.untrusted = self.watch.run
+            raise
 
     @one_at_a_time
     def stop(self) -> None:
@@ -150,7 +190,7 @@ class Dashboard:
         if self.is_writing:
             self.writer.stop()
         self.watch.attach(run)
-        self.generation = None
+        self.generation = self.untrusted = None
         self.asked = ""  # it was asked of the other run
 
     @one_at_a_time
@@ -313,15 +353,14 @@ class Dashboard:
 
         run = self._run()
         found = Run(run.path).checkpoint(checkpoint)
-        self.generation = self.writer.generate(
-            run,
-            found.path,
-            prompt,
-            temperature=_number("Temperature", temperature, 0.0, 10.0),
-            top_k=int(_number("Top k", top_k, 1, 1_000_000)) if top_k not in ("", None) else None,
-            length=int(_number("Length", length, 1, 10_000)),
-            seed=seed,
-        )
+        options: dict[str, Any] = {
+            "temperature": _number("Temperature", temperature, 0.0, 10.0),
+            "top_k": int(_number("Top k", top_k, 1, 1_000_000)) if top_k not in ("", None) else None,
+            "length": int(_number("Length", length, 1, 10_000)),
+            "seed": seed,
+        }
+        with self._asking_for_consent():
+            self.generation = self.writer.generate(run, found.path, prompt, **options)
         return self.generation
 
     @one_at_a_time

@@ -16,6 +16,7 @@ from tb_widgets.app.parts import words
 from tb_widgets.app.parts.cards import button, card, row, show
 from tb_widgets.app.parts.heartbeat import Answer, Heartbeat
 from tb_widgets.app.parts.run_bar import RunBar
+from tb_widgets.app.parts.run_consent import RunConsent
 from tb_widgets.app.parts.step_bar import StepBar
 from tb_widgets.app.registry import STEPS, Panel, panels_of
 
@@ -59,6 +60,7 @@ class PageView:
         self.steps.observe(self._chosen, "selected")
         self.bar = RunBar(dashboard)
         self.message = widgets.HTML()
+        self._consent = RunConsent(dashboard)
         self._code = widgets.HTML()
         self._code_card = card("The code of this run", [self._code])
         self._code_is_open = False
@@ -66,7 +68,9 @@ class PageView:
         self._body = widgets.VBox()
         self._body.add_class("tbw-column")
         top = row([self._title, self._machine, toggle], "tbw-top")
-        app = widgets.VBox([top, self.steps, self.bar.widget, self.message, self._code_card, self._body])
+        app = widgets.VBox(
+            [top, self.steps, self.bar.widget, self.message, self._consent.widget, self._code_card, self._body]
+        )
         app.add_class("tbw-app")
         self.widget = widgets.VBox([style, self.heartbeat, app])
         self.widget.add_class("tbw")
@@ -95,6 +99,7 @@ class PageView:
     def refresh(self) -> None:
         """Show what has changed."""
         self.bar.refresh()
+        self._consent.refresh()
         for panel in self.panels.get(self.step, []):
             panel.refresh()
         watch = self._dashboard.watch

@@ -16,6 +16,9 @@ Data = Annotated[
     typer.Option("--data", help="python-docs, the path of a file, folder or glob, https://..., or hub:OWNER/NAME."),
 ]
 Trust = Annotated[bool, typer.Option("--trust", help="Agree to run the code of this Gist or repository.")]
+TrustRun = Annotated[
+    bool, typer.Option("--trust", help="Agree to run the code in the run's folder, if it was not started here.")
+]
 
 RunName = Annotated[
     str, typer.Argument(metavar="RUN", help="A run's id, a part of it that fits only one, its folder, or latest.")

@@ -20,6 +20,7 @@ from tb_widgets.cli.options import (
     Settings,
     SpecFile,
     Trust,
+    TrustRun,
     service,
 )
 from tb_widgets.cli.screen import console, name_for_commands, print_error, print_json, say
@@ -60,14 +61,16 @@ def _settings(name: str | None, settings: list[str] | None) -> dict[str, Any]:
     return ({"name": name} if name is not None else {}) | read_settings(settings or [])
 
 
-def resume(name: RunName, runs_dir: RunsDir = None, detach: Detach = False, json: Json = False) -> None:
+def resume(
+    name: RunName, trust: TrustRun = False, runs_dir: RunsDir = None, detach: Detach = False, json: Json = False
+) -> None:
     """Go on with a run that was paused, stopped or cut off, from its newest checkpoint."""
     training = service(runs_dir)
     run = training.attach(name)
     if not run.status().is_active:
         gather_shown(run.spec, console(stderr=True))  # its copy may have made room for others since
     warnings = Warnings(run, after=last_event_number(run.events_file))
-    training.resume(run)
+    training.resume(run, trust=trust)
     _detach_or_follow(training, run, detach=detach, as_json=json, warnings=warnings)
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import sys
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
-from tb_widgets.cli.options import Json, RunName, RunsDir, service
+from tb_widgets.cli.options import Json, RunName, RunsDir, TrustRun, service
 from tb_widgets.cli.screen import print_json
 from tb_widgets.errors import ServiceError
 from tb_widgets.runs import RunDirectory
@@ -24,13 +24,15 @@ def generate(
     temperature: Annotated[float, typer.Option(min=0.0, help="0 takes the likeliest token, 1 the model's odds.")] = 0.8,
     top_k: Annotated[int, typer.Option("--top-k", min=0, help="Choose among the k likeliest tokens; 0: all.")] = 40,
     seed: Annotated[int, typer.Option(min=0, help="The same seed writes the same text.")] = 0,
+    trust: TrustRun = False,
     runs_dir: RunsDir = None,
     json: Json = False,
 ) -> None:
     """Let a run's model write; one that sorts images says what it takes new ones for, as many as --length says."""
     run = Run(service(runs_dir).attach(name).path)
     chosen = run.checkpoint(checkpoint)
-    done = write(chosen, prompt, length=length, temperature=temperature, top_k=top_k or None, seed=seed, show=not json)
+    options: dict[str, Any] = {"temperature": temperature, "top_k": top_k or None, "seed": seed, "trust": trust}
+    done = write(chosen, prompt, length=length, show=not json, **options)
     if json:
         facts = {"run_id": run.id, "checkpoint": chosen.step, "task": done.task, "prompt": prompt, "text": done.text}
         print_json(facts | {"tokens_per_second": done.tokens_per_second})
@@ -44,6 +46,7 @@ def write(
     temperature: float = 0.8,
     top_k: int | None = 40,
     seed: int = 0,
+    trust: bool = False,
     show: bool = True,
 ) -> Generation:
     """Let a checkpoint answer a prompt, in a process without secrets, and print the text as it grows.
@@ -52,15 +55,16 @@ def write(
 
     Raises
     ------
+    ConsentError
+        If the run was started elsewhere and nobody has agreed to run its code.
     ServiceError
         If the model can't be loaded, or fails while it writes.
     """
     run: RunDirectory = checkpoint.run
     writers = GenerationService()
     try:
-        text = writers.generate(
-            run, checkpoint.path, prompt, length=length, temperature=temperature, top_k=top_k, seed=seed
-        )
+        options: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "seed": seed, "trust": trust}
+        text = writers.generate(run, checkpoint.path, prompt, length=length, **options)
         shown = 0
         ended = False
         while not ended:

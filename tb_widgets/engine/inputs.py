@@ -15,7 +15,7 @@ from tb_widgets.engine.evaluation import WITH_PERPLEXITY
 from tb_widgets.errors import ModelError, TrainingError
 from tb_widgets.models.leak import leak_refusal
 from tb_widgets.models.load import LoadedModel, build, check_fits, from_module, read_source, resolve, write_source
-from tb_widgets.models.source import ModelSource, is_fetched
+from tb_widgets.models.source import ModelSource
 from tb_widgets.models.zoo import sizes
 from tb_widgets.runs import RunDirectory
 from tb_widgets.runs.durable import replace_json
@@ -54,8 +54,8 @@ def gather_inputs(run: RunDirectory, journal: JournalWriter, module: nn.Module |
     spec = run.spec
     data = None
     if module is None and not run.model_folder.is_dir():
-        # Whoever agreed to a model from elsewhere agreed to what was frozen, not to what is there now.
-        if is_fetched(spec.model.source):
+        # Whoever agreed to a model that is not ours agreed to what was frozen, not to what is there now.
+        if not spec.model.source.startswith("zoo:"):
             raise ModelError(
                 f"{run.id} has lost its model folder.", hint="Copy it back, or start a new run with that model."
             )

@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -147,8 +148,9 @@ def read_source(folder: Path) -> ModelSource:
     """
     files = {name: _read(folder / name) for name in (CODE, CONFIG)}
     origin = _parse_config(_read(folder / ORIGIN), str(folder / ORIGIN))
-    for name, text in files.items():
-        if origin.get("sha256", {}).get(name) != _sha256(text):
+    frozen_with = origin.get("sha256")
+    for name, found in checksums(files).items():
+        if not isinstance(frozen_with, dict) or frozen_with.get(name) != found:
             raise ModelError(
                 f"{folder / name} is not the file that this run started with: its checksum differs.",
                 hint="Put the original back, or start a new run with the changed model.",
@@ -190,9 +192,13 @@ def _from_zoo(
     config = sizes.zoo_config(
         name, spec.preset, spec.config, vocab_size=vocab_size, context_length=context_length, classes=classes
     )
-    code = resources.files(_ZOO).joinpath(f"{sizes.FILES[name]}.py").read_text(encoding="utf-8")
-    files = {CODE: code, CONFIG: json.dumps(config, indent=2) + "\n"}
+    files = {CODE: zoo_code(name), CONFIG: json.dumps(config, indent=2) + "\n"}
     return frozen({"source": spec.source, "kind": "zoo", "preset": spec.preset}, files)
+
+
+def zoo_code(name: str) -> str:
+    """Return the installed source of a zoo model, for example ``gpt``."""
+    return resources.files(_ZOO).joinpath(f"{sizes.FILES[name]}.py").read_text(encoding="utf-8")
 
 
 def _from_path(spec: ModelSpec) -> ModelSource:
@@ -247,11 +253,12 @@ def _checked(source: ModelSource, spec: ModelSpec) -> ModelSource:
 
 def frozen(origin: dict[str, Any], files: dict[str, str]) -> ModelSource:
     """Return a source whose origin holds the checksums of these very files."""
-    return ModelSource({**origin, "sha256": {name: _sha256(text) for name, text in files.items()}}, files)
+    return ModelSource({**origin, "sha256": checksums(files)}, files)
 
 
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode("utf-8")).hexdigest()
+def checksums(files: Mapping[str, str]) -> dict[str, str]:
+    """Return the SHA-256 of each file's text in UTF-8, hexadecimal, by name."""
+    return {name: hashlib.sha256(text.encode("utf-8")).hexdigest() for name, text in files.items()}
 
 
 def _read(path: Path) -> str:

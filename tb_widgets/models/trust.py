@@ -1,7 +1,8 @@
 """Whose code may run: consent, given once for one revision of one Gist or Hub repository, and for these very bytes.
 
 Loading a model runs its author's code with the user's own permissions, and Python has no fence against that. So
-nothing fetched is executed before somebody has looked and agreed; a changed revision is another question.
+nothing fetched is executed before somebody has looked and agreed; a changed revision is another question. The files
+that a run has frozen are known by their checksums alone: its folder may have come from anywhere.
 """
 
 from __future__ import annotations
@@ -9,15 +10,17 @@ from __future__ import annotations
 import difflib
 import json
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from filelock import FileLock
 
-from tb_widgets.errors import ModelError, RunError
+from tb_widgets.errors import ConsentError, ModelError, RunError
 from tb_widgets.models import fetched
-from tb_widgets.models.source import CODE, CONFIG, ModelSource, pinned
+from tb_widgets.models.source import CODE, CONFIG, ModelSource, checksums, pinned, read_source, zoo_code
+from tb_widgets.models.zoo import sizes
 from tb_widgets.runs.durable import replace_text
 from tb_widgets.runs.folders import default_config_dir
 
@@ -94,15 +97,51 @@ class TrustStore:
         ModelError
             If the file is damaged or can't be written.
         """
-        if not needs_consent(source) or self.state(source).state == "trusted":
-            return
+        if needs_consent(source) and self.state(source).state != "trusted":
+            self._add(_entry(source))
+
+    def knows(self, files: Mapping[str, str]) -> bool:
+        """Tell whether these very files may run, wherever they lie: ours, or agreed to, or frozen on this machine.
+
+        Parameters
+        ----------
+        files
+            Content of model.py and config.json by name.
+
+        Raises
+        ------
+        ModelError
+            If the file of consents is damaged: then nothing counts as agreed to.
+        """
+        found = checksums(files)
+        known = [*(checksums({CODE: zoo_code(name)}) for name in sizes.FILES), *(e["sha256"] for e in self._read())]
+        return any(entry and entry.items() <= found.items() for entry in known)
+
+    def remember(self, files: Mapping[str, str], source: str) -> None:
+        """Remember that exactly these files may run: somebody started a run with them here, or has agreed to them.
+
+        Parameters
+        ----------
+        files
+            Content by name. Of a zoo model only its code decides, since each run has a config of its own.
+        source
+            Where they came from, for whoever reads the file of consents.
+
+        Raises
+        ------
+        ModelError
+            If the file of consents is damaged or can't be written.
+        """
+        found = checksums(files)
+        if found not in [entry["sha256"] for entry in self._read()]:
+            self._add({"kind": "files", "id": source, "revision": "", "sha256": found})
+
+    def _add(self, entry: dict[str, Any]) -> None:
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)
             with FileLock(f"{self.file}.lock"):
-                entries = [
-                    *self._read(),
-                    _entry(source) | {"granted": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())},
-                ]
+                granted = {"granted": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime())}
+                entries = [*self._read(), entry | granted]
                 replace_text(self.file, json.dumps({"schema": 1, "trusted": entries}, indent=2) + "\n", sync=True)
         except (OSError, RunError) as error:
             raise ModelError(
@@ -132,7 +171,7 @@ class TrustStore:
         why = "you have not agreed to it yet"
         if trust.state == "changed":
             why = f"you have agreed to another revision, {trust.revision[:10]}, and it has changed since"
-        raise ModelError(
+        raise ConsentError(
             f"{purpose} would run the code of {what}, and {why}.",
             hint=f"Read it at {origin['url']}; then agree on the page, or with --trust (trust=True in Python).",
         )
@@ -160,6 +199,38 @@ class TrustStore:
         return ModelError(
             f"{self.file}, which holds whose code may run, can't be read: {why}. Nothing counts as agreed to.",
             hint="Mend it, or delete it and agree again.",
+        )
+
+
+def require_frozen(folder: Path, purpose: str, *, trust: bool = False) -> None:
+    """Let the code that a run has frozen pass, if somebody on this machine has agreed to these very files.
+
+    Parameters
+    ----------
+    folder
+        The run's model folder; one that is missing holds nothing that could run.
+    purpose
+        What the code would run for, as the beginning of a sentence.
+    trust
+        Agree to run it; this is remembered for these very files.
+
+    Raises
+    ------
+    ConsentError
+        If nobody has.
+    ModelError
+        If the files can't be read, or the file of consents is damaged or can't be written.
+    """
+    if not folder.is_dir():
+        return
+    source, store = read_source(folder), TrustStore()
+    if trust:
+        store.remember(source.files, str(source.origin.get("source", "")))
+    elif not store.knows(source.files):
+        raise ConsentError(
+            f"{purpose} would run the code in {folder / CODE}, and nobody on this machine has agreed to that: "
+            "the run was started elsewhere, or its code was changed.",
+            hint="Read it; then agree on the page, or with --trust (trust=True in Python).",
         )
 
 

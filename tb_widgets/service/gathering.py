@@ -13,7 +13,7 @@ from tb_widgets.data.fetching import (
     pinned_tokenizer,
 )
 from tb_widgets.errors import ModelError
-from tb_widgets.models.source import ModelSource, fetch, pinned, resolve
+from tb_widgets.models.source import ModelSource, fetch, is_fetched, pinned, resolve
 from tb_widgets.models.trust import TrustStore, needs_consent
 from tb_widgets.spec import RunSpec
 
@@ -69,7 +69,7 @@ def with_pinned_data(spec: RunSpec) -> RunSpec:
 
 
 def gather_model(spec: RunSpec, *, trust: bool) -> tuple[RunSpec, ModelSource]:
-    """Fetch a model that is a Gist, a repository or an upload, and that somebody has agreed to run.
+    """Fetch a model that is not ours, and that somebody has agreed to run; a path that the user types is consent.
 
     Parameters
     ----------
@@ -85,6 +85,9 @@ def gather_model(spec: RunSpec, *, trust: bool) -> tuple[RunSpec, ModelSource]:
     ModelError
         If it can't be had, or nobody has agreed to run its code.
     """
+    length = spec.data.context_length
+    if not is_fetched(spec.model.source):
+        return spec, resolve(spec.model, vocab_size=None, context_length=length)
     source, store = fetch(spec.model.source), TrustStore()
     if needs_consent(source) and spec.hardware.backend == "kernel":
         raise ModelError(
@@ -95,7 +98,7 @@ def gather_model(spec: RunSpec, *, trust: bool) -> tuple[RunSpec, ModelSource]:
         store.grant(source)
     store.require(source)
     spec = spec.with_values({"model.source": pinned(source)})
-    return spec, resolve(spec.model, vocab_size=None, context_length=spec.data.context_length, online=False)
+    return spec, resolve(spec.model, vocab_size=None, context_length=length, online=False)
 
 
 def gather_shown(spec: RunSpec, console: Console) -> RunSpec:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tb_widgets.errors import ServiceError
+from tb_widgets.models.trust import require_frozen
 from tb_widgets.runs import RunDirectory
 from tb_widgets.service.processes import Child
 from tb_widgets.spec import Task
@@ -73,14 +74,23 @@ class GenerationService:
         temperature: float = 0.8,
         top_k: int | None = 40,
         seed: int = 0,
+        trust: bool = False,
     ) -> Generation:
         """Begin to write, and return at once; the text grows in the returned object.
 
+        Parameters
+        ----------
+        trust
+            Agree to run the code in the run's folder, where it was not started on this machine; this is remembered.
+
         Raises
         ------
+        ConsentError
+            If nobody on this machine has agreed to run that code.
         ServiceError
             If the last text is not finished, or no process can be started.
         """
+        require_frozen(run.model_folder, "Writing", trust=trust)
         with self._lock:
             if self._current is not None and not self._current.finished.is_set():
                 raise ServiceError("The last text is still being written.", hint="Wait for it, or stop it.")

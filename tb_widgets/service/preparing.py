@@ -85,11 +85,8 @@ def tried(
         return spec, ModelFacts.of_loaded(from_module(module, spec.model)), []
     if spec.model.source.startswith("zoo:"):
         return spec, _facts_of_ours(spec), []
-    if is_fetched(spec.model.source):
-        with doing(screen, "Fetching the model"):
-            spec, source = gather_model(spec, trust=trust)
-    else:
-        source = resolve(spec.model, vocab_size=None, context_length=spec.data.context_length)
+    with doing(screen, "Fetching the model" if is_fetched(spec.model.source) else "Reading the model"):
+        spec, source = gather_model(spec, trust=trust)
     with doing(screen, "Trying the model"):
         probe = ProbeService().adapt(source, spec.model)
         try:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tb_widgets.errors import RunError, ServiceError
+from tb_widgets.models.trust import require_frozen
 from tb_widgets.runs import CheckpointInfo, RunDirectory, State, Status, default_runs_dir, open_run
 from tb_widgets.runs import list_runs as list_entries
 from tb_widgets.runs.checkpoints import pin
@@ -55,6 +56,7 @@ class Checkpoint:
         top_k: int | None = 40,
         seed: int = 0,
         module: nn.Module | None = None,
+        trust: bool = False,
     ) -> str:
         """Return the prompt continued by this checkpoint's model; where its task is another one, its answer.
 
@@ -75,9 +77,13 @@ class Checkpoint:
             Choose among the k likeliest tokens; None among all.
         module
             Needed for a run that trained a live ``nn.Module``: one of the same shape; its weights are replaced.
+        trust
+            Agree to run the code in the run's folder, where it was not started on this machine; this is remembered.
 
         Raises
         ------
+        ConsentError
+            If nobody on this machine has agreed to run that code.
         CheckpointError
             If the weights do not fit the model.
         ServiceError
@@ -85,8 +91,10 @@ class Checkpoint:
         """
         options: dict[str, Any] = {"length": length, "temperature": temperature, "top_k": top_k, "seed": seed}
         if module is None and self.run.spec.model.source.startswith(FOREIGN):
-            task, text = self._write_apart(prompt, **options)
+            task, text = self._write_apart(prompt, trust=trust, **options)
         else:
+            if module is None:
+                require_frozen(self.run.model_folder, "Writing", trust=trust)
             from tb_widgets.engine.writer import open_writer
 
             writer = open_writer(self.run, self.path, module=module)
@@ -229,17 +237,19 @@ class Run:
         """Let the run wait after its current step."""
         self._service.pause(self.directory)
 
-    def resume(self, *, module: nn.Module | None = None) -> None:
+    def resume(self, *, module: nn.Module | None = None, trust: bool = False) -> None:
         """Go on: after a pause at once, after an end from the newest checkpoint.
 
         Parameters
         ----------
         module
             Needed for a run that trained a live ``nn.Module``: one of the same shape.
+        trust
+            Agree to run the code in the run's folder, where it was not started on this machine; this is remembered.
         """
         if not self.status.is_active:
             gather(self.spec)  # its copy may have made room for others since
-        self._service.resume(self.directory, module=module)
+        self._service.resume(self.directory, module=module, trust=trust)
 
     def stop(self) -> None:
         """Let the run finish its step, save, and leave."""

@@ -18,7 +18,9 @@ from tb_widgets.data.opened import open_data
 from tb_widgets.data.sources import is_built_in
 from tb_widgets.errors import ModelError, RunError, ServiceError, TbError
 from tb_widgets.models.describe import given_name
-from tb_widgets.models.source import is_fetched, write_source
+from tb_widgets.models.source import CODE, ModelSource, is_fetched, write_source, zoo_code
+from tb_widgets.models.trust import TrustStore, require_frozen
+from tb_widgets.models.zoo import sizes
 from tb_widgets.runs import RunDirectory, RunEntry, create_run, default_runs_dir, list_runs, open_run
 from tb_widgets.runs.process import ProcessIdentity
 from tb_widgets.runs.status import AT_REST, read_status, write_status
@@ -30,6 +32,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 LIVE = "live:"  # what a spec names as the source of a model that lives in a notebook
+OURS = "zoo:"
 FOREIGN = ("gist:", "hub:")  # what it names where the code is somebody else's
 LOOK_EVERY = 0.2  # seconds between two looks at a run that somebody waits for
 LET_GO_WITHIN = 3.0  # seconds
@@ -83,8 +86,9 @@ class TrainingService:
     ) -> RunDirectory:
         """Start a run and return its directory at once.
 
-        A model from elsewhere is fetched here and frozen into the run, which from then on names its full revision:
-        workers know no network. Data from elsewhere must be here already, as ``gathering.gather`` leaves them.
+        A model that is not ours is frozen into the run here; one from elsewhere is fetched, and the run names its full
+        revision from then on: workers know no network. Data from elsewhere must be here already, as
+        ``gathering.gather`` leaves them.
 
         Parameters
         ----------
@@ -102,22 +106,24 @@ class TrainingService:
         DataError
             If the data can't be read, or come from elsewhere and have not been fetched yet.
         ModelError
-            If the model comes from elsewhere and can't be had, or nobody has agreed to run its code.
+            If the model can't be had, or nobody has agreed to run its code, or that can't be remembered.
         RunError
             If the runs folder can't be written.
         ServiceError
             If no worker process can be started.
         """
         spec = with_pinned_data(_with_whole_paths(spec))
-        source = None
-        if module is None and is_fetched(spec.model.source):
+        source, name = None, spec.model.source
+        if module is None and not name.startswith(OURS):
             spec, source = gather_model(spec, trust=trust)
         if not is_built_in(spec.data.source):
             open_data(spec.data)  # what can't be read is refused here, and leaves no run that never began
-        run = create_run(self.runs_dir, spec, title=given_name(source) if source is not None else "")
-        if source is not None:
+        run = create_run(
+            self.runs_dir, spec, title=given_name(source) if source is not None and is_fetched(name) else ""
+        )
+        if module is None:
             try:
-                write_source(source, run.model_folder)
+                self._freeze(run, source)
             except ModelError as error:
                 _fail(run, error.message, error.hint)
                 raise
@@ -131,16 +137,30 @@ class TrainingService:
                 self._launch(run, module)
         return run
 
-    def resume(self, run: RunDirectory, *, module: nn.Module | None = None) -> None:
+    @staticmethod
+    def _freeze(run: RunDirectory, source: ModelSource | None) -> None:
+        """Write a model into its run, and remember on this machine that it may run from there."""
+        store, name = TrustStore(), run.spec.model.source
+        if source is not None:
+            write_source(source, run.model_folder)
+            store.remember(source.files, name)
+        elif (zoo := name.removeprefix(OURS)) in sizes.FILES:  # the worker writes it, in the sizes of the data
+            store.remember({CODE: zoo_code(zoo)}, name)
+
+    def resume(self, run: RunDirectory, *, module: nn.Module | None = None, trust: bool = False) -> None:
         """Go on with a run that is paused, or with one that ended before its last step, from its newest checkpoint.
 
         Parameters
         ----------
         module
             Needed for a run that trained a live ``nn.Module`` of a notebook: one of the same shape.
+        trust
+            Agree to run the code in the run's folder, where it was not started on this machine; this is remembered.
 
         Raises
         ------
+        ConsentError
+            If nobody on this machine has agreed to run that code.
         RunError
             If the run is at work already, has done all its steps, or trained a live module and none is given.
         """
@@ -165,6 +185,8 @@ class TrainingService:
                 f"{run.id} trained a live nn.Module, whose code is not in the run.",
                 hint="Resume it from Python: tb_widgets.Run(id).resume(module=my_model), with one of the same shape.",
             )
+        if module is None:
+            require_frozen(run.model_folder, "Going on", trust=trust)
         with self._lock:
             run.control.clear()
             me = ProcessIdentity.current()

@@ -99,7 +99,6 @@ def test_a_run_is_resumed_with_its_frozen_model(github, service, tiny, tmp_path,
     assert service.wait(run, 60) == "stopped"
     github.close()
     shutil.rmtree(tmp_path / "cache" / "models")
-    shutil.rmtree(tmp_path / "config")
     step = run.status().step
     service.resume(run)
     until(lambda: run.status().step > step)

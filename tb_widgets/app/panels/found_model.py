@@ -9,6 +9,7 @@ import ipywidgets as widgets
 
 from tb_widgets.app.parts import code_view, words
 from tb_widgets.app.parts.cards import button, card, row, show
+from tb_widgets.app.parts.finding_list import finding_list
 from tb_widgets.app.parts.form import Form
 from tb_widgets.app.registry import panel
 from tb_widgets.data.sources import NEEDS
@@ -313,15 +314,7 @@ def _findings(choice: ModelChoice) -> str:
     parts = []
     if choice.trust.diff:
         parts.append(f"<h4>What has changed</h4>{code_view.diff(choice.trust.diff)}")
-    if choice.findings:
-        lines = "".join(
-            f"<tr><td>line {found.line}</td><td>{words.chip(found.level, 'warn' if found.level == 'odd' else '')}</td>"
-            f"<td><b>{escape(found.what)}</b> {escape(found.why)}</td></tr>"
-            for found in choice.findings
-        )
-        parts.append(f'<h4>Worth a look</h4><table class="tbw-table is-told">{lines}</table>')
-    else:
-        parts.append("<h4>Nothing unusual was found, which proves nothing: the list of what to look for is short.</h4>")
+    parts.append(finding_list(choice.findings))
     return "".join(parts)
 
 
