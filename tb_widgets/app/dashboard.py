@@ -46,6 +46,7 @@ PANELS = (
     "playground",
 )
 LOOK_EVERY = 0.05  # seconds between two looks of a script that waits
+QUEUE_EVERY = 10  # beats
 BUSY, IDLE = 500, 1500  # milliseconds between two beats, while something moves and while nothing does
 
 logger = logging.getLogger(__name__)
@@ -453,6 +454,8 @@ class Dashboard:
             busy = active or self.is_writing or self.choice.is_busy or self.data.is_busy
             if not active and not self._is_warm and self._beats > 1:
                 self._warm()
+            if self._beats % QUEUE_EVERY == 1:
+                self.service.tend_queue()  # a notebook that is gone may have left runs that wait
             return BUSY if busy or not self.figure_is_there else IDLE
 
     def _on_address(self, address: str) -> None:

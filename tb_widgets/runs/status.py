@@ -35,7 +35,8 @@ def _whole_best(best: Any) -> Any:
 class Status:
     """The content of ``status.json``: one small snapshot, replaced whole.
 
-    ``heartbeat``, ``created`` are seconds since the epoch; ``elapsed`` (training time without pauses) and
+    ``heartbeat``, ``created`` and ``queued_at`` (when it began to wait for its turn; None for a run that does not
+    wait) are seconds since the epoch; ``elapsed`` (training time without pauses) and
     ``eta`` are seconds; ``tokens_per_second`` is the speed since the last report, ``examples_per_second`` that of a
     model which reads no tokens.
     """
@@ -51,6 +52,7 @@ class Status:
     host: str = ""
     heartbeat: float = 0.0
     created: float = 0.0
+    queued_at: float | None = None
     elapsed: float = 0.0
     eta: float | None = None
     progress: float | None = None
@@ -69,6 +71,11 @@ class Status:
     def is_active(self) -> bool:
         """Whether a process is, or will be, at work on this run."""
         return self.state in ACTIVE
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether the run waits for its turn; any process that tends the queue of its folder will start it."""
+        return self.state == "queued" and self.queued_at is not None
 
     @property
     def process(self) -> ProcessIdentity | None:
@@ -129,6 +136,8 @@ def observe(path: Path) -> Status:
 
 
 def _is_plausible(status: Status) -> bool:
+    if status.is_waiting:
+        return True  # the queue is the folder's: whoever has let it wait may be gone
     process = status.process
     if process is None:
         return False

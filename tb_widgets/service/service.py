@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import signal
 import threading
 import time
 import traceback
-from collections import deque
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -26,6 +24,7 @@ from tb_widgets.runs.process import ProcessIdentity
 from tb_widgets.runs.status import AT_REST, read_status, write_status
 from tb_widgets.service.gathering import gather_model, with_pinned_data
 from tb_widgets.service.processes import WaitingWorker
+from tb_widgets.service.queue import RunQueue
 from tb_widgets.spec import RunSpec
 
 if TYPE_CHECKING:
@@ -63,9 +62,7 @@ class TrainingService:
     def __init__(self, runs_dir: str | Path | None = None) -> None:
         self.runs_dir = Path(runs_dir).expanduser().absolute() if runs_dir is not None else default_runs_dir()
         self._lock = threading.RLock()
-        self._queue: deque[RunDirectory] = deque()
-        self._queue_thread: threading.Thread | None = None
-        self._current: RunDirectory | None = None
+        self._queue = RunQueue(self.runs_dir, self._launch_waiting)
 
     # ---- starting ------------------------------------------------------------------------------------------------
 
@@ -97,7 +94,7 @@ class TrainingService:
         module
             A live model of this process; it is then trained in a thread of this process.
         queue
-            Wait until the run that this service started before has ended.
+            Wait until no other run of this folder is at work on this machine.
         trust
             Agree to run the model's code, if it comes from a Gist or the Hub; this is remembered for these very files.
 
@@ -127,13 +124,8 @@ class TrainingService:
             except ModelError as error:
                 _fail(run, error.message, error.hint)
                 raise
-        with self._lock:
-            busy = self._current is not None and self._current.status().is_active
-            if queue and module is None and (busy or self._queue):
-                write_status(run.status_file, replace(read_status(run.status_file), phase="Waiting for its turn"))
-                self._queue.append(run)
-                self._start_queue_thread()
-            else:
+        if not (queue and module is None and self._queue.enter(run)):
+            with self._lock:
                 self._launch(run, module)
         return run
 
@@ -207,7 +199,6 @@ class TrainingService:
     def _launch(self, run: RunDirectory, module: nn.Module | None) -> None:
         if module is not None or run.spec.hardware.backend == "kernel":
             threading.Thread(target=_train_here, args=(run, module), name=f"train-{run.id}", daemon=True).start()
-            self._current = run
             return
         try:
             try:
@@ -219,7 +210,11 @@ class TrainingService:
             # Else it would wait for ever: it counts as queued by this process, which lives on.
             _fail(run, error.message, error.hint)
             raise
-        self._current = run
+
+    def _launch_waiting(self, run: RunDirectory) -> None:
+        require_frozen(run.model_folder, "Training")  # a folder that says it waits may have come from anywhere
+        with self._lock:
+            self._launch(run, None)
 
     def _take_waiting(self) -> WaitingWorker | None:
         with self._waiting_lock:
@@ -235,11 +230,8 @@ class TrainingService:
 
     def stop(self, run: RunDirectory) -> None:
         """Let a run finish its step, save a checkpoint, and leave. A run that waits in the queue leaves it."""
-        with self._lock:
-            if run.path in [queued.path for queued in self._queue]:
-                self._queue = deque(queued for queued in self._queue if queued.path != run.path)
-                write_status(run.status_file, replace(read_status(run.status_file), state="stopped"))
-                return
+        if self._queue.leave(run):
+            return
         self._require_active(run, "stopped")
         run.control.request("stop")
 
@@ -319,29 +311,12 @@ class TrainingService:
 
     @property
     def queue(self) -> list[RunDirectory]:
-        """The runs that wait in this service's queue, next first."""
-        with self._lock:
-            return [*self._queue]
+        """The runs of the folder that wait for their turn, next first, whichever process has started them."""
+        return self._queue.waiting()
 
-    def _start_queue_thread(self) -> None:
-        if self._queue_thread is None or not self._queue_thread.is_alive():
-            self._queue_thread = threading.Thread(target=self._work_off_queue, name="queue", daemon=True)
-            self._queue_thread.start()
-
-    def _work_off_queue(self) -> None:
-        while True:
-            with self._lock:
-                if not self._queue:
-                    self._queue_thread = None
-                    return
-                if self._current is None or not self._current.status().is_active:
-                    run = self._queue.popleft()
-                    try:
-                        self._launch(run, None)
-                    except TbError as error:
-                        with contextlib.suppress(TbError):  # its folder may be gone, and the next one waits
-                            _fail(run, error.message, error.hint)
-            time.sleep(LOOK_EVERY)
+    def tend_queue(self) -> None:
+        """See to it that runs which wait are started, also those that a notebook has left which is gone."""
+        self._queue.tend()
 
 
 def _train_here(run: RunDirectory, module: nn.Module | None) -> None:
@@ -384,7 +359,7 @@ def _hand_over(run: RunDirectory, worker: WaitingWorker) -> None:
 
 def _queue_for(run: RunDirectory, owner: ProcessIdentity) -> None:
     before = read_status(run.status_file)
-    queued = replace(before, state="queued", message="", hint="", phase="", heartbeat=time.time())
+    queued = replace(before, state="queued", message="", hint="", phase="", heartbeat=time.time(), queued_at=None)
     write_status(run.status_file, replace(queued, pid=owner.pid, process_started=owner.started, host=owner.host))
 
 
@@ -397,5 +372,5 @@ def _tell_if_silent(run: RunDirectory, owner: ProcessIdentity | None, code: int,
 
 
 def _fail(run: RunDirectory, message: str, hint: str) -> None:
-    changes: dict[str, Any] = {"state": "failed", "message": message, "hint": hint}
+    changes: dict[str, Any] = {"state": "failed", "message": message, "hint": hint, "queued_at": None}
     write_status(run.status_file, replace(read_status(run.status_file), **changes))

@@ -6,10 +6,9 @@ import shutil
 
 import pytest
 
-from tb_widgets.app import run_list
-from tb_widgets.app.run_list import RunList
 from tb_widgets.errors import RunError
-from tb_widgets.runs import RunDirectory
+from tb_widgets.runs import RunDirectory, run_list
+from tb_widgets.runs.run_list import RunList
 
 from .conftest import set_status
 

@@ -10,8 +10,8 @@ from tb_widgets.app.parts import words
 from tb_widgets.app.parts.cards import button, card, row, show
 from tb_widgets.app.parts.choice_table import ChoiceTable
 from tb_widgets.app.registry import panel
-from tb_widgets.app.run_list import RunList
 from tb_widgets.runs import RunEntry
+from tb_widgets.runs.run_list import RunList
 
 if TYPE_CHECKING:
     from tb_widgets.app.dashboard import Dashboard

@@ -32,8 +32,13 @@ class RunList:
         self._known: dict[str, tuple[Mark, RunEntry]] = {}
         self._rest_until = 0.0
 
-    def refresh(self) -> None:
+    def refresh(self, *, now: bool = False) -> None:
         """Look what has changed, unless the last look took so long that it is too soon.
+
+        Parameters
+        ----------
+        now
+            Look in any case.
 
         Raises
         ------
@@ -41,7 +46,7 @@ class RunList:
             If the folder is there and can't be read.
         """
         began = time.monotonic()
-        if began < self._rest_until:
+        if began < self._rest_until and not now:
             return
         known = self._look()
         took = time.monotonic() - began
