@@ -86,5 +86,9 @@ class TrainingError(TbError):
     """Training that can't go on, for example because the loss is no longer a number."""
 
 
+class PolicyError(TbError):
+    """Something that a visitor of a shared page may not do."""
+
+
 class ServiceError(TbError):
     """A worker that can't be started, reached or controlled."""

@@ -26,6 +26,7 @@ from tb_widgets.errors import ConsentError, RunError, TbError
 from tb_widgets.models.trust import require_frozen
 from tb_widgets.runs import RunDirectory
 from tb_widgets.service.generation import Generation, GenerationService
+from tb_widgets.service.policy import Policy
 from tb_widgets.service.probing import Probe
 from tb_widgets.service.service import TrainingService
 from tb_widgets.spec import RunSpec, read_value
@@ -68,6 +69,8 @@ class Dashboard:
 
     Attributes
     ----------
+    policy
+        What may be done from this page; see :class:`tb_widgets.service.policy.Policy`.
     data
         Finds, fetches and looks at data; see :class:`tb_widgets.app.data_choice.DataChoice`.
     untrusted
@@ -84,9 +87,10 @@ class Dashboard:
         self.service = TrainingService(runs_dir)
         self.writer = GenerationService()
         self._lock = threading.RLock()
-        self.draft = Draft(spec)
-        self.choice = ModelChoice(self.draft)
-        self.data = DataChoice(self.draft, self._lock)
+        self.policy = Policy(own=spec)
+        self.draft = Draft(spec, self.policy)
+        self.choice = ModelChoice(self.draft, self.policy)
+        self.data = DataChoice(self.draft, self.policy, self._lock)
         self.watch = Watch()
         self.generation: Generation | None = None
         self.untrusted: RunDirectory | None = None
@@ -101,7 +105,7 @@ class Dashboard:
             import_module(f"tb_widgets.app.panels.{name}")
         if run is not None:
             self.watch.attach(self.service.attach(run))
-        self.page = PageView(self, self._on_beat, "train", self._on_address)
+        self.page = PageView(self, "train")
         self.show("train")
         self.refresh()
 
@@ -119,7 +123,9 @@ class Dashboard:
         self.draft.check(look_again=True)
         if self.draft.blockers:
             raise RunError("This can't be started yet. " + " ".join(self.draft.blockers))
-        run = self.service.start(self.draft.spec, queue=True)
+        self.policy.require_spec(self.draft.spec)
+        self.policy.require_room(self.service.runs(), self.service.runs_dir)
+        run = self.service.start(self.draft.spec, queue=True, visitor=self.policy.visitor)
         self.watch.attach(run)
         self._ask("start")
         self.show("train")
@@ -128,7 +134,7 @@ class Dashboard:
     @one_at_a_time
     def pause(self) -> None:
         """Pause the run in sight after its current step."""
-        self.service.pause(self._run())
+        self.service.pause(self._own_run())
         self._ask("pause")
 
     @one_at_a_time
@@ -140,8 +146,12 @@ class Dashboard:
         ConsentError
             If it was started elsewhere and nobody on this machine has agreed to run its code; the page then shows it.
         """
+        run = self._own_run()
+        if not run.status().is_active:
+            self.policy.require_spec(run.spec)
+            self.policy.require_room(self.service.runs(), self.service.runs_dir)
         with self._asking_for_consent():
-            self.service.resume(self._run())
+            self.service.resume(run)
         self._ask("resume")
 
     @one_at_a_time
@@ -153,6 +163,7 @@ class Dashboard:
         TbError
             If no run waits for that, or your consent can't be remembered.
         """
+        self.policy.require_owner("agree to run code")
         if self.untrusted is None:
             raise RunError("No run waits for your consent.", hint="Press Resume or Write first.")
         require_frozen(self.untrusted.model_folder, "Going on", trust=True)
@@ -175,19 +186,25 @@ class Dashboard:
     @one_at_a_time
     def stop(self) -> None:
         """Let the run in sight finish its step, save, and leave."""
-        self.service.stop(self._run())
+        self.service.stop(self._own_run())
         self._ask("stop")
 
     @one_at_a_time
     def save_now(self) -> None:
         """Let the run in sight save a checkpoint after its current step."""
-        self.service.save_now(self._run())
+        self.service.save_now(self._own_run())
         self.page.say(words.note("A checkpoint is saved after the current step.", "on"))
 
     @one_at_a_time
     def open_run(self, name: str | Path) -> None:
-        """Show another run, by id or path, whoever trains or trained it."""
-        run = self.service.attach(name)
+        """Show another run, by id or path, whoever trains or trained it; on a shared page one's own, by its id.
+
+        Raises
+        ------
+        RunError
+            If there is none.
+        """
+        run = self.service.attach(name) if self.policy.is_owner else self._own_by_id(str(name))
         if self.is_writing:
             self.writer.stop()
         self.watch.attach(run)
@@ -274,6 +291,7 @@ class Dashboard:
         TbError
             If there is no model yet, or its code may not run.
         """
+        self.policy.require_spec(self.draft.spec)
         return self.choice.check(tier)
 
     @one_at_a_time
@@ -290,6 +308,7 @@ class Dashboard:
         TbError
             If there is no model yet, or its code may not run.
         """
+        self.policy.require_spec(self.draft.spec)
         return self.choice.measure(micro_batches=micro_batches)
 
     def wait_for_model(self, timeout: float = 120.0) -> ModelChoice:
@@ -395,7 +414,7 @@ class Dashboard:
         """Return Python and a terminal command that do what Start does."""
         refused = "".join(f"# Left out, because it can't be started: {reason}\n" for reason in self.draft.blockers)
         folder = self.service.runs_dir.absolute()
-        elsewhere = None if folder == Path("runs").absolute() else folder
+        elsewhere = None if folder == Path("runs").absolute() or not self.policy.is_owner else folder
         return f"{refused}# Python\n{self.draft.code(elsewhere)}\n\n# Terminal\n{self.draft.command(elsewhere)}"
 
     @property
@@ -440,7 +459,7 @@ class Dashboard:
 
         display(self.page.widget)
 
-    def _on_beat(self, kind: str, figure: bool, narrow: bool | None = None) -> int:
+    def on_beat(self, kind: str, figure: bool, narrow: bool | None = None) -> int:
         """Answer the page. Everything that moves on it moves in here."""
         with self._lock:
             first = kind == "ready" and not self.has_page
@@ -458,7 +477,7 @@ class Dashboard:
                 self.service.tend_queue()  # a notebook that is gone may have left runs that wait
             return BUSY if busy or not self.figure_is_there else IDLE
 
-    def _on_address(self, address: str) -> None:
+    def on_address(self, address: str) -> None:
         """Load the Gist that the page's own address names, once."""
         if not self._has_address:
             self._has_address = True
@@ -492,7 +511,7 @@ class Dashboard:
     def _open_what_works(self) -> None:
         """Show the newest run that is at work, else the newest of all, if no run is open yet."""
         if self.watch.run is None:
-            entries = self.service.runs()
+            entries = [entry for entry in self.service.runs() if self.policy.may_see(entry.status)]
             found = [entry for entry in entries if entry.status.is_active] or entries
             if found:
                 self.watch.attach(found[0].run)
@@ -511,6 +530,18 @@ class Dashboard:
         if self.watch.run is None:
             raise RunError("No run is open.", hint="Press Start, or choose one under Runs.")
         return self.watch.run
+
+    def _own_run(self) -> RunDirectory:
+        """Return the run in sight, which whoever is at the page may steer."""
+        run = self._run()
+        self.policy.require_steering(run.id, run.status())
+        return run
+
+    def _own_by_id(self, name: str) -> RunDirectory:
+        for entry in self.service.runs():
+            if entry.run.id == name and self.policy.may_see(entry.status):
+                return entry.run
+        raise RunError("There is no run of yours with this id.", hint="Choose one in the table under Runs.")
 
     def _ask(self, what: str) -> None:
         """Remember what was asked for until the run's state answers."""

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from tb_widgets.app.data_look import Look, Question, look_at, require_readable
+from tb_widgets.app.data_look import Look, Question, look_at
 from tb_widgets.app.draft import OF_DATA, Draft
 from tb_widgets.app.jobs import Job, Report
 from tb_widgets.app.one_at_a_time import one_at_a_time
@@ -32,6 +32,7 @@ from tb_widgets.data.room import CacheUse, Cleared, cache_use, clear_cache
 from tb_widgets.data.sources import is_built_in
 from tb_widgets.errors import DataError, TbError
 from tb_widgets.service.gathering import tokens_read
+from tb_widgets.service.policy import Policy
 from tb_widgets.spec import DataSpec
 from tb_widgets.spec.hub_pages import data_source
 
@@ -75,6 +76,8 @@ class DataChoice:
     ----------
     draft
         Takes the data once they are here and can be read, and hears what is wrong with its own.
+    policy
+        What may be read on this page.
     lock
         Held while anything of this changes.
 
@@ -94,8 +97,9 @@ class DataChoice:
         Grows whenever anything of this changes.
     """
 
-    def __init__(self, draft: Draft, lock: Any = None) -> None:
+    def __init__(self, draft: Draft, policy: Policy | None = None, lock: Any = None) -> None:
         self.draft = draft
+        self.policy = policy or draft.policy
         self._lock = lock or threading.RLock()
         self.look: Look | None = None
         self.error: TbError | None = None
@@ -125,14 +129,16 @@ class DataChoice:
         Raises
         ------
         DataError
-            If nothing was given, or this page may not read it.
+            If nothing was given.
+        PolicyError
+            If it may not be read on this page.
         """
         source = data_source(source.strip())
         if not source:
             raise DataError("Type a path or an address first.")
         fresh = {name: DataSpec.model_fields[name].get_default(call_default_factory=True) for name in OF_DATA}
         data = self.draft.spec.data.model_copy(update={**fresh, **decided, "source": source})
-        require_readable(data)
+        self.policy.require_data(data)
         self.cancel()
         if is_built_in(source):
             self._take(data)
@@ -194,6 +200,7 @@ class DataChoice:
     @one_at_a_time
     def find(self, text: str) -> None:
         """Search the Hub for datasets by name; what is found arrives in :attr:`search`."""
+        self.policy.require_owner("search the Hub")
         if not text.strip():
             raise DataError("Type a word to search for first.")
         self.search = Job(lambda report: search_hub(text.strip(), on_progress=report))
@@ -214,6 +221,7 @@ class DataChoice:
         DataError
             If the form names none.
         """
+        self.policy.require_owner("fetch tokenizers")
         source = str(self.draft.values["tokenizer.file"] or "")
         if not source.startswith("hub:"):
             raise DataError("There is no tokenizer to fetch.", hint="Type hub:OWNER/NAME as the tokenizer file.")
@@ -234,6 +242,7 @@ class DataChoice:
     @one_at_a_time
     def clear_cache(self) -> None:
         """Remove what can be fetched or made again, and uploads; what the form holds and what runs use stays."""
+        self.policy.require_owner("clear the cache")
         data = self.draft.spec.data
         keep = [] if self.is_missing or is_built_in(data.source) else [Path(data.source).expanduser()]
         if needs_fetch(data) and not self.is_missing:
@@ -348,7 +357,7 @@ class DataChoice:
             if self._asked is not None or self.look is not None:
                 self._asked = self.look = self.error = None
                 self.version += 1
-            if may_look and not self.is_missing:
+            if may_look and not self.is_missing and not self.policy.problems(self.draft.spec):
                 self._asked = question
                 self._looking = Job(lambda report: look_at(question))
 

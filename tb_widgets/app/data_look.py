@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from tb_widgets.app.shared import is_shared
 from tb_widgets.data.columns import map_columns
 from tb_widgets.data.opened import Column, Table, open_data
 from tb_widgets.data.preview import Preview, preview
@@ -88,18 +87,3 @@ def look_at(question: Question) -> Look:
         return found._replace(problem=error)
     problem = next(problems_of(shown, data, class_limit=question.class_limit, vocab_limit=question.vocab_limit), None)
     return found._replace(preview=shown, problem=problem)
-
-
-def require_readable(data: DataSpec) -> None:
-    """Let pass what may be read on this page: on a shared server, nothing of the machine's own files.
-
-    Raises
-    ------
-    DataError
-        If this is a shared server, and the data are neither ours nor on the Hub.
-    """
-    if is_shared() and not is_built_in(data.source) and not data.source.startswith("hub:"):
-        raise DataError(
-            "This page is on a shared server, which reads no files and fetches no addresses for its visitors.",
-            hint="Choose a text of ours or a dataset of the Hub, or run tb-widgets app yourself.",
-        )

@@ -20,6 +20,7 @@ from tb_widgets.models.describe import ModelSummary, describe
 from tb_widgets.models.source import fetch, is_fetched
 from tb_widgets.service.checking import vocabulary_of_ours
 from tb_widgets.service.fitting import BYTES, FITTED, Misfit, ModelFacts, fitted
+from tb_widgets.service.policy import Policy
 from tb_widgets.spec import PRESETS, DataSpec, FieldCard, RunSpec, TokenizerSpec, read_value
 from tb_widgets.spec import preset as preset_spec
 from tb_widgets.spec.hub_pages import data_source, model_source
@@ -61,6 +62,8 @@ class Draft(traitlets.HasTraits):
 
     Attributes
     ----------
+    policy
+        What may be started from this page.
     facts
         What is known of the model, once it has been tried.
     hold
@@ -81,7 +84,8 @@ class Draft(traitlets.HasTraits):
     model = traitlets.Instance(ModelSummary, allow_none=True)
     version = traitlets.Int(0)
 
-    def __init__(self, spec: RunSpec | None = None) -> None:
+    def __init__(self, spec: RunSpec | None = None, policy: Policy | None = None) -> None:
+        self.policy = policy or Policy(own=spec)
         self._described: tuple[Any, dict[str, str]] | None = None
         self.facts: ModelFacts | None = None
         self.hold = ""
@@ -223,6 +227,7 @@ class Draft(traitlets.HasTraits):
                 if (data, tokenizer) == (spec.data, spec.tokenizer):
                     errors.setdefault(path, _reason(problem, path))
             self.spec = spec
+            errors |= self.policy.problems(spec)
         if self.hold:
             errors["model.source"] = self.hold
         self.errors = errors

@@ -11,7 +11,6 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from tb_widgets.app.draft import Draft
-from tb_widgets.app.shared import is_shared, require_allowed
 from tb_widgets.errors import ModelError, RunError, TbError, UndecidedError
 from tb_widgets.models import fetched, upload
 from tb_widgets.models.address import parse_gist, parse_hub
@@ -21,6 +20,7 @@ from tb_widgets.models.source import CODE, ModelSource, fetch, is_fetched, pinne
 from tb_widgets.models.trust import Trust, TrustStore
 from tb_widgets.service.checking import vocabulary_of_ours
 from tb_widgets.service.fitting import ModelFacts
+from tb_widgets.service.policy import Policy
 from tb_widgets.service.probing import Probe, ProbeService
 from tb_widgets.spec import ModelSpec
 from tb_widgets.spec.hub_pages import model_source
@@ -62,6 +62,8 @@ class ModelChoice:
     ----------
     draft
         Takes the model once it has been fetched, and hears what fits it.
+    policy
+        What may be loaded on this page.
     probes, store
         Where models are tried, and whose code may run.
 
@@ -88,8 +90,15 @@ class ModelChoice:
         Grows whenever anything of this changes.
     """
 
-    def __init__(self, draft: Draft, probes: ProbeService | None = None, store: TrustStore | None = None) -> None:
+    def __init__(
+        self,
+        draft: Draft,
+        policy: Policy | None = None,
+        probes: ProbeService | None = None,
+        store: TrustStore | None = None,
+    ) -> None:
         self.draft = draft
+        self.policy = policy or draft.policy
         self.probes = probes or ProbeService()
         self.store = store or TrustStore()
         self.state: State = "ours"
@@ -159,7 +168,7 @@ class ModelChoice:
         address = model_source(address.strip())
         if not address:
             raise ModelError("Type or paste the address of a model first.")
-        require_allowed(address)
+        self.policy.require_model(address)
         self._may_try = True
         self._leave()
         self._spec, self.error = None, None
@@ -174,10 +183,7 @@ class ModelChoice:
 
     def upload(self, files: Mapping[str, bytes]) -> None:
         """Take model.py and config.json, or a zip of them, as files that were dropped on the page."""
-        if is_shared():
-            raise ModelError(
-                "This page is on a shared server, which takes no files.", hint="Run tb-widgets app yourself."
-            )
+        self.policy.require_owner("send files")
         names = list(files)
         zipped = len(names) == 1 and names[0].lower().endswith(".zip")
         found = upload.from_zip(files[names[0]]) if zipped else upload.from_files(files)
@@ -337,11 +343,11 @@ class ModelChoice:
             return
         self.address = spec.source
         try:
-            require_allowed(spec.source)
+            self.policy.require_model(spec.source)
             plain = spec.model_copy(update={"repairs": [], "config": {}})
             self.original = _read(plain)
             self.source = _read(spec)
-            if is_shared():
+            if not self.policy.is_owner:
                 self.store.grant(self.source)  # whoever runs the server has agreed to what is on its list
             self.trust = self.store.state(self.source)
             self.findings = findings(self.original.files[CODE])

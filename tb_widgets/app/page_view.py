@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from html import escape
 from typing import TYPE_CHECKING
 
@@ -14,7 +13,7 @@ from tb_widgets.app.assets import read_asset
 from tb_widgets.app.panels.check import summary
 from tb_widgets.app.parts import words
 from tb_widgets.app.parts.cards import button, card, row, show
-from tb_widgets.app.parts.heartbeat import Answer, Heartbeat
+from tb_widgets.app.parts.heartbeat import Heartbeat
 from tb_widgets.app.parts.run_bar import RunBar
 from tb_widgets.app.parts.run_consent import RunConsent
 from tb_widgets.app.parts.step_bar import StepBar
@@ -34,24 +33,21 @@ class PageView:
     ----------
     dashboard
         Whose models are shown, and whose methods the buttons call.
-    answer
-        Answers the page's beats.
     step
         The step that is shown first.
-    on_address
-        Called with the end of the page's own address, if that names a Gist.
     """
 
-    def __init__(
-        self, dashboard: Dashboard, answer: Answer, step: str, on_address: Callable[[str], None] | None = None
-    ) -> None:
+    def __init__(self, dashboard: Dashboard, step: str) -> None:
         self._dashboard = dashboard
         self.step = step
         self.panels: dict[str, list[Panel]] = {}
         self.boxes: dict[str, widgets.Box] = {}
         style = widgets.HTML(f"<style>{read_asset('theme.css')}</style>")
         style.add_class("tbw-silent")
-        self.heartbeat = Heartbeat(answer, on_address)
+        policy = dashboard.policy
+        self.heartbeat = Heartbeat(
+            dashboard.on_beat, dashboard.on_address, on_visitor=None if policy.is_owner else policy.meet
+        )
         self._title = widgets.HTML()
         self._machine = widgets.HTML()
         self._machine.add_class("tbw-right")
@@ -128,7 +124,7 @@ class PageView:
     def _build_step(self, step: str) -> None:
         panels: list[Panel] = []
         columns: dict[str, list[widgets.Widget]] = {"main": [], "side": []}
-        for entry in panels_of(step):
+        for entry in panels_of(step, for_visitor=not self._dashboard.policy.is_owner):
             panel = entry.make(self._dashboard)
             columns[entry.column].append(panel.render())
             panels.append(panel)

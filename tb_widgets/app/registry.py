@@ -36,6 +36,7 @@ class Entry:
     step: str
     column: Column
     order: int
+    for_visitors: bool
     make: type[Panel]
 
 
@@ -43,8 +44,13 @@ STEPS = {"model": "Model", "check": "Check", "data": "Data", "train": "Train", "
 _entries: dict[str, Entry] = {}
 
 
-def panel(name: str, *, step: str, column: Column, order: int) -> Callable[[type], type]:
+def panel(name: str, *, step: str, column: Column, order: int, for_visitors: bool = True) -> Callable[[type], type]:
     """Register a class as a panel of a step.
+
+    Parameters
+    ----------
+    for_visitors
+        Whether visitors of a shared page have it, too.
 
     Raises
     ------
@@ -57,12 +63,13 @@ def panel(name: str, *, step: str, column: Column, order: int) -> Callable[[type
             raise ValueError(f"There is already a panel {name!r}: {_entries[name].make.__qualname__}.")
         if step not in STEPS:
             raise ValueError(f"There is no step {step!r}; there are {', '.join(STEPS)}.")
-        _entries[name] = Entry(name, step, column, order, make)
+        _entries[name] = Entry(name, step, column, order, for_visitors, make)
         return make
 
     return register
 
 
-def panels_of(step: str) -> list[Entry]:
-    """Return the panels of a step in their order."""
-    return sorted((entry for entry in _entries.values() if entry.step == step), key=lambda entry: entry.order)
+def panels_of(step: str, *, for_visitor: bool = False) -> list[Entry]:
+    """Return the panels of a step in their order; for a visitor of a shared page those that visitors have."""
+    found = (entry for entry in _entries.values() if entry.step == step and entry.for_visitors >= for_visitor)
+    return sorted(found, key=lambda entry: entry.order)

@@ -18,8 +18,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
 
-from tb_widgets.app.shared import ONLY_HERE
 from tb_widgets.errors import ServiceError
+from tb_widgets.service.policy import ONLY_HERE
 
 ADDRESS = "127.0.0.1"  # the dashboard runs code for whoever can reach it, so nobody else may
 PREFERRED_PORTS = range(8866, 8876)

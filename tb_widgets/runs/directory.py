@@ -110,13 +110,15 @@ class RunDirectory:
         return False
 
 
-def create_run(runs_dir: str | Path, spec: RunSpec, *, title: str = "") -> RunDirectory:
+def create_run(runs_dir: str | Path, spec: RunSpec, *, title: str = "", visitor: str = "") -> RunDirectory:
     """Create the folder of a new run with its frozen spec and a queued status.
 
     Parameters
     ----------
     title
         What the model is called, where its source does not tell.
+    visitor
+        Who starts it, where that is a visitor of a shared page.
 
     Raises
     ------
@@ -152,6 +154,7 @@ def create_run(runs_dir: str | Path, spec: RunSpec, *, title: str = "") -> RunDi
         created=now,
         heartbeat=now,
         name=label,
+        visitor=visitor,
         model=title,
         data=spec.data.source,
     )

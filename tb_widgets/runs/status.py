@@ -38,7 +38,7 @@ class Status:
     ``heartbeat``, ``created`` and ``queued_at`` (when it began to wait for its turn; None for a run that does not
     wait) are seconds since the epoch; ``elapsed`` (training time without pauses) and
     ``eta`` are seconds; ``tokens_per_second`` is the speed since the last report, ``examples_per_second`` that of a
-    model which reads no tokens.
+    model which reads no tokens. ``visitor`` is who started the run from a shared page; empty for the owner.
     """
 
     state: State = "queued"
@@ -59,6 +59,7 @@ class Status:
     tokens_per_second: float | None = None
     examples_per_second: float | None = None
     name: str = ""
+    visitor: str = ""
     model: str = ""
     data: str = ""
     parameters: int | None = None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from tb_widgets.data.fetching import needs_fetch
 from tb_widgets.data.opened import open_data
 from tb_widgets.data.sources import is_built_in
-from tb_widgets.errors import ModelError, RunError, ServiceError, TbError
+from tb_widgets.errors import RunError, ServiceError, TbError
 from tb_widgets.models.describe import given_name
 from tb_widgets.models.source import CODE, ModelSource, is_fetched, write_source, zoo_code
 from tb_widgets.models.trust import TrustStore, require_frozen
@@ -79,7 +79,13 @@ class TrainingService:
             worker.discard()
 
     def start(
-        self, spec: RunSpec, *, module: nn.Module | None = None, queue: bool = False, trust: bool = False
+        self,
+        spec: RunSpec,
+        *,
+        module: nn.Module | None = None,
+        queue: bool = False,
+        trust: bool = False,
+        visitor: str = "",
     ) -> RunDirectory:
         """Start a run and return its directory at once.
 
@@ -97,6 +103,8 @@ class TrainingService:
             Wait until no other run of this folder is at work on this machine.
         trust
             Agree to run the model's code, if it comes from a Gist or the Hub; this is remembered for these very files.
+        visitor
+            Who starts it, where that is a visitor of a shared page.
 
         Raises
         ------
@@ -115,18 +123,18 @@ class TrainingService:
             spec, source = gather_model(spec, trust=trust)
         if not is_built_in(spec.data.source):
             open_data(spec.data)  # what can't be read is refused here, and leaves no run that never began
-        run = create_run(
-            self.runs_dir, spec, title=given_name(source) if source is not None and is_fetched(name) else ""
-        )
-        if module is None:
-            try:
+        title = given_name(source) if source is not None and is_fetched(name) else ""
+        run = create_run(self.runs_dir, spec, title=title, visitor=visitor)
+        try:
+            if module is None:
                 self._freeze(run, source)
-            except ModelError as error:
-                _fail(run, error.message, error.hint)
-                raise
-        if not (queue and module is None and self._queue.enter(run)):
-            with self._lock:
-                self._launch(run, module)
+            if not (queue and module is None and self._queue.enter(run)):
+                with self._lock:
+                    self._launch(run, module)
+        except TbError as error:
+            # Else it would wait for ever: it counts as queued by this process, which lives on.
+            _fail(run, error.message, error.hint)
+            raise
         return run
 
     @staticmethod
@@ -194,22 +202,21 @@ class TrainingService:
                 heartbeat=time.time(),
             )
             write_status(run.status_file, queued)
-            self._launch(run, module)
+            try:
+                self._launch(run, module)
+            except TbError as error:
+                _fail(run, error.message, error.hint)
+                raise
 
     def _launch(self, run: RunDirectory, module: nn.Module | None) -> None:
         if module is not None or run.spec.hardware.backend == "kernel":
             threading.Thread(target=_train_here, args=(run, module), name=f"train-{run.id}", daemon=True).start()
             return
         try:
-            try:
-                _hand_over(run, self._take_waiting() or WaitingWorker())
-            except ServiceError:
-                # The waiting worker was killed, by the system or by somebody: a fresh one can do the work.
-                _hand_over(run, WaitingWorker())
-        except ServiceError as error:
-            # Else it would wait for ever: it counts as queued by this process, which lives on.
-            _fail(run, error.message, error.hint)
-            raise
+            _hand_over(run, self._take_waiting() or WaitingWorker())
+        except ServiceError:
+            # The waiting worker was killed, by the system or by somebody: a fresh one can do the work.
+            _hand_over(run, WaitingWorker())
 
     def _launch_waiting(self, run: RunDirectory) -> None:
         require_frozen(run.model_folder, "Training")  # a folder that says it waits may have come from anywhere

@@ -182,6 +182,10 @@ class RunSpec(Section):
         """Return nested plain dictionaries, the form that YAML and JSON hold."""
         return self.model_dump(mode="json", by_alias=True)
 
+    def flat(self) -> dict[str, Any]:
+        """Return every field's plain value by its dotted name."""
+        return dict(_leaves(self.to_mapping()))
+
     def to_yaml(self) -> str:
         """Return the whole spec as YAML, sections in the order of declaration."""
         return write(self.to_mapping())
@@ -192,7 +196,7 @@ class RunSpec(Section):
 
     def differences(self, other: RunSpec) -> dict[str, tuple[Any, Any]]:
         """Return the fields that differ, as ``{path: (mine, theirs)}``."""
-        mine, theirs = dict(_leaves(self.to_mapping())), dict(_leaves(other.to_mapping()))
+        mine, theirs = self.flat(), other.flat()
         return {
             path: (mine.get(path), theirs.get(path)) for path in mine | theirs if mine.get(path) != theirs.get(path)
         }

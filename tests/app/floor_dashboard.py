@@ -41,13 +41,13 @@ for step in STEPS:
     dashboard.refresh()
 dashboard.show("train")
 
-answers = [dashboard._on_beat("ready", False)]
+answers = [dashboard.on_beat("ready", False)]
 live = next(panel for panel in dashboard.page.panels["train"] if hasattr(panel, "figure"))
 deadline = time.monotonic() + 60
 while live.figure._figure is None and time.monotonic() < deadline:
-    answers.append(dashboard._on_beat("tick", False))
+    answers.append(dashboard.on_beat("tick", False))
     time.sleep(0.05)
-answers.append(dashboard._on_beat("tick", True))
+answers.append(dashboard.on_beat("tick", True))
 
 print(
     json.dumps(

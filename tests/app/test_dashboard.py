@@ -22,8 +22,8 @@ from .conftest import at, every_widget, set_status, shown
 
 def open_page(dashboard, beats=2):
     """Let a page arrive and ask a few times."""
-    waits = [dashboard._on_beat("ready", False)]
-    return waits + [dashboard._on_beat("tick", True) for _ in range(beats - 1)]
+    waits = [dashboard.on_beat("ready", False)]
+    return waits + [dashboard.on_beat("tick", True) for _ in range(beats - 1)]
 
 
 def test_building_starts_no_thread_no_process_and_no_folder(runs_dir, tiny, workers):
@@ -152,11 +152,11 @@ def test_the_settings_of_a_run_fill_the_form(dashboard, make_run):
 
 
 def test_the_page_is_asked_to_hurry_while_something_moves(dashboard, make_run):
-    assert dashboard._on_beat("ready", False) == BUSY  # until the figure stands there
+    assert dashboard.on_beat("ready", False) == BUSY  # until the figure stands there
     dashboard.data.wait()
     assert open_page(dashboard, beats=3) == [BUSY, IDLE, IDLE]
     dashboard.open_run(make_run(state="running").path)
-    assert dashboard._on_beat("tick", True) == BUSY
+    assert dashboard.on_beat("tick", True) == BUSY
 
 
 def test_every_step_can_be_shown_and_no_other(dashboard):
@@ -215,11 +215,11 @@ def test_a_beat_that_fails_ends_nothing_and_is_taken_back_when_it_is_over(dashbo
     dashboard.data.wait()
     with monkeypatch.context() as patch:
         patch.setattr(dashboard.watch, "refresh", lambda: 1 / 0)
-        assert [dashboard._on_beat("tick", True) for _ in range(20)] == [IDLE] * 20
+        assert [dashboard.on_beat("tick", True) for _ in range(20)] == [IDLE] * 20
         assert "could not be brought up to date" in shown(dashboard.page.widget)
         assert caplog.text.count("Traceback") == 1  # not one each beat, for hours
 
-    dashboard._on_beat("tick", True)
+    dashboard.on_beat("tick", True)
     assert "could not be brought up to date" not in shown(dashboard.page.widget)
 
 
@@ -228,7 +228,7 @@ def test_a_first_beat_that_fails_is_answered_too(dashboard, monkeypatch):
         raise RunError("The runs folder can't be read.")
 
     monkeypatch.setattr(dashboard.service, "runs", refuse)
-    assert dashboard._on_beat("ready", False) == BUSY
+    assert dashboard.on_beat("ready", False) == BUSY
     assert "The runs folder can&#x27;t be read." in shown(dashboard.page.widget)
 
 
@@ -249,7 +249,7 @@ def test_clicks_from_several_threads_come_one_after_the_other(dashboard):
 
     jobs = [
         lambda: dashboard.act(click),
-        lambda: dashboard._on_beat("tick", True),
+        lambda: dashboard.on_beat("tick", True),
         lambda: dashboard.show("runs"),
     ]
     threads = [threading.Thread(target=job) for job in jobs * 5]
@@ -269,7 +269,7 @@ def test_a_script_and_a_beat_come_one_after_the_other(dashboard, make_run, monke
         leave.wait(10)
 
     monkeypatch.setattr(dashboard.watch, "refresh", slow_refresh)
-    beat = threading.Thread(target=lambda: dashboard._on_beat("tick", True))
+    beat = threading.Thread(target=lambda: dashboard.on_beat("tick", True))
     beat.start()
     entered.wait(10)
     script = threading.Thread(target=lambda: dashboard.open_run(run.path))
@@ -324,9 +324,9 @@ def test_a_runs_folder_that_goes_away_is_no_error(dashboard, make_run, runs_dir,
     shutil.rmtree(runs_dir)
 
     # A look that took long is not repeated at the very next beat.
-    until(lambda: dashboard._on_beat("tick", True) and "No runs yet" in shown(dashboard.page.widget), within=20)
+    until(lambda: dashboard.on_beat("tick", True) and "No runs yet" in shown(dashboard.page.widget), within=20)
     dashboard.show("train")
-    dashboard._on_beat("tick", True)
+    dashboard.on_beat("tick", True)
 
     assert "The folder of this run is gone" in shown(dashboard.page.widget)
     at(dashboard.page.widget, "resume").click()
@@ -381,7 +381,7 @@ def test_a_checkpoint_writes_with_what_was_typed(writing):
         ("step-00000020", "The ", {"temperature": 0.5, "top_k": None, "length": 12, "seed": 0})
     ]
     assert writing.is_writing
-    assert writing._on_beat("tick", True) == BUSY
+    assert writing.on_beat("tick", True) == BUSY
 
     writing.show("runs")
     text.text, text.state = "import", "done"

@@ -268,16 +268,6 @@ def test_a_dataset_of_a_file_that_is_not_here_waits_to_be_fetched(runs_dir, tiny
     assert "tbw-hidden" not in at(page, "get-data")._dom_classes
 
 
-def test_a_shared_server_reads_no_files_and_takes_none(dashboard, data, monkeypatch, text_file):
-    monkeypatch.setenv("SERVER_SOFTWARE", "voila/0.5")
-    monkeypatch.delenv("TB_LOOPBACK_ONLY", raising=False)
-    with pytest.raises(DataError, match="shared server"):
-        data.choose(str(text_file))
-    data.choose("python-source")
-    assert dashboard.draft.spec.data.source == "python-source"
-    assert "Drop a file" not in shown(page_of(dashboard))
-
-
 def test_the_cache_is_measured_and_cleared(dashboard, data, monkeypatch, tmp_path):
     monkeypatch.setenv("TB_CACHE_DIR", str(tmp_path))
     for name in ("a" * 64, "b" * 64):

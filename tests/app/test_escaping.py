@@ -119,7 +119,7 @@ def test_the_words_of_a_beat_that_fails(dashboard, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(dashboard.watch, "refresh", refuse)
-        dashboard._on_beat("ready", False)
+        dashboard.on_beat("ready", False)
     assert MARK in html_of(dashboard.page.widget)
     for widget in every_widget(dashboard.page.widget):
         assert "<script>" not in str(getattr(widget, "value", ""))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from models.github import ID, GitHub, dripping, status
@@ -63,8 +64,8 @@ def github(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[GitHub]:
 def open_dashboard(runs_dir: Path) -> Iterator[Callable[..., Dashboard]]:
     made = []
 
-    def make(spec: RunSpec | None = None) -> Dashboard:
-        made.append(Dashboard(spec, runs_dir=runs_dir))
+    def make(spec: RunSpec | None = None, **options: Any) -> Dashboard:
+        made.append(Dashboard(spec, runs_dir=runs_dir, **options))
         return made[-1]
 
     yield make
@@ -225,7 +226,7 @@ def test_the_settings_of_a_run_bring_its_model_back_with_its_repairs(github, ope
     assert github.seen == []
     assert dashboard.draft.blockers
 
-    dashboard._on_beat("ready", False)
+    dashboard.on_beat("ready", False)
     assert dashboard.wait_for_model().state == "asking", dashboard.choice.error
     assert dashboard.draft.spec.model.repairs == ["causal-mask"]
     assert "attn_mask" in dashboard.choice.source.files["model.py"]
@@ -239,7 +240,7 @@ def test_a_path_is_tried_once_a_page_is_there_and_an_accident_is_told(open_dashb
     dashboard.refresh()
     assert dashboard.choice.state == "waiting"
 
-    dashboard._on_beat("ready", False)
+    dashboard.on_beat("ready", False)
     assert dashboard.choice.state == "trying"
     dashboard.wait_for_model()
     assert dashboard.choice.state == "failed"

@@ -70,12 +70,12 @@ def until_the_figure_stands(dashboard: Dashboard) -> None:
     """Be a page that has just come: beat until the figure is there and holds its points."""
     dashboard.has_page_warmed = True  # no worker is needed here
     live = next(panel for panel in dashboard.page.panels["train"] if isinstance(panel, LivePanel))
-    dashboard._on_beat("ready", False)
+    dashboard.on_beat("ready", False)
     deadline = time.monotonic() + 60
     while live.figure._figure is None:
         assert time.monotonic() < deadline
-        dashboard._on_beat("tick", False)
-    dashboard._on_beat("tick", True)
+        dashboard.on_beat("tick", False)
+    dashboard.on_beat("tick", True)
 
 
 class Beating:
@@ -94,7 +94,7 @@ class Beating:
         beat(self.run, self.step)
         self._wire.forget()
         began = time.perf_counter()
-        self.dashboard._on_beat("tick", True)
+        self.dashboard.on_beat("tick", True)
         self.seconds.append(time.perf_counter() - began)
         self.sent.append(self._wire.bytes)
         assert self._wire.bytes > 1000, "the curves were sent"

@@ -23,7 +23,7 @@ if __name__ == "__main__":
     while True:
         told, _, _ = select.select([sys.stdin], [], [], max(0.0, next_beat - time.monotonic()) if looking else None)
         if not told:
-            dashboard._on_beat("tick", True)
+            dashboard.on_beat("tick", True)
             beats, next_beat = beats + 1, time.monotonic() + BEAT_EVERY
         elif (word := sys.stdin.readline().strip()) in ("look", "rest"):
             looking, next_beat = word == "look", 0.0

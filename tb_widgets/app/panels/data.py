@@ -14,7 +14,6 @@ from tb_widgets.app.parts.fitted import fits_button, fitted_notes
 from tb_widgets.app.parts.form import Form
 from tb_widgets.app.parts.upload import Upload
 from tb_widgets.app.registry import panel
-from tb_widgets.app.shared import is_shared
 from tb_widgets.data.address import parse_hub
 from tb_widgets.data.curated import Curated, list_curated
 from tb_widgets.data.sources import NEEDS, list_sources
@@ -78,9 +77,6 @@ class DataPanel:
         load = button("Load", lambda: act(self._load), "tbw-at-load-data")
         line = row([self._frame, load], "tbw-address")
         self._help = widgets.HTML(f'<div class="tbw-help">{HELP}</div>')
-        upload = Upload(act, lambda path: data.choose(str(path)), invitation=INVITATION, accept=ACCEPTED)
-        own = _field("Or your own", [line, self._help, upload])
-        show(own, not is_shared())
 
         self._words = widgets.Text(placeholder="Words of its name, for example poems", continuous_update=True)
         self._words.add_class("tbw-at-data-search")
@@ -95,6 +91,10 @@ class DataPanel:
             "Or search the Hugging Face Hub",
             [row([_framed(self._words), search], "tbw-address"), self._told, self._results],
         )
+        if not dashboard.policy.is_owner:
+            return card("Data", [self._notes, self._fits, choice])
+        upload = Upload(act, lambda path: data.choose(str(path)), invitation=INVITATION, accept=ACCEPTED)
+        own = _field("Or your own", [line, self._help, upload])
         return card("Data", [self._notes, self._fits, choice, own, hub])
 
     # ---- what is pressed -------------------------------------------------------------------------------------------
@@ -206,7 +206,9 @@ class TokensPanel:
     def render(self) -> widgets.Widget:
         """Build the form; what few need is behind a switch."""
         draft, act = self._dashboard.draft, self._dashboard.act
-        self._form = Form(draft, BASIC, act, choices={"tokenizer.kind": KINDS})
+        may_set = self._dashboard.policy.may_set
+        kinds = [kind for kind in KINDS if kind[1] != "file" or may_set("tokenizer.file")]
+        self._form = Form(draft, filter(may_set, BASIC), act, choices={"tokenizer.kind": kinds})
         self._more = widgets.ToggleButton(description="More settings")
         self._advanced = Form(draft, ADVANCED, act)
         show(self._advanced.widget, False)

@@ -9,7 +9,6 @@ import ipywidgets as widgets
 from tb_widgets.app.parts import words
 from tb_widgets.app.parts.cards import button, card, row
 from tb_widgets.app.registry import panel
-from tb_widgets.app.shared import is_shared
 from tb_widgets.runs.folders import default_cache_dir
 
 if TYPE_CHECKING:
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 TEACHES = "Fetched datasets, uploads, and texts as tokens are kept, so that the next run begins at once."
 
 
-@panel("data-cache", step="data", column="side", order=9)
+@panel("data-cache", step="data", column="side", order=9, for_visitors=False)
 class DataCachePanel:
     """The size of the cache."""
 
@@ -32,7 +31,7 @@ class DataCachePanel:
         self._text = widgets.HTML()
         self._clear = button("Clear", lambda: act(data.clear_cache), "tbw-at-clear-cache")
         self._look = button("Look again", lambda: act(data.look_at_cache), "tbw-quiet")
-        return card("Kept on this disk", [self._text, row([] if is_shared() else [self._clear, self._look])])
+        return card("Kept on this disk", [self._text, row([self._clear, self._look])])
 
     def refresh(self) -> None:
         """Follow what was found out; the first look is made once a page is there to show it."""

@@ -173,7 +173,7 @@ class LogPanel:
             return
         self._version = watch.version
         lines = "\n".join(line[:400] for line in watch.log[-40:])
-        place = f"\n{watch.run.log_file}" if watch.run else ""
+        place = f"\n{watch.run.log_file}" if watch.run and self._dashboard.policy.is_owner else ""
         text = escape((lines or "Nothing was printed: warnings and errors would stand here.") + place)
         self._text.value = f'<pre class="tbw-text tbw-log">{text}</pre>'
 

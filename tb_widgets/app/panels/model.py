@@ -12,10 +12,10 @@ from tb_widgets.app.parts.file_drop import FileDrop
 from tb_widgets.app.parts.fitted import fitted_notes
 from tb_widgets.app.parts.form import Form
 from tb_widgets.app.registry import panel
-from tb_widgets.app.shared import allowed_models, is_shared
 from tb_widgets.errors import ModelError, UndecidedError
 from tb_widgets.models.address import is_gist, parse_gist, parse_hub
 from tb_widgets.models.zoo.sizes import TITLES
+from tb_widgets.service.policy import allowed_models
 from tb_widgets.spec.hub_pages import model_source
 
 if TYPE_CHECKING:
@@ -57,21 +57,25 @@ class ModelPanel:
         self._frame = frame
         line = row([frame, self._load], "tbw-address")
         self._help = widgets.HTML()
-        self._drop = FileDrop(dashboard.act, dashboard.upload_model)
-        own = widgets.VBox([widgets.HTML('<span class="tbw-label">Your model</span>'), line, self._help, self._drop])
-        show(own, not is_shared())
-        own.add_class("tbw-field")
+        policy = dashboard.policy
+        own = []
+        if policy.is_owner:
+            label = widgets.HTML('<span class="tbw-label">Your model</span>')
+            own = [widgets.VBox([label, line, self._help, FileDrop(dashboard.act, dashboard.upload_model)])]
+            own[0].add_class("tbw-field")
         ours = [(f"{TITLES[name]}: {what}", f"zoo:{name}") for name, what in OURS.items()]
-        ours += [(name, name) for name in allowed_models()] if is_shared() else []
+        ours += [] if policy.is_owner else [(name, name) for name in allowed_models()]
         self._ours = widgets.Dropdown(options=[*ours, ("–", "")])
         self._ours.add_class("tbw-at-model-source-choice")
         self._ours.observe(self._chosen, "value")
         box = widgets.Box([self._ours])
         box.add_class("tbw-input")
-        choice = widgets.VBox([widgets.HTML('<span class="tbw-label">Or one of ours</span>'), box])
+        title = "Or one of ours" if policy.is_owner else "One of these"
+        choice = widgets.VBox([widgets.HTML(f'<span class="tbw-label">{title}</span>'), box])
         choice.add_class("tbw-field")
-        self._zoo = Form(dashboard.draft, ["model.preset", "model.config"], dashboard.act)
-        return card("Model", [own, choice, self._zoo.widget])
+        fields = [path for path in ("model.preset", "model.config") if policy.may_set(path)]
+        self._zoo = Form(dashboard.draft, fields, dashboard.act)
+        return card("Model", [*own, choice, self._zoo.widget])
 
     def _press(self) -> None:
         self._dashboard.load_model(self._address.value)

@@ -46,8 +46,9 @@ class RunsPanel:
         """List the runs, read anew where they have changed."""
         dashboard = self._dashboard
         self._runs.refresh()
-        entries = self._runs.entries
-        self._heading.value = words.heading("Runs", str(dashboard.service.runs_dir))
+        policy = dashboard.policy
+        entries = [entry for entry in self._runs.entries if policy.may_see(entry.status)]
+        self._heading.value = words.heading("Runs", str(dashboard.service.runs_dir) if policy.is_owner else "yours")
         hidden = len(entries) - SHOWN
         about = "No runs yet. The first one appears here as soon as you press Start." if not entries else ""
         about = f"The newest {SHOWN} of {len(entries):,} runs." if hidden > 0 else about

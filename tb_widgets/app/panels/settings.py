@@ -43,7 +43,8 @@ class SettingsPanel:
         box = widgets.VBox([widgets.HTML('<span class="tbw-label">Start from</span>'), frame, self._preset_help])
         box.add_class("tbw-field")
         self._preset.observe(self._chosen, "value")
-        self._basic = Form(draft, [path for path in PATHS if CARDS[path].level == "basic"], act)
+        self._paths = [path for path in PATHS if self._dashboard.policy.may_set(path)]
+        self._basic = Form(draft, [path for path in self._paths if CARDS[path].level == "basic"], act)
         self._more = widgets.ToggleButton(description="More settings")
         self._more.observe(lambda change: act(lambda: self._show_advanced(change["new"])), "value")
         self._place = widgets.VBox()
@@ -57,7 +58,7 @@ class SettingsPanel:
 
     def _show_advanced(self, visible: bool) -> None:
         if self._advanced is None:
-            paths = [path for path in PATHS if CARDS[path].level == "advanced"]
+            paths = [path for path in self._paths if CARDS[path].level == "advanced"]
             self._advanced = Form(self._dashboard.draft, paths, self._dashboard.act, headings=True)
             self._place.children = (self._advanced.widget,)
         show(self._place, visible)

@@ -24,6 +24,18 @@ function addresses() {
   return document.referrer ? [...found, new URL(document.referrer).search] : found;
 }
 
+// By which a visitor of a shared page finds the own runs again. Only this browser knows it.
+function visitor() {
+  const fresh = () => Array.from(crypto.getRandomValues(new Uint8Array(24)), (b) => b.toString(16).padStart(2, "0")).join("");
+  try {
+    const known = localStorage.getItem("tbw-visitor") || fresh();
+    localStorage.setItem("tbw-visitor", known);
+    return known;
+  } catch { // a browser that keeps nothing
+    return fresh();
+  }
+}
+
 function render({ model, el }) {
   const note = document.createElement("div");
   note.setAttribute("role", "status");
@@ -100,6 +112,7 @@ function render({ model, el }) {
   const named = addresses().find((address) => /[?#&]gist_id=/.test(address));
   requestAnimationFrame(() => {
     dress();
+    if (model.get("asks_who")) tell({ type: "visitor", key: visitor() });
     if (named) tell({ type: "address", text: named });
     ask("ready");
   });

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import anywidget
+import traitlets
 
 from tb_widgets.app.assets import read_asset
 
@@ -23,14 +24,24 @@ class Heartbeat(anywidget.AnyWidget):  # type: ignore[misc]
         beat in milliseconds. ``kind`` is ``"ready"`` for the first beat of a view and ``"tick"`` afterwards.
     on_address
         Called with the end of the page's own address, if that names a Gist (``?gist_id=ID``).
+    on_visitor
+        Called before the first beat with a key that the browser keeps, by which it is known when it comes again; the
+        page is asked for it only where somebody wants to hear it.
     """
+
+    asks_who = traitlets.Bool().tag(sync=True)
 
     # As a string: a path would be watched, and is never freed.
     _esm = read_asset("parts/heartbeat.js")
 
-    def __init__(self, answer: Answer, on_address: Callable[[str], None] | None = None) -> None:
-        super().__init__()
-        self._answer, self._on_address = answer, on_address
+    def __init__(
+        self,
+        answer: Answer,
+        on_address: Callable[[str], None] | None = None,
+        on_visitor: Callable[[str], None] | None = None,
+    ) -> None:
+        super().__init__(asks_who=on_visitor is not None)
+        self._answer, self._on_address, self._on_visitor = answer, on_address, on_visitor
         self.on_msg(self._on_beat)
 
     def hurry(self) -> None:
@@ -43,6 +54,8 @@ class Heartbeat(anywidget.AnyWidget):  # type: ignore[misc]
     def _on_beat(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:
         if content.get("type") == "address" and self._on_address is not None:
             self._on_address(str(content.get("text")))
+        if content.get("type") == "visitor" and self._on_visitor is not None:
+            self._on_visitor(str(content.get("key")))
         if content.get("type") not in ("ready", "tick"):
             return
         wait = self._answer(content["type"], bool(content.get("figure")), content.get("narrow"))
