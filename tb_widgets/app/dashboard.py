@@ -481,8 +481,11 @@ class Dashboard:
         """Load the Gist that the page's own address names, once."""
         if not self._has_address:
             self._has_address = True
-            self.act(lambda: self.load_model(address))
-            self.act(lambda: self.show("model"))
+            self.act(lambda: self._open_address(address))
+
+    def _open_address(self, address: str) -> None:
+        self.show("model")
+        self.load_model(address)
 
     def _bring_up_to_date(self, before: Callable[[], None] | None = None) -> None:
         """Refresh the page. One refresh that fails must not end the heartbeat: the page says so, the next tries again.

@@ -78,10 +78,11 @@ def server_of(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[...
     def server_of(host: str, source: str = DASHBOARD, runs_dir: Path | None = None) -> Server:
         if host == "floor" and not FLOOR_PYTHON.exists():
             missing("No .venv-floor: the Colab-like floor is made by `make floor`.")
-        key = (host, source, str(runs_dir)) if host == "voila" else (host,)
+        is_page = host in ("voila", "shared")
+        key = (host, source, str(runs_dir)) if is_page else (host,)
         if key not in running:
             folder = base / f"{host}-{len(running)}"
-            own_runs = runs_dir if host == "voila" and runs_dir is not None else base / f"{folder.name}-runs"
+            own_runs = runs_dir if is_page and runs_dir is not None else base / f"{folder.name}-runs"
             running[key] = start(host, folder, own_runs, source)
         return running[key]
 

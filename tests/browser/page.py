@@ -36,7 +36,7 @@ class DashboardPage:
     page
         The Playwright page, for everything a test wants to see or press.
     host
-        ``voila``, ``lab`` or ``floor``.
+        ``voila``, ``shared`` (Voila as others can reach it), ``lab`` or ``floor``.
     runs_dir
         The runs directory that the dashboard in it works on.
     console_errors, page_errors, outside_requests
@@ -60,7 +60,7 @@ class DashboardPage:
 
     def open(self, server: Server, source: str, name: str, runs_dir: Path | None) -> None:
         """Open ``source`` in ``server`` and wait for its first widget."""
-        if self.host == "voila":
+        if self.host in ("voila", "shared"):
             self.page.goto(server.url)
         else:
             write_notebook(server.folder / f"{name}.ipynb", source, runs_dir)
@@ -103,7 +103,7 @@ class DashboardPage:
     def close(self) -> None:
         # beforeunload runs, as when a user closes the tab: the page's kernel is told to end.
         if not self.page.is_closed():
-            self.page.close(run_before_unload=self.host == "voila")
+            self.page.close(run_before_unload=self.host in ("voila", "shared"))
         self.context.close()
 
     def _note_console(self, message: ConsoleMessage) -> None:

@@ -1,4 +1,4 @@
-"""The three hosts a dashboard lives in, each started as a user would start it, with settings of its own."""
+"""The hosts a dashboard lives in, each started as a user would start it, with settings of its own."""
 
 from __future__ import annotations
 
@@ -54,7 +54,8 @@ def start(host: str, folder: Path, runs_dir: Path, source: str) -> Server:
     folder.mkdir(parents=True)
     runs_dir.mkdir(parents=True, exist_ok=True)
     port = free_port()
-    command, probe = {"voila": _voila, "lab": _lab, "floor": _floor}[host](port, folder, runs_dir, source)
+    hosts = {"voila": _voila, "shared": _shared, "lab": _lab, "floor": _floor}
+    command, probe = hosts[host](port, folder, runs_dir, source)
     environment = {
         **os.environ,
         "TB_RUNS_DIR": str(runs_dir),
@@ -100,6 +101,13 @@ def _voila(port: int, folder: Path, runs_dir: Path, source: str) -> tuple[list[s
         return [sys.executable, "-m", "tb_widgets", "app", *options], probe
     notebook = write_notebook(folder / "page.ipynb", source)
     return [sys.executable, "-c", _SERVE, str(port), str(runs_dir), str(notebook)], probe
+
+
+def _shared(port: int, folder: Path, runs_dir: Path, source: str) -> tuple[list[str], str]:
+    # As an operator serves a notebook to others: Voila as it comes, and nothing of ours around it.
+    notebook = write_notebook(folder / "page.ipynb", source)
+    options = ["--no-browser", f"--port={port}", "--Voila.ip=127.0.0.1"]
+    return [sys.executable, "-m", "voila", str(notebook), *options], "/voila/templates/lab/static/theme-light.css"
 
 
 def _lab(port: int, folder: Path, runs_dir: Path, source: str) -> tuple[list[str], str]:
