@@ -431,6 +431,9 @@ class Dashboard:
             self.page.say("")
             try:
                 handler()
+            except ConsentError as error:
+                if self.untrusted is None:  # else the page shows the code and asks
+                    self.page.say(words.error_note(error))
             except TbError as error:
                 logger.info("shown to the user", exc_info=True)
                 self.page.say(words.error_note(error))

@@ -27,7 +27,8 @@ def test_resume_shows_the_code_and_goes_on_once_it_is_trusted(dashboard, foreign
     dashboard.open_run(foreign.id)
     at(dashboard.page.widget, "resume").click()
     page = shown(dashboard.page.widget)
-    assert "nobody on this machine has agreed to that" in page
+    assert "This run was started on another machine, or its code was changed since." in page
+    assert "tbw-primary" not in at(dashboard.page.widget, "resume")._dom_classes
     assert "calls something at the top of the file" in page
     assert "touch &lt;planted&gt;" in page
     assert not [worker for worker in workers if worker.trains]

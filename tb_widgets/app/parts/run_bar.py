@@ -74,7 +74,8 @@ class RunBar:
         self._start.disabled = bool(dashboard.draft.blockers) or asked == "start"
         show(self._fits, bool(dashboard.draft.remedies) and not active)
         # One filled button: Resume where there is something to go on with, Start otherwise.
-        for made, primary in ((self._resume, can_resume), (self._start, not can_resume)):
+        asks = dashboard.untrusted is not None
+        for made, primary in ((self._resume, can_resume and not asks), (self._start, not can_resume)):
             (made.add_class if primary else made.remove_class)("tbw-primary")
         self._start.description = "Start" if status is None else "Start a new run"
         self._text.value = self._idle() if status is None else self._describe(status)
