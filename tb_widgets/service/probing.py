@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import json
 import logging
-import os
 import secrets
 import signal
 import subprocess
@@ -31,6 +30,7 @@ from tb_widgets.errors import ModelError, ServiceError, TbError, UndecidedError,
 from tb_widgets.models.source import ModelSource
 from tb_widgets.models.trust import TrustStore
 from tb_widgets.service.environment import worker_environment
+from tb_widgets.service.processes import end_with_children
 from tb_widgets.spec import ModelSpec, RunSpec
 
 logger = logging.getLogger(__name__)
@@ -83,6 +83,8 @@ class Probe:
     printed: str = ""
     finished: threading.Event = field(default_factory=threading.Event)
     _process: _Process | None = None
+    # Held by whatever changes the answer: it ends once, and is whole when ``finished`` is set.
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def wait(self, timeout: float | None = None) -> Probe:
         """Wait for the answer and return this probe.
@@ -107,9 +109,10 @@ class Probe:
             self._process.kill()
 
     def _end(self, state: State, error: TbError | None = None) -> None:
-        if not self.finished.is_set():
-            self.state, self.error, self.phase = state, error, ""
-            self.finished.set()
+        with self._lock:
+            if not self.finished.is_set():
+                self.state, self.error, self.phase = state, error, ""
+                self.finished.set()
 
 
 class ProbeService:
@@ -275,14 +278,7 @@ class _Process:
 
     def kill(self) -> None:
         """End the process with everything that it started."""
-        children = []
-        with contextlib.suppress(psutil.Error):
-            children = psutil.Process(self._popen.pid).children(recursive=True)
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._popen.pid, signal.SIGKILL)
-        for child in children:  # those that left its session
-            with contextlib.suppress(psutil.Error):
-                child.kill()
+        end_with_children(self._popen.pid)
         self._popen.wait()
         self._drain.join(1.0)  # what has left its session may hold this pipe, too
 
@@ -302,6 +298,9 @@ class _Question:
         request |= {"seconds": seconds, "word": self._word}
         self._deadline = time.monotonic() + START_WITHIN
         self._printed_before = 0
+        self._problem: ModelError | None = None
+        self._concluded = False
+        self._lock = threading.Lock()
 
     def follow(self) -> None:
         """Ask, watch, and collect, until the process is gone; whatever happens, the probe ends."""
@@ -309,12 +308,11 @@ class _Question:
             self._follow()
         except Exception as error:
             logger.exception("a probe could not be followed")
-            self.process.kill()
             problem = ModelError(
                 f"What the model's process said can't be read: {type(error).__name__}: {quoted(str(error))}.",
                 hint="Try again; the traceback is in the log.",
             )
-            self.probe._end("failed", problem)
+            self._conclude("failed", problem)
 
     def _follow(self) -> None:
         probe, process = self.probe, self.process
@@ -324,17 +322,16 @@ class _Question:
         threading.Thread(target=self._watch, name="probe-watch", daemon=True).start()
         process.send(self.request)
         code = process.answers(self._word, self._take_in)
-        process.kill()  # what it started and left behind
-        probe.printed = process.words
-        printed = process.printed - self._printed_before
-        if printed > MUCH_PRINTED:
-            probe.notes.append(f"The model's code printed {printed / 1e6:.1f} MB; the end of it is kept.")
-        if process.foreign:
-            probe.notes.append("The model's code wrote into a pipe that is not its own; that was passed over.")
-        if probe.answer and probe.phase == "done":
-            probe._end("done")
+        if self._problem is not None:
+            self._conclude("failed", self._problem)
+        elif self._is_answered:
+            self._conclude("done")
         else:
-            probe._end("failed", self._death(code or 0))
+            self._conclude("failed", self._death(code or 0))
+
+    @property
+    def _is_answered(self) -> bool:
+        return bool(self.probe.answer) and self.probe.phase == "done"
 
     def _take_in(self, answer: dict[str, Any]) -> bool:
         """Take in an answer, and tell whether it is the last."""
@@ -342,35 +339,57 @@ class _Question:
         if "ready" in answer and probe.ask != "preflight":
             self._deadline = time.monotonic() + self.seconds
             self._printed_before = self.process.printed
-        probe.phase = answer.get("phase", probe.phase)
-        probe.answer |= answer.get("answer", {})
-        probe.notes += answer.get("notes", [])
-        if "result" in answer:
-            probe.results.append(from_mapping(answer["result"]))
+        with probe._lock:
+            if probe.finished.is_set():
+                return True
+            probe.phase = answer.get("phase", probe.phase)
+            probe.answer |= answer.get("answer", {})
+            probe.notes += answer.get("notes", [])
+            if "result" in answer:
+                probe.results.append(from_mapping(answer["result"]))
         if "error" in answer:
-            problem = ModelError(answer["error"], hint=answer["hint"])
+            self._problem = ModelError(answer["error"], hint=answer["hint"])
             if asks := answer.get("asks"):
-                problem = UndecidedError(answer["error"], hint=answer["hint"], **asks)
-            probe._end("failed", problem)
-        return "error" in answer or (bool(probe.answer) and probe.phase == "done")
+                self._problem = UndecidedError(answer["error"], hint=answer["hint"], **asks)
+        return self._problem is not None or self._is_answered
 
     def _watch(self) -> None:
         probe, process = self.probe, self.process
         while not probe.finished.wait(LOOK_EVERY):
             if time.monotonic() > self._deadline:
                 if probe.ask == "preflight" and probe.answer:
-                    probe._end("done")  # what is known by now, and it says what is not
+                    self._conclude("done")  # what is known by now, and it says what is not
                 else:
-                    probe._end("failed", self._too_slow())
+                    self._conclude("failed", self._too_slow())
             elif process.memory() > self.memory:
                 error = ModelError(
                     f"The model's code took more than {self.memory / 1e9:.1f} GB of memory{self._while()}, "
                     "and was ended.",
                     hint="Make the model or its inputs smaller.",
                 )
-                probe._end("failed", error)
+                self._conclude("failed", error)
+
+    def _conclude(self, state: State, error: TbError | None = None) -> None:
+        """End the process, and then the probe. The first to conclude decides how: the death that follows is no news."""
+        with self._lock:
+            if self._concluded:
+                return
+            self._concluded = True
+        self.process.kill()  # with what it started and left behind
+        self._tell_rest()
+        self.probe._end(state, error)
+
+    def _tell_rest(self) -> None:
+        probe, process = self.probe, self.process
+        with probe._lock:
             if probe.finished.is_set():
-                process.kill()
+                return
+            probe.printed = process.words
+            printed = process.printed - self._printed_before
+            if printed > MUCH_PRINTED:
+                probe.notes.append(f"The model's code printed {printed / 1e6:.1f} MB; the end of it is kept.")
+            if process.foreign:
+                probe.notes.append("The model's code wrote into a pipe that is not its own; that was passed over.")
 
     def _too_slow(self) -> TbError:
         return ModelError(
