@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from tb_widgets.errors import ModelError, UndecidedError, quoted
-from tb_widgets.models import written
+from tb_widgets.models import source_text, written
 from tb_widgets.models.source import CODE, ModelSource, code_tree
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _execute(source: ModelSource) -> ModuleType:
     module = ModuleType(f"tb_widgets_user_model_{source.origin['sha256'][CODE][:16]}")
     module.__file__ = filename
     # Lets tracebacks, inspect.getsource and torch.compile show lines of a file that is on no disk.
-    linecache.cache[filename] = (len(code), None, written.lines(code, keepends=True), filename)
+    linecache.cache[filename] = (len(code), None, source_text.lines(code, keepends=True), filename)
     sys.modules[module.__name__] = module
     try:
         exec(compile(tree, filename, "exec"), module.__dict__)  # noqa: S102  (running the user's model is the point)

@@ -52,16 +52,6 @@ def parse(code: str, name: str) -> ast.Module:
         return ast.parse(code)
 
 
-def lines(code: str, *, keepends: bool = False) -> list[str]:
-    """Return the lines of a model's code as Python counts them.
-
-    Only ``\\n``, ``\\r\\n`` and ``\\r`` end a line. ``str.splitlines`` knows eight ends more, such as U+2028, and would
-    number the lines behind them differently from a syntax tree or a traceback.
-    """
-    # bytes.splitlines knows exactly these three.
-    return [line.decode() for line in code.encode().splitlines(keepends=keepends)]
-
-
 def place(tree: ast.Module, line: int) -> str:
     """Return the function or class in which a line stands, as ``Net.__init__``; empty at the top of the file."""
     names = [

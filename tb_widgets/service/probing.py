@@ -30,7 +30,7 @@ import psutil
 
 from tb_widgets.checks.result import CheckResult, from_mapping
 from tb_widgets.errors import ModelError, ServiceError, TbError, UndecidedError, quoted
-from tb_widgets.models import written
+from tb_widgets.models import source_text, written
 from tb_widgets.models.source import CODE, ModelSource
 from tb_widgets.models.trust import TrustStore
 from tb_widgets.service.environment import worker_environment
@@ -440,7 +440,7 @@ class _Question:
             return ""
         number, code = int(found[1]), self.request["files"][CODE]
         inside = written.place(written.parse(code, CODE), number)
-        line = quoted("".join(written.lines(code)[number - 1 : number]))
+        line = quoted("".join(source_text.lines(code)[number - 1 : number]))
         return f"; it was at line {number} of {CODE}{', in ' if inside else ''}{inside}: `{line}`"
 
     def _death(self, code: int) -> TbError:
