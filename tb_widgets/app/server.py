@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import importlib.metadata
 import importlib.util
 import os
 import signal
@@ -23,6 +24,7 @@ from tb_widgets.errors import ServiceError
 
 ADDRESS = "127.0.0.1"  # the dashboard runs code for whoever can reach it, so nobody else may
 PREFERRED_PORTS = range(8866, 8876)
+NEEDS_IPYWIDGETS = 8  # Voila's page has no base widgets for 7
 START_SECONDS = 60.0
 STOP_SECONDS = 15.0
 
@@ -58,10 +60,9 @@ def serve(port: int | None, runs_dir: Path, open_browser: bool, *, notebook: Pat
     Raises
     ------
     ServiceError
-        If Voila is missing, the port can't be used, or the server does not start or ends by itself.
+        If Voila is missing, ipywidgets is too old for it, the port can't be used, or the server does not start or ends by itself.
     """
-    if importlib.util.find_spec("voila") is None:
-        raise ServiceError("The dashboard page needs Voila.", hint='Install it with: pip install "tb-widgets[app]"')
+    _require_packages()
     port = _usable_port(port)
     url = f"http://{ADDRESS}:{port}"
     log = _new_log(port)
@@ -81,6 +82,18 @@ def serve(port: int | None, runs_dir: Path, open_browser: bool, *, notebook: Pat
             return 0
         finally:
             _stop(process)
+
+
+def _require_packages() -> None:
+    if importlib.util.find_spec("voila") is None:
+        raise ServiceError("The dashboard page needs Voila.", hint='Install it with: pip install "tb-widgets[app]"')
+    installed = importlib.metadata.version("ipywidgets")
+    if int(installed.partition(".")[0]) < NEEDS_IPYWIDGETS:
+        raise ServiceError(
+            f"The dashboard page needs ipywidgets {NEEDS_IPYWIDGETS} or newer, and {installed} is installed: "
+            "the page would stay empty.",
+            hint='Install it with: pip install -U "tb-widgets[app]"',
+        )
 
 
 def _usable_port(port: int | None) -> int:
