@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
 import threading
 from pathlib import Path
@@ -25,6 +26,7 @@ PAGE = Path(__file__).parent
 # A reload leaves its kernel behind if the browser could not say goodbye. Kernels with an open page are never culled.
 CULL_AFTER_SECONDS = 300
 CULL_EVERY_SECONDS = 30
+PLACE_WITHIN_SECONDS = 3.0
 
 WIDGET_EXTENSIONS = [
     "@jupyter-widgets/jupyterlab-manager",  # brings the base widgets that Voila's own manager shows
@@ -77,7 +79,12 @@ class FewKernels(AsyncMappingKernelManager):
 
     async def start_kernel(self, **kwargs: Any) -> str:  # type: ignore[override]
         """Start a kernel, or say that there are enough."""
-        if len(self) + self._starting >= self.most:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + PLACE_WITHIN_SECONDS
+        # A page that reloads asks anew while its old kernel is still ending.
+        while (full := len(self) + self._starting >= self.most) and loop.time() < deadline:
+            await asyncio.sleep(0.1)
+        if full:
             raise Refusal(
                 503,
                 f"{self.most} dashboards are open already.",
