@@ -230,6 +230,34 @@ def test_a_worker_that_leaves_with_its_run_says_so(service, at_start, tiny, unti
     assert f"ended before it began (exit code {code})" in final.message
 
 
+def test_a_run_is_trained_although_whoever_started_it_is_gone_at_once(service, tiny):
+    """Long before its worker has imported what it needs, and reads which run it has."""
+    start = (
+        "import os, sys\n"
+        "from tb_widgets import RunSpec, TrainingService\n"
+        "TrainingService(sys.argv[1]).start(RunSpec.load(sys.argv[2]))\n"
+        "os._exit(0)"
+    )
+    spec = service.runs_dir.with_name("spec.yaml")
+    spec.write_text(tiny().to_yaml())
+    subprocess.run([sys.executable, "-c", start, str(service.runs_dir), str(spec)], check=True)
+    (entry,) = service.runs()
+    assert entry.status.state == "queued"
+    assert service.wait(entry.run, 60) == "done"
+
+
+def test_a_run_whose_worker_was_never_told_is_interrupted(service, tiny, until):
+    """As when whoever starts it is gone between two steps: the worker has it, and hears of nothing."""
+    service.warm()
+    worker = service._waiting.identity
+    run = create_run(service.runs_dir, tiny())
+    service_module._queue_for(run, worker)
+    assert run.status().state == "queued"
+    service.close()
+    until(lambda: run.status().state == "interrupted", within=30)
+    assert "had not begun" in run.status().message
+
+
 def test_a_run_that_can_not_be_handed_over_is_not_left_waiting(service, tiny, monkeypatch):
     class Refused:
         def __init__(self) -> None:
