@@ -9,6 +9,9 @@ from typing import Any, TypeVar
 
 import pytest
 
+from tb_widgets.models.source import resolve, write_source
+from tb_widgets.models.trust import TrustStore
+from tb_widgets.runs import RunDirectory, create_run
 from tb_widgets.spec import RunSpec
 
 Found = TypeVar("Found")
@@ -51,6 +54,21 @@ def tiny(text_file: Path) -> Callable[..., RunSpec]:
 
     def make(values: dict[str, Any] | None = None) -> RunSpec:
         return RunSpec().with_values(TINY | {"data.source": str(text_file)} | (values or {}))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def new_run() -> Callable[[Path, RunSpec], RunDirectory]:
+    """Make a run as the service leaves it for the engine: a model that is not ours lies in it, agreed to."""
+
+    def make(folder: Path, spec: RunSpec) -> RunDirectory:
+        run = create_run(folder, spec)
+        if not spec.model.source.startswith("zoo:"):
+            source = resolve(spec.model, vocab_size=None, context_length=1)
+            write_source(source, run.model_folder)
+            TrustStore().remember(source.files, spec.model.source)
+        return run
 
     return make
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import importlib.metadata
 import importlib.util
 import os
 import signal
@@ -23,6 +24,8 @@ from tb_widgets.service.policy import ONLY_HERE
 
 ADDRESS = "127.0.0.1"  # the dashboard runs code for whoever can reach it, so nobody else may
 PREFERRED_PORTS = range(8866, 8876)
+NEEDS_IPYWIDGETS = 8  # Voila's page has no base widgets for 7
+MOST_PAGES = 10
 START_SECONDS = 60.0
 STOP_SECONDS = 15.0
 
@@ -32,7 +35,14 @@ _PROBE_PATH = "/nothing"
 NAME_HEADER = "X-Tb-Widgets"
 
 
-def serve(port: int | None, runs_dir: Path, open_browser: bool, *, notebook: Path | None = None) -> int:
+def serve(
+    port: int | None,
+    runs_dir: Path,
+    open_browser: bool,
+    *,
+    notebook: Path | None = None,
+    most_pages: int = MOST_PAGES,
+) -> int:
     """Serve the dashboard on this machine until Ctrl-C.
 
     The page server is a child process, so that nothing a kernel prints reaches the terminal. It holds a pipe
@@ -49,6 +59,8 @@ def serve(port: int | None, runs_dir: Path, open_browser: bool, *, notebook: Pat
         Whether to open the page in the user's browser.
     notebook
         Another notebook to serve in place of our own page, for tests of the ground under it.
+    most_pages
+        How many pages may be open at once; each has a kernel of its own.
 
     Returns
     -------
@@ -58,15 +70,15 @@ def serve(port: int | None, runs_dir: Path, open_browser: bool, *, notebook: Pat
     Raises
     ------
     ServiceError
-        If Voila is missing, the port can't be used, or the server does not start or ends by itself.
+        If Voila is missing or ipywidgets is too old for it, the port can't be used, or the server does not start or
+        ends by itself.
     """
-    if importlib.util.find_spec("voila") is None:
-        raise ServiceError("The dashboard page needs Voila.", hint='Install it with: pip install "tb-widgets[app]"')
+    _require_packages()
     port = _usable_port(port)
     url = f"http://{ADDRESS}:{port}"
     log = _new_log(port)
     with _terminate_like_interrupt():
-        process = _start(port, runs_dir, notebook, log)
+        process = _start(port, runs_dir, notebook, log, most_pages)
         try:
             _wait_until_it_answers(process, port, log)
             print(f"Dashboard: {url}", flush=True)
@@ -81,6 +93,18 @@ def serve(port: int | None, runs_dir: Path, open_browser: bool, *, notebook: Pat
             return 0
         finally:
             _stop(process)
+
+
+def _require_packages() -> None:
+    if importlib.util.find_spec("voila") is None:
+        raise ServiceError("The dashboard page needs Voila.", hint='Install it with: pip install "tb-widgets[app]"')
+    installed = importlib.metadata.version("ipywidgets")
+    if int(installed.partition(".")[0]) < NEEDS_IPYWIDGETS:
+        raise ServiceError(
+            f"The dashboard page needs ipywidgets {NEEDS_IPYWIDGETS} or newer, and {installed} is installed: "
+            "the page would stay empty.",
+            hint='Install it with: pip install -U "tb-widgets[app]"',
+        )
 
 
 def _usable_port(port: int | None) -> int:
@@ -124,8 +148,9 @@ def _new_log(port: int) -> Path:
     return Path(name)
 
 
-def _start(port: int, runs_dir: Path, notebook: Path | None, log: Path) -> subprocess.Popen[bytes]:
+def _start(port: int, runs_dir: Path, notebook: Path | None, log: Path, most_pages: int) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-m", "tb_widgets.app.page", "--port", str(port), "--log", str(log)]
+    command += ["--most-pages", str(most_pages)]
     if notebook is not None:
         command += ["--notebook", str(notebook.resolve())]
     # The kernel resolves what a user types (./model.py) from here, and finds the runs wherever it stands.

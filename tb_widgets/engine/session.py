@@ -29,6 +29,9 @@ from tb_widgets.runs.journal import JournalWriter, rewind
 from tb_widgets.runs.process import ProcessIdentity
 from tb_widgets.runs.status import AT_REST, read_status
 
+# Seconds: whoever only looks whether a run is at work holds its lock for a moment.
+LOCKED_WITHIN = 2.0
+
 
 def train_run(run: RunDirectory, *, module: nn.Module | None = None) -> State:
     """Train a run to its end, from its newest checkpoint if it has one, and return the state it ended in.
@@ -50,7 +53,7 @@ def train_run(run: RunDirectory, *, module: nn.Module | None = None) -> State:
     """
     lock = run.lock()
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=LOCKED_WITHIN)
     except Timeout:
         raise RunError(
             f"{run.id} is already being trained by another process.", hint="Open it to watch it; both see the same."

@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from tb_widgets.models import written
+from tb_widgets.models import source_text, written
 from tb_widgets.models.hand_written import OTHER_TEXT, mask_written_attention
 from tb_widgets.models.rewrite import Draft, LeftOpen, Mended, Refused, method, models, own_line, required
 from tb_widgets.models.signature import DECODER
@@ -338,8 +338,7 @@ def _add_arguments(draft: Draft, call: ast.Call, more: list[str]) -> None:
         return
     between = draft.text(last, close)
     if between.strip() == ",":
-        lines = draft.text(0, last).splitlines(keepends=True)
-        indent = re.match(r"\s*", lines[-1])
+        indent = re.match(r"\s*", source_text.lines(draft.text(0, last))[-1])
         on_own_lines = "\n" in between and indent is not None
         blank = f"{draft.newline}{indent.group()}" if on_own_lines and indent is not None else " "
         after = last + between.index(",") + 1

@@ -14,7 +14,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from tb_widgets.errors import ModelError, UndecidedError, quoted
-from tb_widgets.models import written
+from tb_widgets.models import source_text, written
 from tb_widgets.models.source import CODE, ModelSource, code_tree
 
 if TYPE_CHECKING:
@@ -31,13 +31,17 @@ class Config(dict[str, Any]):
             raise AttributeError(f"config.json has no {name!r}") from None
 
 
-def construct(source: ModelSource, entry: str | None = None) -> nn.Module:
+def construct(
+    source: ModelSource, entry: str | None = None, on_step: Callable[[str], None] = lambda step: None
+) -> nn.Module:
     """Execute a model's code and build the model.
 
     Parameters
     ----------
     entry
         Class or function of the file that builds the model; ``None`` finds it.
+    on_step
+        Called with what is done next, in words.
 
     Raises
     ------
@@ -46,7 +50,9 @@ def construct(source: ModelSource, entry: str | None = None) -> nn.Module:
     """
     from torch import nn
 
+    on_step(f"Importing {CODE}")
     module = _execute(source)
+    on_step("Building the model")
     builder, name = _chosen(module, entry) if entry else _found(module, source)
     try:
         model = builder(**_Filler(module, source.config).arguments(builder, name))
@@ -84,7 +90,7 @@ def _execute(source: ModelSource) -> ModuleType:
     module = ModuleType(f"tb_widgets_user_model_{source.origin['sha256'][CODE][:16]}")
     module.__file__ = filename
     # Lets tracebacks, inspect.getsource and torch.compile show lines of a file that is on no disk.
-    linecache.cache[filename] = (len(code), None, code.splitlines(keepends=True), filename)
+    linecache.cache[filename] = (len(code), None, source_text.lines(code, keepends=True), filename)
     sys.modules[module.__name__] = module
     try:
         exec(compile(tree, filename, "exec"), module.__dict__)  # noqa: S102  (running the user's model is the point)

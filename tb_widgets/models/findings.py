@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from tb_widgets.models import written
+from tb_widgets.models import source_text, written
 
 FindingLevel = Literal["look", "odd"]
 
@@ -317,18 +317,15 @@ def _only_names(node: ast.stmt) -> bool:
 
 def _text(code: str) -> Iterator[Finding]:
     """Yield what the eye can't see or takes for something else."""
-    for number, line in enumerate(re.split(r"\r\n|\r|\n", code), start=1):
+    for number, line in enumerate(source_text.lines(code), start=1):
         if len(line) > _LONG_LINE:
             why = "Something could stand where a reader does not scroll to."
             yield Finding(number, f"is {len(line):,} characters long", why, "look")
-        for character in sorted(set(line) - {"\t", "\f"}):
-            category = unicodedata.category(character)
-            if category in ("Cc", "Cf"):
-                name = unicodedata.name(character, "control character").lower()
-                why = "It can't be seen, and can make the line look different from what it does."
-                yield Finding(number, f"holds U+{ord(character):04X} ({name})", why, "odd")
+        for character in sorted(filter(source_text.is_hidden, set(line) - {"\t"})):
+            why = "It can't be seen, and can make the line look different from what it does."
+            yield Finding(number, f"holds {source_text.name(character)}", why, "odd")
     try:
-        for token in tokenize.generate_tokens(io.StringIO(code).readline):
+        for token in tokenize.generate_tokens(io.StringIO(code, newline=None).readline):
             if token.type in (tokenize.NAME, tokenize.ERRORTOKEN) and not token.string.isascii():
                 yield _foreign_name(token.start[0], token.string)
     except (tokenize.TokenError, SyntaxError):

@@ -5,6 +5,7 @@ Importing this file imports no torch: a form resolves and describes models in a 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -73,7 +74,9 @@ class LoadedModel:
         return self.scores({"tokens": input_ids})
 
 
-def build(source: ModelSource, spec: ModelSpec | None = None) -> LoadedModel:
+def build(
+    source: ModelSource, spec: ModelSpec | None = None, *, on_step: Callable[[str], None] = lambda step: None
+) -> LoadedModel:
     """Execute a model's code, build it, and try it on a few tokens or images.
 
     Weights are drawn from torch's global generator: seed it first.
@@ -82,6 +85,8 @@ def build(source: ModelSource, spec: ModelSpec | None = None) -> LoadedModel:
     ----------
     spec
         What the user decides about the model: its ``entry``, ``task``, ``input``, ``output``, ``mask`` and sizes.
+    on_step
+        Called with what is done next, in words: importing the file, building the model, calling it.
 
     Raises
     ------
@@ -94,7 +99,9 @@ def build(source: ModelSource, spec: ModelSpec | None = None) -> LoadedModel:
     from tb_widgets.models.repair import way_out
 
     try:
-        return _loaded(construct(source, spec.entry if spec else None), source, spec)
+        module = construct(source, spec.entry if spec else None, on_step)
+        on_step("Calling forward")
+        return _loaded(module, source, spec)
     except ModelError as error:
         if repair := way_out(source):
             raise ModelError(error.message, hint=repair) from error

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tb_widgets.errors import ModelError
-from tb_widgets.models import causal, rebuild, written
+from tb_widgets.models import causal, rebuild, source_text, written
 from tb_widgets.models.rewrite import Draft, Mended, Refused, is_step, method, required, undefined
 from tb_widgets.models.source import CODE, ModelSource, frozen
 
@@ -150,7 +150,7 @@ def _examine(source: ModelSource) -> tuple[list[Repair], list[OpenFault]]:
 
 def _diff(before: str, after: str) -> str:
     lines = difflib.unified_diff(
-        before.splitlines(), after.splitlines(), fromfile=f"a/{CODE}", tofile=f"b/{CODE}", lineterm=""
+        source_text.lines(before), source_text.lines(after), fromfile=f"a/{CODE}", tofile=f"b/{CODE}", lineterm=""
     )
     return "\n".join(lines) + "\n"
 

@@ -18,7 +18,7 @@ from typing import Any, Literal
 from filelock import FileLock
 
 from tb_widgets.errors import ConsentError, ModelError, RunError
-from tb_widgets.models import fetched
+from tb_widgets.models import fetched, source_text
 from tb_widgets.models.source import CODE, CONFIG, ModelSource, checksums, pinned, read_source, zoo_code
 from tb_widgets.models.zoo import sizes
 from tb_widgets.runs.durable import replace_text
@@ -248,8 +248,8 @@ def _diff(trusted: str, source: ModelSource) -> str:
     for name in (CODE, CONFIG):
         label = f"{name} {trusted[:10]}" + ("" if before else " (no copy of it is left, so everything counts as new)")
         lines += difflib.unified_diff(
-            (before.files[name] if before else "").splitlines(),
-            now.files[name].splitlines(),
+            source_text.lines(before.files[name] if before else ""),
+            source_text.lines(now.files[name]),
             fromfile=label,
             tofile=f"{name} {origin['revision'][:10]}",
             lineterm="",

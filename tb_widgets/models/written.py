@@ -52,6 +52,17 @@ def parse(code: str, name: str) -> ast.Module:
         return ast.parse(code)
 
 
+def place(tree: ast.Module, line: int) -> str:
+    """Return the function or class in which a line stands, as ``Net.__init__``; empty at the top of the file."""
+    names = [
+        node.name
+        for node in ast.walk(tree)  # outer ones come first
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef)
+        and node.lineno <= line <= (node.end_lineno or node.lineno)
+    ]
+    return ".".join(names)
+
+
 def scopes(code: str, name: str) -> symtable.SymbolTable:
     """Return which names belong to which scope of a model's code.
 

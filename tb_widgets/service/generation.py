@@ -10,6 +10,7 @@ import json
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from tb_widgets.errors import ServiceError
 from tb_widgets.models.trust import require_frozen
@@ -40,13 +41,37 @@ class Generation:
 
     def fail(self, message: str) -> None:
         """End without a result."""
+        self._end("failed", message)
+
+    def _end(self, state: str, message: str = "") -> None:
+        """End, unless the text has ended already: the first end stays."""
         if not self.finished.is_set():
-            self.state, self.message = "failed", message
+            self.state, self.message = state, message
             self.finished.set()
+
+    def _take_in(self, answer: dict[str, Any]) -> None:
+        """Take in what the process that writes says, unless the text has ended."""
+        if self.finished.is_set():
+            return
+        if "task" in answer:
+            self.task = answer["task"]
+        elif "piece" in answer:
+            self.state = "writing"
+            self.pictures += [answer["picture"]] if "picture" in answer else []
+            self.text += answer["piece"]
+        elif "error" in answer:
+            self.fail(answer["error"])
+        elif answer.get("done"):
+            self.tokens_per_second = answer["tokens_per_second"]
+            self._end("done")
 
 
 class GenerationService:
-    """Keeps one process that has the last used checkpoint loaded, and writes one text at a time."""
+    """Keeps one process that has the last used checkpoint loaded, and writes one text at a time.
+
+    The current text belongs to the current process. Whatever changes either of them, or the text itself, holds the
+    lock: a process that is no longer the current one has no text, and can neither add to one nor end one.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -94,34 +119,35 @@ class GenerationService:
         with self._lock:
             if self._current is not None and not self._current.finished.is_set():
                 raise ServiceError("The last text is still being written.", hint="Wait for it, or stop it.")
-            generation = Generation(run, checkpoint, prompt)
-            self._current = generation
             child = self._living_child()
-            request = {
-                "run": str(run.path),
-                "checkpoint": str(checkpoint),
-                "prompt": prompt,
-                "length": length,
-                "temperature": temperature,
-                "top_k": top_k,
-                "seed": seed,
-            }
-            try:
-                print(json.dumps(request), file=child.process.stdin, flush=True)
-            except OSError as error:
+            generation = self._current = Generation(run, checkpoint, prompt)
+        request = {
+            "run": str(run.path),
+            "checkpoint": str(checkpoint),
+            "prompt": prompt,
+            "length": length,
+            "temperature": temperature,
+            "top_k": top_k,
+            "seed": seed,
+        }
+        try:
+            # Without the lock: a long prompt waits here until the process reads, and may be stopped meanwhile.
+            print(json.dumps(request), file=child.process.stdin, flush=True)
+        except OSError as error:
+            with self._lock:
                 generation.fail("The process that writes has ended.")
+            if generation.state == "failed":
                 raise ServiceError("The process that writes has ended.", hint="Press Write again.") from error
-            return generation
+        return generation
 
     def stop(self) -> None:
         """Stop writing; the next text loads its checkpoint anew."""
         with self._lock:
-            if self._current is not None and not self._current.finished.is_set():
-                self._current.state = "stopped"
-                self._current.finished.set()
-            if self._child is not None:
-                self._child.process.kill()
-                self._child = None  # the next text needs another one, also while this one is still dying
+            child, self._child = self._child, None
+            if self._current is not None:
+                self._current._end("stopped")
+        if child is not None:
+            child.end()
 
     def close(self) -> None:
         """End the process."""
@@ -130,28 +156,30 @@ class GenerationService:
     def _living_child(self) -> Child:
         if self._child is None or self._child.process.poll() is not None:
             self._child = Child("tb_widgets.service.generation_worker")
-            threading.Thread(target=self._collect, args=(self._child,), name="generation", daemon=True).start()
+            threading.Thread(target=self._follow, args=(self._child,), name="generation", daemon=True).start()
         return self._child
+
+    def _follow(self, child: Child) -> None:
+        reader = threading.Thread(target=self._collect, args=(child,), name="generation-answers", daemon=True)
+        reader.start()
+        code = child.wait()
+        reader.join(1.0)  # what left the process's group may hold the pipe open for ever
+        with self._lock:
+            if child is self._child and self._current is not None:
+                self._current.fail(f"The process that writes ended (exit code {code}). {child.last_words()}".strip())
 
     def _collect(self, child: Child) -> None:
         for line in child.process.stdout or ():
-            answer = json.loads(line)
-            generation = self._current
-            # What an older process still says must not land in the text of a newer one.
-            if child is not self._child or generation is None or generation.finished.is_set():
-                continue
-            if "task" in answer:
-                generation.task = answer["task"]
-            elif "piece" in answer:
-                generation.state = "writing"
-                generation.pictures += [answer["picture"]] if "picture" in answer else []
-                generation.text += answer["piece"]
-            elif "error" in answer:
-                generation.fail(answer["error"])
-            elif answer.get("done"):
-                generation.tokens_per_second = answer["tokens_per_second"]
-                generation.state = "done"
-                generation.finished.set()
-        code = child.process.wait()
-        if self._child is child and self._current is not None:
-            self._current.fail(f"The process that writes ended (exit code {code}). {child.last_words()}".strip())
+            answer = _answer_in(line)
+            with self._lock:
+                if child is self._child and self._current is not None:
+                    self._current._take_in(answer)
+
+
+def _answer_in(line: str) -> dict[str, Any]:
+    """Return what a line says; nothing, where the model's code wrote into the pipe."""
+    try:
+        answer = json.loads(line)
+    except (ValueError, RecursionError):
+        return {}
+    return answer if isinstance(answer, dict) else {}

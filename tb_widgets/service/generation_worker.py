@@ -12,10 +12,12 @@ from typing import Any, TextIO
 
 from tb_widgets.errors import TbError
 from tb_widgets.runs import RunDirectory
+from tb_widgets.service.processes import leave_with
 
 
 def main() -> int:
     """Serve until standard input closes."""
+    leave_with(int(sys.argv[1]))
     import torch
 
     from tb_widgets.engine.looking import Looker
@@ -61,7 +63,8 @@ def _answer(writer: Any, request: dict[str, Any], answers: TextIO) -> None:
 
 
 def _send(answers: TextIO, **answer: Any) -> None:
-    answers.write(json.dumps(answer) + "\n")
+    # On a line of its own, whatever the model's code may have left unfinished before it.
+    answers.write("\n" + json.dumps(answer) + "\n")
 
 
 if __name__ == "__main__":

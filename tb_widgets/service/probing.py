@@ -13,10 +13,12 @@ import contextlib
 import json
 import logging
 import os
+import re
 import secrets
 import signal
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Collection
@@ -28,16 +30,20 @@ import psutil
 
 from tb_widgets.checks.result import CheckResult, from_mapping
 from tb_widgets.errors import ModelError, ServiceError, TbError, UndecidedError, quoted
-from tb_widgets.models.source import ModelSource
+from tb_widgets.models import source_text, written
+from tb_widgets.models.source import CODE, ModelSource
 from tb_widgets.models.trust import TrustStore
 from tb_widgets.service.environment import worker_environment
+from tb_widgets.service.processes import end_with_children
 from tb_widgets.spec import ModelSpec, RunSpec
 
 logger = logging.getLogger(__name__)
 
 ADAPT_WITHIN, CHECK_WITHIN, PREFLIGHT_WITHIN = 60.0, 180.0, 20.0  # seconds
+STEP_WITHIN = 60.0  # seconds for importing the code, building the model, calling it, and for each check
 START_WITHIN = 60.0  # seconds that PyTorch may take to be imported
 LOOK_EVERY = 0.1  # seconds between two looks at the process's memory
+SAYS_WITHIN = 1.0  # seconds that the process may take to say where it is
 MEMORY_SHARE = 0.9  # of what is free
 KEPT_WORDS = 8192  # bytes of what the process printed last
 MUCH_PRINTED = 100_000  # bytes
@@ -83,6 +89,8 @@ class Probe:
     printed: str = ""
     finished: threading.Event = field(default_factory=threading.Event)
     _process: _Process | None = None
+    # Held by whatever changes the answer: it ends once, and is whole when ``finished`` is set.
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
     def wait(self, timeout: float | None = None) -> Probe:
         """Wait for the answer and return this probe.
@@ -107,9 +115,10 @@ class Probe:
             self._process.kill()
 
     def _end(self, state: State, error: TbError | None = None) -> None:
-        if not self.finished.is_set():
-            self.state, self.error, self.phase = state, error, ""
-            self.finished.set()
+        with self._lock:
+            if not self.finished.is_set():
+                self.state, self.error, self.phase = state, error, ""
+                self.finished.set()
 
 
 class ProbeService:
@@ -209,8 +218,11 @@ class _Process:
 
     def __init__(self) -> None:
         try:
+            self._places = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process may write to it
+            places = self._places.fileno()
             self._popen = subprocess.Popen(
-                [sys.executable, "-u", "-m", "tb_widgets.service.probing_worker"],
+                [sys.executable, "-u", "-m", "tb_widgets.service.probing_worker", str(os.getpid()), str(places)],
+                pass_fds=[places],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -263,6 +275,17 @@ class _Process:
                 return None
         return self._popen.wait()
 
+    def stack(self) -> str:
+        """Return the stack of Python calls at which the process is, innermost first; nothing if it does not say."""
+        with contextlib.suppress(ProcessLookupError):
+            self._popen.send_signal(signal.SIGUSR1)
+        deadline = time.monotonic() + SAYS_WITHIN
+        said, before = b"", None
+        while said != before or (not said and time.monotonic() < deadline):
+            time.sleep(LOOK_EVERY)
+            said, before = os.pread(self._places.fileno(), 65536, 0), said
+        return said.decode(errors="replace")
+
     def memory(self) -> int:
         """Return the bytes of main memory that the process and its children use."""
         used = 0
@@ -275,14 +298,7 @@ class _Process:
 
     def kill(self) -> None:
         """End the process with everything that it started."""
-        children = []
-        with contextlib.suppress(psutil.Error):
-            children = psutil.Process(self._popen.pid).children(recursive=True)
-        with contextlib.suppress(ProcessLookupError, PermissionError):
-            os.killpg(self._popen.pid, signal.SIGKILL)
-        for child in children:  # those that left its session
-            with contextlib.suppress(psutil.Error):
-                child.kill()
+        end_with_children(self._popen.pid)
         self._popen.wait()
         self._drain.join(1.0)  # what has left its session may hold this pipe, too
 
@@ -300,8 +316,12 @@ class _Question:
         self.seconds, self.memory = seconds, memory
         self._word = secrets.token_hex(16)
         request |= {"seconds": seconds, "word": self._word}
-        self._deadline = time.monotonic() + START_WITHIN
+        self._began = time.monotonic()
+        self._deadline = self._began + START_WITHIN
         self._printed_before = 0
+        self._problem: ModelError | None = None
+        self._concluded = False
+        self._lock = threading.Lock()
 
     def follow(self) -> None:
         """Ask, watch, and collect, until the process is gone; whatever happens, the probe ends."""
@@ -309,12 +329,11 @@ class _Question:
             self._follow()
         except Exception as error:
             logger.exception("a probe could not be followed")
-            self.process.kill()
             problem = ModelError(
                 f"What the model's process said can't be read: {type(error).__name__}: {quoted(str(error))}.",
                 hint="Try again; the traceback is in the log.",
             )
-            self.probe._end("failed", problem)
+            self._conclude("failed", lambda: problem)
 
     def _follow(self) -> None:
         probe, process = self.probe, self.process
@@ -324,59 +343,105 @@ class _Question:
         threading.Thread(target=self._watch, name="probe-watch", daemon=True).start()
         process.send(self.request)
         code = process.answers(self._word, self._take_in)
-        process.kill()  # what it started and left behind
-        probe.printed = process.words
-        printed = process.printed - self._printed_before
-        if printed > MUCH_PRINTED:
-            probe.notes.append(f"The model's code printed {printed / 1e6:.1f} MB; the end of it is kept.")
-        if process.foreign:
-            probe.notes.append("The model's code wrote into a pipe that is not its own; that was passed over.")
-        if probe.answer and probe.phase == "done":
-            probe._end("done")
+        if (problem := self._problem) is not None:
+            self._conclude("failed", lambda: problem)
+        elif self._is_answered:
+            self._conclude("done")
         else:
-            probe._end("failed", self._death(code or 0))
+            self._conclude("failed", lambda: self._death(code or 0))
+
+    @property
+    def _is_answered(self) -> bool:
+        return bool(self.probe.answer) and self.probe.phase == "done"
 
     def _take_in(self, answer: dict[str, Any]) -> bool:
         """Take in an answer, and tell whether it is the last."""
         probe = self.probe
-        if "ready" in answer and probe.ask != "preflight":
-            self._deadline = time.monotonic() + self.seconds
+        now = time.monotonic()
+        if "ready" in answer:
             self._printed_before = self.process.printed
-        probe.phase = answer.get("phase", probe.phase)
-        probe.answer |= answer.get("answer", {})
-        probe.notes += answer.get("notes", [])
-        if "result" in answer:
-            probe.results.append(from_mapping(answer["result"]))
+            if probe.ask != "preflight":
+                self._deadline = now + self.seconds
+        if "phase" in answer:
+            self._began = now
+        with probe._lock:
+            if probe.finished.is_set():
+                return True
+            probe.phase = answer.get("phase", probe.phase)
+            probe.answer |= answer.get("answer", {})
+            probe.notes += answer.get("notes", [])
+            if "result" in answer:
+                probe.results.append(from_mapping(answer["result"]))
         if "error" in answer:
-            problem = ModelError(answer["error"], hint=answer["hint"])
+            self._problem = ModelError(answer["error"], hint=answer["hint"])
             if asks := answer.get("asks"):
-                problem = UndecidedError(answer["error"], hint=answer["hint"], **asks)
-            probe._end("failed", problem)
-        return "error" in answer or (bool(probe.answer) and probe.phase == "done")
+                self._problem = UndecidedError(answer["error"], hint=answer["hint"], **asks)
+        return self._problem is not None or self._is_answered
 
     def _watch(self) -> None:
         probe, process = self.probe, self.process
         while not probe.finished.wait(LOOK_EVERY):
-            if time.monotonic() > self._deadline:
+            if time.monotonic() > min(self._deadline, self._began + STEP_WITHIN):
                 if probe.ask == "preflight" and probe.answer:
-                    probe._end("done")  # what is known by now, and it says what is not
+                    self._conclude("done")  # what is known by now, and it says what is not
                 else:
-                    probe._end("failed", self._too_slow())
+                    self._conclude("failed", self._too_slow)
             elif process.memory() > self.memory:
-                error = ModelError(
-                    f"The model's code took more than {self.memory / 1e9:.1f} GB of memory{self._while()}, "
-                    "and was ended.",
-                    hint="Make the model or its inputs smaller.",
-                )
-                probe._end("failed", error)
+                self._conclude("failed", self._too_large)
+
+    def _conclude(self, state: State, why: Callable[[], TbError] | None = None) -> None:
+        """End the process, and then the probe. The first to conclude decides how: the death that follows is no news.
+
+        ``why`` is asked while the process still lives.
+        """
+        with self._lock:
+            if self._concluded:
+                return
+            self._concluded = True
+        error = why() if why is not None else None
+        self.process.kill()  # with what it started and left behind
+        self._tell_rest()
+        self.probe._end(state, error)
+
+    def _tell_rest(self) -> None:
+        probe, process = self.probe, self.process
+        with probe._lock:
             if probe.finished.is_set():
-                process.kill()
+                return
+            probe.printed = process.words
+            printed = process.printed - self._printed_before
+            if printed > MUCH_PRINTED:
+                probe.notes.append(f"The model's code printed {printed / 1e6:.1f} MB; the end of it is kept.")
+            if process.foreign:
+                probe.notes.append("The model's code wrote into a pipe that is not its own; that was passed over.")
 
     def _too_slow(self) -> TbError:
+        """Say which step does not end, and at which line of the model's code it is."""
+        phase = self.probe.phase
+        is_check = phase[:1].islower()
+        passed = time.monotonic() - self._began
+        what = f"The check “{phase.replace('_', ' ')}”" if is_check else phase
+        if is_check and passed < STEP_WITHIN:
+            what, passed = "The checks", self.seconds
         return ModelError(
-            f"The model's code has not ended after {self.seconds:.0f} seconds{self._while()}, and was stopped.",
+            f"{what} did not end within {passed:.0f} s{self._place()}.",
             hint="Look for a loop without an end, or make the model smaller.",
         )
+
+    def _too_large(self) -> TbError:
+        return ModelError(
+            f"The model's code took more than {self.memory / 1e9:.1f} GB of memory{self._while()}, and was ended.",
+            hint="Make the model or its inputs smaller.",
+        )
+
+    def _place(self) -> str:
+        found = re.search(rf'>/{CODE}", line (\d+) in ', self.process.stack())
+        if found is None:
+            return ""
+        number, code = int(found[1]), self.request["files"][CODE]
+        inside = written.place(written.parse(code, CODE), number)
+        line = quoted("".join(source_text.lines(code)[number - 1 : number]))
+        return f"; it was at line {number} of {CODE}{', in ' if inside else ''}{inside}: `{line}`"
 
     def _death(self, code: int) -> TbError:
         last = " ".join(self.process.words.splitlines()[-3:])

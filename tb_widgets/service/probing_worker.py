@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import os
 import re
@@ -16,6 +17,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from tb_widgets.errors import TbError, UndecidedError, quoted
+from tb_widgets.service.processes import leave_with
 
 SEED = 42
 NAMED_FILES = 3
@@ -88,8 +90,19 @@ class Witness:
             self._files.append(name)
 
 
-def main() -> int:
-    """Answer one question."""
+def main(parent: int, places: int) -> int:
+    """Answer one question.
+
+    Parameters
+    ----------
+    parent
+        Who asks: this process leaves when that is gone.
+    places
+        The file descriptor to which a signal SIGUSR1 writes where the code is at that moment.
+    """
+    os.set_inheritable(places, False)
+    # In C, from a signal: also where the code is in a native function and lets no other thread of Python go on.
+    faulthandler.register(signal.SIGUSR1, file=places, all_threads=False)
     # Whatever the model's code prints goes elsewhere: the answers have their pipe to themselves.
     answers = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     os.dup2(2, 1)
@@ -98,6 +111,7 @@ def main() -> int:
     import tb_widgets.checks.run  # noqa: F401
 
     sys.dont_write_bytecode = True
+    leave_with(parent)
     line = sys.stdin.readline()
     if not line.strip():
         return 0
@@ -144,9 +158,10 @@ def _answer(request: dict[str, Any], witness: Witness, tell: Callable[..., None]
     from tb_widgets.spec import RunSpec
 
     spec = RunSpec.from_mapping(request["spec"])
-    tell(phase="Building the model")
     with witness.looking():
-        model = build(ModelSource(request["origin"], request["files"]), spec.model)
+        model = build(
+            ModelSource(request["origin"], request["files"]), spec.model, on_step=lambda step: tell(phase=step)
+        )
     if request["ask"] == "preflight":
         from tb_widgets.checks.rehearsal import Rehearsal
 
@@ -230,4 +245,4 @@ def _leave(answers: TextIO) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(*map(int, sys.argv[1:])))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
 import time
 import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -23,7 +26,7 @@ from tb_widgets.runs import RunDirectory, RunEntry, create_run, default_runs_dir
 from tb_widgets.runs.process import ProcessIdentity
 from tb_widgets.runs.status import AT_REST, read_status, write_status
 from tb_widgets.service.gathering import gather_model, with_pinned_data
-from tb_widgets.service.processes import WaitingWorker
+from tb_widgets.service.processes import WaitingWorker, end_with_children, is_worker
 from tb_widgets.service.queue import RunQueue
 from tb_widgets.spec import RunSpec
 
@@ -35,6 +38,7 @@ OURS = "zoo:"
 FOREIGN = ("gist:", "hub:")  # what it names where the code is somebody else's
 LOOK_EVERY = 0.2  # seconds between two looks at a run that somebody waits for
 LET_GO_WITHIN = 3.0  # seconds
+ENDS_WITHIN = 10.0  # seconds that the system may take to end a process
 
 
 class TrainingService:
@@ -125,16 +129,12 @@ class TrainingService:
             open_data(spec.data)  # what can't be read is refused here, and leaves no run that never began
         title = given_name(source) if source is not None and is_fetched(name) else ""
         run = create_run(self.runs_dir, spec, title=title, visitor=visitor)
-        try:
+        with _failing(run):
             if module is None:
                 self._freeze(run, source)
             if not (queue and module is None and self._queue.enter(run)):
                 with self._lock:
                     self._launch(run, module)
-        except TbError as error:
-            # Else it would wait for ever: it counts as queued by this process, which lives on.
-            _fail(run, error.message, error.hint)
-            raise
         return run
 
     @staticmethod
@@ -201,12 +201,9 @@ class TrainingService:
                 host=me.host,
                 heartbeat=time.time(),
             )
-            write_status(run.status_file, queued)
-            try:
+            with _failing(run):
+                write_status(run.status_file, queued)
                 self._launch(run, module)
-            except TbError as error:
-                _fail(run, error.message, error.hint)
-                raise
 
     def _launch(self, run: RunDirectory, module: nn.Module | None) -> None:
         if module is not None or run.spec.hardware.backend == "kernel":
@@ -248,32 +245,36 @@ class TrainingService:
         run.control.request("save-now")
 
     def kill(self, run: RunDirectory) -> None:
-        """End a run's process at once; what it did after its newest checkpoint is lost.
+        """End a run's process at once, with all that it started; what it did after its newest checkpoint is lost.
 
         Raises
         ------
         RunError
-            If no process of this machine trains the run, or it is this very process.
+            If no process of this machine trains the run, it is this very process, or it does not end.
         """
         status = run.status()
         process = status.process
-        if status.state == "queued" or not status.is_active or process is None or not process.is_here:
+        if not status.is_active or process is None or not process.is_here:
             raise RunError(f"{run.id} has no process on this machine that could be ended.")
-        if process.pid == os.getpid():
+        if is_worker(process.pid):
+            if status.state == "queued":  # else whoever started the worker takes its end for a mishap
+                _end_by_hand(run)
+            end_with_children(process.pid)
+        elif status.state == "queued":
+            raise RunError(f"{run.id} waits for its turn, and no process has it yet.", hint="Stop it instead.")
+        elif process.pid == os.getpid():
             raise RunError(f"{run.id} is trained inside this very process.", hint="Stop it instead.")
-        os.kill(process.pid, signal.SIGKILL)
-        deadline = time.monotonic() + 10
-        while process.is_alive() and time.monotonic() < deadline:
+        else:  # a notebook's kernel, whose children may train other runs
+            os.kill(process.pid, signal.SIGKILL)
+        deadline = time.monotonic() + ENDS_WITHIN
+        while process.is_alive():
+            if time.monotonic() > deadline:
+                raise RunError(
+                    f"The process {process.pid} of {run.id} was told to end, and has not after {ENDS_WITHIN:.0f} s.",
+                    hint="Is it another user's, or does it wait for a disk? Try again in a moment.",
+                )
             time.sleep(0.02)
-        message = f"Ended by hand at step {status.step:,}."
-        final = replace(
-            read_status(run.status_file),
-            state="stopped",
-            message=message,
-            hint="Press Resume to go on from the newest checkpoint.",
-            **AT_REST,
-        )
-        write_status(run.status_file, final)
+        _end_by_hand(run)
 
     def _require_active(self, run: RunDirectory, done: str) -> None:
         status = run.status()
@@ -374,8 +375,25 @@ def _tell_if_silent(run: RunDirectory, owner: ProcessIdentity | None, code: int,
     """Write down why a worker left before it wrote anything itself."""
     status = read_status(run.status_file)
     # A worker whose run failed may leave when the run is queued again already, for the next worker.
-    if code != 0 and status.state == "queued" and (owner is None or status.pid == owner.pid):
+    if status.state == "queued" and (owner is None or status.pid == owner.pid):
         _fail(run, f"The training process ended before it began (exit code {code}). {words}".strip(), "")
+
+
+def _end_by_hand(run: RunDirectory) -> None:
+    status = read_status(run.status_file)
+    message, hint = f"Ended by hand at step {status.step:,}.", "Press Resume to go on from the newest checkpoint."
+    write_status(run.status_file, replace(status, state="stopped", message=message, hint=hint, **AT_REST))
+
+
+@contextmanager
+def _failing(run: RunDirectory) -> Iterator[None]:
+    """Write down why a run could not be started, or it would wait for ever: it counts as queued by this process."""
+    try:
+        yield
+    except TbError as error:
+        with contextlib.suppress(TbError):  # on a full disk, the first error is the one to tell
+            _fail(run, error.message, error.hint)
+        raise
 
 
 def _fail(run: RunDirectory, message: str, hint: str) -> None:

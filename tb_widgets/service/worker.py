@@ -1,36 +1,44 @@
 """The worker: a process of its own that reads ``run.yaml``, trains, and writes the run directory.
 
-Started as ``python -m tb_widgets.service.worker``, it imports what training needs and then waits for one line on
-standard input that names a run. Such a waiting worker makes a click on Start act at once. A worker that has a run no
+Started as ``python -m tb_widgets.service.worker PARENT``, it imports what training needs and then waits for one line
+on standard input that names a run. Such a waiting worker makes a click on Start act at once. A worker that has a run no
 longer listens to whoever started it: it obeys the run's control folder, and outlives notebooks and pages.
 """
 
 from __future__ import annotations
 
-import contextlib
 import faulthandler
 import json
 import os
 import signal
 import sys
+import threading
 from types import FrameType
 
 from tb_widgets.errors import TbError
 from tb_widgets.runs import RunDirectory
+from tb_widgets.service.processes import leave_with
 
 
-def main() -> int:
-    """Wait for a run on standard input, train it, and return the process's exit code."""
+def main(parent: int | None = None) -> int:
+    """Wait for a run on standard input, train it, and return the process's exit code.
+
+    Parameters
+    ----------
+    parent
+        Who started this process: it leaves when that is gone, unless it has a run by then.
+    """
     # Slow imports and first times, paid while nobody waits.
     from tb_widgets.engine.session import train_run
     from tb_widgets.engine.warm_up import warm_up
 
     warm_up()
-    with contextlib.suppress(BrokenPipeError):  # a command line that named the run may be gone already
-        print("ready", flush=True)
+    # Not before: what a parent that has died since wrote must be read first.
+    stays = leave_with(parent) if parent is not None else threading.Event()
     line = sys.stdin.readline()
     if not line.strip():
         return 0  # whoever started this worker is gone and never needed it
+    stays.set()
     run = RunDirectory(json.loads(line)["run"])
     _print_to(run)
 
@@ -60,4 +68,4 @@ def _print_to(run: RunDirectory) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(int(sys.argv[1])))

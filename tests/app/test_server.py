@@ -105,6 +105,18 @@ def test_a_missing_voila_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch)
     assert 'pip install "tb-widgets[app]"' in caught.value.hint
 
 
+def test_widgets_of_before_say_how_to_get_newer_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in an environment that ``pip install voila`` was added to, beside Colab's ipywidgets."""
+    metadata = tmp_path / "ipywidgets-7.7.1.dist-info" / "METADATA"
+    metadata.parent.mkdir()
+    metadata.write_text("Metadata-Version: 2.1\nName: ipywidgets\nVersion: 7.7.1\n", encoding="utf-8")
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    with pytest.raises(ServiceError, match=r"needs ipywidgets 8 or newer, and 7\.7\.1 is installed") as caught:
+        serve(None, Path("runs"), open_browser=False)
+    assert 'pip install -U "tb-widgets[app]"' in caught.value.hint
+
+
 def test_a_server_that_can_not_start_shows_why(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TMPDIR", str(tmp_path))
 

@@ -112,7 +112,7 @@ def test_what_somebody_wrote_is_shown_and_never_becomes_a_part_of_the_page(githu
     assert "<script" not in html
     assert "&lt;script&gt;" in html
     assert "\u202e" not in html
-    assert "[U+202E]" in html
+    assert "⟨U+202E⟩" in html
     assert "Line 1 imports os." in html
 
 

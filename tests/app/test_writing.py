@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import queue
+import threading
 
 import pytest
 
@@ -19,6 +20,7 @@ class PretendedProcess:
     def __init__(self):
         self.stdin, self.lines, self.killed = io.StringIO(), queue.Queue(), False
         self.stdout = iter(self.lines.get, None)
+        self.ended = threading.Event()
         self.process = self
 
     def last_words(self):
@@ -29,14 +31,16 @@ class PretendedProcess:
 
     def ends(self):
         self.lines.put(None)
+        self.ended.set()
 
-    def kill(self):
+    def end(self):
         self.killed = True
 
     def poll(self):
         return None  # as right after a kill, before anybody has looked
 
     def wait(self):
+        self.ended.wait()
         return -9
 
 

@@ -172,7 +172,7 @@ def test_the_colab_like_floor_trains(open_dashboard: OpenDashboard, tmp_path: Pa
 def test_the_first_point_comes_within_seconds(open_dashboard: OpenDashboard, tmp_path: Path) -> None:
     page = open_dashboard("voila", runs_dir=tmp_path / "runs").page
     wait_for_figure(page)
-    # The worker that waits has written "ready" by the time that a person has read the page.
+    # The worker that waits has done its imports by the time that a person has read the page.
     wait_until(a_worker_waits, "a worker that waits")
 
     began = time.perf_counter()

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import http.server
+import threading
 from collections.abc import Callable
+from functools import partial
+from pathlib import Path
 
+import psutil
 from playwright.sync_api import Browser, expect
 
 from .page import DashboardPage
+from .servers import Server
 
 OpenDashboard = Callable[..., DashboardPage]
 
@@ -112,3 +118,42 @@ def test_the_page_fits_a_phone_changes_colour_and_takes_its_kernel_along(
         leave()
         witness.wait_for_function(f"async () => await ({status})() === 404")
     witness.close()
+
+
+FOREIGN = """<!DOCTYPE html>
+<img src="{url}/?as=image"><script src="{url}/?as=script"></script><iframe src="{url}/?as=frame"></iframe>
+<link rel="prefetch" href="{url}/?as=prefetch">
+<a href="{url}/?as=link">The dashboard</a>
+<script>fetch("{url}/?as=fetch", {{ mode: "no-cors" }}).finally(() => {{ document.title = "asked" }})</script>
+"""
+
+
+def test_another_site_may_link_to_the_page_and_starts_no_kernel_by_itself(
+    chromium: Browser, server_of: Callable[..., Server], tmp_path: Path
+) -> None:
+    server = server_of("voila", source=PROBE)
+
+    def kernels() -> int:
+        children = psutil.Process(server.process.pid).children(recursive=True)
+        return sum("ipykernel_launcher" in child.cmdline() for child in children)
+
+    (tmp_path / "index.html").write_text(FOREIGN.format(url=server.url), encoding="utf-8")
+    handler = partial(http.server.SimpleHTTPRequestHandler, directory=tmp_path)
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as other:
+        threading.Thread(target=other.serve_forever, daemon=True).start()
+        page = chromium.new_page()
+        answers: dict[str, int] = {}
+        page.on("response", lambda answer: answers.update({answer.url.removeprefix(server.url): answer.status}))
+        before = kernels()
+        page.goto(f"http://localhost:{other.server_port}/", wait_until="load")
+        page.wait_for_function("() => document.title === 'asked'")
+        # Of what the browser blocks by itself, as a picture that is none, it tells no status.
+        assert {status for url, status in answers.items() if url.startswith("/?as=")} == {403}
+        assert {"/?as=frame", "/?as=fetch"} <= {*answers}
+        assert kernels() == before
+
+        page.get_by_text("The dashboard").click()
+        expect(page.locator(".probe-answers")).to_be_visible(timeout=60_000)
+        assert kernels() == before + 1
+        page.close()
+        other.shutdown()

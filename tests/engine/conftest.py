@@ -14,7 +14,6 @@ from safetensors.torch import load_file
 from torch import nn
 
 from tb_widgets.engine.session import train_run
-from tb_widgets.models.load import resolve, write_source
 from tb_widgets.runs import RunDirectory, create_run
 from tb_widgets.spec import RunSpec
 
@@ -35,20 +34,12 @@ def weights_digest(checkpoint: Path) -> str:
     return digest.hexdigest()
 
 
-def new_run(folder: Path, spec: RunSpec, *, frozen: bool = True) -> RunDirectory:
-    """A run as the service leaves it for the engine: a model that is not ours lies in it already."""
-    run = create_run(folder, spec)
-    if frozen and not spec.model.source.startswith("zoo:"):
-        write_source(resolve(spec.model, vocab_size=None, context_length=1), run.model_folder)
-    return run
-
-
 @pytest.fixture
-def train(tmp_path: Path) -> Callable[..., RunDirectory]:
+def train(tmp_path: Path, new_run: Callable[..., RunDirectory]) -> Callable[..., RunDirectory]:
     """Train a spec here and now, and return the run."""
 
     def train_here(spec: RunSpec, module: nn.Module | None = None, **_: Any) -> RunDirectory:
-        run = new_run(tmp_path, spec, frozen=module is None)
+        run = create_run(tmp_path, spec) if module is not None else new_run(tmp_path, spec)
         train_run(run, module=module)
         return run
 

@@ -1,7 +1,10 @@
 """What stands out in a model's code is listed by line, in words for a beginner, and nothing of it is run."""
 
+import ast
+
 import pytest
 
+from tb_widgets.models import source_text
 from tb_widgets.models.findings import Finding, findings
 from tb_widgets.models.source import ModelSource, resolve
 from tb_widgets.spec import ModelSpec
@@ -127,6 +130,15 @@ def test_an_ordinary_model_and_ours_have_none():
         ("x = 1  # \u202e hidden", "holds U+202E (right-to-left override)", "odd"),
         ("x = 'a\u200bb'", "holds U+200B (zero width space)", "odd"),
         ("x = 1  # \x08", "holds U+0008 (control character)", "odd"),
+        ("x = 1  # \u2028", "holds U+2028 (line separator)", "odd"),
+        ("x = 1  # \u2029", "holds U+2029 (paragraph separator)", "odd"),
+        ("x = 1  # \x85", "holds U+0085 (control character)", "odd"),
+        ("x = 1  # \x0b", "holds U+000B (control character)", "odd"),
+        ("\x0cx = 1", "holds U+000C (control character)", "odd"),
+        ("x = 1  # \x1c", "holds U+001C (control character)", "odd"),
+        ("x = 1  # \ue000", "holds U+E000 (private-use character)", "odd"),
+        ("x = 1  # \U000e0141", "holds U+E0141 (variation selector-82)", "odd"),
+        ("x\u3164 = 1", "holds U+3164 (hangul filler)", "odd"),
         ("\u0440rint = 1", "mixes alphabets in the name \u0440rint", "odd"),
         ("def f(): \uff45val('1')", "writes eval in letters that only look like it", "odd"),
         ("α = 1", "uses the name α", "look"),
@@ -149,6 +161,17 @@ def test_each_is_told_once_per_line_in_the_order_of_lines():
     assert findings("import pickle")[0] == Finding(
         1, "imports pickle", "Loading such data can run code that is hidden in it.", "odd"
     )
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("hidden", [*"\u2028\u2029\x85\x0b\x0c\x1c\x1d\x1e"])
+def test_lines_are_counted_as_python_counts_them(hidden, end):
+    code = end.join([f"# a comment{hidden}that goes on", "ä = 1", "import os", ""])
+    statement = ast.parse(code).body[-1]
+    assert (statement.lineno, "imports os") in whats(code)
+    assert (statement.lineno - 1, "uses the name ä") in whats(code)
+    assert source_text.lines(code)[statement.lineno - 1] == "import os"
+    assert [line for line, what in whats(code) if what.startswith("holds U+")] == [1]
 
 
 def test_words_in_texts_and_comments_are_not_names():

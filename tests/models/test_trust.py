@@ -56,6 +56,15 @@ def test_a_new_revision_is_asked_for_with_its_diff(github):
     assert store.state(fetch(ID)).revision == new
 
 
+def test_what_python_takes_for_no_end_of_a_line_is_none_in_a_diff(github):
+    github.add(ID, FILES)
+    store = TrustStore()
+    store.grant(fetch(ID))
+    github.add(ID, FILES | {"model.py": FILES["model.py"] + "# a\u2028@@ -1,2 +1,2 @@\u2028 size = 1\n"})
+    changed = [line for line in store.state(fetch(ID)).diff.split("\n") if line.startswith("+")]
+    assert changed[1:] == ["+# a\u2028@@ -1,2 +1,2 @@\u2028 size = 1"]
+
+
 def test_a_revision_with_the_same_two_files_is_asked_for_with_an_empty_diff(github):
     github.add(ID, FILES)
     TrustStore().grant(fetch(ID))

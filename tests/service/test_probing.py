@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import threading
 import time
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from tb_widgets.errors import ModelError
 from tb_widgets.models.load import resolve
+from tb_widgets.service import probing
 from tb_widgets.service.probing import Probe, ProbeService
 from tb_widgets.spec import ModelSpec
 
@@ -65,12 +67,53 @@ def test_a_good_model_is_described(adapt):
     assert {"what", "value", "why", "override"} == set(answer["conclusions"][0])
 
 
-@pytest.mark.parametrize("place", ["top", "forward"])
-def test_a_loop_without_an_end_is_stopped(adapt, place):
-    probe = adapt(**{place: "while True: pass\n"}, time_limit=1.0)
+@pytest.mark.parametrize(
+    ("place", "code", "message"),
+    [
+        (
+            "top",
+            "while True: pass\n",
+            "Importing model.py did not end within 1 s; it was at line 4 of model.py: `while",
+        ),
+        (
+            "init",
+            "while True: pass",
+            "Building the model did not end within 1 s; it was at line 8 of model.py, in Model.",
+        ),
+        (
+            "forward",
+            "time.sleep(600)",
+            "Calling forward did not end within 1 s; it was at line 12 of model.py, in Model.",
+        ),
+        ("forward", "'a'.join('b' for _ in iter(int, 1))", "Calling forward did not end within 1 s; it was at line 12"),
+        # In native code that lets no other thread of Python go on.
+        (
+            "forward",
+            "10 ** 10 ** 9",
+            "Calling forward did not end within 1 s; it was at line 12 of model.py, in Model.",
+        ),
+    ],
+)
+def test_code_that_never_returns_is_stopped_and_its_line_named(adapt, place, code, message):
+    told = failed(adapt(**{place: code}, time_limit=1.0))
+    assert message in told
+    assert f"`{code.strip()}`." in told
+    assert "a loop without an end" in told
+
+
+def test_a_check_that_never_returns_is_told_before_the_time_of_all_is_over(tmp_path, monkeypatch):
+    """Only training hangs, and what was found before is kept."""
+    monkeypatch.setattr(probing, "STEP_WITHIN", 5.0)
+    forward = "if torch.is_grad_enabled() and input_ids.shape[0] > 3: time.sleep(600)"
+    (tmp_path / "model.py").write_text(HEAD + MODEL.format(init="pass", forward=forward))
+    (tmp_path / "config.json").write_text('{"task": "causal-lm"}')
+    spec = ModelSpec(source=str(tmp_path))
+    probe = ProbeService().check(resolve(spec, vocab_size=None, context_length=8), spec)
     message = failed(probe)
-    assert "has not ended after 1 seconds (building the model), and was stopped" in message
-    assert "a loop without an end" in message
+    assert re.match(
+        r"The check “[a-z ]+” did not end within 5 s; it was at line 12 of model\.py, in Model\.fo", message
+    )
+    assert probe.results
 
 
 @pytest.mark.parametrize(
@@ -100,7 +143,7 @@ def test_memory_of_its_children_counts_too(adapt):
         ("top", "sys.exit(3)", "SystemExit"),
         ("init", "sys.exit(3)", "SystemExit"),
         ("forward", "sys.exit(3)", "SystemExit"),
-        ("forward", "os._exit(3)", "ended its process (exit code 3) (building the model)"),
+        ("forward", "os._exit(3)", "ended its process (exit code 3) (calling forward)"),
     ],
 )
 def test_code_that_leaves(adapt, place, call, words):

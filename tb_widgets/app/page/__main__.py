@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import sys
 import threading
 from pathlib import Path
 from typing import Any
 
 from jupyter_client.kernelspec import KernelSpecManager
+from jupyter_server.services.kernels.kernelmanager import AsyncMappingKernelManager
 from tornado.ioloop import IOLoop
 from tornado.web import HTTPError
+from traitlets import Integer
 from traitlets.config import Config
 from voila.app import Voila
 from voila.shutdown_kernel_handler import VoilaShutdownKernelHandler
+from voila.tornado.handler import TornadoVoilaHandler
 
-from tb_widgets.app.server import ADDRESS, NAME_HEADER
+from tb_widgets.app.server import ADDRESS, MOST_PAGES, NAME_HEADER
 
 PAGE = Path(__file__).parent
 
 # A reload leaves its kernel behind if the browser could not say goodbye. Kernels with an open page are never culled.
 CULL_AFTER_SECONDS = 300
 CULL_EVERY_SECONDS = 30
+PLACE_WITHIN_SECONDS = 3.0
 
 WIDGET_EXTENSIONS = [
     "@jupyter-widgets/jupyterlab-manager",  # brings the base widgets that Voila's own manager shows
@@ -58,6 +63,64 @@ class ThisPython(KernelSpecManager):
         return []
 
 
+class Refusal(HTTPError):  # noqa: N818  (an answer, not a mishap)
+    """Why the page is not shown, and what to do, as a page of its own."""
+
+    def __init__(self, status: int, title: str, advice: str) -> None:
+        super().__init__(status, title)
+        self.title, self.advice = title, advice
+
+
+class FewKernels(AsyncMappingKernelManager):
+    """Starts only so many kernels: each takes memory, and any program of this machine may ask for the page."""
+
+    most = Integer(MOST_PAGES, help="Kernels that may live at once.").tag(config=True)
+    _starting = 0
+
+    async def start_kernel(self, **kwargs: Any) -> str:  # type: ignore[override]
+        """Start a kernel, or say that there are enough."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + PLACE_WITHIN_SECONDS
+        # A page that reloads asks anew while its old kernel is still ending.
+        while (full := len(self) + self._starting >= self.most) and loop.time() < deadline:
+            await asyncio.sleep(0.1)
+        if full:
+            raise Refusal(
+                503,
+                f"{self.most} dashboards are open already.",
+                "Close one of their tabs, then reload this page. The place of a tab that was lost is free after "
+                f"about {CULL_AFTER_SECONDS // 60} minutes. Runs go on.",
+            )
+        self._starting += 1
+        try:
+            return str(await super().start_kernel(**kwargs))
+        finally:
+            self._starting -= 1
+
+
+class Page(TornadoVoilaHandler):  # type: ignore[misc]  # voila has no types
+    """Shows the dashboard, for which each time a kernel is started, to whoever goes there."""
+
+    async def get(self, path: str | None = None) -> None:
+        """Show the page, unless another site wants it as a part of its own, or nobody is looking yet."""
+        ask = self.request.headers.get
+        # A link on another site, which the user follows, is a document of its own. Old browsers send none of these.
+        is_own = ask("Sec-Fetch-Site", "none") in ("same-origin", "none")
+        is_visit = (ask("Sec-Fetch-Mode"), ask("Sec-Fetch-Dest")) == ("navigate", "document")
+        if not (is_own or is_visit) or "prefetch" in ask("Sec-Purpose", ""):
+            raise Refusal(403, "Another site asked for this page.", "Open its address in a tab of its own.")
+        await super().get(path)
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """Show a refusal in words."""
+        error = kwargs.get("exc_info", (None, None))[1]
+        if isinstance(error, Refusal):
+            template = self.get_template("refusal.html.j2")
+            self.finish(template.render(title=error.title, advice=error.advice))
+        else:
+            super().write_error(status_code, **kwargs)
+
+
 class Goodbye(VoilaShutdownKernelHandler):  # type: ignore[misc]  # voila has no types
     """Ends the kernel of a page that closes or reloads.
 
@@ -80,11 +143,15 @@ class PageServer(Voila):  # type: ignore[misc]  # voila has no types
         self.template_paths: list[str] = [str(PAGE / "templates"), *self.template_paths]
 
     def init_handlers(self) -> list[Any]:
-        """Put our goodbye before Voila's."""
-        return [(r"/voila/api/shutdown/(.*)", Goodbye), *super().init_handlers()]
+        """Put our page in the place of Voila's, and our goodbye before its own."""
+        found = super().init_handlers()
+        handlers = [
+            (path, Page if handler is TornadoVoilaHandler else handler, *more) for path, handler, *more in found
+        ]
+        return [(r"/voila/api/shutdown/(.*)", Goodbye), *handlers]
 
 
-def configuration(port: int, log: Path) -> Config:
+def configuration(port: int, log: Path, most_pages: int) -> Config:
     """Return the settings of the page server."""
     return Config(
         {
@@ -115,9 +182,11 @@ def configuration(port: int, log: Path) -> Config:
                 "extension_allowlist": WIDGET_EXTENSIONS,
                 "file_allowlist": [],  # the page needs no file of its folder
                 "kernel_spec_manager_class": ThisPython,
+                "multi_kernel_manager_class": FewKernels,
             },
             "VoilaExecutor": {"cell_error_instruction": f"The log says why: {log}"},
-            "MappingKernelManager": {
+            "FewKernels": {
+                "most": most_pages,
                 "root_dir": str(Path.cwd()),  # kernels start here, so a path means what it means in the terminal
                 "cull_idle_timeout": CULL_AFTER_SECONDS,
                 "cull_interval": CULL_EVERY_SECONDS,
@@ -133,9 +202,10 @@ def main() -> None:
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--log", type=Path, required=True, help="named to the user when the page can't be built")
     parser.add_argument("--notebook", type=Path, default=PAGE / "dashboard.ipynb")
+    parser.add_argument("--most-pages", type=int, default=MOST_PAGES)
     options = parser.parse_args()
 
-    server = PageServer.instance(config=configuration(options.port, options.log))
+    server = PageServer.instance(config=configuration(options.port, options.log, options.most_pages))
     server.initialize([str(options.notebook)])
     loop = IOLoop.current()
 

@@ -324,5 +324,4 @@ def _below(choice: ModelChoice) -> str:
         return _origin(choice.source.origin) if choice.source is not None else ""
     files = choice.original.files
     code = code_view.source(files[CODE], {found.line for found in choice.findings})
-    config = f'<pre class="tbw-text tbw-log">{escape(files[CONFIG][:20_000])}</pre>'
-    return f"<h4>{CODE}</h4>{code}<h4>{CONFIG}</h4>{config}"
+    return f"<h4>{CODE}</h4>{code}<h4>{CONFIG}</h4>{code_view.plain(files[CONFIG][:20_000])}"

@@ -5,9 +5,11 @@ Whatever stands in them is escaped, and a character that can't be seen is shown 
 
 from __future__ import annotations
 
-import unicodedata
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Iterator
 from html import escape
+
+from tb_widgets.models import source_text
 
 MOST_LINES = 4000  # what a browser shows without a pause
 
@@ -26,30 +28,49 @@ def source(code: str, marked: Collection[int] = ()) -> str:
     from pygments.formatters import HtmlFormatter
     from pygments.lexers import PythonLexer
 
-    lines = _visible(code).splitlines()
-    shown = "\n".join(lines[:MOST_LINES])
+    lines = source_text.lines(code)
+    shown = source_text.visible("\n".join(lines[:MOST_LINES]))
     # The lexer would take away empty lines at the beginning, and the numbers with them.
-    coloured = highlight(shown, PythonLexer(stripnl=False), HtmlFormatter(nowrap=True)).splitlines()
+    coloured = highlight(shown, PythonLexer(stripnl=False), HtmlFormatter(nowrap=True)).removesuffix("\n").split("\n")
     rows = "".join(
         f'<span class="tbw-line {"is-marked" if number in marked else ""}">{line}\n</span>'
         for number, line in enumerate(coloured, 1)
     )
-    rest = len(lines) - MOST_LINES
-    more = f'<div class="tbw-help">{rest:,} more lines are not shown.</div>' if rest > 0 else ""
-    return f'<pre class="tbw-text tbw-code">{rows}</pre>{more}'
+    return f'<pre class="tbw-text tbw-code">{rows}</pre>{_rest(lines)}'
+
+
+def plain(text: str) -> str:
+    """Return another file's text as it is."""
+    shown = source_text.visible("\n".join(source_text.lines(text)))
+    return f'<pre class="tbw-text tbw-log">{escape(shown)}</pre>'
 
 
 def diff(text: str) -> str:
     """Return a unified diff with what comes and what goes in colours of their own."""
     tones = {"+": "is-new", "-": "is-gone", "@": "is-place"}
+    lines = [*_hunks(source_text.visible(text))]
     rows = "".join(
-        f'<span class="tbw-change {tones.get(line[:1], "")}">{escape(line)}\n</span>'
-        for line in _visible(text).splitlines()[:MOST_LINES]
-        if not line.startswith(("+++ ", "--- "))
+        f'<span class="tbw-change {tones.get(line[:1], "")}">{escape(line)}\n</span>' for line in lines[:MOST_LINES]
     )
-    return f'<pre class="tbw-text tbw-diff">{rows}</pre>'
+    return f'<pre class="tbw-text tbw-diff">{rows}</pre>{_rest(lines)}'
 
 
-def _visible(text: str) -> str:
-    hidden = {character for character in set(text) if unicodedata.category(character) in ("Cc", "Cf")} - set("\t\r\n")
-    return text.translate({ord(character): f"[U+{ord(character):04X}]" for character in hidden})
+def _rest(lines: list[str]) -> str:
+    rest = len(lines) - MOST_LINES
+    return f'<div class="tbw-help">{rest:,} more lines are not shown.</div>' if rest > 0 else ""
+
+
+def _hunks(text: str) -> Iterator[str]:
+    """Yield a unified diff without the lines that name the files.
+
+    What begins like such a line may be code: ``++ x`` that comes, and ``-- x`` that goes. So lines are counted.
+    """
+    gone = new = 0
+    for line in text.split("\n"):
+        if head := re.match(r"@@ -\d+(?:,(\d+))? \+\d+(?:,(\d+))? @@", line) if not gone + new else None:
+            gone, new = (1 if count is None else int(count) for count in head.groups())
+            yield line
+        elif gone + new:
+            gone -= line[:1] != "+"
+            new -= line[:1] != "-"
+            yield line
