@@ -160,3 +160,16 @@ def test_data_without_content_are_an_error_and_data_that_no_run_can_begin_with_a
     told = command("data", str(tmp_path / "short.txt"))
     assert told.code == 0
     assert "and one context needs 129" in told.out
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram"])
+def test_half_a_surrogate_pair_in_json_is_shown_and_trained_on(tiny_file, tmp_path, kind):
+    (tmp_path / "s.jsonl").write_text("".join(f'{{"text": "number {n} \\ud800 is here"}}\n' for n in range(400)))
+    shown = command("data", tmp_path / "s.jsonl", "--json")
+    assert shown.code == 0, shown.err
+    assert shown.json["first"][0] == {"text": "number 0 \ufffd is here"}
+    said = command(
+        "train", tiny_file, "--data", tmp_path / "s.jsonl", "--set", f"tokenizer.kind={kind}", "--json", runs=tmp_path
+    )
+    assert said.code == 0, said.err
+    assert said.json["state"] == "done"

@@ -70,6 +70,20 @@ def test_the_same_rows_come_out_of_every_form(tmp_path: Path, name: str, content
         rows(table, "txt")
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.jsonl", r'{"te\udfffxt": "a \ud800 b", "tags": ["\ud800"]}'),
+        ("a.json", r'[{"te\udfffxt": "a \ud800 b", "tags": ["\ud800"]}]'),
+        ("b.json", r'{"te\udfffxt": ["a \ud800 b"], "tags": [["\ud800"]]}'),
+    ],
+)
+def test_halves_of_surrogate_pairs_which_json_can_hold_are_replaced(tmp_path: Path, name: str, content: str):
+    table = written(tmp_path / name, content)
+    assert [column.name for column in table.columns] == ["te\ufffdxt", "tags"]
+    assert rows(table) == [("a \ufffd b", ["\ufffd"])]
+
+
 def test_parquet_gives_kinds_class_names_pairs_and_its_number_of_rows(tmp_path: Path):
     features = {"label": {"names": ["neg", "pos"], "_type": "ClassLabel"}, "text": {"dtype": "string"}}
     columns = {

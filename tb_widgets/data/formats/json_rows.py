@@ -10,7 +10,7 @@ from typing import Any
 
 from tb_widgets.data.formats.files import LocalFile
 from tb_widgets.data.formats.letters import Encoding, read_letters, read_lines
-from tb_widgets.data.formats.values import Column, Record, columns_of, flat, pick
+from tb_widgets.data.formats.values import Column, Record, columns_of, flat, pick, well_formed
 from tb_widgets.errors import DataError
 
 _LARGEST_RECORD = 64 * 2**20
@@ -69,7 +69,17 @@ def _record(value: Any, place: str, letters: int, file: LocalFile) -> Record:
         value = {"text": value}
     if not isinstance(value, dict):
         raise DataError(f"{file}, {place}: {str(value)[:40]} is no record with named fields.", hint=_AS_LINES)
-    return Record(place, letters, flat(value))
+    return Record(place, letters, flat(_well_formed(value)))
+
+
+def _well_formed(value: Any) -> Any:
+    if isinstance(value, str):
+        return well_formed(value)
+    if isinstance(value, list):
+        return [_well_formed(inner) for inner in value]
+    if isinstance(value, dict):
+        return {well_formed(name): _well_formed(inner) for name, inner in value.items()}
+    return value
 
 
 def _of_lines(file: LocalFile, codec: str) -> Iterator[Record]:
@@ -129,7 +139,7 @@ def _of_mapping(file: LocalFile, codec: str) -> Iterator[Record]:
             told = ", ".join(f"{name} {length:,}" for name, length in list(lengths.items())[:8])
             raise DataError(f"{file}: its columns have different lengths: {told}.", hint=_AS_LINES)
         for n, values in enumerate(zip(*content.values(), strict=True), start=1):
-            yield Record(f"row {n:,}", 0, flat(dict(zip(content, values, strict=True))))
+            yield _record(dict(zip(content, values, strict=True)), f"row {n:,}", 0, file)
     elif content and all(isinstance(value, dict) for value in content.values()):
         raise DataError(f"{file} holds one record for each of its keys, and no rows in order.", hint=_AS_LINES)
     else:
