@@ -126,11 +126,38 @@ def test_parquet_gives_kinds_class_names_pairs_and_its_number_of_rows(tmp_path: 
     assert rows(opened(tmp_path / "a.zip"), "text") == [("a",), (None,)] * 2
 
 
-@pytest.mark.parametrize("metadata", [b"[]", b'{"info": null}', b'{"info": {"features": {"a": 1}}}'])
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        b"[]",
+        b"no JSON",
+        b'{"info": null}',
+        b'{"info": {"features": {"a": 1}}}',
+        b'{"info": {"features": {"a": {"_type": "ClassLabel", "names": 5}}}}',
+        b"[" * 100_000,
+    ],
+)
 def test_an_odd_description_in_a_parquet_file_names_no_classes(tmp_path: Path, metadata: bytes):
     table = pa.table({"a": [1]}).replace_schema_metadata({b"huggingface": metadata})
     pq.write_table(table, tmp_path / "a.parquet")
     assert opened(tmp_path / "a.parquet").columns == (Column("a", "whole"),)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ([("text", ["a"]), ("text", ["b"])], "a.parquet has two columns called 'text'. Rename one of them, and"),
+        ([("share", [0.5]), ("share", [1.5])], "a.parquet has two columns called 'share'."),
+        ([("a.b", ["x"]), ("a", [{"b": "y"}])], "a.parquet has two columns called 'a.b'."),
+        ([("when", pa.array([2**62], pa.timestamp("us")))], "column 'when' holds a time that is out of range"),
+        ([("when", [{"t": pa.scalar(2**62, pa.timestamp("us"))}])], "column 'when.t' holds a time that is out of"),
+    ],
+)
+def test_odd_columns_of_a_parquet_file_are_refused_in_words(tmp_path: Path, columns: list, message: str):
+    names, values = zip(*columns, strict=True)
+    pq.write_table(pa.table([pa.array(column) for column in values], names=names), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=re.escape(message)):
+        rows(opened(tmp_path / "a.parquet"))
 
 
 def test_a_parquet_file_with_a_broken_name_or_text_is_refused(tmp_path: Path):
