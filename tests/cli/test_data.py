@@ -91,6 +91,15 @@ def test_a_table_says_what_was_found_out_about_it(tmp_path):
     assert len(command("data", str(tmp_path / "rows.csv"), "--json").json["notes"]) == 3
 
 
+def test_of_very_many_columns_the_first_are_shown(tmp_path):
+    (tmp_path / "wide.csv").write_text(",".join(f"name{n}" for n in range(80)) + "\n" + ",".join("1" * 80) + "\n")
+    said = command("data", tmp_path / "wide.csv")
+    assert "name49 (whole)" in said.out
+    assert "name50 (whole)" not in said.out
+    assert "and 30 more columns" in said.out
+    assert len(command("data", tmp_path / "wide.csv", "--json").json["columns"]) == 80
+
+
 def test_there_is_a_list_to_begin_with(hub):
     listed = command("data", "--json").json
     names = [entry["name"] for entry in listed]

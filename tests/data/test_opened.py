@@ -1,10 +1,12 @@
 import gzip
 import hashlib
+import json
 import os
 import re
 import socket
 import sys
 import tempfile
+import time
 import zipfile
 from pathlib import Path
 
@@ -236,3 +238,16 @@ def test_a_part_that_the_files_hold_back_is_opened_beside_the_rest(tmp_path: Pat
     alone = opened(tmp_path / "train*.csv")
     assert alone.own_validation is None
     assert alone.fingerprint != table.fingerprint
+
+
+@pytest.mark.parametrize("name", ["wide.csv", "wide.jsonl"])
+def test_a_table_with_very_many_columns_is_read_in_a_moment(tmp_path: Path, name: str):
+    names = [f"column {n}" for n in range(60_000)]
+    row = [f"a much longer text that stands below the name of {each}" for each in names]
+    lines = [json.dumps(dict(zip(names, row, strict=True)))] * 3
+    (tmp_path / name).write_text("\n".join(lines if name == "wide.jsonl" else map(",".join, (names, row, row, row))))
+    start = time.perf_counter()
+    table = opened(tmp_path / name)
+    assert [column.name for column in table.columns] == names
+    assert table.first_rows(names, 5) == [tuple(row)] * 3
+    assert time.perf_counter() - start < 10  # the square of so many takes a minute

@@ -68,8 +68,8 @@ class DelimitedPart:
 
     def rows(self, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
         """Yield the values of these columns, row by row."""
-        known = [column.name for column in self.columns]
-        places = [known.index(name) for name in names]
+        known = {column.name: place for place, column in enumerate(self.columns)}
+        places = [known[name] for name in names]
         lines = read_lines(self.file, self.codec)
         if self.names_sign:
             next(lines)

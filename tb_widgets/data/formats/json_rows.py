@@ -69,7 +69,12 @@ def _record(value: Any, place: str, letters: int, file: LocalFile) -> Record:
         value = {"text": value}
     if not isinstance(value, dict):
         raise DataError(f"{file}, {place}: {str(value)[:40]} is no record with named fields.", hint=_AS_LINES)
-    return Record(place, letters, flat(_well_formed(value)))
+    return Record(place, letters, flat(value))
+
+
+def _mended(value: Any, text: str, start: int, end: int) -> Any:
+    """Replace halves of surrogate pairs in a value that was read from a part of a text: only escapes can write them."""
+    return _well_formed(value) if text.find("\\u", start, end) >= 0 else value
 
 
 def _well_formed(value: Any) -> Any:
@@ -87,7 +92,7 @@ def _of_lines(file: LocalFile, codec: str) -> Iterator[Record]:
         if not line.strip():
             continue
         try:
-            value = json.loads(line)
+            value = _mended(json.loads(line), line, 0, len(line))
         except (ValueError, RecursionError) as error:
             raise _not_json(file, number, getattr(error, "colno", 1), _why(error)) from error
         yield _record(value, f"line {number:,}", len(line), file)
@@ -126,7 +131,7 @@ def _of_mapping(file: LocalFile, codec: str) -> Iterator[Record]:
             )
     text = "".join(parts)
     try:
-        content = json.loads(text)
+        content = _mended(json.loads(text), text, 0, len(text))
     except (ValueError, RecursionError) as error:
         raise _not_json(file, getattr(error, "lineno", 1), getattr(error, "colno", 1), _why(error)) from error
     rows = [value for value in content.values() if isinstance(value, list) and value and isinstance(value[0], dict)]
@@ -197,7 +202,8 @@ class _Letters:
         """Read one value of JSON, and stand behind it."""
         while True:
             try:
-                value, self.at = self._decoder.raw_decode(self._text, self.at)
+                value, end = self._decoder.raw_decode(self._text, self.at)
+                value = _mended(value, self._text, self.at, end)
             except json.JSONDecodeError as error:
                 cut_off = error.msg.startswith("Unterminated string") or error.pos >= len(self._text) - _NEAR_END
                 if cut_off and len(self._text) - self.at > _LARGEST_RECORD:
@@ -208,6 +214,7 @@ class _Letters:
             except (ValueError, RecursionError) as error:
                 raise self.refused(_why(error)) from error
             else:
+                self.at = end
                 return value
 
     def is_lines(self) -> bool:
