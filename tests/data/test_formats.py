@@ -1,3 +1,4 @@
+import codecs
 import gzip
 import json
 import re
@@ -47,6 +48,9 @@ RECORDS = [{"text": text, "label": label} for text, label in ROWS]
     [
         ("a.csv", CSV),
         ("b.csv", CSV.replace(",pos", ";pos").replace(",neg", ";neg").replace("text,label", "text;label")),
+        ("c.csv", CSV.replace("\r\n", "\r")),
+        ("d.csv", CSV.replace("neg\r\n", "neg\r", 1)),
+        ("e.csv", 2 * codecs.BOM_UTF8 + CSV.encode()),
         ("a.tsv", CSV.replace(",pos", "\tpos").replace(",neg", "\tneg").replace("text,label", "text\tlabel")),
         ("a.csv.gz", gzip.compress(CSV.encode(), mtime=0)),
         ("a.json", json.dumps(RECORDS, indent=1)),
@@ -248,6 +252,7 @@ def broken(line: int, text: str, *, lines: bool) -> str:
         ("a.jsonl", '{"n": ' + "9" * 5000 + "}", "is not valid JSON: line 1"),
         ("a.csv", "text,label\na,1\nb\nc,3\n", "line 3: there are 1 fields, and 2 in the first line."),
         ("a.csv", 'text,label\na,1\n"b,2\nc,3\n', "line 3: the row that begins here can't be read: a double quote is"),
+        ("a.csv", "text,label\ra,1\rb\rc,3\r", "line 3: there are 1 fields, and 2 in the first line."),
         ("a.csv", "\n \n", "is empty: it holds blanks only."),
         ("a.csv", b"text,label\na,\0\n", "is not a text file: byte 13 is zero."),
         ("a.parquet", "PAR1 but no more", "a.parquet is no parquet file, or is damaged ("),
@@ -297,7 +302,7 @@ def test_a_line_or_record_that_never_ends_is_refused_and_not_held(tmp_path: Path
         for _ in range(160):
             file.write(b"a" * 1_000_000)
     before = psutil.Process().memory_info().rss
-    with pytest.raises(DataError, match=r"longer than 64 million letters"):
+    with pytest.raises(DataError, match=r"longer than 64 million characters"):
         rows(opened(path))
     assert psutil.Process().memory_info().rss - before < 400_000_000
 
@@ -329,8 +334,9 @@ def test_rows_are_the_same_wherever_the_blocks_of_a_file_end(tmp_path: Path, mon
         ("a.jsonl", f"{json.dumps(record)}\n" * 3),
     ):
         assert rows(written(tmp_path / name, content), "text", "n", "deep.a") == [(record["text"], -12.5, True)] * 3
-    table = written(tmp_path / "a.csv", 'text,label\r\n"Größe, ""世界""\r\n🦋",1\r\n' + "x,2\r\n" * 3)
-    assert rows(table) == [('Größe, "世界"\r\n🦋', "1")] + [("x", "2")] * 3
+    for end in ("\r\n", "\n", "\r"):
+        table = written(tmp_path / "a.csv", f'text,label{end}"Größe, ""世界""\r\n🦋",1{end}' + f"x,2{end}" * 3)
+        assert rows(table) == [('Größe, "世界"\r\n🦋', "1")] + [("x", "2")] * 3
 
 
 @pytest.mark.parametrize("sign", [";", ",", "\t", "^"])

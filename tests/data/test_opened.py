@@ -138,6 +138,13 @@ def test_damaged_and_malicious_archives_each_have_their_sentence(tmp_path: Path)
     assert "crc.zip is damaged: it can't be unpacked" in refused(tmp_path / "crc.zip")
     write_zip(tmp_path / "nested.zip", "a.txt.gz", "x")
     assert "nested.zip holds a.txt.gz, which is packed itself." in refused(tmp_path / "nested.zip")
+    with zipfile.ZipFile(tmp_path / "twice.zip", "w") as archive:
+        archive.writestr("a.txt", "first")
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr("a.txt", "second")
+    assert "twice.zip holds two files called a.txt. Pack it again, with each file once." in refused(
+        tmp_path / "twice.zip"
+    )
     write_zip(tmp_path / "hollow.zip", "a.txt", "")
     assert "hollow.zip holds no file with anything in it." in refused(tmp_path / "hollow.zip")
 

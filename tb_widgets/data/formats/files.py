@@ -10,6 +10,7 @@ import stat
 import tempfile
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -233,6 +234,12 @@ def _look_into_zip(path: Path, stamp: Stamp) -> list[LocalFile]:
     found = []
     members = _archive(path, stamp).infolist()
     _check_growth(path, sum(member.file_size for member in members), stamp.size)
+    twice = next(
+        (name for name, count in Counter(each.filename for each in members if each.file_size).items() if count > 1),
+        None,
+    )
+    if twice is not None:
+        raise DataError(f"{path} holds two files called {twice}.", hint="Pack it again, with each file once.")
     beside = _beside_tables(member.filename for member in members if member.file_size)
     for member in sorted(members, key=lambda member: member.filename):
         if member.is_dir() or member.file_size == 0 or _is_hidden(member.filename) or member.filename in beside:

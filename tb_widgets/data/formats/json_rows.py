@@ -127,7 +127,7 @@ def _of_mapping(file: LocalFile, codec: str) -> Iterator[Record]:
         letters += len(part)
         if letters > _LARGEST_MAPPING:
             raise DataError(
-                f"{file} is one mapping of more than {_LARGEST_MAPPING // 2**20} million letters.", hint=_AS_LINES
+                f"{file} is one mapping of more than {_LARGEST_MAPPING // 2**20} million characters.", hint=_AS_LINES
             )
     text = "".join(parts)
     try:
@@ -207,7 +207,9 @@ class _Letters:
             except json.JSONDecodeError as error:
                 cut_off = error.msg.startswith("Unterminated string") or error.pos >= len(self._text) - _NEAR_END
                 if cut_off and len(self._text) - self.at > _LARGEST_RECORD:
-                    raise self.refused(f"a record is longer than {_LARGEST_RECORD // 2**20} million letters") from error
+                    raise self.refused(
+                        f"a record is longer than {_LARGEST_RECORD // 2**20} million characters"
+                    ) from error
                 behind = error.pos - self.at
                 if not (cut_off and self._more()):
                     raise self.refused(_why(error), self.at + behind) from error

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import io
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import islice
@@ -116,33 +117,41 @@ def _decoded(
         raise _misfit(file, codec, place, error.object[error.start]) from error
 
 
-def read_lines(file: LocalFile, codec: str) -> Iterator[str]:
-    """Yield the lines of a file, each with its line feed.
+def read_lines(file: LocalFile, codec: str, *, any_end: bool = False) -> Iterator[str]:
+    """Yield the lines of a file, each with its line feed, or where ``any_end`` counts with what else ends it.
 
     Raises
     ------
     DataError
-        As :func:`read_letters`, and if a line is longer than 64 million letters; the message names the line.
+        As :func:`read_letters`, and if a line is longer than 64 million characters; the message names the line.
     """
     pending: list[str] = []
     length, number = 0, 1
-    for text in read_letters(file, codec):
-        *whole, rest = text.split("\n")
-        for line in whole:
-            yield "".join((*pending, line, "\n")) if pending else line + "\n"
-            number += 1
-            pending.clear()
-            length = 0
-        if rest:
-            pending.append(rest)
-            length += len(rest)
-        if length > _LONGEST_LINE:
-            raise DataError(
-                f"{file}: line {number:,} is longer than {_LONGEST_LINE // 2**20} million letters.",
-                hint="One line holds one row: is this the right kind of file?",
-            )
+    ends = ("\n", "\r") if any_end else ("\n",)
+    for text in _whole_ends(read_letters(file, codec)):
+        for line in io.StringIO(text, newline="" if any_end else "\n"):
+            pending.append(line)
+            length += len(line)
+            if length > _LONGEST_LINE:
+                raise DataError(
+                    f"{file}: line {number:,} is longer than {_LONGEST_LINE // 2**20} million characters.",
+                    hint="One line holds one row: is this the right kind of file?",
+                )
+            if line.endswith(ends):
+                yield "".join(pending)
+                number += 1
+                pending.clear()
+                length = 0
     if pending:
         yield "".join(pending)
+
+
+def _whole_ends(texts: Iterator[str]) -> Iterator[str]:
+    """Keep a carriage return at the end of a text back until it is known whether a line feed follows."""
+    keeper = io.IncrementalNewlineDecoder(None, translate=False)
+    for text in texts:
+        yield keeper.decode(text)
+    yield keeper.decode("", final=True)
 
 
 def _not_text(file: LocalFile, place: str) -> DataError:
