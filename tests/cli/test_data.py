@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 from dataclasses import replace
 
 import pytest
@@ -18,7 +21,7 @@ from tb_widgets.spec import DataSpec, RunSpec
 from tests.data.conftest import parquet
 from tests.data.hub_server import COMMIT, HubServer
 
-from .conftest import command
+from .conftest import COMMAND, command
 
 SENTENCES = [f"{n} times {n} is {n * n}, and {n} and {n} are {n + n}." for n in range(400)]
 
@@ -182,3 +185,22 @@ def test_half_a_surrogate_pair_in_json_is_shown_and_trained_on(tiny_file, tmp_pa
     )
     assert said.code == 0, said.err
     assert said.json["state"] == "done"
+
+
+@pytest.mark.skipif(not shutil.which("setpriv"), reason="permissions work differently on this system")
+@pytest.mark.parametrize("words", ["data {}", "train --data {}", "train --model {}", "check {}"])
+def test_what_lies_in_a_folder_that_may_not_be_entered_is_an_error_in_words(tmp_path, words):
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    (inner / "here.py").write_text("text")
+    inner.chmod(0)
+    # Root may enter everything, unless this is taken away.
+    as_others = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    program = [*as_others, *COMMAND, *words.format(inner / "here.py").split()]
+    said = subprocess.run(
+        program, capture_output=True, text=True, check=False, env=os.environ | {"TB_RUNS_DIR": str(tmp_path)}
+    )
+    inner.chmod(0o700)
+    assert said.returncode == (2 if words.startswith("check") else 1)
+    assert "here.py can't be read: Permission denied." in said.stderr
+    assert "Traceback" not in said.stderr

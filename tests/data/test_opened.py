@@ -214,6 +214,8 @@ def test_files_and_folders_without_permission():
         try:
             for file in ("locked.txt", "locked.csv", "locked.zip", "inner/text.txt"):
                 assert f"{file} can't be read: Permission denied. Check its permissions." in refused(folder / file)
+            for source in (folder, folder / "inner"):
+                assert "inner can't be read: Permission denied. Check its permissions." in refused(source)
         finally:
             if root:
                 os.seteuid(0)
