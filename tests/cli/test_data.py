@@ -204,3 +204,16 @@ def test_what_lies_in_a_folder_that_may_not_be_entered_is_an_error_in_words(tmp_
     assert said.returncode == (2 if words.startswith("check") else 1)
     assert "here.py can't be read: Permission denied." in said.stderr
     assert "Traceback" not in said.stderr
+
+
+def test_what_would_steer_the_terminal_is_shown_and_not_obeyed(tmp_path):
+    path = tmp_path / "a\x1b[2Jb.csv"
+    path.write_text("text\x1b]0;title\x07,label\x9b31m\n" + "evil \x1b[31m red \u202e txt,1\nwith é,0\n" * 30, "utf-8")
+    said = command("data", path)
+    assert said.code == 0, said.err
+    assert "evil ␛[31m red � txt" in said.out
+    assert "text␛]0;title (text)" in said.out
+    refused = command("data", tmp_path / "no\x1b[31mfile.txt")
+    assert "no␛[31mfile.txt" in refused.err
+    for written in (said.out, said.err, refused.err):
+        assert not set("\x1b\x07\x9b\u202e") & set(written)
