@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from tb_widgets.service.fitting import ModelFacts
 
 SHOWN, WIDTH = 5, 100  # rows or lines, characters of each
+SHOWN_COLUMNS = 50
 
 
 def data(
@@ -185,10 +186,12 @@ def _look(data: DataSpec, *, as_json: bool) -> None:
 
 def _print_table(columns: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[str, str]], screen: Console) -> None:
     say(screen)
-    for column in columns:
+    for column in columns[:SHOWN_COLUMNS]:
         names = column["names"]
         classes = f": {', '.join(names[:10])}{', …' if len(names) > 10 else ''}" if names else ""
         say(screen, f"  {column['name']} ({column['kind']}{classes})")
+    if len(columns) > SHOWN_COLUMNS:
+        say(screen, f"  and {len(columns) - SHOWN_COLUMNS:,} more columns")
     say(screen)
     for row in rows:
         say(screen, "  " + " | ".join(f"{name}: {value[:WIDTH]}" for name, value in row.items())[: 2 * WIDTH])

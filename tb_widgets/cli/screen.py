@@ -12,13 +12,14 @@ from rich.text import Text
 
 from tb_widgets.errors import SpecError, TbError
 from tb_widgets.runs import RunDirectory, default_runs_dir
+from tb_widgets.service.terminal import Screen
 
 FILE_WIDTH = 160  # characters; a file or a pipe has no edge, so tables there need not be squeezed
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Return a console that prints what it is given: no markup, no emoji, no guessed colours."""
-    screen = Console(stderr=stderr, markup=False, emoji=False, highlight=False)
+    """Return a console that prints what it is given: no markup, no emoji, no guessed colours, no commands."""
+    screen = Screen(stderr=stderr, markup=False, emoji=False, highlight=False)
     if not screen.is_terminal:
         screen.width = max(screen.width, FILE_WIDTH)
     return screen

@@ -13,6 +13,7 @@ from tb_widgets.errors import ServiceError
 from tb_widgets.runs import RunDirectory
 from tb_widgets.service.generation import Generation, GenerationService
 from tb_widgets.service.run import Checkpoint, Run
+from tb_widgets.service.terminal import visible
 
 
 def generate(
@@ -71,9 +72,8 @@ def write(
             ended = text.finished.wait(0.05)
             if show and text.text:
                 if not shown and text.task == "causal-lm":
-                    sys.stdout.write(prompt)
-                sys.stdout.write(text.text[shown:])
-                sys.stdout.flush()
+                    _write(prompt)
+                _write(text.text[shown:])
                 shown = len(text.text)
     finally:
         writers.close()
@@ -82,3 +82,9 @@ def write(
     if text.state == "failed":
         raise ServiceError(text.message)
     return text
+
+
+def _write(text: str) -> None:
+    """Print a text as it is into a file or pipe; a terminal must not obey what a model makes up."""
+    sys.stdout.write(visible(text) if sys.stdout.isatty() else text)
+    sys.stdout.flush()

@@ -52,8 +52,9 @@ class TrainBatches:
     """Training windows of a token stream, each once per pass, in an order that a step number determines.
 
     Pass ``e`` cuts the stream into windows of ``context_length + 1`` tokens (neighbours share one token: the target of
-    one is the input of the next), beginning at an offset below ``context_length`` that is new in each pass. An
-    :class:`Order` says which window comes when.
+    one is the input of the next), beginning at an offset that is new in each pass. What is left over stays unread
+    before and behind them, so that over the passes every token but the first is a target. An :class:`Order` says which
+    window comes when.
 
     Parameters
     ----------
@@ -94,7 +95,7 @@ class TrainBatches:
         # With two windows or more, one is given up so that every offset leaves the same number.
         whole = (len(stream) - 1) // context_length
         self.windows = max(1, whole - 1)
-        self._offsets = min(context_length, len(stream) - self.windows * context_length)
+        self._offsets = len(stream) - self.windows * context_length
         self._order = Order(self.windows, seed=seed, fingerprint=fingerprint)
         self._steps_at_once = max(1, _WINDOWS_AT_ONCE // batch_size)
         self._block = -1

@@ -19,7 +19,7 @@ from tb_widgets.data.room import Growth, chosen_limit, hold, make_room
 from tb_widgets.errors import DataError
 
 _META = "entry.json"
-_FORMAT = 1
+_FORMAT = 2
 
 
 def entry_key(**parts: Any) -> str:

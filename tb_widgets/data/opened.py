@@ -231,11 +231,11 @@ def _table(
         raise DataError(
             f"data.encoding: {name} is parquet, which knows its own encoding.", hint="Set data.encoding to auto."
         )
-    late = chosen - {column.name for column in _open_part(files[0], encoding).columns}
+    late = chosen - {column.name for column in _open_part(files[0], encoding, frozenset()).columns}
     first = _open_part(files[0], encoding, late)
     if not first.columns:
         raise DataError(f"{files[0]} holds no rows.", hint="Give a file with rows in it.")
-    counts = [_open_part(file, encoding).count for file in files] if files[0].kind == "parquet" else [None]
+    counts = [_open_part(file, encoding, late).count for file in files] if files[0].kind == "parquet" else [None]
     return Table(
         name=name,
         size=sum({file.path: file.stamp.size for file in files}.values()),
@@ -254,7 +254,8 @@ def _passed_over(files: list[LocalFile]) -> Iterator[str]:
         yield f"{shortened(names)} beside the tables in the zip {'was' if len(names) == 1 else 'were'} passed over."
 
 
-def _open_part(file: LocalFile, encoding: str, late: frozenset[str] = frozenset()) -> Part:
+@lru_cache(maxsize=64)
+def _open_part(file: LocalFile, encoding: str, late: frozenset[str]) -> Part:
     """Open a file; of JSON, columns that are wanted and do not occur in the first rows are ``late``."""
     if file.kind == "parquet":
         from tb_widgets.data.formats.parquet import open_parquet
@@ -283,11 +284,11 @@ def _late_column(file: LocalFile, encoding: str, name: str) -> tuple[Column, ...
 
 
 def _check_columns(names: Sequence[str], part: Part, file: LocalFile) -> None:
-    known = [column.name for column in part.columns]
+    known = dict.fromkeys(column.name for column in part.columns)
     for name in names:
         if name not in known:
             raise DataError(
-                f"{file} has no column {name!r}; it has {shortened(known)}.",
+                f"{file} has no column {name!r}; it has {shortened([*known])}.",
                 hint="Choose one of these in data.columns.",
             )
 

@@ -20,7 +20,7 @@ MOST_LETTERS, MOST_ROWS, MOST_SECONDS = 1_000_000, 20_000, 0.8
 """How much is read at most; whichever comes first."""
 
 _SHOWN_ROWS, _SHOWN_COLUMNS, _SHOWN_LETTERS = 5, 8, 200
-_MEASURED_ROWS = 200
+_MEASURED_ROWS, _MEASURED_VALUES = 200, 100_000
 _SHORT_TEXT, _MUCH_LONGER = 120, 2.0  # letters of a title or an address; and how many times as long a text is
 _PACKED = (".gz", ".zip")
 
@@ -229,7 +229,8 @@ def _share_of_rows(table: Table, read: int) -> float | None:
         return read / table.count
     if table.name.lower().endswith(_PACKED):
         return None
-    first = table.first_rows([column.name for column in table.columns], _MEASURED_ROWS)
+    number = min(_MEASURED_ROWS, 1 + _MEASURED_VALUES // len(table.columns))
+    first = table.first_rows([column.name for column in table.columns], number)
     letters = sum(len(as_text(value).encode("utf-8", "replace")) + 1 for row in first for value in row)
     return min(1.0, read * letters / len(first) / max(1, table.size))
 

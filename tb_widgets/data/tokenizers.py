@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from tb_widgets.data.formats.values import well_formed
 from tb_widgets.data.tokenizers_base import SMALL_FILE, ByteTokenizer, CharTokenizer, Ids, Tokenizer, chunk_ends, chunks
 from tb_widgets.data.tokenizers_pieces import PIECES_FILE, PieceTokenizer, learn_bpe, learn_unigram, open_pieces
 from tb_widgets.errors import DataError
@@ -30,6 +31,7 @@ def train_tokenizer(spec: TokenizerSpec, text: str) -> Tokenizer:
     DataError
         If a file can't be read.
     """
+    text = well_formed(text)
     if spec.kind == "byte":
         return ByteTokenizer()
     if spec.kind == "char":

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 
+from tb_widgets.data.formats.values import well_formed
 from tb_widgets.data.tokenizers_base import BYTE_VALUES, Ids, Tokenizer, chunks
 from tb_widgets.data.tokenizers_words import WORDS, WordTable
 from tb_widgets.errors import DataError
@@ -51,6 +53,8 @@ class PieceTokenizer(Tokenizer):
         core = tokenizers.Tokenizer.from_str(content)
         core.no_truncation()
         core.no_padding()
+        # What stands in a text is text, whatever a special token is called: only the product itself writes those.
+        core.encode_special_tokens = True
         self._core = core
         self._serialized = content
         self.note = note
@@ -63,7 +67,14 @@ class PieceTokenizer(Tokenizer):
         added = {token["content"]: token["id"] for token in described["added_tokens"]}
         found = {role: next((added[name] for name in names if name in added), None) for role, names in _ROLES.items()}
         self.special = MappingProxyType({role: token for role, token in found.items() if token is not None})
-        self._added = tuple(added)
+        # Files do not mark all of them as special.
+        core.add_special_tokens([name for name, token in added.items() if token in self.special.values()])
+        tokens = core.get_added_tokens_decoder()
+        self._added = tuple(token.content for token in tokens.values() if not token.special)
+        names = [token.content for token in tokens.values() if token.special and len(token.content) > 1]
+        self._special_name = re.compile("|".join(map(re.escape, names)) or "(?!)")
+        self._never_text = np.array([number for number, token in tokens.items() if token.content in names], np.uint32)
+        self._never_text = self._never_text[self._never_text != self.special.get("unknown", -1)]
         self._words = WordTable(core) if _cuts_into_words(described) else None
 
     def encode(self, text: str) -> Ids:
@@ -73,13 +84,24 @@ class PieceTokenizer(Tokenizer):
 
     def encode_all(self, texts: Sequence[str]) -> list[Ids]:
         """Return the ids of the pieces of each text; several threads may ask at once."""
-        texts = [_well_formed(text) for text in texts]
+        texts = [well_formed(text) for text in texts]
         if self._words is not None and sum(map(len, texts)) >= _MANY_CHARACTERS and all(texts):
             joined = "".join(texts)
             if not any(sign in joined for sign in self._added):
                 return self._words.encode_all(texts)
+        return [
+            self._without_specials(text) if np.isin(ids, self._never_text).any() else ids
+            for text, ids in zip(texts, self._ids(texts), strict=True)
+        ]
+
+    def _ids(self, texts: Sequence[str]) -> list[Ids]:
         encodings = self._core.encode_batch_fast(texts, add_special_tokens=False)
         return [np.asarray(encoding.ids, dtype=np.uint32) for encoding in encodings]
+
+    def _without_specials(self, text: str) -> Ids:
+        """Encode a text in parts, where the model knows the name of a special token that stands in it as a piece."""
+        places = [0, *(found.start() + 1 for found in self._special_name.finditer(text)), len(text)]
+        return np.concatenate(self._ids([text[start:end] for start, end in pairwise(places)]))
 
     def decode(self, ids: Any) -> str:
         """Return the text of the pieces."""
@@ -98,15 +120,6 @@ def _cuts_into_words(described: dict[str, Any]) -> bool:
     if cutter.get("type") == "ByteLevel":
         return cutter["use_regex"] and not cutter["add_prefix_space"]
     return cutter == {"type": "Split", "pattern": {"Regex": WORDS}, "behavior": "Isolated", "invert": False}
-
-
-def _well_formed(text: str) -> str:
-    """Replace halves of surrogate pairs, which JSON can hold and UTF-8 can't."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    return text
 
 
 def learn_bpe(vocab_size: int, text: str) -> PieceTokenizer:

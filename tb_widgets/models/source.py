@@ -92,7 +92,12 @@ def resolve(
     elif is_fetched(spec.source):
         source = _checked(fetch(spec.source, online=online), spec)
     else:
-        source = _from_path(spec)
+        try:
+            source = _from_path(spec)
+        except OSError as error:
+            raise ModelError(
+                f"model.source: {spec.source} can't be read: {error.strerror}.", hint="Check its permissions."
+            ) from error
     from tb_widgets.models.repair import apply_repairs  # which needs this file first
 
     return apply_repairs(source, spec.repairs)

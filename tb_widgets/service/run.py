@@ -374,9 +374,9 @@ def train(
     asked, chosen = asked_for(spec, preset, model=named, data=data, settings=settings, fields=fields)
     screen = None
     if show_progress:
-        from rich.console import Console
+        from tb_widgets.service.terminal import Screen
 
-        screen = Console()
+        screen = Screen()
     ready = prepared(asked, chosen=chosen, module=live, trust=trust, screen=screen)
     run = Run(TrainingService(runs_dir).start(ready, module=live).path)
     if wait:

@@ -343,7 +343,10 @@ def _with_whole_paths(spec: RunSpec) -> RunSpec:
     if is_built_in(source) or needs_fetch(spec.data) or Path(source).is_absolute():
         return spec
     path = Path(source).expanduser()
-    is_there = path.exists() or any(sign in source for sign in "*?[")
+    try:
+        is_there = path.exists() or any(sign in source for sign in "*?[")
+    except OSError:  # who reads it will say why that can't be
+        is_there = False
     return spec.with_values({"data.source": str(path.absolute())}) if is_there else spec
 
 

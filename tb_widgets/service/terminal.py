@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Protocol
 
-from rich.console import Console, Group, RenderableType
+from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
+from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
@@ -21,6 +23,27 @@ from tb_widgets.service.wording import activity, duration, figures
 
 LOOK_EVERY = 0.2  # seconds between two looks at the run
 WIDEST = 100  # characters; a longer bar says no more
+# What steers a terminal or turns the direction of writing, and the sign that stands for it.
+_SIGNS = {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\n\t"} | {0x7F: 0x2421}
+_SIGNS |= dict.fromkeys([*range(0x80, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)], 0xFFFD)
+
+
+def visible(text: str) -> str:
+    """Show the control characters of a text by signs, so that a terminal does not obey them.
+
+    >>> visible("\\x1b[31mred")
+    '␛[31mred'
+    """
+    return text.translate(_SIGNS)
+
+
+class Screen(Console):
+    """A console for words of others: data, file names and runs may hold what would steer a terminal."""
+
+    def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
+        """Yield what is printed; only what rich itself writes may steer the terminal."""
+        for segment in super().render(renderable, options):
+            yield segment if segment.control else segment._replace(text=visible(segment.text))
 
 
 class Warnings:
@@ -101,7 +124,7 @@ def watch(
     TimeoutError
         If the run has not ended in time.
     """
-    console = console or Console()
+    console = console or Screen()
     warnings = warnings or Warnings(run)
     redraws = console.is_jupyter or (console.is_terminal and not console.is_dumb_terminal)
     deadline = None if timeout is None else time.monotonic() + timeout

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import shutil
+import subprocess
 from dataclasses import replace
 
 import pytest
@@ -18,7 +21,7 @@ from tb_widgets.spec import DataSpec, RunSpec
 from tests.data.conftest import parquet
 from tests.data.hub_server import COMMIT, HubServer
 
-from .conftest import command
+from .conftest import COMMAND, command
 
 SENTENCES = [f"{n} times {n} is {n * n}, and {n} and {n} are {n + n}." for n in range(400)]
 
@@ -91,6 +94,15 @@ def test_a_table_says_what_was_found_out_about_it(tmp_path):
     assert len(command("data", str(tmp_path / "rows.csv"), "--json").json["notes"]) == 3
 
 
+def test_of_very_many_columns_the_first_are_shown(tmp_path):
+    (tmp_path / "wide.csv").write_text(",".join(f"name{n}" for n in range(80)) + "\n" + ",".join("1" * 80) + "\n")
+    said = command("data", tmp_path / "wide.csv")
+    assert "name49 (whole)" in said.out
+    assert "name50 (whole)" not in said.out
+    assert "and 30 more columns" in said.out
+    assert len(command("data", tmp_path / "wide.csv", "--json").json["columns"]) == 80
+
+
 def test_there_is_a_list_to_begin_with(hub):
     listed = command("data", "--json").json
     names = [entry["name"] for entry in listed]
@@ -160,3 +172,48 @@ def test_data_without_content_are_an_error_and_data_that_no_run_can_begin_with_a
     told = command("data", str(tmp_path / "short.txt"))
     assert told.code == 0
     assert "and one context needs 129" in told.out
+
+
+@pytest.mark.parametrize("kind", ["bpe", "unigram"])
+def test_half_a_surrogate_pair_in_json_is_shown_and_trained_on(tiny_file, tmp_path, kind):
+    (tmp_path / "s.jsonl").write_text("".join(f'{{"text": "number {n} \\ud800 is here"}}\n' for n in range(400)))
+    shown = command("data", tmp_path / "s.jsonl", "--json")
+    assert shown.code == 0, shown.err
+    assert shown.json["first"][0] == {"text": "number 0 \ufffd is here"}
+    said = command(
+        "train", tiny_file, "--data", tmp_path / "s.jsonl", "--set", f"tokenizer.kind={kind}", "--json", runs=tmp_path
+    )
+    assert said.code == 0, said.err
+    assert said.json["state"] == "done"
+
+
+@pytest.mark.skipif(not shutil.which("setpriv"), reason="permissions work differently on this system")
+@pytest.mark.parametrize("words", ["data {}", "train --data {}", "train --model {}", "check {}"])
+def test_what_lies_in_a_folder_that_may_not_be_entered_is_an_error_in_words(tmp_path, words):
+    inner = tmp_path / "inner"
+    inner.mkdir()
+    (inner / "here.py").write_text("text")
+    inner.chmod(0)
+    # Root may enter everything, unless this is taken away.
+    as_others = ["setpriv", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
+    program = [*as_others, *COMMAND, *words.format(inner / "here.py").split()]
+    said = subprocess.run(
+        program, capture_output=True, text=True, check=False, env=os.environ | {"TB_RUNS_DIR": str(tmp_path)}
+    )
+    inner.chmod(0o700)
+    assert said.returncode == (2 if words.startswith("check") else 1)
+    assert "here.py can't be read: Permission denied." in said.stderr
+    assert "Traceback" not in said.stderr
+
+
+def test_what_would_steer_the_terminal_is_shown_and_not_obeyed(tmp_path):
+    path = tmp_path / "a\x1b[2Jb.csv"
+    path.write_text("text\x1b]0;title\x07,label\x9b31m\n" + "evil \x1b[31m red \u202e txt,1\nwith é,0\n" * 30, "utf-8")
+    said = command("data", path)
+    assert said.code == 0, said.err
+    assert "evil ␛[31m red � txt" in said.out
+    assert "text␛]0;title (text)" in said.out
+    refused = command("data", tmp_path / "no\x1b[31mfile.txt")
+    assert "no␛[31mfile.txt" in refused.err
+    for written in (said.out, said.err, refused.err):
+        assert not set("\x1b\x07\x9b\u202e") & set(written)

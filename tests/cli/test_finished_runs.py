@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from .conftest import begin, command, finish
+from .conftest import COMMAND, begin, command, finish
 
 
 def test_train_ends_with_one_line_for_machines(trained):
@@ -66,6 +68,32 @@ def test_generate_writes_the_same_text_for_the_same_seed(trained):
     assert (facts["checkpoint"], facts["prompt"]) == (10, "7 times")
     assert len(facts["text"]) > 0
     assert for_people.out == f"7 times{facts['text']}\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal that is made up")
+def test_a_terminal_is_shown_what_would_steer_it_and_a_pipe_gets_it_as_it_is(trained):
+    words = ("generate", "latest", "--checkpoint", "10", "--prompt", "\x1b[31m 7 times", "--length", "5")
+    ours, theirs = os.openpty()
+    process = subprocess.Popen(
+        [*COMMAND, *words], env=os.environ | {"TB_RUNS_DIR": str(trained[0])}, stdout=theirs, stdin=subprocess.DEVNULL
+    )
+    assert process.wait(timeout=120) == 0
+    assert os.read(ours, 1000).decode("utf-8", "replace").startswith("␛[31m 7 times")
+    os.close(ours)
+    os.close(theirs)
+    assert command(*words, runs=trained[0]).out.startswith("\x1b[31m 7 times")
+
+
+def test_what_a_run_says_does_not_steer_the_terminal(trained, tmp_path):
+    folder = tmp_path / "20260101-000000-odd-1234"
+    shutil.copytree(trained[1].json["path"], folder)
+    status = json.loads((folder / "status.json").read_text())
+    (folder / "status.json").write_text(json.dumps(status | {"message": "\x1b[2Jgone", "model": "\x1b]0;x"}))
+    for words in (("show", "latest"), ("runs",)):
+        said = command(*words, runs=tmp_path)
+        assert said.code == 0, said.err
+        assert "\x1b" not in said.out
+        assert "␛]0;x" in said.out
 
 
 def test_why_a_checkpoint_can_not_write_is_said(trained, tmp_path):

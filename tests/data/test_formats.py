@@ -1,3 +1,4 @@
+import codecs
 import gzip
 import json
 import re
@@ -47,6 +48,9 @@ RECORDS = [{"text": text, "label": label} for text, label in ROWS]
     [
         ("a.csv", CSV),
         ("b.csv", CSV.replace(",pos", ";pos").replace(",neg", ";neg").replace("text,label", "text;label")),
+        ("c.csv", CSV.replace("\r\n", "\r")),
+        ("d.csv", CSV.replace("neg\r\n", "neg\r", 1)),
+        ("e.csv", 2 * codecs.BOM_UTF8 + CSV.encode()),
         ("a.tsv", CSV.replace(",pos", "\tpos").replace(",neg", "\tneg").replace("text,label", "text\tlabel")),
         ("a.csv.gz", gzip.compress(CSV.encode(), mtime=0)),
         ("a.json", json.dumps(RECORDS, indent=1)),
@@ -68,6 +72,20 @@ def test_the_same_rows_come_out_of_every_form(tmp_path: Path, name: str, content
     assert (table.name, table.size) == (name, (tmp_path / name).stat().st_size)
     with pytest.raises(DataError, match=r"has no column 'txt'; it has text, label. Choose one of these"):
         rows(table, "txt")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.jsonl", r'{"te\udfffxt": "a \ud800 b", "tags": ["\ud800"]}'),
+        ("a.json", r'[{"te\udfffxt": "a \ud800 b", "tags": ["\ud800"]}]'),
+        ("b.json", r'{"te\udfffxt": ["a \ud800 b"], "tags": [["\ud800"]]}'),
+    ],
+)
+def test_halves_of_surrogate_pairs_which_json_can_hold_are_replaced(tmp_path: Path, name: str, content: str):
+    table = written(tmp_path / name, content)
+    assert [column.name for column in table.columns] == ["te\ufffdxt", "tags"]
+    assert rows(table) == [("a \ufffd b", ["\ufffd"])]
 
 
 def test_parquet_gives_kinds_class_names_pairs_and_its_number_of_rows(tmp_path: Path):
@@ -112,11 +130,38 @@ def test_parquet_gives_kinds_class_names_pairs_and_its_number_of_rows(tmp_path: 
     assert rows(opened(tmp_path / "a.zip"), "text") == [("a",), (None,)] * 2
 
 
-@pytest.mark.parametrize("metadata", [b"[]", b'{"info": null}', b'{"info": {"features": {"a": 1}}}'])
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        b"[]",
+        b"no JSON",
+        b'{"info": null}',
+        b'{"info": {"features": {"a": 1}}}',
+        b'{"info": {"features": {"a": {"_type": "ClassLabel", "names": 5}}}}',
+        b"[" * 100_000,
+    ],
+)
 def test_an_odd_description_in_a_parquet_file_names_no_classes(tmp_path: Path, metadata: bytes):
     table = pa.table({"a": [1]}).replace_schema_metadata({b"huggingface": metadata})
     pq.write_table(table, tmp_path / "a.parquet")
     assert opened(tmp_path / "a.parquet").columns == (Column("a", "whole"),)
+
+
+@pytest.mark.parametrize(
+    ("columns", "message"),
+    [
+        ([("text", ["a"]), ("text", ["b"])], "a.parquet has two columns called 'text'. Rename one of them, and"),
+        ([("share", [0.5]), ("share", [1.5])], "a.parquet has two columns called 'share'."),
+        ([("a.b", ["x"]), ("a", [{"b": "y"}])], "a.parquet has two columns called 'a.b'."),
+        ([("when", pa.array([2**62], pa.timestamp("us")))], "column 'when' holds a time that is out of range"),
+        ([("when", [{"t": pa.scalar(2**62, pa.timestamp("us"))}])], "column 'when.t' holds a time that is out of"),
+    ],
+)
+def test_odd_columns_of_a_parquet_file_are_refused_in_words(tmp_path: Path, columns: list, message: str):
+    names, values = zip(*columns, strict=True)
+    pq.write_table(pa.table([pa.array(column) for column in values], names=names), tmp_path / "a.parquet")
+    with pytest.raises(DataError, match=re.escape(message)):
+        rows(opened(tmp_path / "a.parquet"))
 
 
 def test_a_parquet_file_with_a_broken_name_or_text_is_refused(tmp_path: Path):
@@ -207,6 +252,7 @@ def broken(line: int, text: str, *, lines: bool) -> str:
         ("a.jsonl", '{"n": ' + "9" * 5000 + "}", "is not valid JSON: line 1"),
         ("a.csv", "text,label\na,1\nb\nc,3\n", "line 3: there are 1 fields, and 2 in the first line."),
         ("a.csv", 'text,label\na,1\n"b,2\nc,3\n', "line 3: the row that begins here can't be read: a double quote is"),
+        ("a.csv", "text,label\ra,1\rb\rc,3\r", "line 3: there are 1 fields, and 2 in the first line."),
         ("a.csv", "\n \n", "is empty: it holds blanks only."),
         ("a.csv", b"text,label\na,\0\n", "is not a text file: byte 13 is zero."),
         ("a.parquet", "PAR1 but no more", "a.parquet is no parquet file, or is damaged ("),
@@ -256,7 +302,7 @@ def test_a_line_or_record_that_never_ends_is_refused_and_not_held(tmp_path: Path
         for _ in range(160):
             file.write(b"a" * 1_000_000)
     before = psutil.Process().memory_info().rss
-    with pytest.raises(DataError, match=r"longer than 64 million letters"):
+    with pytest.raises(DataError, match=r"longer than 64 million characters"):
         rows(opened(path))
     assert psutil.Process().memory_info().rss - before < 400_000_000
 
@@ -288,8 +334,9 @@ def test_rows_are_the_same_wherever_the_blocks_of_a_file_end(tmp_path: Path, mon
         ("a.jsonl", f"{json.dumps(record)}\n" * 3),
     ):
         assert rows(written(tmp_path / name, content), "text", "n", "deep.a") == [(record["text"], -12.5, True)] * 3
-    table = written(tmp_path / "a.csv", 'text,label\r\n"Größe, ""世界""\r\n🦋",1\r\n' + "x,2\r\n" * 3)
-    assert rows(table) == [('Größe, "世界"\r\n🦋', "1")] + [("x", "2")] * 3
+    for end in ("\r\n", "\n", "\r"):
+        table = written(tmp_path / "a.csv", f'text,label{end}"Größe, ""世界""\r\n🦋",1{end}' + f"x,2{end}" * 3)
+        assert rows(table) == [('Größe, "世界"\r\n🦋', "1")] + [("x", "2")] * 3
 
 
 @pytest.mark.parametrize("sign", [";", ",", "\t", "^"])

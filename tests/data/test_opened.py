@@ -1,10 +1,12 @@
 import gzip
 import hashlib
+import json
 import os
 import re
 import socket
 import sys
 import tempfile
+import time
 import zipfile
 from pathlib import Path
 
@@ -136,6 +138,13 @@ def test_damaged_and_malicious_archives_each_have_their_sentence(tmp_path: Path)
     assert "crc.zip is damaged: it can't be unpacked" in refused(tmp_path / "crc.zip")
     write_zip(tmp_path / "nested.zip", "a.txt.gz", "x")
     assert "nested.zip holds a.txt.gz, which is packed itself." in refused(tmp_path / "nested.zip")
+    with zipfile.ZipFile(tmp_path / "twice.zip", "w") as archive:
+        archive.writestr("a.txt", "first")
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr("a.txt", "second")
+    assert "twice.zip holds two files called a.txt. Pack it again, with each file once." in refused(
+        tmp_path / "twice.zip"
+    )
     write_zip(tmp_path / "hollow.zip", "a.txt", "")
     assert "hollow.zip holds no file with anything in it." in refused(tmp_path / "hollow.zip")
 
@@ -205,6 +214,8 @@ def test_files_and_folders_without_permission():
         try:
             for file in ("locked.txt", "locked.csv", "locked.zip", "inner/text.txt"):
                 assert f"{file} can't be read: Permission denied. Check its permissions." in refused(folder / file)
+            for source in (folder, folder / "inner"):
+                assert "inner can't be read: Permission denied. Check its permissions." in refused(source)
         finally:
             if root:
                 os.seteuid(0)
@@ -236,3 +247,16 @@ def test_a_part_that_the_files_hold_back_is_opened_beside_the_rest(tmp_path: Pat
     alone = opened(tmp_path / "train*.csv")
     assert alone.own_validation is None
     assert alone.fingerprint != table.fingerprint
+
+
+@pytest.mark.parametrize("name", ["wide.csv", "wide.jsonl"])
+def test_a_table_with_very_many_columns_is_read_in_a_moment(tmp_path: Path, name: str):
+    names = [f"column {n}" for n in range(60_000)]
+    row = [f"a much longer text that stands below the name of {each}" for each in names]
+    lines = [json.dumps(dict(zip(names, row, strict=True)))] * 3
+    (tmp_path / name).write_text("\n".join(lines if name == "wide.jsonl" else map(",".join, (names, row, row, row))))
+    start = time.perf_counter()
+    table = opened(tmp_path / name)
+    assert [column.name for column in table.columns] == names
+    assert table.first_rows(names, 5) == [tuple(row)] * 3
+    assert time.perf_counter() - start < 10  # the square of so many takes a minute

@@ -1,3 +1,4 @@
+import json
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -9,13 +10,14 @@ from hypothesis import strategies as st
 from tokenizers import models, normalizers, pre_tokenizers
 
 from tb_widgets.data import tokenizers_words
+from tb_widgets.data.prepared import prepare
 from tb_widgets.data.sources import read_text
 from tb_widgets.data.tokenizers import chunks, load_tokenizer, train_tokenizer
 from tb_widgets.data.tokenizers_pieces import PieceTokenizer
 from tb_widgets.data.tokenizers_words import WORDS as WORDS_OF_LIBRARY
 from tb_widgets.data.tokenizers_words import WordTable
 from tb_widgets.errors import DataError
-from tb_widgets.spec import TokenizerSpec
+from tb_widgets.spec import DataSpec, TokenizerSpec
 
 PROSE = read_text("python-docs")[:60_000]
 BPE = train_tokenizer(TokenizerSpec(kind="bpe", vocab_size=400), PROSE)
@@ -245,13 +247,50 @@ def test_a_file_is_taken_as_it_is_and_its_signs_are_known_by_role(tmp_path: Path
     assert train_tokenizer(spec, PROSE).note == ""
 
 
-def test_signs_of_a_file_that_stand_in_a_text_are_read_as_the_library_reads_them():
+@pytest.mark.parametrize("repeat", [1, 20])  # a long text goes by the table of words
+def test_names_of_special_tokens_in_a_text_are_text(repeat):
     core = tokenizers.Tokenizer.from_str(BPE.serialized())
     core.add_special_tokens(["<|endoftext|>"])
+    core.add_tokens([tokenizers.AddedToken("[MASK]", special=False), tokenizers.AddedToken("<tool>", special=False)])
     tokenizer = PieceTokenizer(core.to_str())
-    text = (PROSE + "<|endoftext|>" + PROSE) * 2
-    assert tokenizer.encode_all([text])[0].tolist() == core.encode(text).ids
-    assert tokenizer.special["end"] == 400
+    assert dict(tokenizer.special) == {"end": 400, "mask": 401}
+    text = (PROSE + "<|endoftext|> and [MASK]") * repeat
+    ids = tokenizer.encode(text)
+    assert ids.max() < 400
+    assert ids.tolist() == BPE.encode(text).tolist()
+    assert tokenizer.decode(ids) == text
+    assert tokenizer.decode([400]) == "<|endoftext|>"
+    assert 402 in tokenizer.encode(text + "<tool>"), "a piece that was added is one"
+
+
+@pytest.mark.parametrize("kind", ["unigram", "wordlevel"])
+def test_names_of_special_tokens_in_a_text_are_text_where_the_model_knows_them_as_pieces(kind):
+    pieces = ["<unk>", "</s>", "[MASK]", *"</s>[MASK] ab"]
+    if kind == "unigram":
+        core = tokenizers.Tokenizer(models.Unigram([(piece, -0.1 * n) for n, piece in enumerate(pieces)], unk_id=0))
+    else:
+        core = tokenizers.Tokenizer(models.WordLevel({piece: n for n, piece in enumerate(pieces)}, unk_token="<unk>"))
+        core.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    core.add_special_tokens(pieces[:3])
+    tokenizer = PieceTokenizer(core.to_str())
+    text = "a </s> [MASK] b"
+    ids = tokenizer.encode(text)
+    assert {1, 2}.isdisjoint(ids.tolist())
+    if kind == "unigram":
+        assert "".join(core.id_to_token(token) for token in ids) == text
+
+
+def test_documents_end_where_they_end_and_not_where_they_say_so(tmp_path: Path):
+    core = tokenizers.Tokenizer.from_str(BPE.serialized())
+    core.add_special_tokens(["<|endoftext|>"])
+    core.save(str(tmp_path / "tokenizer.json"))
+    lines = [json.dumps({"text": f"Text {n} says <|endoftext|> and goes on."}) for n in range(200)]
+    (tmp_path / "texts.jsonl").write_text("\n".join(lines))
+    data = DataSpec(source=str(tmp_path / "texts.jsonl"), context_length=32)
+    spec = TokenizerSpec(kind="file", file=str(tmp_path / "tokenizer.json"))
+    found = prepare(data, spec, task="causal-lm", cache_dir=tmp_path / "cache")
+    ends = sum(int((part == found.document_end).sum()) for part in (found.train, found.validation))
+    assert ends == 200
 
 
 def test_files_that_are_no_tokenizers(tmp_path: Path):
@@ -285,6 +324,13 @@ def test_a_small_text_bears_a_small_unigram():
     assert tokenizer.vocab_size < 50
     assert tokenizer.note == f"The text bears a vocabulary of {tokenizer.vocab_size} pieces; 2,048 were asked for."
     assert tokenizer.decode(tokenizer.encode("not xyz or")) == "not \ufffd or"
+
+
+@pytest.mark.parametrize("kind", ["char", "bpe", "unigram"])
+@pytest.mark.parametrize("vocab_size", [64, 300])
+def test_pieces_are_learned_from_halves_of_surrogate_pairs_too(kind, vocab_size):
+    tokenizer = train_tokenizer(TokenizerSpec(kind=kind, vocab_size=vocab_size), "to be \ud800 or not " * 9)
+    assert tokenizer.decode(tokenizer.encode("be \udfff or")) == "be \ufffd or"
 
 
 def test_halves_of_surrogate_pairs_are_replaced():

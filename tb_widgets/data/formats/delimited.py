@@ -68,9 +68,9 @@ class DelimitedPart:
 
     def rows(self, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
         """Yield the values of these columns, row by row."""
-        known = [column.name for column in self.columns]
-        places = [known.index(name) for name in names]
-        lines = read_lines(self.file, self.codec)
+        known = {column.name: place for place, column in enumerate(self.columns)}
+        places = [known[name] for name in names]
+        lines = read_lines(self.file, self.codec, any_end=True)
         if self.names_sign:
             next(lines)
         rows = _read(lines, self.style, self.file, before=int(self.names_sign))
@@ -93,7 +93,7 @@ def open_delimited(file: LocalFile, encoding: Encoding) -> DelimitedPart:
     DataError
         If it can't be read as one, or holds no row.
     """
-    sample, whole = _sample(read_lines(file, encoding.codec))
+    sample, whole = _sample(read_lines(file, encoding.codec, any_end=True))
     named = _NAMES_SIGN.fullmatch(sample[0]) if sample else None
     if named is not None:
         style = max(
@@ -154,7 +154,7 @@ def _read(lines: Iterator[str], style: _Style, file: LocalFile, *, before: int =
             return
         except csv.Error as error:
             quote = "a double quote is missing, or one inside a text is not doubled"
-            why = quote if style.quotes and "new-line" not in str(error) else str(error)
+            why = quote if style.quotes else str(error)
             raise DataError(
                 f"{file}, line {line:,}: the row that begins here can't be read: {why}.",
                 hint='Write "" for a double quote inside a quoted field.',

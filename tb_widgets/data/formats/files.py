@@ -10,6 +10,7 @@ import stat
 import tempfile
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -161,12 +162,13 @@ def find_files(source: str) -> list[Path]:
         raise DataError(f"data.source: {source}: there is no such user.", hint="Write the whole path.") from error
     with _explained(path):
         if path.is_dir():
-            found = _plain_files(path, "**/*")
+            found = _plain_files(path, "**/*", _walk(path))
         elif path.exists() or not _is_glob(source):
             return [path]
         else:
             root = Path(path.anchor) if path.is_absolute() else Path()
-            found = _plain_files(root, str(path.relative_to(root)))
+            pattern = str(path.relative_to(root))
+            found = _plain_files(root, pattern, root.glob(pattern))
     if not found:
         what = "the folder is empty" if path.is_dir() else "no file fits this pattern"
         raise DataError(f"data.source: {source}: {what}.", hint="Give files with text or tables in them.")
@@ -175,7 +177,10 @@ def find_files(source: str) -> list[Path]:
 
 def is_pattern(source: str) -> bool:
     """Tell whether a source may name several files: a pattern, a folder or a zip."""
-    return _is_glob(source) or source.lower().endswith(".zip") or Path(source).expanduser().is_dir()
+    try:
+        return _is_glob(source) or source.lower().endswith(".zip") or Path(source).expanduser().is_dir()
+    except (OSError, RuntimeError):  # it lies in a folder that may not be entered, say: reading it will tell
+        return False
 
 
 def kind_by_name(name: str) -> Kind:
@@ -233,6 +238,12 @@ def _look_into_zip(path: Path, stamp: Stamp) -> list[LocalFile]:
     found = []
     members = _archive(path, stamp).infolist()
     _check_growth(path, sum(member.file_size for member in members), stamp.size)
+    twice = next(
+        (name for name, count in Counter(each.filename for each in members if each.file_size).items() if count > 1),
+        None,
+    )
+    if twice is not None:
+        raise DataError(f"{path} holds two files called {twice}.", hint="Pack it again, with each file once.")
     beside = _beside_tables(member.filename for member in members if member.file_size)
     for member in sorted(members, key=lambda member: member.filename):
         if member.is_dir() or member.file_size == 0 or _is_hidden(member.filename) or member.filename in beside:
@@ -305,9 +316,20 @@ def _is_glob(source: str) -> bool:
 _MOST_FILES = 20_000
 
 
-def _plain_files(root: Path, pattern: str) -> list[Path]:
+def _walk(root: Path) -> Iterator[Path]:
+    """Yield what lies in a folder; unlike a glob, it does not pass over folders that may not be read."""
+
+    def refuse(error: OSError) -> None:
+        raise error
+
+    for folder, inner, names in os.walk(root, onerror=refuse):
+        inner[:] = [name for name in inner if not name.startswith(".")]
+        yield from (Path(folder, name) for name in names)
+
+
+def _plain_files(root: Path, pattern: str, paths: Iterable[Path]) -> list[Path]:
     found: list[Path] = []
-    for path in root.glob(pattern):
+    for path in paths:
         hidden = any(part.startswith(".") for part in path.relative_to(root).parts)
         if not hidden and path.is_file():
             found.append(path)
@@ -335,4 +357,5 @@ def _explained(path: Path) -> Iterator[None]:
     except NotImplementedError as error:
         raise DataError(f"{path} is packed in a way that Python can't unpack.", hint="Unpack it yourself.") from error
     except OSError as error:
-        raise DataError(f"{path} can't be read: {error.strerror or error}.", hint="Check its permissions.") from error
+        which = error.filename or path  # of a folder, what lies in it
+        raise DataError(f"{which} can't be read: {error.strerror or error}.", hint="Check its permissions.") from error

@@ -10,7 +10,7 @@ from typing import Any
 
 from tb_widgets.data.formats.files import LocalFile
 from tb_widgets.data.formats.letters import Encoding, read_letters, read_lines
-from tb_widgets.data.formats.values import Column, Record, columns_of, flat, pick
+from tb_widgets.data.formats.values import Column, Record, columns_of, flat, pick, well_formed
 from tb_widgets.errors import DataError
 
 _LARGEST_RECORD = 64 * 2**20
@@ -72,12 +72,27 @@ def _record(value: Any, place: str, letters: int, file: LocalFile) -> Record:
     return Record(place, letters, flat(value))
 
 
+def _mended(value: Any, text: str, start: int, end: int) -> Any:
+    """Replace halves of surrogate pairs in a value that was read from a part of a text: only escapes can write them."""
+    return _well_formed(value) if text.find("\\u", start, end) >= 0 else value
+
+
+def _well_formed(value: Any) -> Any:
+    if isinstance(value, str):
+        return well_formed(value)
+    if isinstance(value, list):
+        return [_well_formed(inner) for inner in value]
+    if isinstance(value, dict):
+        return {well_formed(name): _well_formed(inner) for name, inner in value.items()}
+    return value
+
+
 def _of_lines(file: LocalFile, codec: str) -> Iterator[Record]:
     for number, line in enumerate(read_lines(file, codec), start=1):
         if not line.strip():
             continue
         try:
-            value = json.loads(line)
+            value = _mended(json.loads(line), line, 0, len(line))
         except (ValueError, RecursionError) as error:
             raise _not_json(file, number, getattr(error, "colno", 1), _why(error)) from error
         yield _record(value, f"line {number:,}", len(line), file)
@@ -112,11 +127,11 @@ def _of_mapping(file: LocalFile, codec: str) -> Iterator[Record]:
         letters += len(part)
         if letters > _LARGEST_MAPPING:
             raise DataError(
-                f"{file} is one mapping of more than {_LARGEST_MAPPING // 2**20} million letters.", hint=_AS_LINES
+                f"{file} is one mapping of more than {_LARGEST_MAPPING // 2**20} million characters.", hint=_AS_LINES
             )
     text = "".join(parts)
     try:
-        content = json.loads(text)
+        content = _mended(json.loads(text), text, 0, len(text))
     except (ValueError, RecursionError) as error:
         raise _not_json(file, getattr(error, "lineno", 1), getattr(error, "colno", 1), _why(error)) from error
     rows = [value for value in content.values() if isinstance(value, list) and value and isinstance(value[0], dict)]
@@ -129,7 +144,7 @@ def _of_mapping(file: LocalFile, codec: str) -> Iterator[Record]:
             told = ", ".join(f"{name} {length:,}" for name, length in list(lengths.items())[:8])
             raise DataError(f"{file}: its columns have different lengths: {told}.", hint=_AS_LINES)
         for n, values in enumerate(zip(*content.values(), strict=True), start=1):
-            yield Record(f"row {n:,}", 0, flat(dict(zip(content, values, strict=True))))
+            yield _record(dict(zip(content, values, strict=True)), f"row {n:,}", 0, file)
     elif content and all(isinstance(value, dict) for value in content.values()):
         raise DataError(f"{file} holds one record for each of its keys, and no rows in order.", hint=_AS_LINES)
     else:
@@ -187,17 +202,21 @@ class _Letters:
         """Read one value of JSON, and stand behind it."""
         while True:
             try:
-                value, self.at = self._decoder.raw_decode(self._text, self.at)
+                value, end = self._decoder.raw_decode(self._text, self.at)
+                value = _mended(value, self._text, self.at, end)
             except json.JSONDecodeError as error:
                 cut_off = error.msg.startswith("Unterminated string") or error.pos >= len(self._text) - _NEAR_END
                 if cut_off and len(self._text) - self.at > _LARGEST_RECORD:
-                    raise self.refused(f"a record is longer than {_LARGEST_RECORD // 2**20} million letters") from error
+                    raise self.refused(
+                        f"a record is longer than {_LARGEST_RECORD // 2**20} million characters"
+                    ) from error
                 behind = error.pos - self.at
                 if not (cut_off and self._more()):
                     raise self.refused(_why(error), self.at + behind) from error
             except (ValueError, RecursionError) as error:
                 raise self.refused(_why(error)) from error
             else:
+                self.at = end
                 return value
 
     def is_lines(self) -> bool:

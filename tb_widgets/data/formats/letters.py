@@ -3,36 +3,26 @@
 from __future__ import annotations
 
 import codecs
-import re
+import io
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import islice
 from typing import NamedTuple
 
 from tb_widgets.data.formats.files import LocalFile
+from tb_widgets.data.formats.guessing import guess, guess_shifted, guess_wide
 from tb_widgets.errors import DataError
 
 _LONGEST_LINE = 64 * 2**20
 _JUDGED = 8  # blocks of a megabyte that auto looks at
-_JUDGED_LINES, _JUDGED_BYTES = 200, 65536  # of those that are not ASCII, for the detector, which is slow
-_MARKS = ((codecs.BOM_UTF8, "utf-8-sig"), (codecs.BOM_UTF16_LE, "utf-16"), (codecs.BOM_UTF16_BE, "utf-16"))
-_FOREIGN_LINE = re.compile(rb"[^\n]*[\x80-\xff][^\n]*")
-# What texts on the web are in where they are not in UTF-8; the detector's longer list finds Atari and Urdu in French.
-_LIKELY = [
-    "cp1252",
-    "cp1250",
-    "cp1251",
-    "koi8_r",
-    "cp932",
-    "euc_jp",
-    "gb18030",
-    "big5",
-    "cp949",
-    "cp1253",
-    "cp1254",
-    "cp1255",
-    "cp1256",
-]
+# UTF-32's mark begins with that of UTF-16.
+_MARKS = (
+    (codecs.BOM_UTF8, "utf-8-sig"),
+    (codecs.BOM_UTF32_LE, "utf-32"),
+    (codecs.BOM_UTF32_BE, "utf-32"),
+    (codecs.BOM_UTF16_LE, "utf-16"),
+    (codecs.BOM_UTF16_BE, "utf-16"),
+)
 
 
 class Encoding(NamedTuple):
@@ -70,18 +60,21 @@ def _detect(file: LocalFile) -> Encoding:
             return Encoding(codec)
     zero = raw.find(b"\0")
     if zero >= 0:
-        for first, codec in ((1, "utf-16-le"), (0, "utf-16-be")):
-            if raw[first::2].count(0) > 0.4 * len(raw) / 2 > raw[1 - first :: 2].count(0):
-                return Encoding(codec, f"{file} is read as {codec}, by the look of it.")
-        raise _not_text(file, zero)
-    try:
-        codecs.getincrementaldecoder("utf-8")().decode(raw)
-    except UnicodeDecodeError as error:
-        guess = None if _is_mostly_utf8(raw) else _guess(raw)
-        if guess is None:
-            raise _misfit(file, "utf-8", error.start, raw[error.start]) from error
-        return Encoding(guess, f"{file} is not in UTF-8; it is read as {guess}, by the look of it.")
-    return Encoding("utf-8")
+        guessed = guess_wide(raw)
+        if guessed is None:
+            raise _not_text(file, f"byte {zero:,}")
+    else:
+        guessed = guess_shifted(raw)
+    if guessed is None:
+        try:
+            codecs.getincrementaldecoder("utf-8")().decode(raw)
+        except UnicodeDecodeError as error:
+            guessed = None if _is_mostly_utf8(raw) else guess(raw)
+            if guessed is None:
+                raise _misfit(file, "utf-8", error.start, raw[error.start]) from error
+        else:
+            return Encoding("utf-8")
+    return Encoding(guessed, f"{file} is not in UTF-8; it is read as {guessed}, by the look of it.")
 
 
 def _is_mostly_utf8(raw: bytes) -> bool:
@@ -91,43 +84,25 @@ def _is_mostly_utf8(raw: bytes) -> bool:
     return text.count("\ufffd") < foreign / 4
 
 
-def _guess(raw: bytes) -> str | None:
-    """Return which of the likely encodings some bytes are in, judged by the lines that have letters beyond ASCII."""
-    from charset_normalizer import from_bytes
-
-    lines = (match.group() for match in _FOREIGN_LINE.finditer(raw))
-    sample = b"\n".join(islice(lines, _JUDGED_LINES))[:_JUDGED_BYTES]
-    for end in range(len(sample), len(sample) - 4, -1):  # the cut may have left a part of a letter
-        found = from_bytes(sample[:end], cp_isolation=_LIKELY, preemptive_behaviour=False, threshold=0.6)
-        best = found.best()
-        if best is not None:
-            rank = (best.chaos, best.coherence)
-            equals = {
-                name
-                for match in found
-                if (match.chaos, match.coherence) == rank
-                for name in match.could_be_from_charset
-            }
-            return next((name for name in _LIKELY if name in equals), best.encoding)
-    return None
-
-
 def read_letters(file: LocalFile, codec: str) -> Iterator[str]:
     """Yield the text of a file in pieces of about a megabyte, line ends as they are.
 
     Raises
     ------
     DataError
-        If the file can't be read, holds a zero byte, or bytes that the encoding does not know; with their place.
+        If the file can't be read, holds a zero, or bytes that the encoding does not know; with their place.
     """
     decoder = codecs.getincrementaldecoder(codec)()
-    wide = codec.startswith(("utf-16", "utf-32"))
-    done = 0
+    done = characters = 0
     for block in file.blocks():
-        if not wide and b"\0" in block:
-            raise _not_text(file, done + block.index(b"\0"))
-        yield _decoded(decoder, block, file, codec, done)
+        text = _decoded(decoder, block, file, codec, done)
+        if characters == 0:
+            text = text.lstrip("\ufeff")  # a byte order mark, or several where something wrote a second one
+        if "\0" in text:
+            raise _not_text(file, f"character {characters + text.index(chr(0)):,}")
+        yield text
         done += len(block)
+        characters += len(text)
     yield _decoded(decoder, b"", file, codec, done, final=True)
 
 
@@ -142,38 +117,46 @@ def _decoded(
         raise _misfit(file, codec, place, error.object[error.start]) from error
 
 
-def read_lines(file: LocalFile, codec: str) -> Iterator[str]:
-    """Yield the lines of a file, each with its line feed.
+def read_lines(file: LocalFile, codec: str, *, any_end: bool = False) -> Iterator[str]:
+    """Yield the lines of a file, each with its line feed, or where ``any_end`` counts with what else ends it.
 
     Raises
     ------
     DataError
-        As :func:`read_letters`, and if a line is longer than 64 million letters; the message names the line.
+        As :func:`read_letters`, and if a line is longer than 64 million characters; the message names the line.
     """
     pending: list[str] = []
     length, number = 0, 1
-    for text in read_letters(file, codec):
-        *whole, rest = text.split("\n")
-        for line in whole:
-            yield "".join((*pending, line, "\n")) if pending else line + "\n"
-            number += 1
-            pending.clear()
-            length = 0
-        if rest:
-            pending.append(rest)
-            length += len(rest)
-        if length > _LONGEST_LINE:
-            raise DataError(
-                f"{file}: line {number:,} is longer than {_LONGEST_LINE // 2**20} million letters.",
-                hint="One line holds one row: is this the right kind of file?",
-            )
+    ends = ("\n", "\r") if any_end else ("\n",)
+    for text in _whole_ends(read_letters(file, codec)):
+        for line in io.StringIO(text, newline="" if any_end else "\n"):
+            pending.append(line)
+            length += len(line)
+            if length > _LONGEST_LINE:
+                raise DataError(
+                    f"{file}: line {number:,} is longer than {_LONGEST_LINE // 2**20} million characters.",
+                    hint="One line holds one row: is this the right kind of file?",
+                )
+            if line.endswith(ends):
+                yield "".join(pending)
+                number += 1
+                pending.clear()
+                length = 0
     if pending:
         yield "".join(pending)
 
 
-def _not_text(file: LocalFile, place: int) -> DataError:
+def _whole_ends(texts: Iterator[str]) -> Iterator[str]:
+    """Keep a carriage return at the end of a text back until it is known whether a line feed follows."""
+    keeper = io.IncrementalNewlineDecoder(None, translate=False)
+    for text in texts:
+        yield keeper.decode(text)
+    yield keeper.decode("", final=True)
+
+
+def _not_text(file: LocalFile, place: str) -> DataError:
     return DataError(
-        f"{file} is not a text file: byte {place:,} is zero.",
+        f"{file} is not a text file: {place} is zero.",
         hint="Give plain text or a table. A PDF, Word file or other archive must be converted first.",
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ class ParquetPart:
         with _opened(self.file) as table:
             top = set(table.schema_arrow.names)
             for batch in table.iter_batches(_ROWS, columns=list(names)):
-                columns = [_values(batch, name, top) for name in names]
+                columns = [_values(batch, name, top, self.file) for name in names]
                 yield from zip(*columns, strict=True)
 
 
@@ -40,12 +41,11 @@ def open_parquet(file: LocalFile) -> ParquetPart:
     Raises
     ------
     DataError
-        If it is none, or is damaged.
+        If it is none or is damaged, or has two columns of one name.
     """
     with _opened(file) as table:
         schema = table.schema_arrow
         classes = _class_names(schema.metadata or {})
-        whole = _whole_floats(table, schema)
         columns = []
         for entry in schema:
             if _is_image(entry.type):
@@ -53,8 +53,12 @@ def open_parquet(file: LocalFile) -> ParquetPart:
             elif _is_mapping(entry.type):
                 columns += [Column(f"{entry.name}.{inner.name}", _kind(inner.type)) for inner in entry.type]
             else:
-                kind: ValueKind = "whole" if entry.name in whole else _kind(entry.type)
-                columns.append(Column(entry.name, kind, classes.get(entry.name, ())))
+                columns.append(Column(entry.name, _kind(entry.type), classes.get(entry.name, ())))
+        twice = next((name for name, count in Counter(column.name for column in columns).items() if count > 1), None)
+        if twice is not None:
+            raise DataError(f"{file} has two columns called {twice!r}.", hint="Rename one of them, and save it again.")
+        whole = _whole_floats(table, schema)
+        columns = [column._replace(kind="whole") if column.name in whole else column for column in columns]
         return ParquetPart(file, tuple(columns), table.metadata.num_rows)
 
 
@@ -90,7 +94,7 @@ def _opened(file: LocalFile) -> Iterator[Any]:
     file.check_unchanged()
 
 
-def _values(batch: Any, name: str, top: set[str]) -> list[Any]:
+def _values(batch: Any, name: str, top: set[str], file: LocalFile) -> list[Any]:
     import pyarrow.compute as pc
 
     if name in top:
@@ -98,7 +102,13 @@ def _values(batch: Any, name: str, top: set[str]) -> list[Any]:
     else:
         outer, inner = _split(name, top)
         column = pc.struct_field(batch.column(outer), inner)
-    found: list[Any] = column.to_pylist()
+    try:
+        found: list[Any] = column.to_pylist()
+    except OverflowError as error:
+        raise DataError(
+            f"{file}: column {name!r} holds a time that is out of range ({error}).",
+            hint="Save the file again without this column, or with its values as texts.",
+        ) from error
     return found
 
 
@@ -135,12 +145,15 @@ def _kind(kind: Any) -> ValueKind:
 
 def _class_names(metadata: dict[bytes, bytes]) -> dict[str, tuple[str, ...]]:
     """Return the class names of columns, which the ``datasets`` library writes into the file's own description."""
-    found: Any = json.loads(metadata.get(b"huggingface", b"{}"))
+    try:
+        found: Any = json.loads(metadata.get(b"huggingface", b"{}"))
+    except (ValueError, RecursionError):  # they are a help, and the table can be read without them
+        return {}
     for name in ("info", "features"):
         found = found.get(name) if isinstance(found, dict) else None
     features = found if isinstance(found, dict) else {}
     return {
         name: tuple(str(each) for each in feature["names"])
         for name, feature in features.items()
-        if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and "names" in feature
+        if isinstance(feature, dict) and feature.get("_type") == "ClassLabel" and isinstance(feature.get("names"), list)
     }

@@ -71,6 +71,15 @@ def kind_of(value: Any) -> ValueKind | None:
     return "whole" if isinstance(value, float) and value.is_integer() else _KINDS.get(type(value), "other")
 
 
+def well_formed(text: str) -> str:
+    """Replace halves of surrogate pairs, which JSON can hold and no file, terminal or tokenizer takes."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return text
+
+
 def flat(record: Mapping[str, Any]) -> dict[str, Any]:
     """Turn mappings inside a row into columns of their own: ``translation: {en, fr}`` into ``translation.en``, ...."""
     found: dict[str, Any] = {}
