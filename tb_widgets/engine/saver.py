@@ -77,7 +77,7 @@ class CheckpointSaver:
             sync_file(self._run.metrics_file)
         written = write_checkpoint(folder, step, snapshot.parts(), snapshot.meta)
         verify(written.path)
-        retain(folder, keep_last=rules.keep_last, keep_best=rules.keep_best, monitor=rules.monitor, mode=rules.mode)
+        self._retain(folder, written)
         best = next(
             (info for info in list_checkpoints(folder, monitor=rules.monitor, mode=rules.mode) if info.best), None
         )
@@ -95,6 +95,17 @@ class CheckpointSaver:
         if rules.mirror is not None:
             self._mirror(Path(rules.mirror).expanduser() / self._run.id, written)
 
+    def _retain(self, folder: Path, written: CheckpointInfo) -> None:
+        rules = self._rules
+        retain(
+            folder,
+            written=written.path,
+            keep_last=rules.keep_last,
+            keep_best=rules.keep_best,
+            monitor=rules.monitor,
+            mode=rules.mode,
+        )
+
     def _mirror(self, target: Path, written: CheckpointInfo) -> None:
         """Copy a verified checkpoint to the second folder; a mirror that fails is reported, and training goes on."""
         try:
@@ -107,15 +118,7 @@ class CheckpointSaver:
             # The manifest goes last: a copy without it is not a checkpoint.
             shutil.copytree(written.path, copy, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MANIFEST))
             shutil.copyfile(written.path / MANIFEST, copy / MANIFEST)
-            verify(copy)
-            rules = self._rules
-            retain(
-                target / "checkpoints",
-                keep_last=rules.keep_last,
-                keep_best=rules.keep_best,
-                monitor=rules.monitor,
-                mode=rules.mode,
-            )
+            self._retain(copy.parent, verify(copy))
         except (OSError, shutil.Error, RunError) as error:
             self._journal.event(
                 "warning",
