@@ -7,7 +7,6 @@ import os
 import signal
 import threading
 import time
-import traceback
 from collections import deque
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from tb_widgets.data.fetching import needs_fetch
 from tb_widgets.data.opened import open_data
 from tb_widgets.data.sources import is_built_in
-from tb_widgets.errors import ModelError, RunError, ServiceError, TbError
+from tb_widgets.errors import ModelError, RunError, ServiceError, TbError, print_traceback
 from tb_widgets.models.describe import given_name
 from tb_widgets.models.source import is_fetched, write_source
 from tb_widgets.runs import RunDirectory, RunEntry, create_run, default_runs_dir, list_runs, open_run
@@ -131,13 +130,15 @@ class TrainingService:
                 self._launch(run, module)
         return run
 
-    def resume(self, run: RunDirectory, *, module: nn.Module | None = None) -> None:
+    def resume(self, run: RunDirectory, *, module: nn.Module | None = None, from_start: bool = False) -> None:
         """Go on with a run that is paused, or with one that ended before its last step, from its newest checkpoint.
 
         Parameters
         ----------
         module
             Needed for a run that trained a live ``nn.Module`` of a notebook: one of the same shape.
+        from_start
+            Agree to begin again at step 0 where no checkpoint is whole any more; otherwise such a run fails at once.
 
         Raises
         ------
@@ -167,6 +168,8 @@ class TrainingService:
             )
         with self._lock:
             run.control.clear()
+            if from_start:
+                run.control.request("from-start")
             me = ProcessIdentity.current()
             queued = replace(
                 read_status(run.status_file),
@@ -323,13 +326,14 @@ class TrainingService:
 
 
 def _train_here(run: RunDirectory, module: nn.Module | None) -> None:
-    from tb_widgets.engine.session import train_run
-
     try:
+        from tb_widgets.engine.session import train_run
+
         train_run(run, module=module)
-    except TbError as error:
-        traceback.print_exc()
-        _fail(run, error.message, error.hint)
+    except BaseException as error:  # noqa: BLE001 - a thread that ended without a word would leave the run active
+        print_traceback()
+        told = error if isinstance(error, TbError) else ServiceError(f"{type(error).__name__}: {error}")
+        _fail(run, told.message, told.hint)
 
 
 def _with_whole_paths(spec: RunSpec) -> RunSpec:
