@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import traceback
 from collections.abc import Sequence
 
 LONGEST_QUOTE = 600  # characters
@@ -16,6 +18,12 @@ def quoted(text: str) -> str:
     line = "".join(c if c.isprintable() else "�" for c in " ".join(text.split()))
     half = LONGEST_QUOTE // 2
     return line if len(line) <= LONGEST_QUOTE else f"{line[:half]} … {line[-half:]}"
+
+
+def print_traceback() -> None:
+    """Print the error that is being handled to the log, unless its disk is full: a sentence about it matters more."""
+    with contextlib.suppress(OSError):
+        traceback.print_exc()
 
 
 class TbError(Exception):

@@ -18,6 +18,7 @@ from tb_widgets.checks.measure import peak_memory
 from tb_widgets.checks.preflight import Preflight, Speed
 from tb_widgets.engine.hardware import autocast, choose_device, choose_precision, choose_threads, usable_cores
 from tb_widgets.engine.memory import keep_freed_memory
+from tb_widgets.engine.modes import begin_training
 from tb_widgets.engine.objective import prediction_loss
 from tb_widgets.engine.optimiser import build_optimiser
 from tb_widgets.models.adapter import Batch
@@ -57,7 +58,8 @@ class Rehearsal:
             check_fits(model, context_length=self.length)
         self.device = choose_device(spec.hardware.device)
         self.dtype = choose_precision(spec.training.precision, self.device)
-        self.module = model.module.to(self.device).train()
+        self.module = model.module.to(self.device)
+        begin_training(self.module)
         self.optimiser = build_optimiser(self.module, spec.training, self.device)
         self.rows = min(spec.training.micro_batch_size or spec.training.batch_size, spec.training.batch_size)
         image = model.adapter.image

@@ -14,7 +14,7 @@ from rich.text import Text
 from tb_widgets.cli.options import Json, RunName, RunsDir, service
 from tb_widgets.cli.screen import console, print_json, say
 from tb_widgets.runs import CheckpointInfo, RunDirectory, RunEntry, Status
-from tb_widgets.runs.journal import read_records
+from tb_widgets.runs.journal import iter_records
 from tb_widgets.service.terminal import STYLES
 from tb_widgets.service.terminal_plot import loss_plot
 from tb_widgets.service.wording import activity, age, duration, figures
@@ -112,10 +112,9 @@ def _print_run(run: RunDirectory, status: Status, checkpoints: list[CheckpointIn
         notes += ["best"] * info.best + ["pinned"] * info.pinned
         line = f"checkpoint {info.step:,} ({info.size / 1e6:.1f} MB) {', '.join(notes)}".rstrip()
         screen.print(Text.assemble((f"{'':>9}  ", "dim"), line), soft_wrap=True)
-    records = read_records(run.metrics_file)
-    if len(records) > 1:
+    if status.step > 1:
         say(screen)
-        screen.print(loss_plot(records, width=min(screen.width, 80) - 2))
+        screen.print(loss_plot(iter_records(run.metrics_file), width=min(screen.width, 80) - 2))
     if status.state in ("failed", "interrupted"):
         say(screen, f"\nEnd of {run.log_file}:", "dim")
         for line in run.log_tail(8):

@@ -26,7 +26,7 @@ from tb_widgets.cli.options import (
 from tb_widgets.cli.screen import console, name_for_commands, print_error, print_json, say
 from tb_widgets.errors import RunError
 from tb_widgets.runs import RunDirectory, Status
-from tb_widgets.runs.journal import last_event_number, read_records
+from tb_widgets.runs.journal import iter_records, last_event_number
 from tb_widgets.service.gathering import gather_shown
 from tb_widgets.service.preparing import prepared
 from tb_widgets.service.run import Run
@@ -62,7 +62,15 @@ def _settings(name: str | None, settings: list[str] | None) -> dict[str, Any]:
 
 
 def resume(
-    name: RunName, trust: TrustRun = False, runs_dir: RunsDir = None, detach: Detach = False, json: Json = False
+    name: RunName,
+    *,
+    trust: TrustRun = False,
+    runs_dir: RunsDir = None,
+    detach: Detach = False,
+    json: Json = False,
+    from_start: Annotated[
+        bool, typer.Option("--from-start", help="Begin again at step 0 where no checkpoint is whole any more.")
+    ] = False,
 ) -> None:
     """Go on with a run that was paused, stopped or cut off, from its newest checkpoint."""
     training = service(runs_dir)
@@ -70,7 +78,7 @@ def resume(
     if not run.status().is_active:
         gather_shown(run.spec, console(stderr=True))  # its copy may have made room for others since
     warnings = Warnings(run, after=last_event_number(run.events_file))
-    training.resume(run, trust=trust)
+    training.resume(run, trust=trust, from_start=from_start)
     _detach_or_follow(training, run, detach=detach, as_json=json, warnings=warnings)
 
 
@@ -168,10 +176,9 @@ def demo(data: Data = None, settings: Settings = None, runs_dir: RunsDir = None)
     code = follow_run(training, run, curve=True)
     if run.status().is_active:
         return
-    records = read_records(run.metrics_file)
-    if len(records) > 1:
+    if run.status().step > 1:
         say(screen)
-        screen.print(loss_plot(records, width=min(screen.width, 80) - 2))
+        screen.print(loss_plot(iter_records(run.metrics_file), width=min(screen.width, 80) - 2))
     if run.checkpoints():
         _print_sample(Run(run.path), screen)
     name = name_for_commands(run)

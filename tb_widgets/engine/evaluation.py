@@ -9,7 +9,9 @@ import torch
 from torch import Tensor, nn
 
 from tb_widgets.engine.hardware import autocast
+from tb_widgets.engine.modes import in_mode
 from tb_widgets.engine.objective import count_correct, count_labels, prediction_loss
+from tb_widgets.errors import TrainingError
 from tb_widgets.models.adapter import Batch
 from tb_widgets.spec import Task
 
@@ -30,7 +32,7 @@ def evaluate(
     Parameters
     ----------
     module
-        Put into evaluation mode, and back into the mode that it was in.
+        Put into evaluation mode, and each of its parts back into the mode that it was in.
     scores_of
         A batch by role to (..., V) scores, one row for each label.
     batches
@@ -43,13 +45,17 @@ def evaluate(
     dict
         ``val/loss`` (nats a label), ``val/accuracy`` (share of labels ranked first) and, for tasks that predict
         tokens, ``val/perplexity`` (the loss's exponential).
+
+    Raises
+    ------
+    TrainingError
+        If no label counts.
     """
-    was_training = module.training
-    module.eval()
     loss = torch.zeros((), device=device, dtype=torch.float64 if device.type != "mps" else torch.float32)
     correct = torch.zeros((), device=device, dtype=torch.int64)
     counted = 0
-    with torch.inference_mode():
+    # Not in inference mode: a table that the model makes here would be of no use to the next training step.
+    with in_mode(module, training=False), torch.no_grad():
         for cpu_batch in batches:
             counted += count_labels(cpu_batch["labels"])
             batch = {role: tensor.to(device) for role, tensor in cpu_batch.items()}
@@ -57,7 +63,11 @@ def evaluate(
                 scores = scores_of(batch)
             loss += prediction_loss(scores, batch["labels"], reduction="sum")
             correct += count_correct(scores, batch["labels"])
-    module.train(was_training)
+    if not counted:
+        raise TrainingError(
+            "No label of the held-back data counts: every one is -100, so there is nothing to measure.",
+            hint="Hold back more data, or other data that have something to predict.",
+        )
     mean = loss.item() / counted
     figures = {"val/loss": mean, "val/perplexity": perplexity(mean), "val/accuracy": correct.item() / counted}
     if task not in WITH_PERPLEXITY:

@@ -68,7 +68,7 @@ class Looker:
         assert image is not None  # noqa: S101  (it reads images)
         numbers = IMAGES + seed % 2**40 * MOST + np.arange(min(number, MOST))
         drawn = draw(numbers, image)
-        with torch.inference_mode():
+        with torch.no_grad():
             scores = self.model.scores({"images": torch.from_numpy(drawn).to(self.device)}).float().cpu()
         for shape, pixels, row in zip(numbers % len(SHAPES), drawn, scores, strict=True):
             picture = base64.b64encode(as_png(pixels)).decode()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from inspect import unwrap
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from tb_widgets.spec import TrainingSpec
 
@@ -44,3 +45,16 @@ def build_optimiser(module: nn.Module, training: TrainingSpec, device: torch.dev
         eps=training.eps,
         fused=device.type in FUSED_DEVICES and all(p.is_floating_point() for p in parameters),
     )
+
+
+def step_if_finite(optimiser: torch.optim.Optimizer, norm: Tensor, scaler: torch.amp.GradScaler) -> None:
+    """Take a step, unless the gradient norm is not finite: then weights and moments stay as they are.
+
+    One such gradient would turn every weight into not-a-number. Nobody waits for a GPU to find out: its fused kernel
+    looks itself whether it has to skip.
+    """
+    if norm.device.type == "cuda" and optimiser.defaults["fused"]:
+        optimiser.found_inf = torch.where(norm < math.inf, 0.0, 1.0)  # type: ignore[attr-defined]
+    elif not norm < math.inf:
+        return
+    scaler.step(optimiser)

@@ -64,7 +64,7 @@ class Sampler:
 
     def _images(self) -> Iterator[str]:
         (batch,) = self._data.validation_batches(batch_size=len(self._shown), batches=1)
-        with torch.inference_mode():
+        with torch.no_grad():
             scores = self._model.scores({"images": batch["images"].to(self._device)}).float()
         for row in scores:
             yield in_words(row, self._data.classes)

@@ -28,7 +28,7 @@ def sample_tokens(
     Parameters
     ----------
     logits_of
-        (1, T) token ids to (1, T, V) scores; call this inside ``torch.inference_mode`` with the model in
+        (1, T) token ids to (1, T, V) scores; call this inside ``torch.no_grad`` with the model in
         evaluation mode.
     prompt
         At least one token.

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import queue
 import shutil
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
+from tb_widgets.engine.failures import explain
 from tb_widgets.engine.state import Snapshot
-from tb_widgets.errors import RunError, TbError
+from tb_widgets.errors import RunError, TbError, print_traceback
 from tb_widgets.runs import CheckpointInfo, RunDirectory
 from tb_widgets.runs.checkpoints import MANIFEST, list_checkpoints, retain, verify, write_checkpoint
 from tb_widgets.runs.durable import explain_os_error, sync_file
@@ -17,7 +18,7 @@ from tb_widgets.spec import CheckpointSpec
 
 
 class CheckpointSaver:
-    """Writes, verifies, mirrors and prunes checkpoints in a thread of its own, one at a time.
+    """Writes, verifies, mirrors and prunes checkpoints beside the training, one at a time.
 
     The loop hands over a copy of its state and goes on. A second checkpoint waits for the first; an error is raised
     in the loop at the next call.
@@ -27,47 +28,51 @@ class CheckpointSaver:
         self._run = run
         self._rules = rules
         self._journal = journal
-        self._queue: queue.Queue[tuple[int, Snapshot] | None] = queue.Queue(maxsize=1)
         self._error: TbError | None = None
-        self._thread = threading.Thread(target=self._work, name="checkpoints", daemon=True)
-        self._thread.start()
+        self._thread: threading.Thread | None = None
 
-    def save(self, step: int, snapshot: Snapshot) -> None:
-        """Hand over a checkpoint.
+    def save(self, step: int, take: Callable[[], Snapshot]) -> None:
+        """Copy the state and let the copy be written.
+
+        Parameters
+        ----------
+        step
+            Optimiser steps done.
+        take
+            Makes the copy. It is called once the checkpoint before is on the disk, so that never more than one copy
+            lies in memory.
 
         Raises
         ------
-        RunError
-            If an earlier checkpoint could not be written.
+        TbError
+            If an earlier checkpoint could not be written; a :class:`RunError` where the disk is the reason.
         """
-        self._raise_error()
-        self._queue.put((step, snapshot))
+        self.close()
+        # The thread lets go of its copy when it ends.
+        self._thread = threading.Thread(target=self._work, args=(step, take()), name="checkpoints", daemon=True)
+        self._thread.start()
 
     def close(self) -> None:
         """Wait until everything is on the disk.
 
         Raises
         ------
-        RunError
+        TbError
             If a checkpoint could not be written.
         """
-        self._queue.put(None)
-        self._thread.join()
-        self._raise_error()
-
-    def _raise_error(self) -> None:
+        if self._thread is not None:
+            self._thread.join()
         if self._error is not None:
             raise self._error
 
-    def _work(self) -> None:
-        while (job := self._queue.get()) is not None:
-            if self._error is None:
-                try:
-                    self._write(*job)
-                except TbError as error:
-                    self._error = error
-                except OSError as error:
-                    self._error = explain_os_error(error, self._run.checkpoints_folder)
+    def _work(self, step: int, snapshot: Snapshot) -> None:
+        try:
+            self._write(step, snapshot)
+        except OSError as error:
+            self._error = explain_os_error(error, self._run.checkpoints_folder)
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the loop must hear of it
+            self._error = explain(error)
+            print_traceback()
 
     def _write(self, step: int, snapshot: Snapshot) -> None:
         rules, folder = self._rules, self._run.checkpoints_folder
@@ -77,7 +82,7 @@ class CheckpointSaver:
             sync_file(self._run.metrics_file)
         written = write_checkpoint(folder, step, snapshot.parts(), snapshot.meta)
         verify(written.path)
-        retain(folder, keep_last=rules.keep_last, keep_best=rules.keep_best, monitor=rules.monitor, mode=rules.mode)
+        self._retain(folder, written)
         best = next(
             (info for info in list_checkpoints(folder, monitor=rules.monitor, mode=rules.mode) if info.best), None
         )
@@ -95,6 +100,17 @@ class CheckpointSaver:
         if rules.mirror is not None:
             self._mirror(Path(rules.mirror).expanduser() / self._run.id, written)
 
+    def _retain(self, folder: Path, written: CheckpointInfo) -> None:
+        rules = self._rules
+        retain(
+            folder,
+            written=written.path,
+            keep_last=rules.keep_last,
+            keep_best=rules.keep_best,
+            monitor=rules.monitor,
+            mode=rules.mode,
+        )
+
     def _mirror(self, target: Path, written: CheckpointInfo) -> None:
         """Copy a verified checkpoint to the second folder; a mirror that fails is reported, and training goes on."""
         try:
@@ -107,15 +123,7 @@ class CheckpointSaver:
             # The manifest goes last: a copy without it is not a checkpoint.
             shutil.copytree(written.path, copy, dirs_exist_ok=True, ignore=shutil.ignore_patterns(MANIFEST))
             shutil.copyfile(written.path / MANIFEST, copy / MANIFEST)
-            verify(copy)
-            rules = self._rules
-            retain(
-                target / "checkpoints",
-                keep_last=rules.keep_last,
-                keep_best=rules.keep_best,
-                monitor=rules.monitor,
-                mode=rules.mode,
-            )
+            self._retain(copy.parent, verify(copy))
         except (OSError, shutil.Error, RunError) as error:
             self._journal.event(
                 "warning",

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import random
-import traceback
 from dataclasses import replace
 from typing import Any
 
@@ -15,17 +13,18 @@ from filelock import Timeout
 from torch import nn
 
 from tb_widgets.engine.environment import snapshot_environment
+from tb_widgets.engine.failures import explain
 from tb_widgets.engine.hardware import choose_device, choose_precision, choose_threads, describe_device
 from tb_widgets.engine.inputs import gather_inputs
 from tb_widgets.engine.memory import keep_freed_memory
 from tb_widgets.engine.saver import CheckpointSaver
 from tb_widgets.engine.trainer import Trainer
-from tb_widgets.errors import RunError, TbError
+from tb_widgets.errors import CheckpointError, RunError, print_traceback
 from tb_widgets.models.load import LoadedModel
-from tb_widgets.runs import RunDirectory, State
-from tb_widgets.runs.checkpoints import newest_verified, remove_leftovers
+from tb_widgets.runs import CheckpointInfo, RunDirectory, State
+from tb_widgets.runs.checkpoints import newest_verified, remove_leftovers, set_damaged_aside
 from tb_widgets.runs.durable import replace_json
-from tb_widgets.runs.journal import JournalWriter, rewind
+from tb_widgets.runs.journal import JournalWriter, iter_records, rewind
 from tb_widgets.runs.process import ProcessIdentity
 from tb_widgets.runs.status import AT_REST, read_status
 
@@ -36,8 +35,9 @@ LOCKED_WITHIN = 2.0
 def train_run(run: RunDirectory, *, module: nn.Module | None = None) -> State:
     """Train a run to its end, from its newest checkpoint if it has one, and return the state it ended in.
 
-    Every error ends up in the run directory: a sentence in ``status.json`` and ``events.jsonl``, and the traceback
-    on standard error, which the worker sends to ``log.txt``.
+    Every error ends up in the run directory, whatever its kind, ``SystemExit`` and ``KeyboardInterrupt`` too: a
+    sentence in ``status.json`` and ``events.jsonl``, and the traceback on standard error, which the worker sends to
+    ``log.txt``.
 
     Parameters
     ----------
@@ -81,41 +81,30 @@ def _train_locked(run: RunDirectory, module: nn.Module | None) -> State:
     end: dict[str, Any]
     try:
         end = {"state": _prepare_and_train(run, journal, module)}
-    except TbError as error:
-        _print_traceback()
-        end = {"state": "failed", "message": error.message, "hint": error.hint}
-    except (MemoryError, torch.OutOfMemoryError) as error:
-        _print_traceback()
-        reason = next(iter(str(error).splitlines()), "out of memory")
-        end = {
-            "state": "failed",
-            "message": f"The model and its batch do not fit into memory ({reason}).",
-            "hint": "Set a micro-batch (Advanced), a smaller batch, or a shorter context.",
-        }
-    except Exception as error:  # noqa: BLE001 - the run must say how it ended, whatever the model's code did
-        _print_traceback()
-        reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        end = {"state": "failed", "message": reason, "hint": "The traceback is in the run's log."}
+    except BaseException as error:  # noqa: BLE001 - the run must say how it ended, whatever the model's code did
+        print_traceback()
+        end = _end_in_words(error, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
     state: State = end["state"]
     journal.update(phase="", progress=None, **AT_REST, **end)
     details = {key: end[key] for key in ("message", "hint") if key in end}
-    journal.event({"done": "finished"}.get(state, state), step=journal.status.step, **details)
-    journal.close()
+    try:
+        journal.event({"done": "finished"}.get(state, state), step=journal.status.step, **details)
+        journal.close()
+    except RunError as error:
+        # A journal that broke down writes the status at once, if that can be written at all.
+        journal.update(**(end if state == "failed" else _end_in_words(error, "failed")))
+        raise
     return state
 
 
-def _print_traceback() -> None:
-    """Print to the log, unless its disk is full: that must not keep the sentence from the status."""
-    with contextlib.suppress(OSError):
-        traceback.print_exc()
+def _end_in_words(error: BaseException, state: State) -> dict[str, Any]:
+    told = explain(error)
+    return {"state": state, "message": told.message, "hint": told.hint}
 
 
 def _prepare_and_train(run: RunDirectory, journal: JournalWriter, module: nn.Module | None) -> State:
     spec = run.spec
-    remove_leftovers(run.checkpoints_folder)
-    checkpoint, passed_over = newest_verified(run.checkpoints_folder)
-    for sentence in passed_over:
-        journal.event("warning", message=f"{sentence} It was passed over.")
+    checkpoint = _choose_checkpoint(run, journal)
     journal.event(
         "started" if checkpoint is None else "resumed", pid=os.getpid(), step=checkpoint.step if checkpoint else 0
     )
@@ -164,6 +153,41 @@ def _prepare_and_train(run: RunDirectory, journal: JournalWriter, module: nn.Mod
     finally:
         saver.close()
     return outcome
+
+
+def _choose_checkpoint(run: RunDirectory, journal: JournalWriter) -> CheckpointInfo | None:
+    """Return the newest checkpoint that is whole, or ``None`` for a run that begins.
+
+    Checkpoints that were passed over are renamed: with their later steps they would count as the newest for ever.
+
+    Raises
+    ------
+    CheckpointError
+        If there were checkpoints and none is whole, unless it was agreed to begin again at step 0.
+    """
+    remove_leftovers(run.checkpoints_folder)
+    checkpoint, passed_over = newest_verified(run.checkpoints_folder)
+    if checkpoint is None and not run.control.is_requested("from-start"):
+        first = next(iter(passed_over.values()), "They were moved or deleted." if _has_saved(run) else "")
+        if first:
+            raise CheckpointError(
+                f"No checkpoint of {run.id} can be used, and the run would begin again at step 0. {first}",
+                hint=f"Put a copy of a checkpoint into {run.checkpoints_folder}, or begin again: "
+                f"tb-widgets resume {run.id} --from-start (in Python, resume(from_start=True)).",
+            )
+    for path, reason in passed_over.items():
+        aside = set_damaged_aside(path)
+        journal.event("warning", message=f"{reason} The checkpoint was passed over; its folder is now {aside.name}.")
+    run.control.withdraw("from-start")
+    return checkpoint
+
+
+def _has_saved(run: RunDirectory) -> bool:
+    """Whether the run has written a checkpoint since it last began at step 0."""
+    saved = False
+    for event in iter_records(run.events_file):
+        saved = event.get("kind") == "checkpoint" or (saved and event.get("kind") != "started")
+    return saved
 
 
 def _use_threads(run: RunDirectory, model: LoadedModel, device: torch.device) -> int:

@@ -11,14 +11,18 @@ from typing import Any
 
 import numpy as np
 import torch
-from safetensors import safe_open
+from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from tb_widgets.errors import CheckpointError
+from tb_widgets.runs.checkpoints import META
+from tb_widgets.runs.durable import read_json
 
 WEIGHTS = "model.safetensors"
 TRAINING = "training.safetensors"
+# What may be wrong with files that are whole: they are another model's, or somebody wrote them by hand.
+_DAMAGE = (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, OverflowError, SafetensorError)
 
 
 @dataclass(frozen=True)
@@ -26,15 +30,14 @@ class Snapshot:
     """A copy of the training state in main memory, so that it can be written while training goes on."""
 
     weights: dict[str, Tensor]
-    aliases: dict[str, str]
     training: dict[str, Tensor]
     meta: dict[str, Any]
 
     def parts(self) -> dict[str, Callable[[Path], None]]:
         """Return the files of a checkpoint as functions that write them."""
-        metadata = {"format": "pt", "aliases": json.dumps(self.aliases)}
+        # One entry only: safetensors writes several in another order each time, and equal runs write equal files.
         return {
-            WEIGHTS: lambda path: save_file(self.weights, path, metadata=metadata),
+            WEIGHTS: lambda path: save_file(self.weights, path, metadata={"format": "pt"}),
             TRAINING: lambda path: save_file(self.training, path),
         }
 
@@ -70,7 +73,7 @@ def take_snapshot(
         "python_random": [version, list(words), gauss],
         "numpy_random": [kind, np.asarray(keys).tolist(), int(position), int(has_gauss), float(cached)],
     }
-    return Snapshot(_copy(weights), aliases, _copy(training), {**meta, "states": states})
+    return Snapshot(_copy(weights), _copy(training), {**meta, "aliases": aliases, "states": states})
 
 
 def unique_weights(module: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -98,11 +101,13 @@ def load_weights(module: nn.Module, checkpoint: Path) -> None:
     """
     path = checkpoint / WEIGHTS
     try:
-        with safe_open(path, framework="pt") as file:
-            aliases = json.loads((file.metadata() or {}).get("aliases", "{}"))
+        aliases = read_json(checkpoint / META).get("aliases")
+        if aliases is None:  # it was written by an earlier version
+            with safe_open(path, framework="pt") as file:
+                aliases = json.loads((file.metadata() or {}).get("aliases", "{}"))
         weights = load_file(path)
         module.load_state_dict(weights | {name: weights[owner] for name, owner in aliases.items()})
-    except (OSError, RuntimeError, ValueError, KeyError) as error:
+    except _DAMAGE as error:
         raise CheckpointError(f"The weights of {checkpoint} do not fit the model: {error}") from error
 
 
@@ -115,8 +120,25 @@ def restore(
     -------
     meta, carried
         The checkpoint's ``meta.json``, and the loop's own tensors.
+
+    Raises
+    ------
+    CheckpointError
+        If something in it does not fit, or is not there.
     """
     load_weights(module, checkpoint)
+    try:
+        return _restore_training(checkpoint, optimiser, scaler)
+    except _DAMAGE as error:
+        raise CheckpointError(
+            f"The state of the training in {checkpoint} can't be put back ({type(error).__name__}: {error}).",
+            hint="Move that folder away, then resume from an earlier checkpoint.",
+        ) from error
+
+
+def _restore_training(
+    checkpoint: Path, optimiser: torch.optim.Optimizer, scaler: torch.amp.GradScaler
+) -> tuple[dict[str, Any], dict[str, Tensor]]:
     tensors = load_file(checkpoint / TRAINING)
     state: dict[int, dict[str, Tensor]] = {}
     carried: dict[str, Tensor] = {}
@@ -127,7 +149,7 @@ def restore(
         elif kind == "carried":
             carried[rest[0]] = tensor
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
-    meta: dict[str, Any] = json.loads((checkpoint / "meta.json").read_bytes())
+    meta: dict[str, Any] = read_json(checkpoint / META)
     states = meta["states"]
     if states["scaler"]:
         scaler.load_state_dict(states["scaler"])

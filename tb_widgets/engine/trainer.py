@@ -11,16 +11,19 @@ from typing import Any, Literal
 
 import torch
 from torch import Tensor
+from torch.nn.utils import clip_grad_norm_, get_total_norm
 
 from tb_widgets.data.prepared import PreparedData
 from tb_widgets.engine.evaluation import evaluate
 from tb_widgets.engine.hardware import autocast
+from tb_widgets.engine.modes import begin_training, in_mode
 from tb_widgets.engine.objective import count_labels, prediction_loss
-from tb_widgets.engine.optimiser import build_optimiser
+from tb_widgets.engine.optimiser import build_optimiser, step_if_finite
 from tb_widgets.engine.samples import Sampler
 from tb_widgets.engine.saver import CheckpointSaver
 from tb_widgets.engine.schedule import learning_rate
-from tb_widgets.engine.state import restore, take_snapshot
+from tb_widgets.engine.skipped import SkippedSteps
+from tb_widgets.engine.state import Snapshot, restore, take_snapshot
 from tb_widgets.errors import CheckpointError, TrainingError
 from tb_widgets.models.adapter import Batch
 from tb_widgets.models.load import LoadedModel
@@ -93,7 +96,10 @@ class Trainer:
         self.step = 0
         self.clock = _Clock()
         self._window_loss = torch.zeros((), device=device)
-        self._pending: list[tuple[int, float, float, Tensor, Tensor]] = []
+        # Losses and gradient norms that wait on the device, by step.
+        self._pending: list[tuple[int, float, float, Tensor]] = []
+        self._norms: dict[int, Tensor] = {}
+        self._skipped = SkippedSteps(journal, expected=self.scaler.is_enabled())
         self._validated: tuple[int, dict[str, float]] | None = None
         self._reported_at, self._read, self._idle = 0.0, 0, 0.0
         self._speed = "tokens_per_second" if data.tokenizer is not None else "examples_per_second"
@@ -102,6 +108,7 @@ class Trainer:
         self._saved_step = 0
         best = next((info for info in run.checkpoints() if info.best), None)
         sign = 1 if spec.checkpoints.mode == "min" else -1
+        self._has_told_odd = False
         self._best = sign * best.metrics[spec.checkpoints.monitor] if best else math.inf
 
     def run_to_end(self) -> Outcome:
@@ -110,14 +117,15 @@ class Trainer:
         Raises
         ------
         TrainingError
-            If the loss is no longer a number.
+            If the loss is no longer a number, the gradient norm has not been finite for many steps, or nothing in a
+            batch counts.
         RunError
             If the run directory can't be written.
         """
         training, every = self.spec.training, self.spec.evaluation.every
         self.clock.since = self._reported_at = time.perf_counter()
         self._first_step = self._saved_step = self.step
-        self.module.train()
+        begin_training(self.module)
         while self.step < training.steps:
             if self._listen() == "stop":
                 self._report()
@@ -152,6 +160,7 @@ class Trainer:
         self.step = meta["step"]
         self._window_loss = carried["window_loss"].to(self.device)
         self.clock.before = meta["elapsed"]
+        self._skipped.in_row = meta.get("skipped_in_row", 0)
 
     def _train_one_step(self) -> None:
         training = self.spec.training
@@ -161,6 +170,11 @@ class Trainer:
         batch = self.batches.batch(self.step)
         parts = _parts(batch, training.micro_batch_size or training.batch_size)
         counts = [count_labels(part["labels"]) for part in parts]
+        if not sum(counts):
+            raise TrainingError(
+                f"No label of step {self.step + 1:,} counts: every one is -100, so there is nothing to learn.",
+                hint="Train on other data, in which every batch has something to predict, or set a larger batch.",
+            )
         for micro, labels in zip(parts, counts, strict=True):
             if not labels:
                 continue
@@ -173,14 +187,18 @@ class Trainer:
             self._window_loss += loss.detach()
         self._read += _read_in(batch)
         self.scaler.unscale_(self.optimiser)
-        norm = torch.nn.utils.clip_grad_norm_(self.parameters, training.clip if training.clip is not None else math.inf)
-        self.scaler.step(self.optimiser)
+        if training.clip is None:
+            norm = get_total_norm([p.grad for p in self.parameters if p.grad is not None])
+        else:
+            norm = clip_grad_norm_(self.parameters, training.clip)
+        step_if_finite(self.optimiser, norm, self.scaler)
         self.scaler.update()
         self.optimiser.zero_grad(set_to_none=True)
         self.step += 1
+        self._norms[self.step] = norm
         if self.step % self.log_every == 0 or self.step == training.steps:
             count = (self.step - 1) % self.log_every + 1
-            self._pending.append((self.step, time.time(), lr, self._window_loss / count, norm))
+            self._pending.append((self.step, time.time(), lr, self._window_loss / count))
             self._window_loss = torch.zeros((), device=self.device)
 
     def _report(self) -> None:
@@ -188,20 +206,21 @@ class Trainer:
         now = time.perf_counter()
         seconds = now - self._reported_at - self._idle
         speed: dict[str, Any] = {self._speed: round(self._read / seconds, 1) if self._read and seconds > 0 else None}
-        if self._pending:
-            values = torch.stack([torch.stack((loss, norm.float())) for *_, loss, norm in self._pending]).tolist()
-            for (step, at, lr, *_), (loss, norm) in zip(self._pending, values, strict=True):
-                record: dict[str, Any] = {"step": step, "time": round(at, 3), "train/loss": _number(loss), "lr": lr}
-                record |= {"grad_norm": _number(norm)} | speed
+        norms, losses = self._read_device()
+        for step, norm in norms.items():
+            if step in losses:
+                at, lr, loss = losses[step]
+                record: dict[str, Any] = {"step": step, "time": round(at, 3), "train/loss": loss, "lr": lr}
+                record |= {"grad_norm": norm} | speed
                 if self._validated and self._validated[0] == step:
-                    record |= {key: _number(value) for key, value in self._validated[1].items()}
+                    record |= self._validated[1]
                 self.journal.metrics(record)
                 if not math.isfinite(loss):
                     self._fail_for_nan(step)
-            self._pending.clear()
-            self.journal.update(
-                metrics={k: v for k, v in record.items() if "/" in k or k == "lr"} | self._last_validation()
-            )
+            self._skipped.look(step, norm)
+        if losses:
+            shown = {key: value for key, value in record.items() if "/" in key or key == "lr"}
+            self.journal.update(metrics=shown | self._last_validation())
         done = self.step - self._first_step
         here = self.clock.here()
         eta = round((self.spec.training.steps - self.step) * here / done, 1) if done else None
@@ -209,6 +228,19 @@ class Trainer:
         if speed[self._speed]:
             self.journal.update(**speed)
         self._reported_at, self._read, self._idle = now, 0, 0.0
+
+    def _read_device(self) -> tuple[dict[int, float], dict[int, tuple[float, float, float]]]:
+        """Wait for the device once; return gradient norms, and moments, learning rates and losses, by step."""
+        if not self._norms:
+            return {}, {}
+        waiting = [*self._norms.values(), *(loss for *_, loss in self._pending)]
+        values = torch.stack([value.float() for value in waiting]).tolist()
+        norms = dict(zip(self._norms, values, strict=False))
+        found = zip(self._pending, values[len(norms) :], strict=True)
+        losses = {step: (at, lr, loss) for (step, at, lr, _), loss in found}
+        self._norms.clear()
+        self._pending.clear()
+        return norms, losses
 
     def _last_validation(self) -> dict[str, float]:
         return self._validated[1] if self._validated else {}
@@ -231,13 +263,12 @@ class Trainer:
             dtype=self.dtype,
         )
         self._validated = (self.step, figures)
+        self._tell_odd_figures(figures)
         self._idle += time.perf_counter() - started
         # With several steps to a journal line, the validation may fall between two lines and gets one of its own.
         if not self._pending or self._pending[-1][0] != self.step:
             self._report()
-            self.journal.metrics(
-                {"step": self.step, "time": round(time.time(), 3), **{k: _number(v) for k, v in figures.items()}}
-            )
+            self.journal.metrics({"step": self.step, "time": round(time.time(), 3), **figures})
         else:
             self._report()
         if self.spec.evaluation.sample_length and (
@@ -246,35 +277,52 @@ class Trainer:
             self._write_samples()
         rules = self.spec.checkpoints
         value = figures[rules.monitor] * (1 if rules.mode == "min" else -1)
-        is_best = value < self._best
-        self._best = min(value, self._best)
+        is_best = math.isfinite(value) and value < self._best
+        if is_best:
+            self._best = value
         return is_best
+
+    def _tell_odd_figures(self, figures: dict[str, float]) -> None:
+        odd = [key for key, value in figures.items() if not math.isfinite(value)]
+        if odd and not self._has_told_odd:
+            self.journal.event(
+                "warning",
+                message=f"At step {self.step:,} {' and '.join(odd)} {'are' if odd[1:] else 'is'} not finite, and left "
+                "out; what is not finite never counts as the best.",
+            )
+        self._has_told_odd = bool(odd)
 
     def _write_samples(self) -> None:
         started = time.perf_counter()
-        self.module.eval()
-        for sample in self.sampler.samples():
-            line = {"step": self.step, "time": round(time.time(), 3), **sample}
-            append_text(self.run.samples_file, json.dumps(line, ensure_ascii=False) + "\n")
-        self.module.train()
+        with in_mode(self.module, training=False):
+            for sample in self.sampler.samples():
+                line = {"step": self.step, "time": round(time.time(), 3), **sample}
+                append_text(self.run.samples_file, json.dumps(line, ensure_ascii=False) + "\n")
         self._sampling_seconds += time.perf_counter() - started
         self._idle += time.perf_counter() - started
 
     def _save(self) -> None:
         if self.step == self._saved_step:
             return
-        # Losses are read before the state is kept, so that no checkpoint holds weights that are not numbers.
+        # Losses and norms are read before the state is kept, so that no checkpoint holds what can't be gone on with.
         self._report()
         started = time.perf_counter()
+        self._require_finite_state()
+        self.saver.save(self.step, self._take_snapshot)
+        self._saved_step = self.step
+        self._idle += time.perf_counter() - started
+
+    def _take_snapshot(self) -> Snapshot:
         metrics = self._validated[1] if self._validated and self._validated[0] == self.step else {}
-        snapshot = take_snapshot(
+        return take_snapshot(
             self.module,
             self.optimiser,
             self.scaler,
             carried={"window_loss": self._window_loss},
             meta={
-                "metrics": {key: _number(value) for key, value in metrics.items()},
+                "metrics": metrics,
                 "elapsed": round(self.clock.elapsed(), 2),
+                "skipped_in_row": self._skipped.in_row,
                 "data": {
                     "fingerprint": self.data.fingerprint,
                     "seed": self.spec.training.seed,
@@ -282,9 +330,17 @@ class Trainer:
                 },
             },
         )
-        self.saver.save(self.step, snapshot)
-        self._saved_step = self.step
-        self._idle += time.perf_counter() - started
+
+    def _require_finite_state(self) -> None:
+        if not self._window_loss.isfinite():
+            self._fail_for_nan(self.step)
+        if not get_total_norm([weight for weight in self.parameters if weight.numel()], math.inf).isfinite():
+            names = [name for name, weight in self.module.named_parameters() if not weight.isfinite().all()]
+            raise TrainingError(
+                f"The weights are not finite at step {self.step:,} ({', '.join(names[:3])}), so they were not saved.",
+                hint="Lower the learning rate, or look for what changes these weights besides the optimiser; the "
+                "checkpoints before it are good.",
+            )
 
     def _listen(self) -> Literal["stop"] | None:
         now = time.perf_counter()
@@ -334,8 +390,3 @@ def _read_in(batch: Batch) -> int:
     if "tokens" not in batch:
         return len(batch["images"])
     return int(batch["mask"].sum()) if "mask" in batch else batch["tokens"].numel()
-
-
-def _number(value: float) -> float | None:
-    """Return a value that JSON can hold: what is not a number becomes null."""
-    return value if math.isfinite(value) else None

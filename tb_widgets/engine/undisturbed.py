@@ -9,6 +9,8 @@ from contextlib import contextmanager
 import torch
 from torch import nn
 
+from tb_widgets.engine.modes import in_mode
+
 
 def device_of(module: nn.Module) -> torch.device:
     """Return where a model's weights are; ``cpu`` for a model without any."""
@@ -21,7 +23,6 @@ def undisturbed(module: nn.Module, *, training: bool = False) -> Iterator[None]:
 
     torch's generators begin at a fixed seed inside, and go on outside as if nothing had been drawn.
     """
-    modes = [(part, part.training) for part in module.modules()]
     gradients = [(parameter, parameter.grad) for parameter in module.parameters()]
     # A forward pass may write into a buffer, or put another tensor in its place.
     buffers = [
@@ -30,16 +31,14 @@ def undisturbed(module: nn.Module, *, training: bool = False) -> Iterator[None]:
         for name, buffer in part.named_buffers(recurse=False, remove_duplicate=False)
     ]
     device = device_of(module)
-    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+    cuda = [device] if device.type == "cuda" else []
+    with torch.random.fork_rng(devices=cuda), in_mode(module, training=training):
         torch.manual_seed(0)
         for parameter, _ in gradients:
             parameter.grad = None
-        module.train(training)
         try:
             yield
         finally:
-            for part, mode in modes:
-                part.training = mode
             for parameter, gradient in gradients:
                 parameter.grad = gradient
             with torch.no_grad():

@@ -62,7 +62,7 @@ class Writer:
             If the prompt is nothing that the model can answer.
         """
         self.check(prompt)
-        with torch.inference_mode():
+        with torch.no_grad():
             if self.model.task == "masked-lm":
                 yield from self._fill(prompt)
             elif self.gaps:

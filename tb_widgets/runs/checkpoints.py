@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import json
-import math
 import os
+import re
 import shutil
+import stat
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from tb_widgets.errors import CheckpointError
-from tb_widgets.runs.durable import explain_os_error, replace_json, sync_file, sync_folder
+from tb_widgets.runs.durable import explain_os_error, read_json, replace_json, set_aside, sync_file, sync_folder
+from tb_widgets.runs.numbers import as_json, finite
 
 MANIFEST = "MANIFEST.json"
 META = "meta.json"
@@ -60,7 +61,7 @@ def write_checkpoint(
     Raises
     ------
     RunError
-        If the disk is full or can't be written; nothing is left behind.
+        If the disk is full, fails or can't be written; nothing is left behind.
     CheckpointError
         If what was written can't be read back.
     """
@@ -74,7 +75,7 @@ def write_checkpoint(
         for name, write in parts.items():
             write(temporary / name)
         (temporary / META).write_text(
-            json.dumps({"step": step, "time": round(time.time(), 3), **meta}), encoding="utf-8"
+            json.dumps(as_json({"step": step, "time": round(time.time(), 3), **meta})), encoding="utf-8"
         )
         hashes = {}
         for file in sorted(temporary.iterdir()):
@@ -98,8 +99,10 @@ def write_checkpoint(
             old.rename(final)
         if isinstance(error, OSError):
             raise explain_os_error(error, final) from error
-        if f"os error {errno.ENOSPC}" in str(error):  # safetensors reports a full disk with an exception of its own
-            raise explain_os_error(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), final) from error
+        # safetensors reports what the disk says with an exception of its own.
+        if number := re.search(r"os error (\d+)", str(error)):
+            told = int(number[1])
+            raise explain_os_error(OSError(told, os.strerror(told)), final) from error
         raise
     return read_checkpoint(final)
 
@@ -113,21 +116,32 @@ def read_checkpoint(path: Path) -> CheckpointInfo:
         If there is no whole checkpoint at that path.
     """
     try:
-        meta = json.loads((path / META).read_bytes())
-        manifest = json.loads((path / MANIFEST).read_bytes())
-        size = sum(entry["bytes"] for entry in manifest["files"].values())
-        metrics = {key: value for key, value in meta.get("metrics", {}).items() if _is_figure(value)}
-        return CheckpointInfo(path, meta["step"], meta["time"], size, metrics, (path / PINNED).exists())
+        meta, files = read_json(path / META), read_json(path / MANIFEST)["files"]
+        size = sum(_count(entry, "bytes") for entry in files.values())
+        moment = finite(meta["time"])
+        if moment is None:
+            raise ValueError("its time is no number")  # noqa: TRY301
+        metrics = {
+            key: number for key, value in meta.get("metrics", {}).items() if (number := finite(value)) is not None
+        }
+        return CheckpointInfo(path, _count(meta, "step"), moment, size, metrics, (path / PINNED).exists())
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(
             f"The checkpoint {path} is missing or not whole ({error}).", hint="Choose another one."
         ) from error
 
 
+def _count(mapping: dict[str, Any], key: str) -> int:
+    value = mapping[key]
+    if type(value) is not int or not 0 <= value < 2**63:
+        raise ValueError(f"its {key} is not a number that counts something")
+    return value
+
+
 def list_checkpoints(folder: Path, *, monitor: str = "val/loss", mode: str = "min") -> list[CheckpointInfo]:
     """Return the whole checkpoints of a run, oldest first, with the best one marked."""
     found = []
-    for path in folder.glob("step-*") if folder.is_dir() else []:
+    for path in _folders(folder):
         try:
             found.append(read_checkpoint(path))
         except CheckpointError:
@@ -137,8 +151,8 @@ def list_checkpoints(folder: Path, *, monitor: str = "val/loss", mode: str = "mi
     return [replace(info, best=True) if ranked and info.path == ranked[0].path else info for info in found]
 
 
-def verify(path: Path) -> None:
-    """Compare every file of a checkpoint with its manifest.
+def verify(path: Path) -> CheckpointInfo:
+    """Compare every file of a checkpoint with its manifest, and return what the checkpoint says of itself.
 
     Raises
     ------
@@ -147,47 +161,73 @@ def verify(path: Path) -> None:
     """
     info = read_checkpoint(path)
     try:
-        manifest = json.loads((path / MANIFEST).read_bytes())
-        hashes = {name: (entry["bytes"], entry["sha256"]) for name, entry in manifest["files"].items()}
+        manifest = read_json(path / MANIFEST)
+        hashes = {_plain(name): (entry["bytes"], entry["sha256"]) for name, entry in manifest["files"].items()}
         if META not in hashes or checkpoint_name(manifest["step"]) != checkpoint_name(info.step):
             raise ValueError("it belongs to another checkpoint")  # noqa: TRY301
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise CheckpointError(f"{path / MANIFEST} is damaged ({error}).", hint="Use an earlier checkpoint.") from error
-    for name, expected in hashes.items():
+    for name, (size, sha256) in hashes.items():
         file = path / name
         try:
-            if (file.stat().st_size, _sha256(file)) == expected:
+            found = file.stat()
+            # Nothing is opened that has another size, or is a pipe or a device, which may have no end.
+            if stat.S_ISREG(found.st_mode) and found.st_size == size and _sha256(file) == sha256:
                 continue
         except OSError as error:
             raise CheckpointError(
                 f"{file} can't be read: {error.strerror}.", hint="Use an earlier checkpoint."
             ) from error
         raise CheckpointError(f"{file} is damaged: it differs from its manifest.", hint="Use an earlier checkpoint.")
+    return info
 
 
-def newest_verified(folder: Path) -> tuple[CheckpointInfo | None, list[str]]:
+def _plain(name: str) -> str:
+    if name in ("", ".", "..") or any(sign in name for sign in "/\\:\0"):
+        raise ValueError(f"{name!r} is not the name of a file in this folder")
+    return name
+
+
+def newest_verified(folder: Path) -> tuple[CheckpointInfo | None, dict[Path, str]]:
     """Return the newest checkpoint whose hashes hold, and a sentence for each newer one that was passed over."""
-    passed_over = []
-    for info in reversed(list_checkpoints(folder)):
+    passed_over: dict[Path, str] = {}
+    for path in sorted(_folders(folder), key=_named_step, reverse=True):
         try:
-            verify(info.path)
+            return verify(path), passed_over
         except CheckpointError as error:
-            passed_over.append(error.message)
-            continue
-        return info, passed_over
+            passed_over[path] = error.message
     return None, passed_over
 
 
-def retain(folder: Path, *, keep_last: int, keep_best: int, monitor: str, mode: str) -> list[Path]:
+def set_damaged_aside(path: Path) -> Path:
+    """Rename a checkpoint that can't be used, so that no rule counts it and no list shows it; return its new path."""
+    return set_aside(path, f"damaged-{path.name}")
+
+
+def _folders(folder: Path) -> list[Path]:
+    return [path for path in folder.glob("step-*") if path.is_dir()] if folder.is_dir() else []
+
+
+def _named_step(path: Path) -> int:
+    digits = path.name.removeprefix("step-")
+    return int(digits) if digits.isdecimal() and len(digits) < 20 else -1
+
+
+def retain(folder: Path, *, written: Path, keep_last: int, keep_best: int, monitor: str, mode: str) -> list[Path]:
     """Delete the checkpoints that no rule keeps: the newest, the best and the pinned ones stay.
+
+    Parameters
+    ----------
+    written
+        The checkpoint that has just been written and verified; it stays, also where others have later steps.
 
     Returns
     -------
     list of Path
-        What was deleted. Call this only after the newest checkpoint has been verified.
+        What was deleted.
     """
     found = list_checkpoints(folder)
-    keep = {info.path for info in found[max(0, len(found) - keep_last) :]}
+    keep = {written} | {info.path for info in found[max(0, len(found) - keep_last) :]}
     keep |= {info.path for info in _ranked(found, monitor, mode)[:keep_best]}
     keep |= {info.path for info in found if info.pinned}
     return [info.path for info in found if info.path not in keep and _delete(info.path)]
@@ -217,8 +257,8 @@ def remove_leftovers(folder: Path) -> None:
                 path.rename(final)
                 continue
         shutil.rmtree(path, ignore_errors=True)
-    for path in folder.glob("step-*") if folder.is_dir() else []:
-        if path.is_dir() and not (path / MANIFEST).exists():
+    for path in _folders(folder):
+        if not (path / MANIFEST).exists():
             shutil.rmtree(path, ignore_errors=True)
 
 
@@ -237,10 +277,6 @@ def pin(path: Path, pinned: bool = True) -> None:
 def _ranked(found: list[CheckpointInfo], monitor: str, mode: str) -> list[CheckpointInfo]:
     sign = 1.0 if mode == "min" else -1.0
     return sorted((info for info in found if monitor in info.metrics), key=lambda info: sign * info.metrics[monitor])
-
-
-def _is_figure(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def _sha256(path: Path) -> str:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 from tb_widgets.runs.durable import explain_os_error
 
-Command = Literal["pause", "stop", "save-now"]
+Command = Literal["pause", "stop", "save-now", "from-start"]
 
 
 class Control:
@@ -37,5 +37,5 @@ class Control:
 
     def clear(self) -> None:
         """Take back every command, as before a run is resumed."""
-        for command in ("pause", "stop", "save-now"):
+        for command in get_args(Command):
             self.withdraw(command)

@@ -7,6 +7,8 @@ from array import array
 from collections.abc import Iterable
 from typing import Any
 
+from tb_widgets.runs.numbers import finite
+
 Point = tuple[float, float]
 
 
@@ -134,12 +136,11 @@ class Curves:
         changed = set()
         curves = list(self._curves.items())
         for record in records:
-            step = record.get("step")
-            if not isinstance(step, int | float):
+            # A line of the journal may be damaged and still be JSON.
+            if (step := finite(record.get("step"))) is None:
                 continue
             for key, curve in curves:
-                value = record.get(key)
-                if isinstance(value, int | float):  # a line of the journal may be damaged and still be JSON
+                if (value := finite(record.get(key))) is not None:
                     curve.add(step, value)
                     changed.add(key)
         return changed

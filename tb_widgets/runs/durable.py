@@ -6,37 +6,104 @@ import contextlib
 import errno
 import json
 import os
+import stat
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from tb_widgets.errors import RunError
 
+LARGEST = 1 << 20  # bytes of a file of facts, such as a status or a manifest: what is larger is none of ours
+
+
+_RUNS_DIR = "(--runs-dir, or TB_RUNS_DIR)"
+_FULL = (
+    "The disk that holds {path} is full.",
+    "Free some space, then press Resume; nothing that was saved is lost.",
+)
+_REFUSED = ("{path} can't be written: {reason}.", f"Choose a runs folder that you may write to {_RUNS_DIR}.")
+_NO_FOLDER = (
+    "{path} is not a folder, or a file stands where one of its parents should be.",
+    f"Choose another runs folder {_RUNS_DIR}.",
+)
+_WORDS = {
+    errno.ENOSPC: _FULL,
+    errno.EDQUOT: _FULL,
+    errno.EROFS: _REFUSED,
+    errno.EACCES: _REFUSED,
+    errno.EPERM: _REFUSED,
+    errno.EEXIST: _NO_FOLDER,
+    errno.ENOTDIR: _NO_FOLDER,
+    errno.EFBIG: (
+        "{path} can't be written: it would be larger than this process, or its disk, allows a file to be.",
+        f"Raise the limit (ulimit -f), or choose a runs folder on another disk {_RUNS_DIR}.",
+    ),
+    errno.EIO: (
+        "The disk that holds {path} reports an error of its own: {reason}.",
+        "Check the disk and its connection, then press Resume; nothing that was saved is lost.",
+    ),
+}
+
 
 def explain_os_error(error: OSError, path: Path, *, reading: bool = False) -> RunError:
     """Turn an operating-system error on a path into a sentence with a way out."""
+    reason = error.strerror or error
     if reading:
-        return RunError(f"{path} can't be read: {error.strerror or error}.")
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return RunError(
-            f"The disk that holds {path} is full.",
-            hint="Free some space, then press Resume; nothing that was saved is lost.",
-        )
-    if error.errno in (errno.EROFS, errno.EACCES, errno.EPERM):
-        return RunError(
-            f"{path} can't be written: {error.strerror}.",
-            hint="Choose a runs folder that you may write to (--runs-dir, or TB_RUNS_DIR).",
-        )
-    if error.errno in (errno.EEXIST, errno.ENOTDIR):
-        return RunError(
-            f"{path} is not a folder, or a file stands where one of its parents should be.",
-            hint="Choose another runs folder (--runs-dir, or TB_RUNS_DIR).",
-        )
-    return RunError(f"{path}: {error.strerror or error}.")
+        return RunError(f"{path} can't be read: {reason}.")
+    sentence, hint = _WORDS.get(error.errno or 0, ("{path}: {reason}.", ""))
+    return RunError(sentence.format(path=path, reason=reason), hint=hint)
+
+
+def read_json(path: Path) -> Any:
+    """Read a small JSON file, whoever wrote it.
+
+    Raises
+    ------
+    OSError
+        If it can't be read.
+    ValueError
+        If it is no plain file (a pipe would never end), larger than 1 MB, or no JSON.
+    """
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ValueError(f"{path.name} is no plain file")
+    with path.open("rb") as file:
+        data = file.read(LARGEST + 1)
+    if len(data) > LARGEST:
+        raise ValueError(f"{path.name} is larger than {LARGEST >> 20} MB")
+    try:
+        return json.loads(data)
+    except RecursionError:
+        raise ValueError(f"{path.name} is nested too deeply") from None
+
+
+def set_aside(path: Path, name: str) -> Path:
+    """Give a file or folder another name, numbered where it is taken, and return its new path.
+
+    Raises
+    ------
+    RunError
+        If the folder can't be written.
+    """
+    target, number = path.with_name(name), 1
+    while os.path.lexists(target):
+        number += 1
+        target = path.with_name(f"{Path(name).stem}-{number}{Path(name).suffix}")
+    try:
+        path.rename(target)
+        sync_folder(path.parent)
+    except OSError as error:
+        raise explain_os_error(error, path) from error
+    return target
 
 
 def replace_text(path: Path, text: str, *, sync: bool = False) -> None:
+    """Replace a file atomically; see :func:`replace_lines`."""
+    replace_lines(path, [text], sync=sync)
+
+
+def replace_lines(path: Path, lines: Iterable[str], *, sync: bool = False) -> None:
     """Replace a file atomically: readers see the old text or the new one, never a part.
 
     With ``sync`` the text is on the disk before it takes the old one's place, so that a power loss keeps one of them.
@@ -49,7 +116,8 @@ def replace_text(path: Path, text: str, *, sync: bool = False) -> None:
     # Two threads of one process may replace the same file, each through a file of its own.
     temporary = path.with_name(f".{path.name}.{os.getpid()}-{threading.get_ident()}.tmp")
     try:
-        temporary.write_text(text, encoding="utf-8", errors="backslashreplace", newline="\n")
+        with temporary.open("w", encoding="utf-8", errors="backslashreplace", newline="\n") as file:
+            file.writelines(lines)
         if sync:
             sync_file(temporary)
         _replace(temporary, path)

@@ -8,16 +8,19 @@ import os
 import queue
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tb_widgets.errors import RunError
-from tb_widgets.runs.durable import explain_os_error, replace_text
+from tb_widgets.errors import RunError, print_traceback
+from tb_widgets.runs.durable import explain_os_error, replace_lines, set_aside
+from tb_widgets.runs.numbers import as_json, finite
 from tb_widgets.runs.status import Status, write_status
 
 Record = dict[str, Any]
+BLOCK = 1 << 20  # bytes parsed at a time where all of a file is read: records weigh several times their text
+LONGEST = 1 << 26  # bytes; a line that is longer is no record
 RESERVE = 16 * 1024  # bytes kept back on the disk, so that a full one can still be told in the status
 TAIL = 256  # bytes by which a follower knows its file again: a line or two, and each line holds the time
 
@@ -70,7 +73,13 @@ class JournalWriter:
         return self._status
 
     def metrics(self, record: Record) -> None:
-        """Append one line to the metrics. Values are plain numbers; ``None`` stands for not-a-number."""
+        """Append one line to the metrics. A number that is not finite is written as null.
+
+        Raises
+        ------
+        RunError
+            If the record is none that JSON can hold, or something could not be written.
+        """
         self._put("metrics", record)
 
     def event(self, kind: str, **details: Any) -> None:
@@ -82,12 +91,18 @@ class JournalWriter:
         self._wake.set()
 
     def update(self, *, now: bool = False, **changes: Any) -> None:
-        """Change fields of the status; with ``now`` they are written at once instead of at the next beat."""
+        """Change fields of the status; with ``now`` they are written at once instead of at the next beat.
+
+        A number that is not finite is left out, also among the metrics.
+        """
+        fields: dict[str, Any] = self._held_by_json(self._status_file, changes)
+        if metrics := fields.get("metrics"):
+            fields["metrics"] = {key: value for key, value in metrics.items() if value is not None}
         with self._lock:
-            self._status = replace(self._status, **changes)
+            self._status = replace(self._status, **fields)
         if self._error is not None:
             # The thread has ended, and why is what the status has to say, if it can still be written.
-            with contextlib.suppress(RunError, TypeError, ValueError):
+            with contextlib.suppress(RunError):
                 write_status(self._status_file, self._status)
         if now:
             self._wake.set()
@@ -118,7 +133,16 @@ class JournalWriter:
         self._give_up_reserve()
         self._raise_error()
 
+    def _held_by_json(self, path: Path, record: Record) -> Record:
+        """Return a record as it is written: here, where it is handed over, so that none can end the thread."""
+        try:
+            held: Record = as_json(record)
+        except TypeError as error:
+            raise RunError(f"{path}: {record!r} is no record of a journal ({error}).") from error
+        return held
+
     def _put(self, kind: str, record: Record) -> None:
+        record = self._held_by_json(self._files[kind], record)
         while True:
             self._raise_error()
             if self._closing:
@@ -144,17 +168,18 @@ class JournalWriter:
 
     def _write(self) -> None:
         with self._writing:
-            self._write_queued()
+            try:
+                self._write_queued()
+            except BaseException as error:  # noqa: BLE001 - else the loop would wait for a thread that is gone
+                self._error = RunError(f"{self._status_file.parent}: the journal broke down ({error!r}).")
+                print_traceback()
 
     def _write_queued(self) -> None:
         lines: dict[str, list[str]] = {"metrics": [], "events": []}
         # What is there now and no more: a loop that is faster than this one would never let it come to the writing.
         for _ in range(self._queue.qsize()):
             kind, record = self._queue.get_nowait()
-            try:
-                lines[kind].append(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
-            except (TypeError, ValueError) as error:
-                self._error = RunError(f"{self._files[kind]}: {record!r} is not a journal record ({error}).")
+            lines[kind].append(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
         with self._lock:
             status = replace(self._status, heartbeat=round(time.time(), 3))
         try:
@@ -164,8 +189,6 @@ class JournalWriter:
             self._give_up_reserve()
             with contextlib.suppress(RunError):
                 self._write_files(lines, status)
-        except (TypeError, ValueError) as error:
-            self._error = RunError(f"{self._status_file}: {status!r} can't be written as JSON ({error}).")
 
     def _write_files(self, lines: dict[str, list[str]], status: Status) -> None:
         for kind, texts in lines.items():
@@ -207,7 +230,7 @@ def append_text(path: Path, text: str) -> None:
 
 def last_event_number(path: Path) -> int:
     """Return the number of the newest event in a file, 0 when there is none."""
-    return max((record.get("n", 0) for record in read_records(path)), default=0)
+    return max((number for record in iter_records(path) if isinstance(number := record.get("n"), int)), default=0)
 
 
 def parse_lines(data: bytes) -> list[Record]:
@@ -226,9 +249,32 @@ def parse_lines(data: bytes) -> list[Record]:
     return [record for record in found if isinstance(record, dict)]
 
 
+def iter_records(path: Path) -> Iterator[Record]:
+    """Yield every complete record of a journal file, a block at a time; a missing file has none.
+
+    Raises
+    ------
+    RunError
+        If the file is there and can't be read.
+    """
+    rest = b""
+    try:
+        with path.open("rb") as file:
+            while block := file.read(BLOCK):
+                data = rest + block
+                complete = data.rfind(b"\n") + 1
+                yield from parse_lines(data[:complete])
+                # A line without an end is no record of ours, and may be as long as the disk.
+                rest = data[complete:] if len(data) < LONGEST else b""
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise explain_os_error(error, path, reading=True) from error
+
+
 def read_records(path: Path) -> list[Record]:
     """Return every complete record of a journal file; a missing file has none."""
-    return Follower(path).read(limit=-1).records
+    return [*iter_records(path)]
 
 
 @dataclass(frozen=True)
@@ -253,8 +299,10 @@ class Follower:
         self._file_id: int | None = None
         self._tail = b""
 
-    def read(self, limit: int = 64 * 1024 * 1024) -> News:
-        """Return the records that were completed since the last call, from at most ``limit`` bytes (-1: all).
+    def read(self, limit: int = LONGEST) -> News:
+        """Return the records that were completed since the last call, from at most ``limit`` bytes.
+
+        A line that is longer than that is no record of ours, and is passed over.
 
         Raises
         ------
@@ -281,19 +329,21 @@ class Follower:
             return News([], restarted)
         except OSError as error:
             raise explain_os_error(error, self.path, reading=True) from error
-        complete = data.rfind(b"\n") + 1
+        complete = data.rfind(b"\n") + 1 or (len(data) if len(data) == limit else 0)
         self._offset += complete
         self._tail = (self._tail + data[:complete])[-TAIL:]
         return News(parse_lines(data[:complete]), restarted)
 
 
 def rewind(path: Path, step: int) -> None:
-    """Drop the metrics after a step, so that a run resumed there writes each step once. The old file is replaced."""
+    """Drop the metrics after a step, so that a run resumed there writes each step once. The old file is replaced.
+
+    Going back to step 0, which would drop them all, keeps the old file under another name (``metrics.old.jsonl``).
+    """
     if not path.exists():
         return
-    _rewrite(path, lambda record: record.get("step", 0) <= step)
-
-
-def _rewrite(path: Path, keep: Callable[[Record], bool]) -> None:
-    kept = [json.dumps(record, ensure_ascii=False) + "\n" for record in read_records(path) if keep(record)]
-    replace_text(path, "".join(kept), sync=True)
+    if step == 0 and path.stat().st_size:
+        set_aside(path, f"{path.stem}.old{path.suffix}")
+        return
+    kept = (record for record in iter_records(path) if (finite(record.get("step")) or 0) <= step)
+    replace_lines(path, (json.dumps(record, ensure_ascii=False) + "\n" for record in kept), sync=True)

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import json
 import time
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args
 
-from pydantic import BeforeValidator, TypeAdapter, ValidationError
+from pydantic import AfterValidator, BeforeValidator, Field, TypeAdapter, ValidationError
 
-from tb_widgets.runs.durable import replace_json
+from tb_widgets.runs.durable import read_json, replace_json
+from tb_widgets.runs.numbers import finite
 from tb_widgets.runs.process import ProcessIdentity
 
 State = Literal["queued", "preparing", "running", "paused", "stopping", "done", "stopped", "failed", "interrupted"]
@@ -20,15 +20,33 @@ AT_REST: dict[str, Any] = {"eta": None, "tokens_per_second": None, "examples_per
 SILENT_AFTER = 60.0  # seconds without a heartbeat after which a process on another machine is given up
 
 
-def _without_nothing(metrics: Any) -> Any:
-    """Leave out figures that are null, which stands for not-a-number."""
-    return {k: v for k, v in metrics.items() if v is not None} if isinstance(metrics, dict) else metrics
+def _finite_only(metrics: Any) -> Any:
+    """Leave out figures that are null, which stands for not-a-number, or are no numbers at all."""
+    if not isinstance(metrics, dict):
+        return None
+    return {key: number for key, value in metrics.items() if (number := finite(value)) is not None}
 
 
 def _whole_best(best: Any) -> Any:
-    """Leave out a best checkpoint that does not say its step, or whose figure is none."""
-    whole = isinstance(best, dict) and isinstance(best.get("step"), int)
-    return best if whole and isinstance(best.get("value", 0.0), int | float) else None
+    """Leave out a best checkpoint that does not say its step and its figure."""
+    found = best if isinstance(best, dict) else {}
+    step, monitor, value = finite(found.get("step")), found.get("monitor"), finite(found.get("value"))
+    if step is None or value is None or not isinstance(monitor, str):
+        return None
+    return {"step": int(step), "monitor": _writable(monitor), "value": value}
+
+
+def _writable(text: str) -> str:
+    """Return a text as every encoding can write it: half a character, as JSON may hold, becomes a question mark."""
+    return text.encode(errors="replace").decode()
+
+
+# A status file may come from anywhere, and what it says is computed with and shown: numbers are finite and of a size
+# that a clock, a count or a page can take.
+_Text = Annotated[str, AfterValidator(_writable)]
+_Count = Annotated[int, Field(ge=0, lt=2**63)]
+_Seconds = Annotated[float, Field(ge=0, lt=1e12)]
+_Number = Annotated[float, Field(allow_inf_nan=False)]
 
 
 @dataclass(frozen=True)
@@ -42,30 +60,30 @@ class Status:
     """
 
     state: State = "queued"
-    phase: str = ""
-    message: str = ""
-    hint: str = ""
-    step: int = 0
-    total: int = 0
-    pid: int | None = None
-    process_started: float = 0.0
-    host: str = ""
-    heartbeat: float = 0.0
-    created: float = 0.0
-    queued_at: float | None = None
-    elapsed: float = 0.0
-    eta: float | None = None
-    progress: float | None = None
-    tokens_per_second: float | None = None
-    examples_per_second: float | None = None
-    name: str = ""
-    visitor: str = ""
-    model: str = ""
-    data: str = ""
-    parameters: int | None = None
-    device: str = ""
-    threads: int | None = None
-    metrics: Annotated[dict[str, float] | None, BeforeValidator(_without_nothing)] = None
+    phase: _Text = ""
+    message: _Text = ""
+    hint: _Text = ""
+    step: _Count = 0
+    total: _Count = 0
+    pid: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
+    process_started: _Seconds = 0.0
+    host: _Text = ""
+    heartbeat: _Seconds = 0.0
+    created: _Seconds = 0.0
+    queued_at: _Seconds | None = None
+    elapsed: _Seconds = 0.0
+    eta: _Seconds | None = None
+    progress: _Number | None = None
+    tokens_per_second: _Number | None = None
+    examples_per_second: _Number | None = None
+    name: _Text = ""
+    visitor: _Text = ""
+    model: _Text = ""
+    data: _Text = ""
+    parameters: _Count | None = None
+    device: _Text = ""
+    threads: _Count | None = None
+    metrics: Annotated[dict[_Text, float] | None, BeforeValidator(_finite_only)] = None
     best: Annotated[dict[str, Any] | None, BeforeValidator(_whole_best)] = None
 
     @property
@@ -95,12 +113,12 @@ def write_status(path: Path, status: Status) -> None:
 def read_status(path: Path) -> Status:
     """Return what ``status.json`` says, without believing it; a missing or damaged file is an interrupted run."""
     try:
-        found = json.loads(path.read_bytes())
+        found = read_json(path)
         if not isinstance(found, dict):
             raise TypeError("not a mapping")  # noqa: TRY301
         state = found.get("state", "queued")
         if state not in get_args(State):
-            message = f"The status file holds an unknown state {state!r}."
+            message = f"The status file holds an unknown state {str(state)[:40]!r}."
             found |= {"state": "interrupted", "message": message}
         return _STATUS.validate_python(found)
     except FileNotFoundError:
@@ -108,7 +126,7 @@ def read_status(path: Path) -> Status:
     except ValidationError as error:
         wrong = ", ".join(sorted({str(detail["loc"][0]) for detail in error.errors()}))
         return Status(state="interrupted", message=f"The status file can't be read (damaged: {wrong}).")
-    except (OSError, ValueError, TypeError, RecursionError) as error:
+    except (OSError, ValueError, TypeError) as error:
         return Status(state="interrupted", message=f"The status file can't be read ({error}).")
 
 

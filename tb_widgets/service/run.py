@@ -11,7 +11,7 @@ from tb_widgets.models.trust import require_frozen
 from tb_widgets.runs import CheckpointInfo, RunDirectory, State, Status, default_runs_dir, open_run
 from tb_widgets.runs import list_runs as list_entries
 from tb_widgets.runs.checkpoints import pin
-from tb_widgets.runs.journal import Record, read_records
+from tb_widgets.runs.journal import Record, iter_records, read_records
 from tb_widgets.service.gathering import gather
 from tb_widgets.service.preparing import prepared
 from tb_widgets.service.service import FOREIGN, LIVE, TrainingService
@@ -237,7 +237,7 @@ class Run:
         """Let the run wait after its current step."""
         self._service.pause(self.directory)
 
-    def resume(self, *, module: nn.Module | None = None, trust: bool = False) -> None:
+    def resume(self, *, module: nn.Module | None = None, trust: bool = False, from_start: bool = False) -> None:
         """Go on: after a pause at once, after an end from the newest checkpoint.
 
         Parameters
@@ -246,10 +246,13 @@ class Run:
             Needed for a run that trained a live ``nn.Module``: one of the same shape.
         trust
             Agree to run the code in the run's folder, where it was not started on this machine; this is remembered.
+        from_start
+            Agree to begin again at step 0 where no checkpoint is whole any more. What the journal holds is kept in
+            ``metrics.old.jsonl``.
         """
         if not self.status.is_active:
             gather(self.spec)  # its copy may have made room for others since
-        self._service.resume(self.directory, module=module, trust=trust)
+        self._service.resume(self.directory, module=module, trust=trust, from_start=from_start)
 
     def stop(self) -> None:
         """Let the run finish its step, save, and leave."""
@@ -297,7 +300,7 @@ class Run:
         """Return a Plotly figure of loss, perplexity, accuracy and learning rate."""
         from tb_widgets.service.figure import run_figure
 
-        return run_figure(self.metrics, title=self.id)
+        return run_figure(iter_records(self.directory.metrics_file), title=self.id)
 
 
 def list_runs(runs_dir: str | Path | None = None) -> list[Run]:

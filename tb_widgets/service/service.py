@@ -7,7 +7,6 @@ import os
 import signal
 import threading
 import time
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from tb_widgets.data.fetching import needs_fetch
 from tb_widgets.data.opened import open_data
 from tb_widgets.data.sources import is_built_in
-from tb_widgets.errors import RunError, ServiceError, TbError
+from tb_widgets.errors import RunError, ServiceError, TbError, print_traceback
 from tb_widgets.models.describe import given_name
 from tb_widgets.models.source import CODE, ModelSource, is_fetched, write_source, zoo_code
 from tb_widgets.models.trust import TrustStore, require_frozen
@@ -147,7 +146,9 @@ class TrainingService:
         elif (zoo := name.removeprefix(OURS)) in sizes.FILES:  # the worker writes it, in the sizes of the data
             store.remember({CODE: zoo_code(zoo)}, name)
 
-    def resume(self, run: RunDirectory, *, module: nn.Module | None = None, trust: bool = False) -> None:
+    def resume(
+        self, run: RunDirectory, *, module: nn.Module | None = None, trust: bool = False, from_start: bool = False
+    ) -> None:
         """Go on with a run that is paused, or with one that ended before its last step, from its newest checkpoint.
 
         Parameters
@@ -156,6 +157,8 @@ class TrainingService:
             Needed for a run that trained a live ``nn.Module`` of a notebook: one of the same shape.
         trust
             Agree to run the code in the run's folder, where it was not started on this machine; this is remembered.
+        from_start
+            Agree to begin again at step 0 where no checkpoint is whole any more; otherwise such a run fails at once.
 
         Raises
         ------
@@ -189,6 +192,8 @@ class TrainingService:
             require_frozen(run.model_folder, "Going on", trust=trust)
         with self._lock:
             run.control.clear()
+            if from_start:
+                run.control.request("from-start")
             me = ProcessIdentity.current()
             queued = replace(
                 read_status(run.status_file),
@@ -328,13 +333,14 @@ class TrainingService:
 
 
 def _train_here(run: RunDirectory, module: nn.Module | None) -> None:
-    from tb_widgets.engine.session import train_run
-
     try:
+        from tb_widgets.engine.session import train_run
+
         train_run(run, module=module)
-    except TbError as error:
-        traceback.print_exc()
-        _fail(run, error.message, error.hint)
+    except BaseException as error:  # noqa: BLE001 - a thread that ended without a word would leave the run active
+        print_traceback()
+        told = error if isinstance(error, TbError) else ServiceError(f"{type(error).__name__}: {error}")
+        _fail(run, told.message, told.hint)
 
 
 def _with_whole_paths(spec: RunSpec) -> RunSpec:

@@ -18,6 +18,7 @@ from rich.text import Text
 from tb_widgets.runs import RunDirectory, Status
 from tb_widgets.runs.curve import Curves
 from tb_widgets.runs.journal import Follower
+from tb_widgets.runs.numbers import finite
 from tb_widgets.service.terminal_plot import KEYS, SMOOTHING, draw_losses
 from tb_widgets.service.wording import activity, duration, figures
 
@@ -64,7 +65,7 @@ class Warnings:
         found = [
             str(event.get("message", ""))
             for event in self._follower.read().records
-            if event.get("kind") == "warning" and event.get("n", 0) > self._after
+            if event.get("kind") == "warning" and (finite(event.get("n")) or 0) > self._after
         ]
         fresh = [sentence for sentence in dict.fromkeys(found) if sentence and sentence not in self._told]
         self._told.update(fresh)
@@ -230,11 +231,12 @@ class _Lines:
 
     def show(self, status: Status) -> None:
         for record in self._follower.read().records:
-            if record.get("val/loss") is not None and record["step"] > self._shown_step:
-                self._shown_step = record["step"]
+            step = finite(record.get("step"))
+            if record.get("val/loss") is not None and step is not None and step > self._shown_step:
+                self._shown_step = int(step)
                 left = [f"{duration(status.eta)} left"] if status.eta is not None else []
                 parts = figures(record, status) + left
-                self._print(f"step {record['step']:,} of {status.total:,}: {', '.join(parts)}")
+                self._print(f"step {self._shown_step:,} of {status.total:,}: {', '.join(parts)}")
         now = activity(status)
         if now != self._said and status.is_active:
             self._said = now

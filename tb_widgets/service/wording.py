@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tb_widgets.runs import Status
+from tb_widgets.runs.numbers import finite
 
 
 def duration(seconds: float) -> str:
@@ -51,7 +52,8 @@ def figures(metrics: Mapping[str, Any], status: Status) -> list[str]:
     ['loss 2.113', 'validation 2.204', 'perplexity 9.1', '21,300 tokens/s']
     """
     shown = (("train/loss", "loss", ".3f"), ("val/loss", "validation", ".3f"), ("val/perplexity", "perplexity", ",.1f"))
-    parts = [f"{name} {metrics[key]:{form}}" for key, name, form in shown if metrics.get(key) is not None]
+    found = [(name, finite(metrics.get(key)), form) for key, name, form in shown]
+    parts = [f"{name} {value:{form}}" for name, value, form in found if value is not None]
     if fast := speed(status):
         parts.append(" ".join(fast))
     return parts

@@ -8,7 +8,18 @@ import tempfile
 from importlib import import_module
 from pathlib import Path
 
-BENCHMARKS = ("imports", "runs_list", "display", "attach", "packing", "batches", "engine", "checks", "dashboard")
+BENCHMARKS = (
+    "imports",
+    "runs_list",
+    "display",
+    "attach",
+    "packing",
+    "batches",
+    "engine",
+    "checks",
+    "dashboard",
+    "kills",
+)
 
 
 def main(names: list[str]) -> int:

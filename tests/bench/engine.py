@@ -8,7 +8,7 @@ of its own would do without, and pay about a tenth more for that alone.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -99,12 +99,13 @@ class KnownSaver(CheckpointSaver):
         self.rests.set()
         super().__init__(*parts)
 
-    def save(self, step: int, snapshot: Snapshot) -> None:
+    def save(self, step: int, take: Callable[[], Snapshot]) -> None:
+        self.close()  # the one before says that it rests when it ends
         self.rests.clear()
-        super().save(step, snapshot)
+        super().save(step, take)
 
-    def _write(self, step: int, snapshot: Snapshot) -> None:
-        super()._write(step, snapshot)
+    def _work(self, step: int, snapshot: Snapshot) -> None:
+        super()._work(step, snapshot)
         self.rests.set()
 
 

@@ -8,13 +8,16 @@ import pytest
 import torch
 from torch import nn
 
+from tb_widgets.engine.session import train_run
+from tb_widgets.errors import RunError
+from tb_widgets.runs import create_run
 from tb_widgets.runs.checkpoints import verify
 
 
 class BreaksDown(nn.Module):
     """Works for some training steps; then its scores are not numbers, or it raises."""
 
-    def __init__(self, after: int, error: Exception | None = None) -> None:
+    def __init__(self, after: int, error: BaseException | None = None) -> None:
         super().__init__()
         self.table = nn.Embedding(256, 256)
         self.after, self.error, self.calls = after, error, 0
@@ -46,15 +49,60 @@ def test_a_loss_that_is_no_number_fails_the_run_and_spares_its_checkpoints(tiny,
     ("error", "sentence"),
     [
         (ValueError("no such head"), "ValueError: no such head"),
-        (torch.OutOfMemoryError("tried to allocate 8 GiB"), "do not fit into memory (tried to allocate 8 GiB)"),
+        (
+            torch.OutOfMemoryError("tried to allocate 8 GiB"),
+            "do not fit into memory (tried to allocate 8 GiB)",
+        ),
+        (SystemExit(3), "called sys.exit(3)"),
+        (KeyboardInterrupt(), "was interrupted"),
+        (GeneratorExit(), "GeneratorExit"),
     ],
-    ids=["the model's own error", "out of memory"],
+    ids=["the model's own error", "out of memory", "sys.exit", "Ctrl-C", "anything else"],
 )
-def test_an_error_of_the_model_is_a_sentence_in_the_status(tiny, train, capfd, error, sentence):
+def test_whatever_the_model_raises_is_a_sentence_in_the_status(tiny, train, capfd, error, sentence):
     run = train(tiny(), BreaksDown(after=5, error=error))
-    assert run.status().state == "failed"
+    state = "interrupted" if isinstance(error, KeyboardInterrupt) else "failed"
+    assert run.status().state == state
     assert sentence in run.status().message
+    assert run.status().hint
+    last = json.loads(run.events_file.read_text().splitlines()[-1])
+    assert (last["kind"], last["message"]) == (state, run.status().message)
     assert "Traceback" in capfd.readouterr().err  # which a worker sends to log.txt
+
+
+class TooLarge(nn.Module):
+    """Asks for more memory than there is on any machine."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table = nn.Embedding(256, 256)
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        return self.table(ids) + torch.empty(10**15 if self.training else 1)[0]
+
+
+def test_main_memory_that_is_full_is_told_with_its_remedy(tiny, train):
+    status = train(tiny(), TooLarge()).status()
+    assert status.message == "The model and its batch do not fit into memory ({}).".format(
+        "can't allocate memory: you tried to allocate 4000000000000000 bytes. Error code 12 (Cannot allocate memory)"
+    )
+    assert "Set a micro-batch" in status.hint
+
+
+def test_a_journal_that_can_not_be_written_ends_the_run_in_words(tiny, tmp_path):
+    run = create_run(tmp_path, tiny({"training.steps": 10_000_000}))
+
+    class TakesTheFileAway(BreaksDown):
+        def forward(self, ids: torch.Tensor) -> torch.Tensor:
+            if self.calls == 5:
+                run.metrics_file.unlink(missing_ok=True)
+                run.metrics_file.mkdir()
+            return super().forward(ids)
+
+    with pytest.raises(RunError, match=r"metrics\.jsonl"):
+        train_run(run, module=TakesTheFileAway(after=10**9))
+    assert run.status().state == "failed"
+    assert "metrics.jsonl" in run.status().message
 
 
 def test_a_text_that_is_shorter_than_a_window_says_so(tiny, train, tmp_path):

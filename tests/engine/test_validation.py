@@ -11,6 +11,7 @@ from torch import nn
 
 from tb_widgets.data.streams import next_tokens
 from tb_widgets.engine.evaluation import evaluate, perplexity
+from tb_widgets.errors import TrainingError
 
 CPU = torch.device("cpu")
 NOTHING = nn.Identity()
@@ -60,6 +61,17 @@ def test_dropout_is_off_while_testing_and_on_again_after():
     text = torch.ones(4, 50, dtype=torch.int64)
     assert evaluate(module.train(), through_dropout, [next_tokens(text)], device=CPU)["val/accuracy"] == 1.0
     assert module.training
+
+
+def test_held_back_data_without_a_label_are_told():
+    def shrug(batch):
+        return torch.zeros(*batch["tokens"].shape, 50)
+
+    batch = next_tokens(torch.arange(9).reshape(1, 9))
+    batch["labels"] = torch.full_like(batch["labels"], -100)
+    with pytest.raises(TrainingError, match="No label of the held-back data counts") as caught:
+        evaluate(NOTHING, shrug, [batch], device=CPU)
+    assert "Hold back more data" in caught.value.hint
 
 
 def test_the_journal_holds_them_at_every_evaluation(tiny, train):

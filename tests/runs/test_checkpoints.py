@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import random
 import signal
@@ -56,7 +58,7 @@ def test_a_checkpoint_tells_what_it_is(tmp_path):
 def test_there_are_none_where_there_is_no_folder(tmp_path):
     folder = tmp_path / "missing"
     assert list_checkpoints(folder) == []
-    assert newest_verified(folder) == (None, [])
+    assert newest_verified(folder) == (None, {})
     remove_leftovers(folder)
     with pytest.raises(CheckpointError, match="missing or not whole"):
         verify(folder)
@@ -108,9 +110,70 @@ def test_the_newest_good_checkpoint_is_found_and_the_damaged_one_is_told(tmp_pat
     info, passed_over = newest_verified(tmp_path)
     assert info is not None
     assert info.step == 5
-    assert len(passed_over) == 2
-    assert "step-00000015/model.safetensors is damaged" in passed_over[0].replace(os.sep, "/")
-    assert "step-00000010" in passed_over[1]
+    assert [path.name for path in passed_over] == ["step-00000015", "step-00000010"]
+    assert "model.safetensors is damaged" in passed_over[tmp_path / "step-00000015"]
+    assert "optimizer.safetensors can't be read" in passed_over[tmp_path / "step-00000010"]
+
+
+def hostile(path: Path, meta: str | None = None, files: dict[str, object] | None = None) -> None:
+    """Write other facts into a checkpoint, with a manifest that fits them."""
+    if meta is not None:
+        (path / "meta.json").write_text(meta)
+    manifest = json.loads((path / "MANIFEST.json").read_text())
+    raw = (path / "meta.json").read_bytes()
+    manifest["files"]["meta.json"] = {"sha256": hashlib.sha256(raw).hexdigest(), "bytes": len(raw)}
+    manifest["files"] |= files or {}
+    (path / "MANIFEST.json").write_text(json.dumps(manifest))
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [
+        "[" * 100_000,
+        '{"step": "x", "time": 1.0}',
+        '{"step": 10.0, "time": 1.0}',
+        '{"step": 1%s, "time": 1.0}' % ("0" * 400),
+        '{"step": 10, "time": null}',
+        '{"step": 10, "time": 1e400}',
+        '{"step": 10, "time": 1.0, "metrics": [1]}',
+        "[10]",
+        '{"step": 10, "time": 1.0, "note": "%s"}' % ("x" * 2**20),
+    ],
+)
+def test_a_checkpoint_with_odd_facts_is_passed_over_and_harms_no_other(tmp_path, meta):
+    save(tmp_path, 5)
+    hostile(save(tmp_path, 10).path, meta)
+    assert steps(tmp_path) == [5]
+    info, passed_over = newest_verified(tmp_path)
+    assert info is not None
+    assert (info.step, [*passed_over]) == (5, [tmp_path / "step-00000010"])
+
+
+def test_figures_that_are_no_figures_are_left_out(tmp_path):
+    path = save(tmp_path, 10).path
+    hostile(path, '{"step": 10, "time": 1, "metrics": {"a": 1e400, "b": 1%s, "c": "x", "d": 2}}' % ("0" * 400))
+    assert verify(path).metrics == {"d": 2.0}
+
+
+@pytest.mark.parametrize("name", ["../secret", "/dev/zero", "..", "", "folder/file", "C:x", "a\\b"])
+def test_a_manifest_names_files_of_its_own_folder_only(tmp_path, name):
+    path = save(tmp_path, 10).path
+    hostile(path, files={name: {"bytes": 0, "sha256": ""}})
+    with pytest.raises(CheckpointError, match="not the name of a file in this folder"):
+        verify(path)
+
+
+@posix
+@pytest.mark.parametrize("file", ["model.safetensors", "meta.json", "MANIFEST.json"])
+@pytest.mark.parametrize("kind", ["pipe", "device"])
+def test_what_is_no_plain_file_is_not_opened(tmp_path, file, kind):
+    path = save(tmp_path, 10).path
+    hostile(path, files={"model.safetensors": {"bytes": 0, "sha256": hashlib.sha256().hexdigest()}})
+    (path / file).unlink()
+    os.mkfifo(path / file) if kind == "pipe" else (path / file).symlink_to("/dev/zero")
+    with pytest.raises(CheckpointError, match=file):
+        verify(path)
+    assert newest_verified(tmp_path)[0] is None
 
 
 def test_the_newest_the_best_and_the_pinned_stay(tmp_path):
@@ -118,15 +181,19 @@ def test_the_newest_the_best_and_the_pinned_stay(tmp_path):
     for step, loss in losses.items():
         save(tmp_path, step, loss=loss)
     pin(tmp_path / "step-00000004")
-    deleted = retain(tmp_path, keep_last=2, keep_best=2, monitor="val/loss", mode="min")
+    newest = tmp_path / "step-00000007"
+    deleted = retain(tmp_path, written=newest, keep_last=2, keep_best=2, monitor="val/loss", mode="min")
     assert [path.name for path in deleted] == ["step-00000001", "step-00000005"]
     assert steps(tmp_path) == [2, 3, 4, 6, 7]
     pin(tmp_path / "step-00000004", pinned=False)
-    retain(tmp_path, keep_last=1, keep_best=1, monitor="val/loss", mode="max")
+    retain(tmp_path, written=newest, keep_last=1, keep_best=1, monitor="val/loss", mode="max")
     assert steps(tmp_path) == [4, 7]
     assert [info.best for info in list_checkpoints(tmp_path, mode="max")] == [True, False]
-    retain(tmp_path, keep_last=0, keep_best=1, monitor="val/loss", mode="min")
+    retain(tmp_path, written=newest, keep_last=0, keep_best=1, monitor="val/loss", mode="min")
     assert steps(tmp_path) == [7]
+    again = save(tmp_path, 1, loss=9.0)
+    retain(tmp_path, written=again.path, keep_last=1, keep_best=1, monitor="val/loss", mode="min")
+    assert steps(tmp_path) == [1, 7], "what has just been written stays, whatever lies there with a later step"
 
 
 def test_steps_are_ordered_as_numbers(tmp_path):
@@ -191,8 +258,8 @@ step = 0
 while True:
     step += 1
     parts = {name: lambda path: path.write_bytes(os.urandom(200_000)) for name in ("a", "b", "c")}
-    write_checkpoint(folder, step // 2, parts, {"metrics": {"val/loss": step % 7}})
-    retain(folder, keep_last=2, keep_best=2, monitor="val/loss", mode="min")
+    written = write_checkpoint(folder, step // 2, parts, {"metrics": {"val/loss": step % 7}})
+    retain(folder, written=written.path, keep_last=2, keep_best=2, monitor="val/loss", mode="min")
     if step == 6:
         print("writing", flush=True)
 """
@@ -214,7 +281,7 @@ def test_a_writer_killed_at_a_random_moment_leaves_only_whole_checkpoints(tmp_pa
         verify(info.path)
     remove_leftovers(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {info.path.name for info in list_checkpoints(tmp_path)}
-    assert newest_verified(tmp_path)[1] == []
+    assert newest_verified(tmp_path)[1] == {}
 
 
 def killed_before_operation(number: int, action: Callable[[], object]) -> bool:
@@ -251,8 +318,8 @@ def test_a_writer_killed_between_any_two_operations_loses_no_checkpoint(tmp_path
         pin(save(folder, 20, b"old").path)
 
         def write_and_retain(folder: Path = folder) -> None:
-            save(folder, 20, b"new")
-            retain(folder, keep_last=1, keep_best=0, monitor="val/loss", mode="min")
+            new = save(folder, 20, b"new")
+            retain(folder, written=new.path, keep_last=1, keep_best=0, monitor="val/loss", mode="min")
 
         killed = killed_before_operation(number, write_and_retain)
         for info in list_checkpoints(folder):
@@ -262,7 +329,7 @@ def test_a_writer_killed_between_any_two_operations_loses_no_checkpoint(tmp_path
         assert newest is not None
         assert newest.step == 20, f"lost at operation {number}"
         assert newest.pinned
-        assert passed_over == []
+        assert passed_over == {}
         assert (newest.path / "model.safetensors").read_bytes() in (b"old", b"new")
         assert {path.name for path in folder.iterdir()} <= {"step-00000010", "step-00000020"}
         number += 1

@@ -75,6 +75,7 @@ def test_what_is_not_a_number_is_kept_out_of_the_line():
     curves = Curves(["train/loss", "lr"])
     records = [{"step": 1, "train/loss": None}, {"kind": "no step"}, {"step": 2, "train/loss": 2.0}]
     records.append({"step": 3, "train/loss": float("nan")})
+    records += [{"step": 10**400, "train/loss": 1.0}, {"step": 4, "train/loss": 10**400}, {"step": "5", "lr": "x"}]
     assert curves.extend(records) == {"train/loss"}
     assert list(curves["train/loss"].values) == [2.0]
     assert curves["train/loss"].last == 2.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,15 @@ from hypothesis import strategies as st
 
 from tb_widgets.errors import RunError
 from tb_widgets.runs.durable import replace_text
-from tb_widgets.runs.journal import Follower, append_text, last_event_number, parse_lines, read_records, rewind
+from tb_widgets.runs.journal import (
+    Follower,
+    append_text,
+    iter_records,
+    last_event_number,
+    parse_lines,
+    read_records,
+    rewind,
+)
 
 
 def lines(*numbers: int) -> bytes:
@@ -105,6 +114,47 @@ def test_a_long_file_is_read_in_parts(tmp_path):
         found += records
     assert [record["step"] for record in found] == list(range(100))
     assert read_records(path) == found
+
+
+def test_a_line_without_an_end_holds_nobody_up(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(lines(1) + b"x" * 1000 + b"\n" + lines(2))
+    follower, found = Follower(path), []
+    for _ in range(20):
+        found += follower.read(limit=100).records
+    assert found == read_records(path) == parse_lines(lines(1, 2))
+
+
+def test_a_long_file_is_gone_through_without_holding_all_of_it(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    path.write_bytes(lines(*range(200_000)))
+    tracemalloc.start()
+    assert sum(record["step"] for record in iter_records(path)) == sum(range(200_000))
+    rewind(path, 199_998)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert sum(1 for _ in iter_records(path)) == 199_999
+    assert peak < 20e6  # bytes; the records of the whole file weigh 50e6
+
+
+def test_going_back_to_the_beginning_keeps_what_was_written(tmp_path):
+    path = tmp_path / "metrics.jsonl"
+    for number in (1, 2):
+        append_text(path, lines(number).decode())
+        rewind(path, 0)
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["metrics.old-2.jsonl", "metrics.old.jsonl"]
+    assert (tmp_path / "metrics.old.jsonl").read_bytes() == lines(1)
+    path.touch()
+    rewind(path, 0)
+    assert len([*tmp_path.iterdir()]) == 3, "an empty file is not worth keeping"
+
+
+def test_records_with_odd_numbers_are_rewound_and_counted(tmp_path):
+    path = tmp_path / "events.jsonl"
+    append_text(path, '{"n": "x", "step": "x"}\n{"n": 7, "step": 2}\n{"step": 1%s}\n' % ("0" * 400))
+    assert last_event_number(path) == 7
+    rewind(path, 1)
+    assert read_records(path) == [{"n": "x", "step": "x"}, {"step": 10**400}]
 
 
 def test_a_torn_last_line_waits_until_it_is_whole(tmp_path):

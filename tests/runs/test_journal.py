@@ -153,23 +153,43 @@ def test_an_error_of_the_disk_surfaces_in_the_loop_and_the_status_can_still_say_
     assert read_status(run.status_file).message == "The disk is gone."
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf, object()])
-def test_a_record_that_is_no_json_is_told_and_the_others_are_kept(run, value):
-    journal = open_journal(run, interval=600)
-    for number in (1.0, value, 3.0):
-        journal.metrics({"step": 1, "train/loss": number})
-    with pytest.raises(RunError, match="train/loss"):
-        journal.close()
-    assert [record["train/loss"] for record in read_records(run.metrics_file)] == [1.0, 3.0]
-
-
-def test_a_status_that_is_no_json_is_told(run):
+def test_figures_that_are_not_finite_are_null_in_the_metrics_and_absent_from_the_status(run):
     journal = open_journal(run)
-    journal.update(eta=math.inf)
-    with pytest.raises(RunError, match="eta=inf"):
+    journal.metrics({"step": 1, "val/loss": math.nan, "all": [1.0, math.inf]})
+    journal.event("checkpoint", metrics={"val/perplexity": math.inf})
+    journal.update(eta=math.inf, metrics={"val/loss": math.nan, "val/accuracy": 0.5})
+    journal.close()
+    assert read_records(run.metrics_file) == [{"step": 1, "val/loss": None, "all": [1.0, None]}]
+    assert read_records(run.events_file)[0]["metrics"] == {"val/perplexity": None}
+    assert (read_status(run.status_file).eta, read_status(run.status_file).metrics) == (None, {"val/accuracy": 0.5})
+
+
+def test_what_is_no_json_is_refused_where_it_is_handed_over_and_the_rest_is_kept(run):
+    journal = open_journal(run)
+    journal.metrics({"step": 1})
+    for hand_over in (
+        lambda: journal.metrics({"step": 2, "train/loss": object()}),
+        lambda: journal.event("odd", figure={1, 2}),
+        lambda: journal.update(metrics={"train/loss": object()}),
+    ):
+        with pytest.raises(RunError, match="none of JSON's kinds"):
+            hand_over()
+    journal.metrics({"step": 3})
+    journal.close()
+    assert [record["step"] for record in read_records(run.metrics_file)] == [1, 3]
+    assert read_records(run.events_file) == []
+
+
+def test_a_thread_that_breaks_down_is_told_and_the_status_can_still_be_written(run, capfd):
+    journal = open_journal(run)
+    journal.metrics({"step": 10**5000})  # JSON has no limit, and Python will not write it
+    with pytest.raises(RunError, match="broke down"):
         wait_for(lambda: journal.metrics({"step": 2}) is not None)
-    with pytest.raises(RunError):
+    journal.update(state="failed", message="It broke down.")
+    with pytest.raises(RunError, match="broke down"):
         journal.close()
+    assert read_status(run.status_file).message == "It broke down."
+    assert "Traceback" in capfd.readouterr().err
 
 
 def test_a_closed_journal_takes_nothing_more(run):

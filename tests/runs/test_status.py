@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import signal
@@ -62,7 +63,13 @@ def identity_of(process: subprocess.Popen[bytes]) -> ProcessIdentity:
 
 
 def test_a_status_reads_back_as_it_was(file):
-    status = running(ProcessIdentity.current(), metrics={"val/loss": 1.5}, best={"step": 5}, threads=1, name="é")
+    status = running(
+        ProcessIdentity.current(),
+        metrics={"val/loss": 1.5},
+        best={"step": 5, "monitor": "val/loss", "value": 1.5},
+        threads=1,
+        name="é",
+    )
     write_status(file, status)
     assert read_status(file) == status
     assert [path.name for path in file.parent.iterdir()] == ["status.json"]
@@ -127,14 +134,15 @@ class Changing(os.PathLike[str]):
 
     def __init__(self, path: Path, then: Status) -> None:
         self.path, self.then = path, then
+        self.stat = path.stat
 
     def __fspath__(self) -> str:
         return str(self.path)
 
-    def read_bytes(self) -> bytes:
+    def open(self, _mode: str) -> io.BytesIO:
         data = self.path.read_bytes()
         write_status(self.path, self.then)
-        return data
+        return io.BytesIO(data)
 
 
 def test_a_worker_that_finished_between_two_looks_is_done(file):
@@ -161,6 +169,10 @@ def test_a_run_that_was_resumed_between_two_looks_is_running(file):
         (b'{"state": "dreaming", "step": 7}', "unknown state 'dreaming'"),
         (b'{"state": ["running"]}', "unknown state"),
         (b'{"state": "running", "step": "many", "created": null}', "damaged: created, step"),
+        (b'{"state": "done", "created": 1e400, "elapsed": -1}', "damaged: created, elapsed"),
+        (b'{"state": "done", "step": 1' + b"0" * 400 + b', "pid": 1e30}', "damaged: pid, step"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b'{"state": "done", "message": "' + b"x" * 2**20 + b'"}', "larger than 1 MB"),
     ],
 )
 def test_a_missing_or_damaged_file_is_an_interrupted_run(file, content, message):
@@ -174,6 +186,21 @@ def test_a_missing_or_damaged_file_is_an_interrupted_run(file, content, message)
 def test_fields_of_a_newer_version_and_figures_without_a_value_are_passed_over(file):
     file.write_text(json.dumps({"state": "failed", "step": 7, "mood": "good", "metrics": {"a": None, "b": 1.0}}))
     assert read_status(file) == Status(state="failed", step=7, metrics={"b": 1.0})
+
+
+def test_figures_and_texts_that_no_page_could_show_are_left_out(file):
+    file.write_text(
+        '{"state": "failed", "message": "half \\ud800", "metrics": {"a": 1e400, "b": 1%s, "c": 2},'
+        ' "best": {"step": 1e400, "monitor": "val/loss", "value": 1}}' % ("0" * 400)
+    )
+    status = read_status(file)
+    assert (status.state, status.message) == ("failed", "half ?")
+    assert (status.metrics, status.best) == ({"c": 2.0}, None)
+
+
+def test_a_pipe_in_place_of_a_status_is_not_waited_for(file):
+    os.mkfifo(file)
+    assert "no plain file" in observe(file).message
 
 
 json_values = st.recursive(

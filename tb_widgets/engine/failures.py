@@ -1,0 +1,44 @@
+"""Why a training ended, whatever ended it, as a sentence with a way out."""
+
+from __future__ import annotations
+
+import torch
+
+from tb_widgets.errors import TbError, TrainingError, quoted
+
+# PyTorch has an exception of its own for a full GPU only.
+_OUT_OF_MEMORY = ("DefaultCPUAllocator: ", "MPS backend out of memory", "std::bad_alloc")
+
+
+def explain(error: BaseException) -> TbError:
+    """Return an error as a sentence; one of ours is a sentence already.
+
+    Code of a model may raise anything, ``SystemExit`` and ``KeyboardInterrupt`` too: no kind is left out.
+    """
+    if isinstance(error, TbError):
+        return error
+    if isinstance(error, SystemExit):
+        return TrainingError(
+            f"The model's code, or a library of it, called sys.exit({error.code!r}).",
+            hint="Take that call out of model.py. The traceback is in the run's log.",
+        )
+    if isinstance(error, KeyboardInterrupt):
+        return TrainingError(
+            "The training was interrupted from within its process (KeyboardInterrupt).",
+            hint="Press Resume to go on from the newest checkpoint.",
+        )
+    reason = str(error)
+    if _is_out_of_memory(error):
+        line = next(iter(reason.splitlines()), "out of memory")
+        return TrainingError(
+            f"The model and its batch do not fit into memory ({line.rpartition(_OUT_OF_MEMORY[0])[2]}).",
+            hint="Set a micro-batch (Advanced), a smaller batch, or a shorter context.",
+        )
+    name = type(error).__name__
+    return TrainingError(f"{name}: {quoted(reason)}" if reason else name, hint="The traceback is in the run's log.")
+
+
+def _is_out_of_memory(error: BaseException) -> bool:
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)

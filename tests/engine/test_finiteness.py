@@ -1,0 +1,148 @@
+"""What is not finite gets into no weights, no checkpoint and no status."""
+
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from torch import nn
+
+from tb_widgets.engine.session import train_run
+from tb_widgets.runs import RunDirectory
+from tb_widgets.runs.checkpoints import verify
+from tb_widgets.runs.journal import read_records
+from tb_widgets.spec import RunSpec
+
+EVERY = {"checkpoints.every": 1, "checkpoints.keep_last": 100}
+
+
+class RootOfZero(nn.Module):
+    """At some steps its gradient is not finite, and its loss is like any other: the root has no slope at zero."""
+
+    def __init__(self, *at: int) -> None:
+        super().__init__()
+        self.table, self.shift = nn.Embedding(256, 256), nn.Parameter(torch.zeros(()))
+        self.at, self.steps = at, 0
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        self.steps += self.training
+        scores = self.table(ids)
+        return scores + (self.shift * 0).sqrt() if self.training and self.steps in self.at else scores
+
+
+def tensors(run: RunDirectory, step: int, file: str) -> dict[str, torch.Tensor]:
+    return load_file(run.checkpoints_folder / f"step-{step:08d}" / file)
+
+
+def same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> bool:
+    return all(torch.equal(tensor, other[name]) for name, tensor in one.items())
+
+
+def warnings(run: RunDirectory) -> list[str]:
+    return [event["message"] for event in read_records(run.events_file) if event["kind"] == "warning"]
+
+
+@pytest.mark.parametrize("clip", [1.0, None])
+def test_a_step_whose_gradient_is_not_finite_changes_nothing_and_is_told(tiny, train, clip):
+    run = train(tiny(EVERY | {"training.clip": clip}), RootOfZero(6))
+    assert run.status().state == "done", run.status().message
+    for file in ("model.safetensors", "training.safetensors"):
+        assert same(tensors(run, 5, file), tensors(run, 6, file)), "weights, moments and their step count"
+        assert not same(tensors(run, 6, file), tensors(run, 7, file))
+    lines = {line["step"]: line for line in read_records(run.metrics_file)}
+    assert [step for step, line in lines.items() if line["grad_norm"] is None] == [6]
+    assert all(math.isfinite(line["train/loss"]) for line in lines.values())
+    (sentence,) = warnings(run)
+    assert "The gradient norm of step 6 is not finite, so the step was skipped" in sentence
+
+
+def test_between_two_lines_of_the_journal_a_skipped_step_is_told_too(tiny, train):
+    run = train(tiny({"training.log_every": 10}), RootOfZero(6))
+    assert "step 6 is not finite" in warnings(run)[0]
+    assert all(line["grad_norm"] is not None for line in read_records(run.metrics_file))
+
+
+def test_many_skipped_steps_are_told_now_and_then(tiny, train):
+    run = train(tiny({"training.steps": 60}), RootOfZero(*range(1, 61, 2)))
+    assert run.status().state == "done"
+    assert [int(sentence.split("so far: ")[1].split(",")[0]) for sentence in warnings(run)] == [1, 2, 4, 8, 16]
+
+
+def test_too_many_in_a_row_end_the_run_and_a_resume_finds_good_weights(tiny, train):
+    run = train(tiny({"training.steps": 60}), RootOfZero(*range(25, 100)))
+    status = run.status()
+    assert status.state == "failed"
+    assert "not been finite for 20 steps in a row, up to step 44" in status.message
+    assert "root" in status.hint
+    for info in run.checkpoints():
+        verify(info.path)
+        assert all(tensor.isfinite().all() for tensor in load_file(info.path / "model.safetensors").values())
+    assert train_run(run, module=RootOfZero()) == "done"
+    assert [line["step"] for line in read_records(run.metrics_file)] == list(range(1, 61))
+
+
+def test_a_resume_goes_on_counting_the_steps_in_a_row(tiny, train):
+    run = train(tiny({"training.steps": 60}), RootOfZero(*range(25, 100)))
+    assert run.checkpoints()[-1].step == 40, "saved in the midst of them"
+    assert train_run(run, module=RootOfZero(*range(1, 100))) == "failed"
+    assert run.status().message.endswith("up to step 44; the loss is.")
+
+
+class SpoilsAWeight(RootOfZero):
+    """Writes what is not finite into a parameter of its own, which no gradient tells of."""
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        if self.steps == 25:
+            with torch.no_grad():
+                self.shift.fill_(math.inf)
+        return super().forward(ids)
+
+
+def test_weights_that_are_not_finite_are_not_saved(tiny, train):
+    run = train(tiny({"training.steps": 40}), SpoilsAWeight())
+    assert run.status().state == "failed"
+    assert "The weights are not finite at step 30 (shift), so they were not saved." in run.status().message
+    assert [info.step for info in run.checkpoints()] == [10, 20]
+
+
+class BadInEvaluation(RootOfZero):
+    """At some steps it is tested badly: its scores, times ``factor``, are not finite or as large as can be."""
+
+    def __init__(self, factor: float, *at: int) -> None:
+        super().__init__(*at)
+        self.factor = factor
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        self.steps += self.training
+        return self.table(ids) * (self.factor if not self.training and self.steps in self.at else 1.0)
+
+
+SHORT: dict[str, object] = {"training.steps": 40, "evaluation.sample_length": 0, "training.learning_rate": 0.01}
+
+
+@pytest.mark.parametrize("monitor", ["val/loss", "val/perplexity"])
+@pytest.mark.parametrize(("factor", "odd"), [(math.nan, {"val/loss", "val/perplexity"}), (1e5, {"val/perplexity"})])
+def test_validation_figures_that_are_not_finite_are_null_and_never_the_best(tiny, train, factor, odd, monitor):
+    spec: RunSpec = tiny(SHORT | {"checkpoints.monitor": monitor})
+    run = train(spec, BadInEvaluation(factor, 10, 20))
+    status = run.status()
+    assert status.state == "done", status.message
+    tested = {line["step"]: line for line in read_records(run.metrics_file) if "val/loss" in line}
+    for step in (10, 20):
+        assert {key for key, value in tested[step].items() if value is None} == odd
+    assert tested[40][monitor] is not None
+    assert status.best == {"step": 40, "monitor": monitor, "value": tested[40][monitor]}
+    told = warnings(run)
+    assert len(told) == 1, "the second time it is no news"
+    assert "At step 10" in told[0]
+    assert all(key in told[0] for key in odd)
+
+
+def test_a_run_that_ends_with_such_a_figure_has_an_end(tiny, train):
+    run = train(tiny(SHORT), BadInEvaluation(math.nan, 40))
+    assert json.loads(run.status_file.read_text())["state"] == "done"
+    assert "val/loss" not in run.status().metrics
+    assert run.status().best["step"] == 30
