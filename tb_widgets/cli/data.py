@@ -241,6 +241,7 @@ def _facts(data: DataSpec) -> dict[str, Any]:
             **facts,
             "kind": "text",
             "documents": opened.documents,
+            "held_back_documents": opened.own_validation.documents if opened.own_validation is not None else None,
             "notes": [*opened.notes],
             "first": lines[:SHOWN],
         }
@@ -270,7 +271,9 @@ def _print(facts: dict[str, Any], screen: Console) -> None:
     size = f"{facts['bytes'] / 1e6:,.1f} MB"
     if facts["kind"] == "text":
         many = f" in {facts['documents']:,} files" if facts["documents"] > 1 else ""
-        say(screen, f"Plain text, {size}{many}.")
+        own = facts["held_back_documents"]
+        held_back = f" {own:,} more {'file is' if own == 1 else 'files are'} held back." if own else ""
+        say(screen, f"Plain text, {size}{many}.{held_back}")
         for note in facts["notes"]:
             say(screen, note)
         say(screen)

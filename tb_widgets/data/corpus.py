@@ -155,7 +155,7 @@ class Files(Corpus):
 
     def read(self, seen: Seen) -> Iterator[Stretch]:
         """See :meth:`Corpus.read`."""
-        keys = list(self._keys())
+        keys = list(_keys(self.texts))
         known = sorted({key for key in keys if key is not None})
         if len(known) < 2:
             raise DataError(
@@ -177,15 +177,62 @@ class Files(Corpus):
                 seen.documents += key is not None
                 seen.held_back += key is not None and key < border
 
-    def _keys(self) -> Iterator[int | None]:
-        """Yield the key of each file's text, ``None`` where there is nothing but blanks."""
-        digest, blank = hashlib.sha256(), True
-        for piece in self.texts.pieces():
-            digest.update(piece.text.encode("utf-8", "surrogatepass"))
-            blank = blank and not piece.text.strip()
+
+@dataclass(frozen=True)
+class SplitTexts(Corpus):
+    """Texts of which whole files are held back because they are called so. Equal ones are left out of training."""
+
+    texts: Texts
+    own: Texts
+
+    def read(self, seen: Seen) -> Iterator[Stretch]:
+        """See :meth:`Corpus.read`."""
+        held_back = list(_keys(self.own))
+        training = list(_keys(self.texts))
+        known = set(held_back)
+        yield from self._part(self.own, [(key, key is not None) for key in held_back], seen, held_back=True)
+        chosen = [(key, key is not None and key not in known) for key in training]
+        yield from self._part(self.texts, chosen, seen, held_back=False)
+        if not 0 < seen.held_back < seen.documents:
+            raise DataError(
+                f"Nothing of {self.name} is left to train on: all of its texts are also held back.",
+                hint="Give other texts for the two parts.",
+            )
+
+    def copies(self) -> Copies:
+        """See :meth:`Corpus.copies`."""
+        if self.has_documents:
+            return super().copies()
+        return find_copies(lambda: self.read(Seen()), self.texts.size)
+
+    def _part(
+        self, texts: Texts, chosen: list[tuple[int | None, bool]], seen: Seen, *, held_back: bool
+    ) -> Iterator[Stretch]:
+        documents = self.texts.documents + self.own.documents
+        number = 0
+        for piece in texts.pieces():
+            key, is_read = chosen[number]
+            if is_read:
+                seen.characters += len(piece.text)
+                yield Stretch(piece.text, held_back, piece.ends_document)
             if piece.ends_document:
-                yield None if blank else int(key_of("part", digest.hexdigest()))
-                digest, blank = hashlib.sha256(), True
+                number += 1
+                seen.share += 1 / documents
+                seen.empty += key is None
+                seen.in_both += key is not None and not is_read
+                seen.documents += is_read
+                seen.held_back += is_read and held_back
+
+
+def _keys(texts: Texts) -> Iterator[int | None]:
+    """Yield the key of each file's text, ``None`` where there is nothing but blanks."""
+    digest, blank = hashlib.sha256(), True
+    for piece in texts.pieces():
+        digest.update(piece.text.encode("utf-8", "surrogatepass"))
+        blank = blank and not piece.text.strip()
+        if piece.ends_document:
+            yield None if blank else int(key_of("part", digest.hexdigest()))
+            digest, blank = hashlib.sha256(), True
 
 
 @dataclass(frozen=True)
@@ -271,6 +318,9 @@ def open_corpus(data: DataSpec, task: Task) -> Corpus:
     opened = open_data(data)
     fraction = data.validation_fraction
     if isinstance(opened, Texts):
+        if opened.own_validation is not None:
+            own, name = opened.own_validation, opened.name
+            return SplitTexts(name, opened.fingerprint, opened.has_documents, opened.notes, fraction, opened, own)
         if opened.documents == 1:
             return OneText(opened.name, opened.fingerprint, False, opened.notes, fraction, opened)
         return Files(opened.name, opened.fingerprint, True, opened.notes, fraction, opened)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple
 from tb_widgets.data.formats.files import LocalFile, find_files, opened_files, passed_over
 from tb_widgets.data.formats.letters import find_encoding, read_letters
 from tb_widgets.data.formats.values import Column, Part, columns_of
+from tb_widgets.data.parts import set_apart
 from tb_widgets.data.sources import is_built_in, read_text
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec
@@ -50,6 +50,8 @@ class Texts:
         The files, none for a built-in text.
     notes
         Sentences about what was found out, for example an encoding.
+    own_validation
+        The files that are held back, where ``data.validation_split`` names them.
     """
 
     name: str
@@ -57,17 +59,26 @@ class Texts:
     files: tuple[Path, ...]
     notes: tuple[str, ...]
     _documents: Sequence[Callable[[], Iterator[str]]] = field(repr=False)
+    own_validation: Texts | None = None
 
     @cached_property
     def fingerprint(self) -> str:
         """SHA-256 of the text in UTF-8, hexadecimal; of several documents, over theirs. Reads all of it, once."""
         digests = [_text_digest(document) for document in self._documents]
+        if self.own_validation is not None:
+            digests += ["held back", self.own_validation.fingerprint]
         return digests[0] if len(digests) == 1 else hashlib.sha256("/".join(digests).encode()).hexdigest()
 
     @property
     def documents(self) -> int:
         """How many there are."""
         return len(self._documents)
+
+    @property
+    def has_documents(self) -> bool:
+        """Whether there are several in the training part or in the one that is held back."""
+        own = self.own_validation
+        return self.documents > 1 or (own is not None and own.documents > 1)
 
     def pieces(self) -> Iterator[Piece]:
         """Yield the documents in order, in pieces of at most 65,536 characters, cut at line breaks that are near.
@@ -184,26 +195,39 @@ def open_data(data: DataSpec) -> Texts | Table:
         return Texts(data.source, len(text.encode()), (), (), [lambda: iter((text,))])
     if not data.source.startswith("hub:"):
         _refuse(data, "is no dataset of the Hub", "config", "split", "streaming")
-    held_back: list[Path] = []
-    if needs_fetch(data):
-        paths, held_back = local_files(data), local_validation_files(data)
-    else:
-        paths = find_files(data.source)
-        if data.validation_split is not None:
-            paths, held_back = _set_apart(paths, data.validation_split)
+    held_back: list[LocalFile] = []
+    left_out: list[LocalFile] = []
     if data.source.startswith("hub:"):
         name = data.source.removeprefix("hub:").partition("@")[0]
+        own = local_validation_files(data)
+        files = opened_files([*local_files(data), *own])
+        held_back = [file for file in files if file.path in own]
+        files = [file for file in files if file.path not in own]
     else:
+        paths = local_files(data) if needs_fetch(data) else find_files(data.source)
         name = paths[0].name if needs_fetch(data) else Path(data.source).name or data.source
-    files = opened_files(paths)
+        files = opened_files(paths)
+        if data.validation_split is not None:
+            files, held_back, left_out = set_apart(files, data.validation_split)
+    own_name = f"{name} (held back)"
     if files[0].kind == "text":
-        _refuse(data, "is plain text", "columns", "validation_split")
-        return _texts(files, data.encoding, name)
+        _refuse(data, "is plain text", "columns")
+        own_texts = _texts(held_back, data.encoding, own_name) if held_back else None
+        texts = _texts(files, data.encoding, name)
+        return replace(texts, own_validation=own_texts, notes=_notes(texts, own_texts, left_out))
     chosen = frozenset(data.columns.values())
-    own_validation = None
-    if held_back:
-        own_validation = _table(opened_files(held_back), data.encoding, f"{name} (held back)", chosen=chosen)
-    return _table(files, data.encoding, name, own_validation, chosen=chosen)
+    own_table = _table(held_back, data.encoding, own_name, chosen=chosen) if held_back else None
+    table = _table(files, data.encoding, name, chosen=chosen)
+    return replace(table, own_validation=own_table, notes=_notes(table, own_table, left_out))
+
+
+def _notes(found: Texts | Table, own: Texts | Table | None, left_out: list[LocalFile]) -> tuple[str, ...]:
+    notes = [*found.notes, *(own.notes if own is not None else ())]
+    if left_out:
+        names = shortened([file.member or file.path.name for file in left_out])
+        were = "was" if len(left_out) == 1 else "were"
+        notes.append(f"{names} {were} left out: test files are neither trained on nor held back.")
+    return tuple(dict.fromkeys(notes))
 
 
 def _texts(files: list[LocalFile], encoding: str, name: str) -> Texts:
@@ -221,12 +245,9 @@ def _table(
     files: list[LocalFile],
     encoding: str,
     name: str,
-    own_validation: Table | None = None,
     *,
-    chosen: frozenset[str] = frozenset(),
+    chosen: frozenset[str],
 ) -> Table:
-    if files[0].kind == "text":
-        raise DataError(f"{name} is plain text, and the other part a table.", hint="Give both as tables.")
     if files[0].kind == "parquet" and encoding != "auto":
         raise DataError(
             f"data.encoding: {name} is parquet, which knows its own encoding.", hint="Set data.encoding to auto."
@@ -241,7 +262,7 @@ def _table(
         size=sum({file.path: file.stamp.size for file in files}.values()),
         columns=first.columns,
         count=None if None in counts else sum(count for count in counts if count is not None),
-        own_validation=own_validation,
+        own_validation=None,
         notes=(*first.notes, *_passed_over(files)),
         _files=files,
         _encoding=encoding,
@@ -297,18 +318,6 @@ def shortened(names: Sequence[str]) -> str:
     """Return names in a line, of many only the first."""
     more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more
-
-
-def _set_apart(paths: list[Path], part: str) -> tuple[list[Path], list[Path]]:
-    """Divide files by whether their name, or their folder's, says that they are the part that is held back."""
-    held_back = [path for path in paths if path.parent.name == part or re.split(r"[-_.]", path.name)[0] == part]
-    rest = [path for path in paths if path not in held_back]
-    if not held_back or not rest:
-        raise DataError(
-            f"data.validation_split: {'none' if not held_back else 'all'} of the files is called {part}.",
-            hint="Name a part by the beginning of its file's name, or its folder; empty holds back a share.",
-        )
-    return rest, held_back
 
 
 def _refuse(data: DataSpec, why: str, *fields: str) -> None:

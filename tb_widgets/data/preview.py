@@ -215,7 +215,7 @@ def preview(
 
 def _copied(sample: Sample, data: DataSpec) -> str:
     """Return what is said of held-back lines that are trained on too, as far as the beginning of a text tells."""
-    if sample.unit != "line" or sample.documents:
+    if sample.unit != "line" or sample.documents or data.validation_split is not None:
         return ""
     text = "".join(sample.texts)
     pieces = [text[start : start + PIECE] for start in range(0, len(text), PIECE)]

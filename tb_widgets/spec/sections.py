@@ -189,7 +189,7 @@ class DataSpec(Section):
     validation_split: str | None = setting(
         None,
         title="Held-back split",
-        help="The dataset's own part to test on, for example validation. Empty holds back the share above.",
+        help="Part to test on, for example validation: a split, or what files or folders are called. Empty: the share.",
         group="Data",
     )
     config: str | None = setting(

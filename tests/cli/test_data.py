@@ -217,3 +217,20 @@ def test_what_would_steer_the_terminal_is_shown_and_not_obeyed(tmp_path):
     assert "no␛[31mfile.txt" in refused.err
     for written in (said.out, said.err, refused.err):
         assert not set("\x1b\x07\x9b\u202e") & set(written)
+
+
+def test_plain_texts_say_which_file_is_held_back(tiny_file, tmp_path):
+    lines = [f"{sentence}\n" for sentence in SENTENCES]
+    for name, text in (("train.txt", lines[:300]), ("validation.txt", lines[300:]), ("test.txt", lines[:9])):
+        (tmp_path / "texts" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "texts" / name).write_text("".join(text))
+    words = (tmp_path / "texts", "--set", "data.validation_split=validation")
+    said = command("data", *words)
+    assert said.code == 0, said.err
+    assert "Plain text, 0.0 MB. 1 more file is held back." in said.out
+    assert "test.txt was left out: test files are neither trained on nor held back." in said.out
+    facts = command("data", *words, "--json").json
+    assert (facts["documents"], facts["held_back_documents"]) == (1, 1)
+    trained = command("train", tiny_file, "--data", *words, "--json", runs=tmp_path)
+    assert trained.code == 0, trained.err
+    assert trained.json["state"] == "done"

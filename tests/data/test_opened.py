@@ -2,21 +2,26 @@ import gzip
 import hashlib
 import json
 import os
+import random
 import re
 import socket
 import sys
 import tempfile
 import time
 import zipfile
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
+from tb_widgets.data.formats import files
 from tb_widgets.data.opened import PIECE, Table, Texts, open_data
 from tb_widgets.data.sources import read_text
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec
+
+from .conftest import parquet
 
 
 def opened(source: object, **settings: object) -> Texts | Table:
@@ -260,3 +265,99 @@ def test_a_table_with_very_many_columns_is_read_in_a_moment(tmp_path: Path, name
     assert [column.name for column in table.columns] == names
     assert table.first_rows(names, 5) == [tuple(row)] * 3
     assert time.perf_counter() - start < 10  # the square of so many takes a minute
+
+
+def zipped(path: Path, *members: tuple[str, str]) -> bytearray:
+    """Write a zip, and return its bytes."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, content in members:
+            archive.writestr(name, content)
+    return bytearray(path.read_bytes())
+
+
+def overlapping_zip(path: Path) -> None:
+    raw = zipped(path, ("a.txt", "first"), ("b.txt", "second"))
+    place = raw.rfind(b"PK\1\2") + 42  # where the second file begins, says the list at the end
+    raw[place : place + 4] = bytes(4)
+    path.write_bytes(raw)
+
+
+def lying_zip(path: Path) -> None:
+    raw = zipped(path, ("a.txt", "a" * 1000))
+    place = raw.rfind(b"PK\1\2") + 24  # how long the file is
+    raw[place : place + 4] = (5).to_bytes(4, "little")
+    path.write_bytes(raw)
+
+
+def climbing_zip(path: Path) -> None:
+    zipped(path, ("../climbing.txt", "outside"), ("/etc/absolute.txt", "outside"), ("a.txt", "inside"))
+
+
+def linking_zip(path: Path) -> None:
+    link = zipfile.ZipInfo("link.txt")
+    link.external_attr = 0o120777 << 16
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr(link, "/etc/passwd")
+
+
+def folder_with_pipe(path: Path) -> None:
+    path.mkdir()
+    (path / "a.txt").write_text("inside")
+    os.mkfifo(path / "pipe")
+
+
+def folder_with_loops(path: Path) -> None:
+    path.mkdir()
+    (path / "a.txt").write_text("inside")
+    (path / "again").symlink_to(".")
+    (path / "self").symlink_to("self")
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "expected"),
+    [
+        ("overlapping.zip", overlapping_zip, "overlapping.zip is damaged: it can't be unpacked"),
+        ("lying.zip", lying_zip, "lying.zip is damaged: it can't be unpacked"),
+        ("linking.zip", linking_zip, ["/etc/passwd"]),
+        ("several.txt.gz", lambda path: path.write_bytes(gzip.compress(b"one ") + gzip.compress(b"two")), ["one two"]),
+        ("more.txt.gz", lambda path: path.write_bytes(gzip.compress(b"one") + b"more"), "more.txt.gz is damaged: it"),
+        ("pipes", folder_with_pipe, ["inside"]),
+        ("loops", folder_with_loops, ["inside"]),
+        ("with\n<b>'odd' name.txt", lambda path: path.write_text("inside"), ["inside"]),
+        ("deep.json", lambda path: path.write_text("[" * 10**6), "is not valid JSON: line 1, column 2: too deeply"),
+        ("digits.json", lambda path: path.write_text('[{"a": ' + "1" * 10**6 + "}]"), "digits.json is not valid JSON"),
+    ],
+)
+def test_odd_and_hostile_files_are_read_as_they_are_or_refused_in_words(tmp_path: Path, name: str, make, expected):
+    make(tmp_path / name)
+    if isinstance(expected, str):
+        assert expected in refused(tmp_path / name)
+    else:
+        assert whole(opened(tmp_path / name)) == expected
+
+
+def test_names_in_a_zip_that_lead_out_of_it_write_nothing(tmp_path: Path):
+    (tmp_path / "inner").mkdir()
+    climbing_zip(tmp_path / "inner" / "climbing.zip")
+    read_all(opened(tmp_path / "inner" / "climbing.zip"))
+    assert [path.name for path in tmp_path.rglob("*.txt")] == []
+    assert not Path("/etc/absolute.txt").exists()
+
+
+def test_a_folder_with_too_many_files_is_refused(tmp_path: Path, monkeypatch):
+    monkeypatch.setattr(files, "_MOST_FILES", 20)
+    for number in range(21):
+        (tmp_path / f"{number}.txt").touch()
+    for source in (tmp_path, tmp_path / "*.txt"):
+        assert "means more than 20 files. Choose a folder with fewer, or join them." in refused(source)
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_parquet_file_with_wrong_bytes_is_read_or_refused_in_words(tmp_path: Path, seed: int):
+    draw = random.Random(seed)
+    content = bytearray(parquet(300))
+    for _ in range(draw.choice((1, 5, 50))):
+        content[draw.randrange(4, len(content))] = draw.randrange(256)
+    (tmp_path / "a.parquet").write_bytes(content)
+    with suppress(DataError):
+        read_all(opened(tmp_path / "a.parquet"))

@@ -1,4 +1,5 @@
 import random
+import shutil
 from itertools import groupby
 from pathlib import Path
 
@@ -124,6 +125,92 @@ def test_the_own_held_back_part_is_taken_and_its_texts_are_left_out_of_training(
     training, held_back, seen = documents(data)
     assert (training, held_back) == (["one", "three"], ["two", "four"])
     assert (seen.documents, seen.held_back, seen.in_both, seen.empty) == (4, 2, 2, 1)
+
+
+def texts_of(data: DataSpec) -> tuple[str, str, Seen]:
+    """Return the whole training part and the whole held-back part of plain texts."""
+    seen = Seen()
+    parts = {True: "", False: ""}
+    for stretch in open_corpus(data, "causal-lm").read(seen):
+        parts[stretch.held_back] += stretch.text + "|" * stretch.closes
+    return parts[False], parts[True], seen
+
+
+@pytest.mark.parametrize(
+    ("training", "held_back", "test"),
+    [
+        ("train.txt", "validation.txt", "test.txt"),
+        ("wiki.train.raw", "wiki.validation.raw", "wiki.test.raw"),
+        ("train/a.txt", "Validation/a.txt", "test/a.txt"),
+    ],
+)
+@pytest.mark.parametrize("packed", [False, True])
+def test_files_of_plain_text_say_by_their_names_what_is_held_back(tmp_path, training, held_back, test, packed):
+    folder = tmp_path / "test"  # the name of the folder that holds all of them says nothing
+    for name, text in ((training, "learn this"), (held_back, "ask this"), (test, "later")):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        (folder / name).write_text(text)
+    source = shutil.make_archive(str(tmp_path / "texts"), "zip", folder) if packed else folder
+    data = DataSpec(source=str(source), validation_split="validation")
+    assert texts_of(data)[:2] == ("learn this|", "ask this|")
+    corpus = open_corpus(data, "causal-lm")
+    assert not corpus.has_documents
+    (note,) = corpus.notes
+    assert note.endswith("was left out: test files are neither trained on nor held back.")
+    share_only = open_corpus(data.model_copy(update={"validation_split": None}), "causal-lm")
+    assert share_only.fingerprint != corpus.fingerprint
+    tested = data.model_copy(update={"validation_split": "test"})
+    assert texts_of(tested)[1] == "later|"
+    assert open_corpus(tested, "causal-lm").fingerprint != corpus.fingerprint
+
+
+def test_held_back_files_that_are_also_among_the_training_files_are_left_out_there(tmp_path: Path):
+    for name, text in (("train-0.txt", "one"), ("train-1.txt", "two"), ("train-2.txt", " "), ("valid.txt", "two")):
+        (tmp_path / name).write_text(text)
+    data = DataSpec(source=str(tmp_path), validation_split="valid")
+    training, held_back, seen = texts_of(data)
+    assert (training, held_back) == ("one|", "two|")
+    assert (seen.documents, seen.held_back, seen.in_both, seen.empty) == (2, 1, 1, 1)
+    assert seen.share == pytest.approx(1.0)
+    (tmp_path / "train-0.txt").write_text("two")
+    with pytest.raises(DataError, match=r"Nothing of .* is left to train on: all of its texts are also held back"):
+        texts_of(data)
+    with pytest.raises(
+        DataError, match=r"data.validation_split: none of the files is called dev. Name a part by a word"
+    ):
+        texts_of(data.model_copy(update={"validation_split": "dev"}))
+    with pytest.raises(DataError, match=r"data.validation_split: all of the files is called valid"):
+        texts_of(DataSpec(source=str(tmp_path / "valid.txt"), validation_split="valid"))
+
+
+def test_a_model_is_trained_on_the_files_that_are_not_held_back(tmp_path: Path):
+    lines = [f"This is the line of the number {n}, which is {n * n} if squared.\n" for n in range(2000)]
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "train.txt").write_text("".join(lines[:1500]))
+    (tmp_path / "texts" / "valid.txt").write_text("".join(lines[1400:]))
+    data = DataSpec(source=str(tmp_path / "texts"), validation_split="valid", context_length=32)
+    prepared = prepare(data, TokenizerSpec(kind="byte"), cache_dir=tmp_path / "cache")
+    assert bytes(prepared.train.astype("u1")).decode() == "".join(lines[:1500])
+    assert bytes(prepared.validation.astype("u1")).decode() == "".join(lines[1400:])
+    assert any(note.startswith("17 % of the held-back lines are also trained on") for note in prepared.notes)
+    found = preview(data, TokenizerSpec(kind="byte"), "causal-lm", batch_size=10)
+    assert found.tokens == len(prepared.train)
+    assert found.steps_per_epoch == pytest.approx(len(prepared.train) / 320, rel=0.01)
+    assert not found.documents
+    masked = prepare(data, TokenizerSpec(kind="byte"), task="masked-lm", cache_dir=tmp_path / "cache")
+    assert masked.validation_batches(batch_size=4, batches=1)
+
+
+def test_test_files_of_a_table_are_left_out_too(tmp_path: Path):
+    for part in ("train", "validation", "test"):
+        written(tmp_path / f"{part}.jsonl", [f'"{part} {n}"' for n in range(3)])
+    data = DataSpec(source=str(tmp_path), validation_split="validation")
+    training, held_back, _ = documents(data)
+    assert {text.split()[0] for text in training} == {"train"}
+    assert {text.split()[0] for text in held_back} == {"validation"}
+    assert open_corpus(data, "causal-lm").notes == (
+        "test.jsonl was left out: test files are neither trained on nor held back.",
+    )
 
 
 def test_an_empty_part_is_refused(tmp_path: Path):
