@@ -41,8 +41,7 @@ class SkippedSteps:
         self.in_row += 1
         if self.in_row >= MOST:
             raise TrainingError(
-                f"The gradient norm has not been finite for {self.in_row} steps in a row, up to step {step:,}; "
-                "the loss is.",
+                f"The gradient norm has not been finite for {self.in_row} steps in a row, up to step {step:,}.",
                 hint="Lower the learning rate, or look in the model for a root, a logarithm or a division that meets "
                 "zero. The checkpoints are good.",
             )
