@@ -23,7 +23,7 @@ from tb_widgets.engine.saver import CheckpointSaver
 from tb_widgets.engine.schedule import learning_rate
 from tb_widgets.engine.skipped import SkippedSteps
 from tb_widgets.engine.state import Snapshot, restore, take_snapshot
-from tb_widgets.engine.waiting import WaitingFigures
+from tb_widgets.engine.waiting import WaitingMetrics
 from tb_widgets.errors import CheckpointError, TrainingError
 from tb_widgets.models.adapter import Batch
 from tb_widgets.models.load import LoadedModel
@@ -95,7 +95,7 @@ class Trainer:
         log_every = training.log_every or max(1, math.ceil(training.steps / 10_000))
         self.step = 0
         self.clock = _Clock()
-        self._waiting = WaitingFigures(device, log_every=log_every, steps=training.steps)
+        self._waiting = WaitingMetrics(device, log_every=log_every, steps=training.steps)
         self._skipped = SkippedSteps(journal, expected=self.scaler.is_enabled())
         self._validated: tuple[int, dict[str, float]] | None = None
         self._reported_at, self._read, self._idle = 0.0, 0, 0.0
@@ -105,7 +105,7 @@ class Trainer:
         self._saved_step = 0
         best = next((info for info in run.checkpoints() if info.best), None)
         sign = 1 if spec.checkpoints.mode == "min" else -1
-        self._has_told_odd = False
+        self._has_told_non_finite = False
         self._best = sign * best.metrics[spec.checkpoints.monitor] if best else math.inf
 
     def run_to_end(self) -> Outcome:
@@ -114,7 +114,7 @@ class Trainer:
         Raises
         ------
         TrainingError
-            If the loss is no longer a number, the gradient norm has not been finite for many steps, or nothing in a
+            If the loss is no longer a number, the gradient norm has been non-finite for many steps, or nothing in a
             batch counts.
         RunError
             If the run directory can't be written.
@@ -241,7 +241,7 @@ class Trainer:
             dtype=self.dtype,
         )
         self._validated = (self.step, figures)
-        self._tell_odd_figures(figures)
+        self._tell_non_finite(figures)
         self._idle += time.perf_counter() - started
         # With several steps to a journal line, the validation may fall between two lines and gets one of its own.
         has_line = self._waiting.ends_with_line(self.step)
@@ -259,15 +259,15 @@ class Trainer:
             self._best = value
         return is_best
 
-    def _tell_odd_figures(self, figures: dict[str, float]) -> None:
-        odd = [key for key, value in figures.items() if not math.isfinite(value)]
-        if odd and not self._has_told_odd:
+    def _tell_non_finite(self, metrics: dict[str, float]) -> None:
+        odd = [key for key, value in metrics.items() if not math.isfinite(value)]
+        if odd and not self._has_told_non_finite:
             self.journal.event(
                 "warning",
-                message=f"At step {self.step:,} {' and '.join(odd)} {'are' if odd[1:] else 'is'} not finite, and left "
-                "out; what is not finite never counts as the best.",
+                message=f"At step {self.step:,} {' and '.join(odd)} {'are' if odd[1:] else 'is'} non-finite, and left "
+                "out. A non-finite metric never counts as the best.",
             )
-        self._has_told_odd = bool(odd)
+        self._has_told_non_finite = bool(odd)
 
     def _write_samples(self) -> None:
         started = time.perf_counter()
@@ -314,7 +314,7 @@ class Trainer:
         if not get_total_norm([weight for weight in self.parameters if weight.numel()], math.inf).isfinite():
             names = [name for name, weight in self.module.named_parameters() if not weight.isfinite().all()]
             raise TrainingError(
-                f"The weights are not finite at step {self.step:,} ({', '.join(names[:3])}), so they were not saved.",
+                f"The weights are non-finite at step {self.step:,} ({', '.join(names[:3])}), so they were not saved.",
                 hint="Lower the learning rate, or look for what changes these weights besides the optimiser; the "
                 "checkpoints before it are good.",
             )

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 
-class WaitingFigures:
+class WaitingMetrics:
     """What the steps since the last reading have left on the device.
 
     Parameters
