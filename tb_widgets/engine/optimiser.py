@@ -48,10 +48,10 @@ def build_optimiser(module: nn.Module, training: TrainingSpec, device: torch.dev
 
 
 def step_if_finite(optimiser: torch.optim.Optimizer, norm: Tensor, scaler: torch.amp.GradScaler) -> None:
-    """Take a step, unless the gradient norm is not finite: then weights and moments stay as they are.
+    """Take a step, unless the gradient norm is non-finite: then weights and moments stay as they are.
 
-    One such gradient would turn every weight into not-a-number. Nobody waits for a GPU to find out: its fused kernel
-    looks itself whether it has to skip.
+    One such gradient would turn every weight into NaN. A GPU is not waited for: its fused kernel looks itself whether
+    it has to skip.
     """
     if norm.device.type == "cuda" and optimiser.defaults["fused"]:
         optimiser.found_inf = torch.where(norm < math.inf, 0.0, 1.0)  # type: ignore[attr-defined]

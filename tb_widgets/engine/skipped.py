@@ -1,4 +1,4 @@
-"""Steps that were skipped because their gradient was not finite: telling of them, and when to give up."""
+"""Steps that were skipped for a non-finite gradient: telling of them, and when to give up."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class SkippedSteps:
         Raises
         ------
         TrainingError
-            If too many in a row were not finite.
+            If too many in a row were non-finite.
         """
         if math.isfinite(norm):
             self.in_row = 0
@@ -41,14 +41,13 @@ class SkippedSteps:
         self.in_row += 1
         if self.in_row >= MOST:
             raise TrainingError(
-                f"The gradient norm has not been finite for {self.in_row} steps in a row, up to step {step:,}; "
-                "the loss is.",
+                f"The gradient norm has been non-finite for {self.in_row} steps in a row, up to step {step:,}.",
                 hint="Lower the learning rate, or look in the model for a root, a logarithm or a division that meets "
                 "zero. The checkpoints are good.",
             )
         if not self._expected and self._all & (self._all - 1) == 0:
             self._journal.event(
                 "warning",
-                message=f"The gradient norm of step {step:,} is not finite, so the step was skipped: the weights stay "
-                f"as they were. Skipped so far: {self._all:,}, in a row: {self.in_row}.",
+                message=f"The gradient norm of step {step:,} is non-finite. The step was skipped; the weights stay as "
+                f"they were. Skipped so far: {self._all:,}, in a row: {self.in_row}.",
             )

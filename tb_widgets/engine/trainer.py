@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
 from torch.nn.utils import clip_grad_norm_, get_total_norm
 
 from tb_widgets.data.prepared import PreparedData
@@ -24,6 +23,7 @@ from tb_widgets.engine.saver import CheckpointSaver
 from tb_widgets.engine.schedule import learning_rate
 from tb_widgets.engine.skipped import SkippedSteps
 from tb_widgets.engine.state import Snapshot, restore, take_snapshot
+from tb_widgets.engine.waiting import WaitingMetrics
 from tb_widgets.errors import CheckpointError, TrainingError
 from tb_widgets.models.adapter import Batch
 from tb_widgets.models.load import LoadedModel
@@ -92,13 +92,10 @@ class Trainer:
         self.batches = data.train_batches(batch_size=training.batch_size, seed=training.seed)
         self.validation = data.validation_batches(batch_size=training.batch_size, batches=spec.evaluation.batches)
         self.sampler = Sampler(spec, model, data, device)
-        self.log_every = training.log_every or max(1, math.ceil(training.steps / 10_000))
+        log_every = training.log_every or max(1, math.ceil(training.steps / 10_000))
         self.step = 0
         self.clock = _Clock()
-        self._window_loss = torch.zeros((), device=device)
-        # Losses and gradient norms that wait on the device, by step.
-        self._pending: list[tuple[int, float, float, Tensor]] = []
-        self._norms: dict[int, Tensor] = {}
+        self._waiting = WaitingMetrics(device, log_every=log_every, steps=training.steps)
         self._skipped = SkippedSteps(journal, expected=self.scaler.is_enabled())
         self._validated: tuple[int, dict[str, float]] | None = None
         self._reported_at, self._read, self._idle = 0.0, 0, 0.0
@@ -108,7 +105,7 @@ class Trainer:
         self._saved_step = 0
         best = next((info for info in run.checkpoints() if info.best), None)
         sign = 1 if spec.checkpoints.mode == "min" else -1
-        self._has_told_odd = False
+        self._has_told_non_finite = False
         self._best = sign * best.metrics[spec.checkpoints.monitor] if best else math.inf
 
     def run_to_end(self) -> Outcome:
@@ -117,7 +114,7 @@ class Trainer:
         Raises
         ------
         TrainingError
-            If the loss is no longer a number, the gradient norm has not been finite for many steps, or nothing in a
+            If the loss is no longer a number, the gradient norm has been non-finite for many steps, or nothing in a
             batch counts.
         RunError
             If the run directory can't be written.
@@ -158,7 +155,7 @@ class Trainer:
                 hint="Put the old text back, or start a new run on the new one.",
             )
         self.step = meta["step"]
-        self._window_loss = carried["window_loss"].to(self.device)
+        self._waiting.window_loss = carried["window_loss"].to(self.device)
         self.clock.before = meta["elapsed"]
         self._skipped.in_row = meta.get("skipped_in_row", 0)
 
@@ -184,7 +181,7 @@ class Trainer:
             # Each part counts by its share of the labels, so the sum is the mean over the whole batch.
             loss = prediction_loss(scores, on_device["labels"]) * (labels / sum(counts))
             self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-            self._window_loss += loss.detach()
+            self._waiting.window_loss += loss.detach()
         self._read += _read_in(batch)
         self.scaler.unscale_(self.optimiser)
         if training.clip is None:
@@ -195,30 +192,24 @@ class Trainer:
         self.scaler.update()
         self.optimiser.zero_grad(set_to_none=True)
         self.step += 1
-        self._norms[self.step] = norm
-        if self.step % self.log_every == 0 or self.step == training.steps:
-            count = (self.step - 1) % self.log_every + 1
-            self._pending.append((self.step, time.time(), lr, self._window_loss / count))
-            self._window_loss = torch.zeros((), device=self.device)
+        self._waiting.end_step(self.step, lr=lr, norm=norm)
 
     def _report(self) -> None:
         """Read the waiting losses from the device at once, write them down, and say how fast it goes."""
         now = time.perf_counter()
         seconds = now - self._reported_at - self._idle
         speed: dict[str, Any] = {self._speed: round(self._read / seconds, 1) if self._read and seconds > 0 else None}
-        norms, losses = self._read_device()
-        for step, norm in norms.items():
-            if step in losses:
-                at, lr, loss = losses[step]
-                record: dict[str, Any] = {"step": step, "time": round(at, 3), "train/loss": loss, "lr": lr}
-                record |= {"grad_norm": norm} | speed
+        record: dict[str, Any] = {}
+        for step, norm, line in self._waiting.read():
+            if line is not None:
+                record = line | speed
                 if self._validated and self._validated[0] == step:
                     record |= self._validated[1]
                 self.journal.metrics(record)
-                if not math.isfinite(loss):
+                if not math.isfinite(record["train/loss"]):
                     self._fail_for_nan(step)
             self._skipped.look(step, norm)
-        if losses:
+        if record:
             shown = {key: value for key, value in record.items() if "/" in key or key == "lr"}
             self.journal.update(metrics=shown | self._last_validation())
         done = self.step - self._first_step
@@ -228,19 +219,6 @@ class Trainer:
         if speed[self._speed]:
             self.journal.update(**speed)
         self._reported_at, self._read, self._idle = now, 0, 0.0
-
-    def _read_device(self) -> tuple[dict[int, float], dict[int, tuple[float, float, float]]]:
-        """Wait for the device once; return gradient norms, and moments, learning rates and losses, by step."""
-        if not self._norms:
-            return {}, {}
-        waiting = [*self._norms.values(), *(loss for *_, loss in self._pending)]
-        values = torch.stack([value.float() for value in waiting]).tolist()
-        norms = dict(zip(self._norms, values, strict=False))
-        found = zip(self._pending, values[len(norms) :], strict=True)
-        losses = {step: (at, lr, loss) for (step, at, lr, _), loss in found}
-        self._norms.clear()
-        self._pending.clear()
-        return norms, losses
 
     def _last_validation(self) -> dict[str, float]:
         return self._validated[1] if self._validated else {}
@@ -263,14 +241,13 @@ class Trainer:
             dtype=self.dtype,
         )
         self._validated = (self.step, figures)
-        self._tell_odd_figures(figures)
+        self._tell_non_finite(figures)
         self._idle += time.perf_counter() - started
         # With several steps to a journal line, the validation may fall between two lines and gets one of its own.
-        if not self._pending or self._pending[-1][0] != self.step:
-            self._report()
+        has_line = self._waiting.ends_with_line(self.step)
+        self._report()
+        if not has_line:
             self.journal.metrics({"step": self.step, "time": round(time.time(), 3), **figures})
-        else:
-            self._report()
         if self.spec.evaluation.sample_length and (
             sample_anyway or self._sampling_seconds <= SAMPLING_SHARE * self.clock.here()
         ):
@@ -282,15 +259,15 @@ class Trainer:
             self._best = value
         return is_best
 
-    def _tell_odd_figures(self, figures: dict[str, float]) -> None:
-        odd = [key for key, value in figures.items() if not math.isfinite(value)]
-        if odd and not self._has_told_odd:
+    def _tell_non_finite(self, metrics: dict[str, float]) -> None:
+        odd = [key for key, value in metrics.items() if not math.isfinite(value)]
+        if odd and not self._has_told_non_finite:
             self.journal.event(
                 "warning",
-                message=f"At step {self.step:,} {' and '.join(odd)} {'are' if odd[1:] else 'is'} not finite, and left "
-                "out; what is not finite never counts as the best.",
+                message=f"At step {self.step:,} {' and '.join(odd)} {'are' if odd[1:] else 'is'} non-finite, and left "
+                "out. A non-finite metric never counts as the best.",
             )
-        self._has_told_odd = bool(odd)
+        self._has_told_non_finite = bool(odd)
 
     def _write_samples(self) -> None:
         started = time.perf_counter()
@@ -318,7 +295,7 @@ class Trainer:
             self.module,
             self.optimiser,
             self.scaler,
-            carried={"window_loss": self._window_loss},
+            carried={"window_loss": self._waiting.window_loss},
             meta={
                 "metrics": metrics,
                 "elapsed": round(self.clock.elapsed(), 2),
@@ -332,12 +309,12 @@ class Trainer:
         )
 
     def _require_finite_state(self) -> None:
-        if not self._window_loss.isfinite():
+        if not self._waiting.window_loss.isfinite():
             self._fail_for_nan(self.step)
         if not get_total_norm([weight for weight in self.parameters if weight.numel()], math.inf).isfinite():
             names = [name for name, weight in self.module.named_parameters() if not weight.isfinite().all()]
             raise TrainingError(
-                f"The weights are not finite at step {self.step:,} ({', '.join(names[:3])}), so they were not saved.",
+                f"The weights are non-finite at step {self.step:,} ({', '.join(names[:3])}), so they were not saved.",
                 hint="Lower the learning rate, or look for what changes these weights besides the optimiser; the "
                 "checkpoints before it are good.",
             )

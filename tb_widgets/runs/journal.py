@@ -73,7 +73,7 @@ class JournalWriter:
         return self._status
 
     def metrics(self, record: Record) -> None:
-        """Append one line to the metrics. A number that is not finite is written as null.
+        """Append one line to the metrics. Non-finite numbers are written as null.
 
         Raises
         ------
@@ -93,7 +93,7 @@ class JournalWriter:
     def update(self, *, now: bool = False, **changes: Any) -> None:
         """Change fields of the status; with ``now`` they are written at once instead of at the next beat.
 
-        A number that is not finite is left out, also among the metrics.
+        Non-finite numbers are left out, also among the metrics.
         """
         fields: dict[str, Any] = self._held_by_json(self._status_file, changes)
         if metrics := fields.get("metrics"):

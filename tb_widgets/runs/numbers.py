@@ -7,7 +7,7 @@ from typing import Any
 
 
 def finite(value: Any) -> float | None:
-    """Return a number as a float; ``None`` for what is no number, is not finite, or is too large for a float.
+    """Return a number as a float; ``None`` for what is no number, non-finite, or too large for a float.
 
     >>> finite(3), finite(float("nan")), finite(10**400), finite("3"), finite(True)
     (3.0, None, None, None, None)
@@ -22,7 +22,7 @@ def finite(value: Any) -> float | None:
 
 
 def as_json(value: Any) -> Any:
-    """Return a value as JSON can hold it: a number that is not finite becomes null, at any depth.
+    """Return a value as JSON can hold it: non-finite numbers become null, at any depth.
 
     Raises
     ------

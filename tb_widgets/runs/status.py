@@ -21,14 +21,14 @@ SILENT_AFTER = 60.0  # seconds without a heartbeat after which a process on anot
 
 
 def _finite_only(metrics: Any) -> Any:
-    """Leave out figures that are null, which stands for not-a-number, or are no numbers at all."""
+    """Leave out metrics that are null, which stands for a non-finite value, or are no numbers at all."""
     if not isinstance(metrics, dict):
         return None
     return {key: number for key, value in metrics.items() if (number := finite(value)) is not None}
 
 
 def _whole_best(best: Any) -> Any:
-    """Leave out a best checkpoint that does not say its step and its figure."""
+    """Leave out a best checkpoint that does not say its step and its metric."""
     found = best if isinstance(best, dict) else {}
     step, monitor, value = finite(found.get("step")), found.get("monitor"), finite(found.get("value"))
     if step is None or value is None or not isinstance(monitor, str):

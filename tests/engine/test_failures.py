@@ -8,10 +8,15 @@ import pytest
 import torch
 from torch import nn
 
+from tb_widgets.data.batches import Batch, Batches
+from tb_widgets.engine.inputs import gather_inputs
+from tb_widgets.engine.saver import CheckpointSaver
 from tb_widgets.engine.session import train_run
-from tb_widgets.errors import RunError
+from tb_widgets.engine.trainer import Trainer
+from tb_widgets.errors import RunError, TrainingError
 from tb_widgets.runs import create_run
 from tb_widgets.runs.checkpoints import verify
+from tb_widgets.runs.journal import JournalWriter
 
 
 class BreaksDown(nn.Module):
@@ -78,7 +83,9 @@ class TooLarge(nn.Module):
         self.table = nn.Embedding(256, 256)
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
-        return self.table(ids) + torch.empty(10**15 if self.training else 1)[0]
+        if self.training:
+            torch.empty(10**15)
+        return self.table(ids)
 
 
 def test_main_memory_that_is_full_is_told_with_its_remedy(tiny, train):
@@ -103,6 +110,31 @@ def test_a_journal_that_can_not_be_written_ends_the_run_in_words(tiny, tmp_path)
         train_run(run, module=TakesTheFileAway(after=10**9))
     assert run.status().state == "failed"
     assert "metrics.jsonl" in run.status().message
+
+
+class Unlabelled:
+    """Batches in which no label counts."""
+
+    def __init__(self, batches: Batches) -> None:
+        self._batches = batches
+
+    def batch(self, step: int) -> Batch:
+        whole = self._batches.batch(step)
+        return whole | {"labels": torch.full_like(whole["labels"], -100)}
+
+
+def test_a_batch_without_a_label_is_told(tiny, tmp_path):
+    run = create_run(tmp_path, tiny())
+    journal = JournalWriter(run.metrics_file, run.events_file, run.status_file, run.status())
+    inputs = gather_inputs(run, journal, None)
+    saver, cpu = CheckpointSaver(run, run.spec.checkpoints, journal), torch.device("cpu")
+    options = {"run": run, "journal": journal, "saver": saver, "device": cpu, "dtype": torch.float32}
+    trainer = Trainer(run.spec, inputs.model, inputs.data, **options)
+    trainer.batches = Unlabelled(trainer.batches)
+    with pytest.raises(TrainingError, match="No label of step 1 counts") as caught:
+        trainer.run_to_end()
+    assert "Train on other data" in caught.value.hint
+    journal.close()
 
 
 def test_a_text_that_is_shorter_than_a_window_says_so(tiny, train, tmp_path):

@@ -1,4 +1,4 @@
-"""What is not finite gets into no weights, no checkpoint and no status."""
+"""Nothing non-finite gets into weights, checkpoints or the status."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ EVERY = {"checkpoints.every": 1, "checkpoints.keep_last": 100}
 
 
 class RootOfZero(nn.Module):
-    """At some steps its gradient is not finite, and its loss is like any other: the root has no slope at zero."""
+    """At some steps its gradient is non-finite, and its loss is like any other: the root has no slope at zero."""
 
     def __init__(self, *at: int) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ def warnings(run: RunDirectory) -> list[str]:
 
 
 @pytest.mark.parametrize("clip", [1.0, None])
-def test_a_step_whose_gradient_is_not_finite_changes_nothing_and_is_told(tiny, train, clip):
+def test_a_step_whose_gradient_is_non_finite_changes_nothing_and_is_told(tiny, train, clip):
     run = train(tiny(EVERY | {"training.clip": clip}), RootOfZero(6))
     assert run.status().state == "done", run.status().message
     for file in ("model.safetensors", "training.safetensors"):
@@ -56,12 +56,12 @@ def test_a_step_whose_gradient_is_not_finite_changes_nothing_and_is_told(tiny, t
     assert [step for step, line in lines.items() if line["grad_norm"] is None] == [6]
     assert all(math.isfinite(line["train/loss"]) for line in lines.values())
     (sentence,) = warnings(run)
-    assert "The gradient norm of step 6 is not finite, so the step was skipped" in sentence
+    assert "The gradient norm of step 6 is non-finite. The step was skipped" in sentence
 
 
 def test_between_two_lines_of_the_journal_a_skipped_step_is_told_too(tiny, train):
     run = train(tiny({"training.log_every": 10}), RootOfZero(6))
-    assert "step 6 is not finite" in warnings(run)[0]
+    assert "step 6 is non-finite" in warnings(run)[0]
     assert all(line["grad_norm"] is not None for line in read_records(run.metrics_file))
 
 
@@ -75,7 +75,7 @@ def test_too_many_in_a_row_end_the_run_and_a_resume_finds_good_weights(tiny, tra
     run = train(tiny({"training.steps": 60}), RootOfZero(*range(25, 100)))
     status = run.status()
     assert status.state == "failed"
-    assert "not been finite for 20 steps in a row, up to step 44" in status.message
+    assert "been non-finite for 20 steps in a row, up to step 44" in status.message
     assert "root" in status.hint
     for info in run.checkpoints():
         verify(info.path)
@@ -88,11 +88,11 @@ def test_a_resume_goes_on_counting_the_steps_in_a_row(tiny, train):
     run = train(tiny({"training.steps": 60}), RootOfZero(*range(25, 100)))
     assert run.checkpoints()[-1].step == 40, "saved in the midst of them"
     assert train_run(run, module=RootOfZero(*range(1, 100))) == "failed"
-    assert run.status().message.endswith("up to step 44; the loss is.")
+    assert run.status().message.endswith("up to step 44.")
 
 
 class SpoilsAWeight(RootOfZero):
-    """Writes what is not finite into a parameter of its own, which no gradient tells of."""
+    """Writes infinity into a parameter of its own, which no gradient tells of."""
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         if self.steps == 25:
@@ -101,15 +101,15 @@ class SpoilsAWeight(RootOfZero):
         return super().forward(ids)
 
 
-def test_weights_that_are_not_finite_are_not_saved(tiny, train):
+def test_non_finite_weights_are_not_saved(tiny, train):
     run = train(tiny({"training.steps": 40}), SpoilsAWeight())
     assert run.status().state == "failed"
-    assert "The weights are not finite at step 30 (shift), so they were not saved." in run.status().message
+    assert "The weights are non-finite at step 30 (shift), so they were not saved." in run.status().message
     assert [info.step for info in run.checkpoints()] == [10, 20]
 
 
 class BadInEvaluation(RootOfZero):
-    """At some steps it is tested badly: its scores, times ``factor``, are not finite or as large as can be."""
+    """At some steps it is tested badly: its scores, times ``factor``, are non-finite or as large as can be."""
 
     def __init__(self, factor: float, *at: int) -> None:
         super().__init__(*at)
@@ -125,7 +125,7 @@ SHORT: dict[str, object] = {"training.steps": 40, "evaluation.sample_length": 0,
 
 @pytest.mark.parametrize("monitor", ["val/loss", "val/perplexity"])
 @pytest.mark.parametrize(("factor", "odd"), [(math.nan, {"val/loss", "val/perplexity"}), (1e5, {"val/perplexity"})])
-def test_validation_figures_that_are_not_finite_are_null_and_never_the_best(tiny, train, factor, odd, monitor):
+def test_non_finite_validation_metrics_are_null_and_never_the_best(tiny, train, factor, odd, monitor):
     spec: RunSpec = tiny(SHORT | {"checkpoints.monitor": monitor})
     run = train(spec, BadInEvaluation(factor, 10, 20))
     status = run.status()

@@ -153,7 +153,7 @@ def test_an_error_of_the_disk_surfaces_in_the_loop_and_the_status_can_still_say_
     assert read_status(run.status_file).message == "The disk is gone."
 
 
-def test_figures_that_are_not_finite_are_null_in_the_metrics_and_absent_from_the_status(run):
+def test_non_finite_metrics_are_null_in_the_metrics_and_absent_from_the_status(run):
     journal = open_journal(run)
     journal.metrics({"step": 1, "val/loss": math.nan, "all": [1.0, math.inf]})
     journal.event("checkpoint", metrics={"val/perplexity": math.inf})
