@@ -15,7 +15,7 @@ from typing import Any
 from tb_widgets.errors import ServiceError
 from tb_widgets.models.trust import require_frozen
 from tb_widgets.runs import RunDirectory
-from tb_widgets.service.processes import Child
+from tb_widgets.service.workers.process import Child
 from tb_widgets.spec import Task
 
 
@@ -155,7 +155,7 @@ class GenerationService:
 
     def _living_child(self) -> Child:
         if self._child is None or self._child.process.poll() is not None:
-            self._child = Child("tb_widgets.service.generation_worker")
+            self._child = Child("tb_widgets.service.workers.generate")
             threading.Thread(target=self._follow, args=(self._child,), name="generation", daemon=True).start()
         return self._child
 

@@ -33,8 +33,8 @@ from tb_widgets.errors import ModelError, ServiceError, TbError, UndecidedError,
 from tb_widgets.models import source_text, written
 from tb_widgets.models.source import CODE, ModelSource
 from tb_widgets.models.trust import TrustStore
-from tb_widgets.service.environment import worker_environment
-from tb_widgets.service.processes import end_with_children
+from tb_widgets.service.workers.environment import worker_environment
+from tb_widgets.service.workers.process import end_with_children
 from tb_widgets.spec import ModelSpec, RunSpec
 
 logger = logging.getLogger(__name__)
@@ -221,7 +221,7 @@ class _Process:
             self._places = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process may write to it
             places = self._places.fileno()
             self._popen = subprocess.Popen(
-                [sys.executable, "-u", "-m", "tb_widgets.service.probing_worker", str(os.getpid()), str(places)],
+                [sys.executable, "-u", "-m", "tb_widgets.service.workers.probe", str(os.getpid()), str(places)],
                 pass_fds=[places],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,

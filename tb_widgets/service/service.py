@@ -25,8 +25,8 @@ from tb_widgets.runs import RunDirectory, RunEntry, create_run, default_runs_dir
 from tb_widgets.runs.process import ProcessIdentity
 from tb_widgets.runs.status import AT_REST, read_status, write_status
 from tb_widgets.service.gathering import gather_model, with_pinned_data
-from tb_widgets.service.processes import WaitingWorker, end_with_children, is_worker
 from tb_widgets.service.queue import RunQueue
+from tb_widgets.service.workers.process import WaitingWorker, end_with_children, is_worker
 from tb_widgets.spec import RunSpec
 
 if TYPE_CHECKING:

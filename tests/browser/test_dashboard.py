@@ -188,7 +188,7 @@ def test_the_first_point_comes_within_seconds(open_dashboard: OpenDashboard, tmp
 
 def a_worker_waits() -> bool:
     for process in psutil.process_iter(["cmdline"]):
-        if "tb_widgets.service.worker" in (process.info["cmdline"] or []):
+        if "tb_widgets.service.workers.train" in (process.info["cmdline"] or []):
             with process.oneshot():
                 # It reads from its pipe and has done its imports: it computes no more.
                 return (

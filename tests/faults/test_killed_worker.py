@@ -21,7 +21,7 @@ from tb_widgets.runs import RunDirectory
 from tb_widgets.runs.journal import read_records
 from tb_widgets.runs.process import ProcessIdentity
 from tb_widgets.runs.status import read_status
-from tb_widgets.service import worker
+from tb_widgets.service.workers import train as worker
 from tests.service.conftest import end_all
 
 from .conftest import computed, final_weights
@@ -60,7 +60,7 @@ class ForkedWorker:
 
 
 def be_a_worker(asks: Connection) -> None:
-    """What ``python -m tb_widgets.service.worker`` does, told through a pipe of multiprocessing."""
+    """What ``python -m tb_widgets.service.workers.train`` does, told through a pipe of multiprocessing."""
     sys.stdin = io.StringIO(asks.recv_bytes().decode())
     worker.main()
 

@@ -199,7 +199,7 @@ def test_a_worker_finds_the_packed_file_that_was_put_on_the_path(tmp_path: Path)
     packed = pack(tmp_path)
     code = (
         "import sys; sys.path.insert(0, 'tb_widgets.zip')\n"
-        "from tb_widgets.service.environment import worker_environment\n"
+        "from tb_widgets.service.workers.environment import worker_environment\n"
         "print(worker_environment()['PYTHONPATH'])"
     )
     environment = {**os.environ, "PYTHONPATH": "/elsewhere"}

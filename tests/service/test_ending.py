@@ -210,7 +210,7 @@ def at_start(service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callab
 
     def do(code: str) -> None:
         text = "".join(f"    {line}\n" for line in code.splitlines())
-        text = f"import os, sys\nif 'tb_widgets.service.worker' in sys.orig_argv:\n{text}"
+        text = f"import os, sys\nif 'tb_widgets.service.workers.train' in sys.orig_argv:\n{text}"
         (tmp_path / "sitecustomize.py").write_text(text)
         monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
 
@@ -276,7 +276,7 @@ def test_a_waiting_worker_leaves_with_its_parent_although_a_fork_holds_its_pipe(
             sys.executable,
             "-c",
             "import json, os, time\n"
-            "from tb_widgets.service.processes import WaitingWorker\n"
+            "from tb_widgets.service.workers.process import WaitingWorker\n"
             "worker = WaitingWorker()\n"
             "fork = os.fork()\n"
             "if fork: print(json.dumps([worker.identity.pid, fork]), flush=True)\n"

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tb_widgets.service.environment import worker_environment
+from tb_widgets.service.workers.environment import worker_environment
 
 from .conftest import CANARIES
 

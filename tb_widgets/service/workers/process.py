@@ -17,9 +17,9 @@ import psutil
 
 from tb_widgets.errors import ServiceError
 from tb_widgets.runs.process import ProcessIdentity
-from tb_widgets.service.environment import worker_environment
+from tb_widgets.service.workers.environment import worker_environment
 
-WORKER = "tb_widgets.service.worker"  # the module that trains one run
+WORKER = "tb_widgets.service.workers.train"  # the module that trains one run
 PARENT_EVERY = 2.0  # seconds between two looks whether the parent lives
 
 

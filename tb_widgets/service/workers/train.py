@@ -1,6 +1,6 @@
 """The worker: a process of its own that reads ``run.yaml``, trains, and writes the run directory.
 
-Started as ``python -m tb_widgets.service.worker PARENT``, it imports what training needs and then waits for one line
+Started as ``python -m tb_widgets.service.workers.train PARENT``, it imports what training needs and then waits for one line
 on standard input that names a run. Such a waiting worker makes a click on Start act at once. A worker that has a run no
 longer listens to whoever started it: it obeys the run's control folder, and outlives notebooks and pages.
 """
@@ -17,7 +17,7 @@ from types import FrameType
 
 from tb_widgets.errors import TbError
 from tb_widgets.runs import RunDirectory
-from tb_widgets.service.processes import leave_with
+from tb_widgets.service.workers.process import leave_with
 
 
 def main(parent: int | None = None) -> int:

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from tb_widgets.errors import TbError, UndecidedError, quoted
-from tb_widgets.service.processes import leave_with
+from tb_widgets.service.workers.process import leave_with
 
 SEED = 42
 NAMED_FILES = 3

@@ -12,7 +12,7 @@ from typing import Any, TextIO
 
 from tb_widgets.errors import TbError
 from tb_widgets.runs import RunDirectory
-from tb_widgets.service.processes import leave_with
+from tb_widgets.service.workers.process import leave_with
 
 
 def main() -> int:
