@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
+from tb_widgets.display.figure import KEYS
 from tb_widgets.errors import TbError
 from tb_widgets.runs import CheckpointInfo, RunDirectory, Status
 from tb_widgets.runs.curve import Curves
 from tb_widgets.runs.journal import Follower
 from tb_widgets.runs.status import AT_REST
-from tb_widgets.service.figure import KEYS
 
 KEPT = 50  # warnings; a page shows the last few, and a run may warn for days
 GONE = Status(

@@ -12,10 +12,10 @@ from rich.text import Text
 from tb_widgets.checks.result import SIGNS, CheckResult, Verdict, any_failed, in_words
 from tb_widgets.cli.options import Json, Settings, Trust
 from tb_widgets.cli.screen import console, print_error, print_json, say
+from tb_widgets.display.terminal import doing
 from tb_widgets.errors import TbError
 from tb_widgets.service.checking import begin_check
 from tb_widgets.service.probing import CHECK_WITHIN, Probe
-from tb_widgets.service.terminal import doing
 from tb_widgets.spec import RunSpec
 
 STYLES: dict[Verdict, str] = {"pass": "green", "warn": "yellow", "fail": "red", "unknown": "dim"}

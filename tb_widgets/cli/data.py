@@ -20,9 +20,9 @@ from tb_widgets.cli.options import Json, Settings, Trust
 from tb_widgets.cli.screen import console, print_json, say
 from tb_widgets.data.curated import list_curated
 from tb_widgets.data.sources import list_sources
+from tb_widgets.display.terminal import warning_line
 from tb_widgets.errors import DataError, SpecError
 from tb_widgets.service.gathering import gather_shown
-from tb_widgets.service.terminal import warning_line
 from tb_widgets.spec import DataSpec, RunSpec, asked_for, read_settings
 
 if TYPE_CHECKING:

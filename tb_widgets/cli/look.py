@@ -13,11 +13,11 @@ from rich.text import Text
 
 from tb_widgets.cli.options import Json, RunName, RunsDir, service
 from tb_widgets.cli.screen import console, print_json, say
+from tb_widgets.display.terminal import STYLES
+from tb_widgets.display.terminal_plot import loss_plot
+from tb_widgets.display.wording import activity, age, duration, figures
 from tb_widgets.runs import CheckpointInfo, RunDirectory, RunEntry, Status
 from tb_widgets.runs.journal import iter_records
-from tb_widgets.service.terminal import STYLES
-from tb_widgets.service.terminal_plot import loss_plot
-from tb_widgets.service.wording import activity, age, duration, figures
 
 
 def runs(runs_dir: RunsDir = None, json: Json = False) -> None:

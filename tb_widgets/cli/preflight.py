@@ -13,10 +13,10 @@ from tb_widgets.checks.result import SIGNS
 from tb_widgets.cli.check import STYLES
 from tb_widgets.cli.options import Json, Model, Preset, Settings, SpecFile, Trust
 from tb_widgets.cli.screen import console, print_json, say
+from tb_widgets.display.terminal import doing
+from tb_widgets.display.wording import duration
 from tb_widgets.service.checking import begin_preflight
 from tb_widgets.service.probing import PREFLIGHT_WITHIN
-from tb_widgets.service.terminal import doing
-from tb_widgets.service.wording import duration
 from tb_widgets.spec import asked_for, read_settings
 
 TITLE_WIDTH = 15

@@ -10,9 +10,9 @@ from typing import Any
 from rich.console import Console
 from rich.text import Text
 
+from tb_widgets.display.terminal import Screen
 from tb_widgets.errors import SpecError, TbError
 from tb_widgets.runs import RunDirectory, default_runs_dir
-from tb_widgets.service.terminal import Screen
 
 FILE_WIDTH = 160  # characters; a file or a pipe has no edge, so tables there need not be squeezed
 

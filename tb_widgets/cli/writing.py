@@ -9,11 +9,11 @@ import typer
 
 from tb_widgets.cli.options import Json, RunName, RunsDir, TrustRun, service
 from tb_widgets.cli.screen import print_json
+from tb_widgets.display.terminal import visible
 from tb_widgets.errors import ServiceError
 from tb_widgets.runs import RunDirectory
 from tb_widgets.service.generation import Generation, GenerationService
 from tb_widgets.service.run import Checkpoint, Run
-from tb_widgets.service.terminal import visible
 
 
 def generate(

@@ -9,6 +9,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
+from tb_widgets.display.terminal import doing
 from tb_widgets.models.leak import leak_refusal
 from tb_widgets.models.load import from_module
 from tb_widgets.models.source import is_fetched, resolve
@@ -18,7 +19,6 @@ from tb_widgets.service.checking import source_of
 from tb_widgets.service.fitting import ModelFacts, fit_or_refuse
 from tb_widgets.service.gathering import gather, gather_model, gather_shown
 from tb_widgets.service.probing import ProbeService
-from tb_widgets.service.terminal import doing
 from tb_widgets.spec import RunSpec, Task
 
 if TYPE_CHECKING:

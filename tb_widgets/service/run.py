@@ -284,7 +284,7 @@ class Run:
             If it has not ended in time.
         """
         if show_progress:
-            from tb_widgets.service.terminal import watch
+            from tb_widgets.display.terminal import watch
 
             watch(self.directory, timeout=timeout)
         else:
@@ -298,7 +298,7 @@ class Run:
 
     def plot(self) -> Figure:
         """Return a Plotly figure of loss, perplexity, accuracy and learning rate."""
-        from tb_widgets.service.figure import run_figure
+        from tb_widgets.display.figure import run_figure
 
         return run_figure(iter_records(self.directory.metrics_file), title=self.id)
 
@@ -377,7 +377,7 @@ def train(
     asked, chosen = asked_for(spec, preset, model=named, data=data, settings=settings, fields=fields)
     screen = None
     if show_progress:
-        from tb_widgets.service.terminal import Screen
+        from tb_widgets.display.terminal import Screen
 
         screen = Screen()
     ready = prepared(asked, chosen=chosen, module=live, trust=trust, screen=screen)

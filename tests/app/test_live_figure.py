@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from tb_widgets.app.parts.live_figure import LiveFigure
+from tb_widgets.display.figure import KEYS
 from tb_widgets.runs.curve import Curves
-from tb_widgets.service.figure import KEYS
 
 AT_MOST = 2 * 200 + 1  # points a trace
 

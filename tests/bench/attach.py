@@ -13,11 +13,11 @@ from statistics import median
 from tb_widgets import Dashboard
 from tb_widgets.app.panels.live import LivePanel
 from tb_widgets.app.watch import Watch
+from tb_widgets.display.figure import figure_points
 from tb_widgets.runs import RunDirectory, create_run
 from tb_widgets.runs.journal import append_text
 from tb_widgets.runs.process import ProcessIdentity
 from tb_widgets.runs.status import read_status, write_status
-from tb_widgets.service.figure import figure_points
 from tb_widgets.spec import RunSpec
 from tests.bench.figure import Figure
 from tests.bench.wire import Wire

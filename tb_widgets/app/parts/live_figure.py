@@ -8,8 +8,8 @@ from typing import Any
 
 import ipywidgets as widgets
 
+from tb_widgets.display.figure import PLOTS, TASK_PLOTS, arrangement, figure_parts, figure_points, show_ticks
 from tb_widgets.runs.curve import Curves
-from tb_widgets.service.figure import PLOTS, TASK_PLOTS, arrangement, figure_parts, figure_points, show_ticks
 
 
 class LiveFigure:

@@ -11,8 +11,8 @@ import ipywidgets as widgets
 from tb_widgets.app.parts import words
 from tb_widgets.app.parts.cards import button, row, show
 from tb_widgets.app.parts.fitted import fitted_line
+from tb_widgets.display.wording import speed
 from tb_widgets.runs import Status
-from tb_widgets.service.wording import speed
 
 if TYPE_CHECKING:
     from tb_widgets.app.dashboard import Dashboard

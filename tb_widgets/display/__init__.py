@@ -1,0 +1,1 @@
+"""How runs are shown, for page and terminal alike: figures, progress, words."""
