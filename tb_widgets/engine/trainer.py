@@ -15,10 +15,10 @@ from torch.nn.utils import clip_grad_norm_, get_total_norm
 from tb_widgets.data.prepared import PreparedData
 from tb_widgets.engine.evaluation import evaluate
 from tb_widgets.engine.hardware import autocast
+from tb_widgets.engine.inference.samples import Sampler
 from tb_widgets.engine.modes import begin_training, in_mode
 from tb_widgets.engine.objective import count_labels, prediction_loss
 from tb_widgets.engine.optimiser import build_optimiser, step_if_finite
-from tb_widgets.engine.samples import Sampler
 from tb_widgets.engine.saver import CheckpointSaver
 from tb_widgets.engine.schedule import learning_rate
 from tb_widgets.engine.skipped import SkippedSteps

@@ -95,7 +95,7 @@ class Checkpoint:
         else:
             if module is None:
                 require_frozen(self.run.model_folder, "Writing", trust=trust)
-            from tb_widgets.engine.writer import open_writer
+            from tb_widgets.engine.inference.writer import open_writer
 
             writer = open_writer(self.run, self.path, module=module)
             task, text = writer.model.task, "".join(writer.write(prompt, **options))

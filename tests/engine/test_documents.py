@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from tb_widgets.data.streams import next_tokens
-from tb_widgets.engine.sampling import sample_tokens
-from tb_widgets.engine.writer import open_writer
+from tb_widgets.engine.inference.sampling import sample_tokens
+from tb_widgets.engine.inference.writer import open_writer
 from tb_widgets.models.zoo.gpt import GPT, GPTConfig
 
 from .conftest import losses

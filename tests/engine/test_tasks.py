@@ -16,8 +16,8 @@ from tb_widgets.data.padded import translated
 from tb_widgets.data.special import SpecialTokens
 from tb_widgets.data.streams import next_tokens
 from tb_widgets.engine.evaluation import evaluate
+from tb_widgets.engine.inference.writer import open_writer
 from tb_widgets.engine.session import train_run
-from tb_widgets.engine.writer import open_writer
 from tb_widgets.spec import Task
 
 from .conftest import losses, weights_digest

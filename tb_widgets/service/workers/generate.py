@@ -20,8 +20,8 @@ def main() -> int:
     leave_with(int(sys.argv[1]))
     import torch
 
-    from tb_widgets.engine.looking import Looker
-    from tb_widgets.engine.writer import Writer, open_writer
+    from tb_widgets.engine.inference.looker import Looker
+    from tb_widgets.engine.inference.writer import Writer, open_writer
 
     # Whatever the model's code prints goes to the log: the answers have the pipe to themselves.
     answers = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
@@ -44,7 +44,7 @@ def main() -> int:
 
 
 def _answer(writer: Any, request: dict[str, Any], answers: TextIO) -> None:
-    from tb_widgets.engine.looking import Looker, in_line
+    from tb_widgets.engine.inference.looker import Looker, in_line
 
     started = time.perf_counter()
     options = {name: request[name] for name in ("length", "temperature", "top_k", "seed")}

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 import torch
 
 from tb_widgets.data.task_data import HeldBack, PreparedData
-from tb_widgets.engine.answers import in_words
-from tb_widgets.engine.writer import Writer
+from tb_widgets.engine.inference.class_words import in_words
+from tb_widgets.engine.inference.writer import Writer
 from tb_widgets.errors import ModelError
 from tb_widgets.models.load import LoadedModel
 from tb_widgets.spec import RunSpec

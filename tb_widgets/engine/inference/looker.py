@@ -11,7 +11,7 @@ import numpy as np
 import torch
 
 from tb_widgets.data.pictures import IMAGES, SHAPES, as_png, draw
-from tb_widgets.engine.answers import in_words
+from tb_widgets.engine.inference.class_words import in_words
 from tb_widgets.errors import ModelError
 from tb_widgets.models.load import LoadedModel
 

@@ -13,10 +13,10 @@ from torch import Tensor, nn
 from tb_widgets.data.padded import pad
 from tb_widgets.data.special import MASK_SIGN, SpecialTokens
 from tb_widgets.data.tokenizers import Tokenizer, load_tokenizer
-from tb_widgets.engine.answers import in_words
 from tb_widgets.engine.hardware import choose_device
-from tb_widgets.engine.looking import Looker
-from tb_widgets.engine.sampling import sample_tokens
+from tb_widgets.engine.inference.class_words import in_words
+from tb_widgets.engine.inference.looker import Looker
+from tb_widgets.engine.inference.sampling import sample_tokens
 from tb_widgets.engine.state import load_weights
 from tb_widgets.errors import ModelError, RunError
 from tb_widgets.models.adapter import Batch

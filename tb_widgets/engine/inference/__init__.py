@@ -1,0 +1,1 @@
+"""A checkpoint at work: it continues, fills, translates, classifies."""
