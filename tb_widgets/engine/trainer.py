@@ -18,7 +18,7 @@ from tb_widgets.engine.hardware import autocast
 from tb_widgets.engine.inference.samples import Sampler
 from tb_widgets.engine.modes import begin_training, in_mode
 from tb_widgets.engine.objective import count_labels, prediction_loss
-from tb_widgets.engine.optimiser import build_optimiser, step_if_finite
+from tb_widgets.engine.optimisers.build import build_optimiser, step_if_finite
 from tb_widgets.engine.saver import CheckpointSaver
 from tb_widgets.engine.schedule import learning_rate
 from tb_widgets.engine.skipped import SkippedSteps

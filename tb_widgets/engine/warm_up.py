@@ -7,7 +7,7 @@ import torch
 from torch import nn
 
 from tb_widgets.engine.objective import prediction_loss
-from tb_widgets.engine.optimiser import build_optimiser
+from tb_widgets.engine.optimisers.build import build_optimiser
 from tb_widgets.models.zoo import gpt
 from tb_widgets.spec import TrainingSpec
 

@@ -8,7 +8,7 @@ import sys
 import torch
 from torch import nn
 
-from tb_widgets.engine.optimiser import build_optimiser
+from tb_widgets.engine.optimisers.build import build_optimiser
 from tb_widgets.runs import create_run
 from tb_widgets.spec import TrainingSpec
 
