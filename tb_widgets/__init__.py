@@ -15,7 +15,7 @@ _HOMES = {
     "Run": "tb_widgets.service.run",
     "RunSpec": "tb_widgets.spec",
     "TrainingService": "tb_widgets.service.service",
-    "Validation": "tb_widgets.app.validation",
+    "Validation": "tb_widgets.app.notebook.validation",
     "check": "tb_widgets.service.checking",
     "list_runs": "tb_widgets.service.run",
     "preflight": "tb_widgets.service.checking",

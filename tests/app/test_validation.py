@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tb_widgets import Validation
-from tb_widgets.app import report
+from tb_widgets.app.notebook import report
 from tb_widgets.checks.result import CheckResult
 from tb_widgets.errors import ModelError
 from tests.models.broken import UNDECLARED

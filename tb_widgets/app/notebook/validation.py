@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
-from tb_widgets.app import report
+from tb_widgets.app.notebook import report
 from tb_widgets.app.parts import code_view, words
 from tb_widgets.checks.result import CheckResult
 from tb_widgets.errors import TbError
