@@ -18,7 +18,7 @@ from tb_widgets.app.data_choice import DataChoice
 from tb_widgets.app.draft import Draft
 from tb_widgets.app.model_choice import ModelChoice
 from tb_widgets.app.one_at_a_time import one_at_a_time
-from tb_widgets.app.page_view import PageView
+from tb_widgets.app.page.view import PageView
 from tb_widgets.app.parts import words
 from tb_widgets.app.registry import STEPS
 from tb_widgets.app.watch import Watch

@@ -18,7 +18,7 @@ def app(
     runs_dir: RunsDir = None,
 ) -> None:
     """Open the dashboard in the browser. Ctrl-C closes it; runs go on."""
-    from tb_widgets.app.server import serve
+    from tb_widgets.app.page.server import serve
 
     folder = runs_dir.expanduser().absolute() if runs_dir is not None else default_runs_dir()
     raise typer.Exit(serve(port, folder, not no_browser))

@@ -31,7 +31,7 @@ TYPED = {"Sec-Fetch-Site": "none", **VISIT}
 _SERVE = f"""
 import sys
 from pathlib import Path
-from tb_widgets.app.server import serve
+from tb_widgets.app.page.server import serve
 sys.exit(serve(None, Path("runs"), False, notebook=Path("page.ipynb"), most_pages={MOST_PAGES}))
 """
 

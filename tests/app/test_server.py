@@ -17,13 +17,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tb_widgets.app.server import _answers, serve
+from tb_widgets.app.page.server import _answers, serve
 from tb_widgets.errors import ServiceError
 
 _SERVE = """
 import sys
 from pathlib import Path
-from tb_widgets.app.server import serve
+from tb_widgets.app.page.server import serve
 sys.exit(serve(None, Path("runs"), open_browser=False))
 """
 

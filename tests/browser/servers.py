@@ -24,7 +24,7 @@ DASHBOARD = "import tb_widgets\n\ntb_widgets.Dashboard()"
 _SERVE = """
 import sys
 from pathlib import Path
-from tb_widgets.app.server import serve
+from tb_widgets.app.page.server import serve
 sys.exit(serve(int(sys.argv[1]), Path(sys.argv[2]), False, notebook=Path(sys.argv[3])))
 """
 

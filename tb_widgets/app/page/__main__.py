@@ -1,4 +1,4 @@
-"""Voila with our notebook, our template and nothing loose: the process that ``tb_widgets.app.server`` starts."""
+"""Voila with our notebook, our template and nothing loose: the process that ``tb_widgets.app.page.server`` starts."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from voila.app import Voila
 from voila.shutdown_kernel_handler import VoilaShutdownKernelHandler
 from voila.tornado.handler import TornadoVoilaHandler
 
-from tb_widgets.app.server import ADDRESS, MOST_PAGES, NAME_HEADER
+from tb_widgets.app.page.server import ADDRESS, MOST_PAGES, NAME_HEADER
 
 PAGE = Path(__file__).parent
 
