@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from html import escape
 
 from tb_widgets.app.assets import read_asset
-from tb_widgets.app.panels.check import verdict
+from tb_widgets.app.panels.check.checks import verdict
 from tb_widgets.app.parts import code_view, words
 from tb_widgets.app.parts.pictures import picture
 from tb_widgets.checks.result import CheckResult
