@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tb_widgets.app.panels.playground import ASKS
+from tb_widgets.app.panels.runs.playground import ASKS
 
 from .conftest import at, shown
 from .test_escaping import EVIL
