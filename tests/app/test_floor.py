@@ -32,7 +32,7 @@ def test_a_dashboard_is_built_beats_and_draws_there(tmp_path: Path, text_file: P
     assert done.returncode == 0, done.stderr
     said = json.loads(done.stdout.splitlines()[-1])
     assert said["versions"][0].startswith("7.")
-    assert "tb_widgets.app.panels.live" in said["modules"]
+    assert "tb_widgets.app.panels.train.live" in said["modules"]
     assert said["answers"] == [500]
     assert said["message"] == ""
     assert said["points"] == [2.5]

@@ -11,7 +11,7 @@ from pathlib import Path
 from statistics import median
 
 from tb_widgets import Dashboard
-from tb_widgets.app.panels.live import LivePanel
+from tb_widgets.app.panels.train.live import LivePanel
 from tb_widgets.app.watch import Watch
 from tb_widgets.display.figure import figure_points
 from tb_widgets.runs import RunDirectory, create_run
