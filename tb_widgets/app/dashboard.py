@@ -14,14 +14,14 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
-from tb_widgets.app.data_choice import DataChoice
-from tb_widgets.app.draft import Draft
-from tb_widgets.app.model_choice import ModelChoice
-from tb_widgets.app.one_at_a_time import one_at_a_time
 from tb_widgets.app.page.view import PageView
 from tb_widgets.app.parts import words
 from tb_widgets.app.registry import STEPS
-from tb_widgets.app.watch import Watch
+from tb_widgets.app.state.data_choice import DataChoice
+from tb_widgets.app.state.draft import Draft
+from tb_widgets.app.state.locking import one_at_a_time
+from tb_widgets.app.state.model_choice import ModelChoice
+from tb_widgets.app.state.watch import Watch
 from tb_widgets.errors import ConsentError, RunError, TbError
 from tb_widgets.models.trust import require_frozen
 from tb_widgets.runs import RunDirectory
@@ -72,7 +72,7 @@ class Dashboard:
     policy
         What may be done from this page; see :class:`tb_widgets.service.policy.Policy`.
     data
-        Finds, fetches and looks at data; see :class:`tb_widgets.app.data_choice.DataChoice`.
+        Finds, fetches and looks at data; see :class:`tb_widgets.app.state.data_choice.DataChoice`.
     untrusted
         A run from elsewhere that was to go on or to write, and whose code nobody here has agreed to run.
 

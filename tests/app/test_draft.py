@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tb_widgets.app.draft import CARDS, Draft, read_entry, show
+from tb_widgets.app.state.draft import CARDS, Draft, read_entry, show
 from tb_widgets.errors import SpecError
 from tb_widgets.service.fitting import ModelFacts, fitted
 from tb_widgets.spec import PRESETS, FieldCard, RunSpec

@@ -10,7 +10,7 @@ import pytest
 from models.github import ID, GitHub, dripping, status
 
 from tb_widgets.app.dashboard import Dashboard
-from tb_widgets.app.draft import Draft
+from tb_widgets.app.state.draft import Draft
 from tb_widgets.errors import ModelError, RunError
 from tb_widgets.service.fitting import ModelFacts
 from tb_widgets.spec import RunSpec

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tb_widgets.app.watch import KEPT, Watch
+from tb_widgets.app.state.watch import KEPT, Watch
 from tb_widgets.runs.checkpoints import write_checkpoint
 
 from .conftest import set_status

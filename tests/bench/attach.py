@@ -12,7 +12,7 @@ from statistics import median
 
 from tb_widgets import Dashboard
 from tb_widgets.app.panels.train.live import LivePanel
-from tb_widgets.app.watch import Watch
+from tb_widgets.app.state.watch import Watch
 from tb_widgets.display.figure import figure_points
 from tb_widgets.runs import RunDirectory, create_run
 from tb_widgets.runs.journal import append_text

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from tb_widgets.app.draft import Draft
+from tb_widgets.app.state.draft import Draft
 from tb_widgets.data.masking import hide
 from tb_widgets.data.order import key_of
 from tb_widgets.data.padded import translated

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tb_widgets.app.draft import Draft
+from tb_widgets.app.state.draft import Draft
 from tb_widgets.spec import RunSpec
 from tb_widgets.spec.hub_pages import data_source, model_source
 

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 
-from tb_widgets.app.draft import CARDS, Draft, show
 from tb_widgets.app.parts import words
 from tb_widgets.app.parts.cards import button
+from tb_widgets.app.state.draft import CARDS, Draft, show
 
 if TYPE_CHECKING:
     from tb_widgets.app.dashboard import Dashboard

@@ -8,7 +8,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from tb_widgets.app.draft import CARDS, Draft, read_entry, show
+from tb_widgets.app.state.draft import CARDS, Draft, read_entry, show
 from tb_widgets.spec import FieldCard
 
 

@@ -14,7 +14,7 @@ from tb_widgets.data.uploads import is_upload
 
 if TYPE_CHECKING:
     from tb_widgets.app.dashboard import Dashboard
-    from tb_widgets.app.data_choice import Wanted
+    from tb_widgets.app.state.data_choice import Wanted
     from tb_widgets.data.hub_facts import HubFacts
 
 TITLES = {

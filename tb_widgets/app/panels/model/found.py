@@ -20,7 +20,7 @@ from tb_widgets.service.probing import ADAPT_WITHIN
 
 if TYPE_CHECKING:
     from tb_widgets.app.dashboard import Dashboard
-    from tb_widgets.app.model_choice import ModelChoice
+    from tb_widgets.app.state.model_choice import ModelChoice
 
 KINDS = {"gist": "Gist", "hub": "Hub repository", "path": "Your file", "upload": "Your files"}
 MOST_ANSWERS = 8  # buttons; the field takes any

@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-from tb_widgets.app.draft import Draft
+from tb_widgets.app.state.draft import Draft
 from tb_widgets.errors import ModelError, RunError, TbError, UndecidedError
 from tb_widgets.models import fetched, upload
 from tb_widgets.models.address import parse_gist, parse_hub

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-from tb_widgets.app.data_look import Look, Question, look_at
-from tb_widgets.app.draft import OF_DATA, Draft
-from tb_widgets.app.jobs import Job, Report
-from tb_widgets.app.one_at_a_time import one_at_a_time
+from tb_widgets.app.state.data_look import Look, Question, look_at
+from tb_widgets.app.state.draft import OF_DATA, Draft
+from tb_widgets.app.state.jobs import Job, Report
+from tb_widgets.app.state.locking import one_at_a_time
 from tb_widgets.data import uploads
 from tb_widgets.data.beginning import read_beginning
 from tb_widgets.data.fetching import (
