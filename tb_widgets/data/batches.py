@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tb_widgets.data.hiding import NOT_COUNTED
-from tb_widgets.data.order import Order, mix
+from tb_widgets.data.keyed_random import Order, mix
 from tb_widgets.errors import DataError
 
 __all__ = ["NOT_COUNTED", "Batch", "Batches", "TrainBatches", "share_of", "validation_batches"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tb_widgets.data.order import Words, draws
+from tb_widgets.data.keyed_random import Words, draws
 from tb_widgets.data.special import SpecialTokens, span_sizes
 
 CHOSEN, TO_MASK, TO_RANDOM = 0.15, 0.8, 0.1

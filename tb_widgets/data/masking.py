@@ -15,7 +15,7 @@ from torch import Tensor
 
 from tb_widgets.data.batches import Batch, TrainBatches, share_of
 from tb_widgets.data.hiding import masked
-from tb_widgets.data.order import key_of
+from tb_widgets.data.keyed_random import key_of
 
 
 class HiddenBatches:

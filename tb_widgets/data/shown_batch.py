@@ -9,7 +9,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 
 from tb_widgets.data.hiding import NOT_COUNTED, gapped, masked
-from tb_widgets.data.order import key_of
+from tb_widgets.data.keyed_random import key_of
 from tb_widgets.data.sample import Sample
 from tb_widgets.data.special import MASK_SIGN, SHORTEST_TO_CUT, SpecialTokens
 from tb_widgets.data.tokenizers import Ids, Tokenizer

@@ -17,8 +17,8 @@ from torch import Tensor
 from tb_widgets.data.batches import NOT_COUNTED, Batch, Batches, TrainBatches, validation_batches
 from tb_widgets.data.corpus import open_corpus
 from tb_widgets.data.encoded import STREAMS, corpus_tokenizer, encoded_streams, read_stream
+from tb_widgets.data.keyed_random import key_of
 from tb_widgets.data.masking import HiddenBatches, hide
-from tb_widgets.data.order import key_of
 from tb_widgets.data.refusals import too_short
 from tb_widgets.data.spans import cut_out
 from tb_widgets.data.special import (

@@ -10,8 +10,8 @@ import torch
 from torch import nn
 
 from tb_widgets.app.state.draft import Draft
+from tb_widgets.data.keyed_random import key_of
 from tb_widgets.data.masking import hide
-from tb_widgets.data.order import key_of
 from tb_widgets.data.padded import translated
 from tb_widgets.data.special import SpecialTokens
 from tb_widgets.data.streams import next_tokens
