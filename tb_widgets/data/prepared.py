@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
+from tb_widgets.data.batches.padded import PaddedData, prepare_examples
+from tb_widgets.data.batches.pictures import PictureData, prepare_pictures
+from tb_widgets.data.batches.prepared_data import PreparedData
+from tb_widgets.data.batches.streams import StreamData, prepare_streams
 from tb_widgets.data.columns import learns_from_running_text
-from tb_widgets.data.padded import PaddedData, prepare_examples
-from tb_widgets.data.pictures import PictureData, prepare_pictures
 from tb_widgets.data.sources import check_serves
-from tb_widgets.data.streams import StreamData, prepare_streams
-from tb_widgets.data.task_data import PreparedData
 from tb_widgets.spec import DataSpec, Task, TokenizerSpec
 
 Progress = Callable[[str, float], None]

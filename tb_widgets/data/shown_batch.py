@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from tb_widgets.data.hiding import NOT_COUNTED, gapped, masked
+from tb_widgets.data.batches.corruption import NOT_COUNTED, gapped, masked
 from tb_widgets.data.keyed_random import key_of
 from tb_widgets.data.sample import Sample
 from tb_widgets.data.special import MASK_SIGN, SHORTEST_TO_CUT, SpecialTokens

@@ -5,11 +5,11 @@ One loss serves every objective, because the batch says what is predicted where:
 ============================  ============================================================================  =========
 objective                     labels                                                                        shift
 ============================  ============================================================================  =========
-causal language modelling     the token after each token (:func:`tb_widgets.data.streams.next_tokens`)      the batch
-masked language modelling     the token itself where it was chosen (:mod:`tb_widgets.data.masking`)         none
-sequence classification       one class for each text (:mod:`tb_widgets.data.padded`)                       none
+causal language modelling     the token after each token (:func:`tb_widgets.data.batches.streams.next_tokens`)      the batch
+masked language modelling     the token itself where it was chosen (:mod:`tb_widgets.data.batches.masking`)         none
+sequence classification       one class for each text (:mod:`tb_widgets.data.batches.padded`)                       none
 sequence-to-sequence          the target; the decoder reads it one place later, after a start token (ibid.) the batch
-image classification          one class for each image (:mod:`tb_widgets.data.pictures`)                    none
+image classification          one class for each image (:mod:`tb_widgets.data.batches.pictures`)                    none
 ============================  ============================================================================  =========
 
 The label -100 is not counted.

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from tb_widgets.data.buckets import ExampleBatches
+from tb_widgets.data.batches.buckets import ExampleBatches
 from tb_widgets.data.prepared import prepare
 from tb_widgets.engine.objective import prediction_loss
 from tb_widgets.models.load import build, read_source, resolve, write_source

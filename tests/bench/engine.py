@@ -17,7 +17,7 @@ from unittest.mock import patch
 import torch
 from torch.nn import functional
 
-from tb_widgets.data.batches import validation_batches
+from tb_widgets.data.batches.windows import validation_batches
 from tb_widgets.data.prepared import prepare
 from tb_widgets.engine.saver import CheckpointSaver
 from tb_widgets.engine.session import train_run

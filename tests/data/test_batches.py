@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tb_widgets.data.batches import TrainBatches, validation_batches
+from tb_widgets.data.batches.windows import TrainBatches, validation_batches
 from tb_widgets.errors import DataError
 
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from tb_widgets.data import buckets
-from tb_widgets.data.buckets import ExampleBatches
+from tb_widgets.data.batches import buckets
+from tb_widgets.data.batches.buckets import ExampleBatches
 
 
 def numbers(batch_size=4, seed=1, count=1000):

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from tb_widgets.data.batches import TrainBatches
+from tb_widgets.data.batches.masking import HiddenBatches, hide
+from tb_widgets.data.batches.windows import TrainBatches
 from tb_widgets.data.keyed_random import key_of
-from tb_widgets.data.masking import HiddenBatches, hide
 from tb_widgets.data.prepared import prepare
 from tb_widgets.spec import DataSpec, TokenizerSpec
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from tb_widgets.data.pictures import SHAPES, draw
+from tb_widgets.data.batches.pictures import SHAPES, draw
 from tb_widgets.data.prepared import prepare
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec, TokenizerSpec

@@ -161,8 +161,8 @@ def test_rows_are_refused_while_they_are_packed(cache, tmp_path, monkeypatch, ta
     monkeypatch.setenv("TB_CACHE_LIMIT", "1M")
     monkeypatch.setattr(room, "STEP", 100_000)
     done = []
-    monkeypatch.setattr("tb_widgets.data.encoded._digest", lambda *_: done.append(1) or "")
-    monkeypatch.setattr("tb_widgets.data.encoded_examples._digest", lambda *_: done.append(1) or "")
+    monkeypatch.setattr("tb_widgets.data.batches.token_files._digest", lambda *_: done.append(1) or "")
+    monkeypatch.setattr("tb_widgets.data.batches.example_files._digest", lambda *_: done.append(1) or "")
     data = DataSpec(source=str(tmp_path / "rows.jsonl"), context_length=256)
     with pytest.raises(DataError, match=r"may take 1\.0 MB, and there is no room in it for 1\.\d MB more"):
         prepare(data, TokenizerSpec(kind="byte"), task=task, cache_dir=cache)

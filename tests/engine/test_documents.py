@@ -7,7 +7,7 @@ import json
 import pytest
 import torch
 
-from tb_widgets.data.streams import next_tokens
+from tb_widgets.data.batches.streams import next_tokens
 from tb_widgets.engine.inference.sampling import sample_tokens
 from tb_widgets.engine.inference.writer import open_writer
 from tb_widgets.models.zoo.gpt import GPT, GPTConfig

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from tb_widgets.data.batches import Batch, Batches
+from tb_widgets.data.batches.windows import Batch, Batches
 from tb_widgets.engine.inputs import gather_inputs
 from tb_widgets.engine.saver import CheckpointSaver
 from tb_widgets.engine.session import train_run

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from tb_widgets.data.streams import next_tokens
+from tb_widgets.data.batches.streams import next_tokens
 from tb_widgets.engine.evaluation import evaluate, perplexity
 from tb_widgets.errors import TrainingError
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tb_widgets.data.pictures import SHAPES
+from tb_widgets.data.batches.pictures import SHAPES
 from tb_widgets.engine.session import train_run
 from tb_widgets.errors import ModelError, RunError
 from tb_widgets.runs import create_run

@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from tb_widgets.data.pictures import IMAGES, SHAPES, as_png, draw
+from tb_widgets.data.batches.pictures import IMAGES, SHAPES, as_png, draw
 from tb_widgets.engine.inference.class_words import in_words
 from tb_widgets.errors import ModelError
 from tb_widgets.models.load import LoadedModel

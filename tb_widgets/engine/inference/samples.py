@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import torch
 
-from tb_widgets.data.task_data import HeldBack, PreparedData
+from tb_widgets.data.batches.prepared_data import HeldBack, PreparedData
 from tb_widgets.engine.inference.class_words import in_words
 from tb_widgets.engine.inference.writer import Writer
 from tb_widgets.errors import ModelError

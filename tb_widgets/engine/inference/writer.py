@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from tb_widgets.data.padded import pad
+from tb_widgets.data.batches.padded import pad
 from tb_widgets.data.special import MASK_SIGN, SpecialTokens
 from tb_widgets.data.tokenizers import Tokenizer, load_tokenizer
 from tb_widgets.engine.hardware import choose_device

@@ -14,13 +14,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tb_widgets.data.batches import NOT_COUNTED, Batch, Batches, TrainBatches, validation_batches
+from tb_widgets.data.batches.masking import HiddenBatches, hide
+from tb_widgets.data.batches.prepared_data import WAITING, HeldBack, PreparedData
+from tb_widgets.data.batches.spans import cut_out
+from tb_widgets.data.batches.token_files import STREAMS, corpus_tokenizer, encoded_streams, read_stream
+from tb_widgets.data.batches.windows import NOT_COUNTED, Batch, Batches, TrainBatches, validation_batches
 from tb_widgets.data.corpus import open_corpus
-from tb_widgets.data.encoded import STREAMS, corpus_tokenizer, encoded_streams, read_stream
 from tb_widgets.data.keyed_random import key_of
-from tb_widgets.data.masking import HiddenBatches, hide
 from tb_widgets.data.refusals import too_short
-from tb_widgets.data.spans import cut_out
 from tb_widgets.data.special import (
     MASK_SIGN,
     SHORTEST_TO_CUT,
@@ -28,7 +29,6 @@ from tb_widgets.data.special import (
     span_sizes,
     vocabulary_with_specials,
 )
-from tb_widgets.data.task_data import WAITING, HeldBack, PreparedData
 from tb_widgets.data.tokenizers import Tokenizer, load_tokenizer
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec, Task, TokenizerSpec
@@ -79,7 +79,7 @@ class StreamData(PreparedData):
         return span_sizes(self.context_length)[1] if self.task == "seq2seq" else 0
 
     def train_batches(self, *, batch_size: int, seed: int) -> Batches:
-        """Return windows of the training stream; see :class:`tb_widgets.data.batches.TrainBatches`."""
+        """Return windows of the training stream; see :class:`tb_widgets.data.batches.windows.TrainBatches`."""
         key: dict[str, Any] = {"seed": seed, "fingerprint": self.fingerprint}
         windows = TrainBatches(self.train, context_length=self.context_length, batch_size=batch_size, **key)
         if self.task == "causal-lm":

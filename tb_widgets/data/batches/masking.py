@@ -13,8 +13,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tb_widgets.data.batches import Batch, TrainBatches, share_of
-from tb_widgets.data.hiding import masked
+from tb_widgets.data.batches.corruption import masked
+from tb_widgets.data.batches.windows import Batch, TrainBatches, share_of
 from tb_widgets.data.keyed_random import key_of
 
 
@@ -26,7 +26,7 @@ class HiddenBatches:
     windows
         What is hidden in.
     hide
-        Windows ``(B, T)`` and a key to a batch: :func:`hide`, or :func:`tb_widgets.data.spans.cut_out`.
+        Windows ``(B, T)`` and a key to a batch: :func:`hide`, or :func:`tb_widgets.data.batches.spans.cut_out`.
     batch_size
         Windows per step, over all ranks.
     seed, fingerprint

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any
 
-from tb_widgets.data.batches import Batch, Batches
+from tb_widgets.data.batches.windows import Batch, Batches
 from tb_widgets.data.special import vocabulary_with_specials
 from tb_widgets.data.tokenizers import Tokenizer
 from tb_widgets.spec import Task

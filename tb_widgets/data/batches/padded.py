@@ -11,13 +11,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tb_widgets.data.batches import NOT_COUNTED, Batch, Batches
-from tb_widgets.data.buckets import ExampleBatches
-from tb_widgets.data.encoded import made_tokenizer, tokenizer_key
-from tb_widgets.data.encoded_examples import EncodedPart, encode_examples, read_encoded
+from tb_widgets.data.batches.buckets import ExampleBatches
+from tb_widgets.data.batches.example_files import EncodedPart, encode_examples, read_encoded
+from tb_widgets.data.batches.prepared_data import WAITING, HeldBack, PreparedData
+from tb_widgets.data.batches.token_files import made_tokenizer, tokenizer_key
+from tb_widgets.data.batches.windows import NOT_COUNTED, Batch, Batches
 from tb_widgets.data.examples import find_examples
 from tb_widgets.data.special import SpecialTokens
-from tb_widgets.data.task_data import WAITING, HeldBack, PreparedData
 from tb_widgets.data.tokenizers import Ids, Tokenizer, load_tokenizer
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec, Task, TokenizerSpec
@@ -41,7 +41,7 @@ class PaddedData(PreparedData):
     padding_side: str = "right"
 
     def train_batches(self, *, batch_size: int, seed: int) -> Batches:
-        """Return batches of training examples; see :class:`tb_widgets.data.buckets.ExampleBatches`."""
+        """Return batches of training examples; see :class:`tb_widgets.data.batches.buckets.ExampleBatches`."""
         return ExampleBatches(
             lambda numbers: self._batch(self.train, numbers),
             self.train.lengths,

@@ -16,7 +16,7 @@ Ids = NDArray[np.int64]
 
 
 def masked(text: Ids, key: np.uint64, *, vocab_size: int, mask: int) -> tuple[Ids, Ids]:
-    """Return what is shown of a text ``(B, T)``, and the labels; see :func:`tb_widgets.data.masking.hide`."""
+    """Return what is shown of a text ``(B, T)``, and the labels; see :func:`tb_widgets.data.batches.masking.hide`."""
     draw, fate, other = draws(key, 3 * text.size).reshape(3, *text.shape)
     draw = np.where(text < vocab_size, draw, np.uint64(2**64 - 1))
     # In a short row chance may choose none; then the one nearest to being chosen is.
@@ -33,7 +33,7 @@ def _part(share: float) -> np.uint64:
 
 
 def gapped(text: Ids, key: np.uint64, special: SpecialTokens) -> tuple[Ids, Ids]:
-    """Return what is left of a text ``(B, T)``, and what was cut out; see :func:`tb_widgets.data.spans.cut_out`."""
+    """Return what is left of a text ``(B, T)``, and what was cut out; see :func:`tb_widgets.data.batches.spans.cut_out`."""
     rows, length = text.shape
     cut, stretches = span_sizes(length)
     draw = draws(key, rows * length).reshape(rows, length)

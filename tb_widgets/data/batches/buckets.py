@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from tb_widgets.data.batches import Batch, share_of
+from tb_widgets.data.batches.windows import Batch, share_of
 from tb_widgets.data.keyed_random import Order, draws, key_of
 
 Collate = Callable[[NDArray[np.int64]], Batch]

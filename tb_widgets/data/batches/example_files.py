@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tb_widgets.data import cache
-from tb_widgets.data.encoded import read_stream
+from tb_widgets.data.batches.token_files import read_stream
 from tb_widgets.data.examples import Example, ExampleSet
 from tb_widgets.data.refusals import pairs_too_long
 from tb_widgets.data.room import Growth

@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from tb_widgets.data.batches import Batch
-from tb_widgets.data.hiding import gapped
+from tb_widgets.data.batches.corruption import gapped
+from tb_widgets.data.batches.windows import Batch
 from tb_widgets.data.special import SpecialTokens
 
 

@@ -1,0 +1,1 @@
+"""Batches by role for every task: windows, padded examples, masks, spans, pictures."""
