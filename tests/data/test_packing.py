@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from filelock import FileLock
 
-from tb_widgets.data import cache
 from tb_widgets.data.batches import packing
+from tb_widgets.data.cache import built as cache
 from tb_widgets.data.prepared import prepare
 from tb_widgets.data.sources import read_text
 from tb_widgets.data.tokenizers import chunks

@@ -10,8 +10,8 @@ import time
 
 import pytest
 
-from tb_widgets.data import room
-from tb_widgets.data.cache import find_or_build
+from tb_widgets.data.cache import limit as room
+from tb_widgets.data.cache.built import find_or_build
 from tb_widgets.data.prepared import prepare
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec, TokenizerSpec
@@ -55,7 +55,7 @@ def test_what_a_living_process_holds_stays(entry, cache, monkeypatch):
     monkeypatch.setenv("TB_CACHE_LIMIT", "500")
     held, free = entry("a", 400, 9), entry("b", 400, 1)
     code = (
-        "import pathlib, sys, os; from tb_widgets.data.room import hold; folder = pathlib.Path(sys.argv[1]); "
+        "import pathlib, sys, os; from tb_widgets.data.cache.limit import hold; folder = pathlib.Path(sys.argv[1]); "
         "hold(folder); os.utime(folder, (0, 0)); print(flush=True); sys.stdin.read()"
     )
     holder = subprocess.Popen(

@@ -14,11 +14,11 @@ from typing import Any, BinaryIO
 import numpy as np
 from numpy.typing import NDArray
 
-from tb_widgets.data import cache
 from tb_widgets.data.batches.token_files import read_stream
+from tb_widgets.data.cache import built as cache
+from tb_widgets.data.cache.limit import Growth
 from tb_widgets.data.examples import Example, ExampleSet
 from tb_widgets.data.refusals import pairs_too_long
-from tb_widgets.data.room import Growth
 from tb_widgets.data.tokenizers import Ids, Tokenizer
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec

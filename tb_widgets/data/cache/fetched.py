@@ -15,7 +15,7 @@ from typing import Any
 
 from filelock import FileLock, Timeout
 
-from tb_widgets.data.room import mark_used
+from tb_widgets.data.cache.limit import mark_used
 from tb_widgets.runs.durable import replace_json, sync_file, sync_folder
 from tb_widgets.runs.folders import default_cache_dir
 
