@@ -26,7 +26,7 @@ from tb_widgets.service.gathering import gather_shown
 from tb_widgets.spec import DataSpec, RunSpec, asked_for, read_settings
 
 if TYPE_CHECKING:
-    from tb_widgets.data.preview import Preview
+    from tb_widgets.data.preview.preview import Preview
     from tb_widgets.service.fitting import ModelFacts
 
 SHOWN, WIDTH = 5, 100  # rows or lines, characters of each
@@ -96,7 +96,7 @@ def data(
 
 def _previewed(spec: RunSpec, model: ModelFacts) -> tuple[Preview | None, DataError | None]:
     """Return what a model makes of the data, and why it can't learn from them; they can be looked at all the same."""
-    from tb_widgets.data.preview_problems import problems_of
+    from tb_widgets.data.preview.problems import problems_of
     from tb_widgets.service.previewing import preview_spec
 
     try:

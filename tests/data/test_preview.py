@@ -10,10 +10,10 @@ from contextlib import nullcontext
 
 import pytest
 
-from tb_widgets.data import sample as reading
 from tb_widgets.data.prepared import prepare
-from tb_widgets.data.preview import preview
-from tb_widgets.data.preview_problems import problems_of
+from tb_widgets.data.preview import sample as reading
+from tb_widgets.data.preview.preview import preview
+from tb_widgets.data.preview.problems import problems_of
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec, TokenizerSpec
 
@@ -290,7 +290,7 @@ def test_data_that_do_not_serve_the_task_are_refused(write):
 
 def test_it_is_quick_and_imports_no_torch():
     code = (
-        "import json, sys, time; from tb_widgets.data.preview import preview; "
+        "import json, sys, time; from tb_widgets.data.preview.preview import preview; "
         "from tb_widgets.spec import DataSpec, TokenizerSpec; began = time.process_time(); "
         "preview(DataSpec(), TokenizerSpec(), 'causal-lm'); "
         "heavy = [name for name in ('torch', 'datasets', 'pandas') if name in sys.modules]; "

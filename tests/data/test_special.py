@@ -7,7 +7,7 @@ import tokenizers
 import torch
 
 from tb_widgets.data.prepared import prepare
-from tb_widgets.data.preview import preview
+from tb_widgets.data.preview.preview import preview
 from tb_widgets.data.special import SpecialTokens, vocabulary_with_specials
 from tb_widgets.spec import DataSpec, TokenizerSpec
 

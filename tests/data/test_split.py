@@ -12,7 +12,7 @@ from tb_widgets.data import copies
 from tb_widgets.data.copies import Copies, find_copies, in_words
 from tb_widgets.data.corpus import Seen, open_corpus
 from tb_widgets.data.prepared import prepare
-from tb_widgets.data.preview import preview
+from tb_widgets.data.preview.preview import preview
 from tb_widgets.data.sources import read_text
 from tb_widgets.data.split import Stretch, cut_at, find_borders
 from tb_widgets.errors import DataError

@@ -14,8 +14,8 @@ from tb_widgets.app.registry import panel
 
 if TYPE_CHECKING:
     from tb_widgets.app.dashboard import Dashboard
-    from tb_widgets.data.preview import Bar, Preview
-    from tb_widgets.data.shown_batch import BatchRow, Marked
+    from tb_widgets.data.preview.preview import Bar, Preview
+    from tb_widgets.data.preview.shown_batch import BatchRow, Marked
 
 BREAK, SHOWN_BREAK = "\n", "↵\n"
 LEGEND = {

@@ -9,7 +9,7 @@ from tb_widgets.data import refusals
 from tb_widgets.spec import DataSpec
 
 if TYPE_CHECKING:
-    from tb_widgets.data.preview import Preview
+    from tb_widgets.data.preview.preview import Preview
     from tb_widgets.errors import DataError
 
 # What is counted in a look may differ a little from what a run counts: its vocabulary learns from the training part.

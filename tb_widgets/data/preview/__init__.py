@@ -1,0 +1,1 @@
+"""What a model would make of data, found from a sample of them."""
