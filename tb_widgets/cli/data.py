@@ -224,8 +224,8 @@ def _list(*, as_json: bool) -> None:
 
 def _facts(data: DataSpec) -> dict[str, Any]:
     """Return what data that are here hold."""
-    from tb_widgets.data.beginning import read_beginning
-    from tb_widgets.data.opened import Texts, open_data
+    from tb_widgets.data.reading.beginning import read_beginning
+    from tb_widgets.data.reading.open import Texts, open_data
     from tb_widgets.data.sources import TEXT_TASKS, is_built_in, tasks_of
 
     if is_built_in(data.source) and set(tasks_of(data.source)).isdisjoint(TEXT_TASKS):

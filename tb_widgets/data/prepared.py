@@ -9,7 +9,7 @@ from tb_widgets.data.batches.padded import PaddedData, prepare_examples
 from tb_widgets.data.batches.pictures import PictureData, prepare_pictures
 from tb_widgets.data.batches.prepared_data import PreparedData
 from tb_widgets.data.batches.streams import StreamData, prepare_streams
-from tb_widgets.data.columns import learns_from_running_text
+from tb_widgets.data.reading.columns import learns_from_running_text
 from tb_widgets.data.sources import check_serves
 from tb_widgets.spec import DataSpec, Task, TokenizerSpec
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tb_widgets.data.fetching import needs_fetch
-from tb_widgets.data.opened import open_data
+from tb_widgets.data.reading.open import open_data
 from tb_widgets.data.sources import is_built_in
 from tb_widgets.errors import RunError, ServiceError, TbError, print_traceback
 from tb_widgets.models.describe import given_name

@@ -5,8 +5,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tb_widgets.data.columns import learns_from_running_text, map_columns
-from tb_widgets.data.opened import Table, open_data
+from tb_widgets.data.reading.columns import learns_from_running_text, map_columns
+from tb_widgets.data.reading.open import Table, open_data
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec
 

@@ -9,7 +9,7 @@ from random import Random
 import pytest
 from charset_normalizer import from_bytes
 
-from tb_widgets.data.opened import open_data
+from tb_widgets.data.reading.open import open_data
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec
 

@@ -14,7 +14,7 @@ import pytest
 from tb_widgets.data import asking
 from tb_widgets.data.fetching import fetch_data, is_here, local_files, needs_fetch
 from tb_widgets.data.hub_facts import search_hub
-from tb_widgets.data.opened import open_data
+from tb_widgets.data.reading.open import open_data
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec
 from tests.runs.conftest import mounted

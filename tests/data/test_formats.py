@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tb_widgets.data.formats import files
-from tb_widgets.data.opened import Column, Table, open_data
+from tb_widgets.data.reading.open import Column, Table, open_data
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec
 

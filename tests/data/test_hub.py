@@ -21,7 +21,7 @@ from tb_widgets.data.fetching import (
     pinned_tokenizer,
 )
 from tb_widgets.data.hub_facts import inspect_hub, search_hub
-from tb_widgets.data.opened import open_data
+from tb_widgets.data.reading.open import open_data
 from tb_widgets.errors import DataError
 from tb_widgets.runs.folders import default_cache_dir
 from tb_widgets.spec import DataSpec

@@ -84,7 +84,7 @@ def test_documents_apart_need_documents(tmp_path: Path):
 
 
 def test_a_vocabulary_is_learned_from_a_sample_spread_over_a_long_text(tmp_path: Path, monkeypatch):
-    from tb_widgets.data import corpus
+    from tb_widgets.data.reading import corpus
 
     monkeypatch.setattr(corpus, "_SAMPLE", 200_000)
     parts = ["alpha beta\n" * 20_000, "gamma delta\n" * 20_000, "omega sigma\n" * 20_000]

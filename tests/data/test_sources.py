@@ -46,8 +46,8 @@ def test_looking_at_files_and_sources_imports_nothing_heavy(tmp_path):
     (tmp_path / "book.txt").write_text("Some words.")
     code = (
         "import sys\n"
-        "from tb_widgets.data.columns import map_columns\n"
-        "from tb_widgets.data.opened import open_data\n"
+        "from tb_widgets.data.reading.columns import map_columns\n"
+        "from tb_widgets.data.reading.open import open_data\n"
         "from tb_widgets.spec import DataSpec\n"
         f"table = open_data(DataSpec(source={str(tmp_path / 'rows.csv')!r}))\n"
         "assert map_columns(table, 'sequence-classification', {}).roles == {'text': 'text', 'label': 'label'}\n"

@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tb_widgets.data import copies
-from tb_widgets.data.copies import Copies, find_copies, in_words
-from tb_widgets.data.corpus import Seen, open_corpus
 from tb_widgets.data.prepared import prepare
 from tb_widgets.data.preview.preview import preview
+from tb_widgets.data.reading import repeated_lines as copies
+from tb_widgets.data.reading.corpus import Seen, open_corpus
+from tb_widgets.data.reading.repeated_lines import Copies, find_copies, in_words
+from tb_widgets.data.reading.split import Stretch, cut_at, find_borders
 from tb_widgets.data.sources import read_text
-from tb_widgets.data.split import Stretch, cut_at, find_borders
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec, TokenizerSpec
 

@@ -18,7 +18,6 @@ from tb_widgets.app.state.draft import OF_DATA, Draft
 from tb_widgets.app.state.jobs import Job, Report
 from tb_widgets.app.state.locking import one_at_a_time
 from tb_widgets.data import uploads
-from tb_widgets.data.beginning import read_beginning
 from tb_widgets.data.cache.limit import CacheUse, Cleared, cache_use, clear_cache
 from tb_widgets.data.fetching import (
     fetch_data,
@@ -29,6 +28,7 @@ from tb_widgets.data.fetching import (
     pinned_tokenizer,
 )
 from tb_widgets.data.hub_facts import HubFacts, HubHit, inspect_hub, search_hub
+from tb_widgets.data.reading.beginning import read_beginning
 from tb_widgets.data.sources import is_built_in
 from tb_widgets.errors import DataError, TbError
 from tb_widgets.service.gathering import tokens_read

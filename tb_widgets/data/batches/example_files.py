@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from tb_widgets.data.batches.token_files import read_stream
 from tb_widgets.data.cache import built as cache
 from tb_widgets.data.cache.limit import Growth
-from tb_widgets.data.examples import Example, ExampleSet
+from tb_widgets.data.reading.examples import Example, ExampleSet
 from tb_widgets.data.refusals import pairs_too_long
 from tb_widgets.data.tokenizers import Ids, Tokenizer
 from tb_widgets.errors import DataError

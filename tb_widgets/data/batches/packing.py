@@ -12,9 +12,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tb_widgets.data.corpus import Corpus, Seen
+from tb_widgets.data.reading.corpus import Corpus, Seen
+from tb_widgets.data.reading.split import Stretch
 from tb_widgets.data.special import SpecialTokens
-from tb_widgets.data.split import Stretch
 from tb_widgets.data.tokenizers import Tokenizer, chunk_ends
 
 Progress = Callable[[float, float], None]

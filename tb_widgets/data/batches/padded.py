@@ -16,7 +16,7 @@ from tb_widgets.data.batches.example_files import EncodedPart, encode_examples, 
 from tb_widgets.data.batches.prepared_data import WAITING, HeldBack, PreparedData
 from tb_widgets.data.batches.token_files import made_tokenizer, tokenizer_key
 from tb_widgets.data.batches.windows import NOT_COUNTED, Batch, Batches
-from tb_widgets.data.examples import find_examples
+from tb_widgets.data.reading.examples import find_examples
 from tb_widgets.data.special import SpecialTokens
 from tb_widgets.data.tokenizers import Ids, Tokenizer, load_tokenizer
 from tb_widgets.errors import DataError

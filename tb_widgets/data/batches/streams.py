@@ -19,8 +19,8 @@ from tb_widgets.data.batches.prepared_data import WAITING, HeldBack, PreparedDat
 from tb_widgets.data.batches.spans import cut_out
 from tb_widgets.data.batches.token_files import STREAMS, corpus_tokenizer, encoded_streams, read_stream
 from tb_widgets.data.batches.windows import NOT_COUNTED, Batch, Batches, TrainBatches, validation_batches
-from tb_widgets.data.corpus import open_corpus
 from tb_widgets.data.keyed_random import key_of
+from tb_widgets.data.reading.corpus import open_corpus
 from tb_widgets.data.refusals import too_short
 from tb_widgets.data.special import (
     MASK_SIGN,

@@ -13,15 +13,15 @@ from typing import Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from tb_widgets.data.columns import Role
-from tb_widgets.data.copies import find_copies, in_words
-from tb_widgets.data.opened import PIECE
 from tb_widgets.data.preview.sample import Sample, read_sample
 from tb_widgets.data.preview.shown_batch import BatchRow, show_batch
 from tb_widgets.data.preview.warnings import warnings_of
+from tb_widgets.data.reading.columns import Role
+from tb_widgets.data.reading.open import PIECE
+from tb_widgets.data.reading.repeated_lines import find_copies, in_words
+from tb_widgets.data.reading.split import cut_at, find_borders
 from tb_widgets.data.sources import check_serves, classes_of, is_built_in
 from tb_widgets.data.special import span_sizes, vocabulary_with_specials
-from tb_widgets.data.split import cut_at, find_borders
 from tb_widgets.data.tokenizers import Tokenizer, train_tokenizer
 from tb_widgets.spec import DataSpec, Task, TokenizerSpec
 

@@ -10,9 +10,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from tb_widgets.data.columns import Mapping, Role, learns_from_running_text, map_columns
-from tb_widgets.data.examples import Example, as_text, class_name, find_examples
-from tb_widgets.data.opened import Table, Texts, open_data
+from tb_widgets.data.reading.columns import Mapping, Role, learns_from_running_text, map_columns
+from tb_widgets.data.reading.examples import Example, as_text, class_name, find_examples
+from tb_widgets.data.reading.open import Table, Texts, open_data
 from tb_widgets.data.sources import is_built_in
 from tb_widgets.spec import DataSpec, Task
 

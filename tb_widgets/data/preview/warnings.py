@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from tb_widgets.data.columns import CHOSEN
+from tb_widgets.data.reading.columns import CHOSEN
 from tb_widgets.spec import DataSpec
 
 if TYPE_CHECKING:

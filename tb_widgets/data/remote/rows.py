@@ -159,7 +159,7 @@ def _columns(features: Any, before: str = "") -> Iterator[dict[str, Any]]:
 
 
 def _kind(feature: Any) -> dict[str, Any]:
-    """Return what a column holds, in the words of :class:`tb_widgets.data.opened.Column`."""
+    """Return what a column holds, in the words of :class:`tb_widgets.data.reading.open.Column`."""
     kind, dtype = type(feature).__name__, str(getattr(feature, "dtype", ""))
     names = list(feature.names) if kind == "ClassLabel" else []
     for word, fits in (

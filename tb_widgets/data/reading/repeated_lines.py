@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
-from tb_widgets.data.split import Stretch
+from tb_widgets.data.reading.split import Stretch
 
 _SHORTEST, _LONGEST = 40, 1000  # bytes and characters of a line that counts; shorter ones are often the same by chance
 _FEWEST = 20  # held-back lines below which their share says little

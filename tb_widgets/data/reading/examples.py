@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from tb_widgets.data.columns import map_columns
-from tb_widgets.data.corpus import spread_sample
 from tb_widgets.data.keyed_random import draws, key_of
-from tb_widgets.data.opened import Column, Table, Texts, open_data
+from tb_widgets.data.reading.columns import map_columns
+from tb_widgets.data.reading.corpus import spread_sample
+from tb_widgets.data.reading.open import Column, Table, Texts, open_data
 from tb_widgets.data.refusals import MOST_CLASSES, nothing_to_tell_apart, too_many_values
 from tb_widgets.data.sources import NEEDS, classes_of, read_text
 from tb_widgets.errors import DataError

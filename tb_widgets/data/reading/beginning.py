@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from tb_widgets.data.examples import as_text
-from tb_widgets.data.opened import Texts, open_data, shortened
+from tb_widgets.data.reading.examples import as_text
+from tb_widgets.data.reading.open import Texts, open_data, shortened
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec
 

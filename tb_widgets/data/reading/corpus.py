@@ -8,11 +8,11 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 
-from tb_widgets.data.columns import map_columns
-from tb_widgets.data.copies import Copies, find_copies
 from tb_widgets.data.keyed_random import key_of
-from tb_widgets.data.opened import Table, Texts, open_data
-from tb_widgets.data.split import Border, Stretch, cut_at, find_borders
+from tb_widgets.data.reading.columns import map_columns
+from tb_widgets.data.reading.open import Table, Texts, open_data
+from tb_widgets.data.reading.repeated_lines import Copies, find_copies
+from tb_widgets.data.reading.split import Border, Stretch, cut_at, find_borders
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec, Task
 
