@@ -18,8 +18,8 @@ from rich.text import Text
 
 from tb_widgets.cli.options import Json, Settings, Trust
 from tb_widgets.cli.screen import console, print_json, say
-from tb_widgets.data.curated import list_curated
-from tb_widgets.data.sources import list_sources
+from tb_widgets.data.sources.builtin import list_sources
+from tb_widgets.data.sources.curated import list_curated
 from tb_widgets.display.terminal import warning_line
 from tb_widgets.errors import DataError, SpecError
 from tb_widgets.service.gathering import gather_shown
@@ -135,7 +135,7 @@ def _figures(found: Preview, data: DataSpec) -> Iterator[str]:
 
 
 def _search(words: str, *, as_json: bool) -> None:
-    from tb_widgets.data.hub_facts import search_hub
+    from tb_widgets.data.sources.hub_facts import search_hub
 
     hits = search_hub(words)
     if as_json:
@@ -162,7 +162,7 @@ def _look(data: DataSpec, *, as_json: bool) -> None:
     SpecError
         If the source is no dataset of the Hub.
     """
-    from tb_widgets.data.hub_facts import inspect_hub
+    from tb_widgets.data.sources.hub_facts import inspect_hub
 
     if not data.source.startswith("hub:"):
         raise SpecError(
@@ -226,7 +226,7 @@ def _facts(data: DataSpec) -> dict[str, Any]:
     """Return what data that are here hold."""
     from tb_widgets.data.reading.beginning import read_beginning
     from tb_widgets.data.reading.open import Texts, open_data
-    from tb_widgets.data.sources import TEXT_TASKS, is_built_in, tasks_of
+    from tb_widgets.data.sources.builtin import TEXT_TASKS, is_built_in, tasks_of
 
     if is_built_in(data.source) and set(tasks_of(data.source)).isdisjoint(TEXT_TASKS):
         return {"source": data.source, "kind": "examples", "tasks": list(tasks_of(data.source))}

@@ -10,7 +10,7 @@ from tb_widgets.data.batches.pictures import PictureData, prepare_pictures
 from tb_widgets.data.batches.prepared_data import PreparedData
 from tb_widgets.data.batches.streams import StreamData, prepare_streams
 from tb_widgets.data.reading.columns import learns_from_running_text
-from tb_widgets.data.sources import check_serves
+from tb_widgets.data.sources.builtin import check_serves
 from tb_widgets.spec import DataSpec, Task, TokenizerSpec
 
 Progress = Callable[[str, float], None]

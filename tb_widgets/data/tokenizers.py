@@ -55,7 +55,7 @@ def tokenizer_file(spec: TokenizerSpec) -> Path:
             hint="Set tokenizer.file to the path of a tokenizer.json, or tokenizer.kind to bpe.",
         )
     if spec.file.startswith("hub:"):
-        from tb_widgets.data.fetching import local_tokenizer
+        from tb_widgets.data.sources.fetching import local_tokenizer
 
         return local_tokenizer(spec.file)
     return Path(spec.file).expanduser()

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tb_widgets.data.sources import NEEDS, PLAIN_TASKS, TABLE_TASKS, list_sources, tasks_of
+from tb_widgets.data.sources.builtin import NEEDS, PLAIN_TASKS, TABLE_TASKS, list_sources, tasks_of
 from tb_widgets.data.special import span_sizes, vocabulary_with_specials
 from tb_widgets.errors import SpecError
 from tb_widgets.models.zoo import sizes

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from tb_widgets.data.asking import Progress
-from tb_widgets.data.fetching import (
+from tb_widgets.data.sources.ask_process import Progress
+from tb_widgets.data.sources.fetching import (
     fetch_data,
     fetch_tokenizer,
     needs_fetch,
@@ -37,7 +37,7 @@ def gather(spec: RunSpec, *, on_progress: Progress | None = None) -> RunSpec:
     Parameters
     ----------
     on_progress
-        As for :func:`tb_widgets.data.fetching.fetch_data`.
+        As for :func:`tb_widgets.data.sources.fetching.fetch_data`.
 
     Raises
     ------

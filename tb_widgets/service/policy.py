@@ -16,9 +16,9 @@ import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from tb_widgets.data.address import parse_hub
-from tb_widgets.data.curated import list_curated
-from tb_widgets.data.sources import is_built_in
+from tb_widgets.data.sources.address import parse_hub
+from tb_widgets.data.sources.builtin import is_built_in
+from tb_widgets.data.sources.curated import list_curated
 from tb_widgets.errors import ModelError, PolicyError, ServiceError, TbError
 from tb_widgets.runs import RunEntry, Status
 from tb_widgets.spec import PRESETS, DataSpec, RunSpec

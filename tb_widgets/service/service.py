@@ -13,9 +13,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from tb_widgets.data.fetching import needs_fetch
 from tb_widgets.data.reading.open import open_data
-from tb_widgets.data.sources import is_built_in
+from tb_widgets.data.sources.builtin import is_built_in
+from tb_widgets.data.sources.fetching import needs_fetch
 from tb_widgets.errors import RunError, ServiceError, TbError, print_traceback
 from tb_widgets.models.describe import given_name
 from tb_widgets.models.source import CODE, ModelSource, is_fetched, write_source, zoo_code

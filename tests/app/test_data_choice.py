@@ -10,7 +10,7 @@ import pytest
 
 from tb_widgets.app.dashboard import Dashboard
 from tb_widgets.app.parts.words import plain
-from tb_widgets.data import uploads
+from tb_widgets.data.sources import uploads
 from tb_widgets.errors import DataError
 from tb_widgets.service.fitting import ModelFacts
 

@@ -6,7 +6,7 @@ import pytest
 from data.conftest import fetcher, hub, parquet, quiet  # noqa: F401  (fixtures)
 from data.hub_server import COMMIT, status
 
-from tb_widgets.data.curated import list_curated
+from tb_widgets.data.sources.curated import list_curated
 
 from .conftest import at, shown
 

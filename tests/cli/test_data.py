@@ -12,8 +12,8 @@ import pytest
 import tb_widgets
 from tb_widgets import TrainingService
 from tb_widgets.data.cache.limit import clear_cache
-from tb_widgets.data.curated import list_curated
-from tb_widgets.data.fetching import fetch_data
+from tb_widgets.data.sources.curated import list_curated
+from tb_widgets.data.sources.fetching import fetch_data
 from tb_widgets.errors import DataError
 from tb_widgets.runs import create_run
 from tb_widgets.runs.status import read_status, write_status

@@ -14,7 +14,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tb_widgets.data import asking, fetching, hub_facts
+from tb_widgets.data.sources import ask_process as asking
+from tb_widgets.data.sources import fetching, hub_facts
 
 from .hub_server import HubServer
 

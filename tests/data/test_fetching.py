@@ -11,10 +11,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tb_widgets.data import asking
-from tb_widgets.data.fetching import fetch_data, is_here, local_files, needs_fetch
-from tb_widgets.data.hub_facts import search_hub
 from tb_widgets.data.reading.open import open_data
+from tb_widgets.data.sources import ask_process as asking
+from tb_widgets.data.sources.fetching import fetch_data, is_here, local_files, needs_fetch
+from tb_widgets.data.sources.hub_facts import search_hub
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec
 from tests.runs.conftest import mounted
@@ -122,7 +122,7 @@ def test_a_process_that_is_killed_leaves_nothing_that_could_be_taken_for_data(we
 
 def test_two_at_once_fetch_it_once(web, data, until, tmp_path):
     go_on, said = held_up(web, 100_000), tmp_path / "said"
-    code = "import sys; from tb_widgets.data.fetching import *; from tb_widgets.spec import DataSpec; " + (
+    code = "import sys; from tb_widgets.data.sources.fetching import *; from tb_widgets.spec import DataSpec; " + (
         "say = lambda message, _: print(message, file=open(sys.argv[2], 'a')); "
         "print(fetch_data(DataSpec(source=sys.argv[1]), on_progress=say).files[0])"
     )
@@ -176,9 +176,12 @@ def test_a_relative_cache_folder_is_the_same_one_for_both_processes(web, data, t
 
 
 def test_whoever_asks_imports_no_client_of_anything(hub):
-    code = "import sys, tb_widgets.data.fetching, tb_widgets.data.hub_facts, tb_widgets.data.uploads as u; " + (
-        "heavy = {'datasets', 'huggingface_hub', 'pyarrow', 'pandas', 'requests', 'torch'} & set(sys.modules); "
-        "sys.exit(', '.join(heavy) or 0)"
+    code = (
+        "import sys, tb_widgets.data.sources.fetching, tb_widgets.data.sources.hub_facts, tb_widgets.data.sources.uploads as u; "
+        + (
+            "heavy = {'datasets', 'huggingface_hub', 'pyarrow', 'pandas', 'requests', 'torch'} & set(sys.modules); "
+            "sys.exit(', '.join(heavy) or 0)"
+        )
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

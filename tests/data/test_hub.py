@@ -9,8 +9,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tb_widgets.data import fetching
-from tb_widgets.data.fetching import (
+from tb_widgets.data.reading.open import open_data
+from tb_widgets.data.sources import fetching
+from tb_widgets.data.sources.fetching import (
     fetch_data,
     fetch_tokenizer,
     is_here,
@@ -20,8 +21,7 @@ from tb_widgets.data.fetching import (
     pinned_data,
     pinned_tokenizer,
 )
-from tb_widgets.data.hub_facts import inspect_hub, search_hub
-from tb_widgets.data.reading.open import open_data
+from tb_widgets.data.sources.hub_facts import inspect_hub, search_hub
 from tb_widgets.errors import DataError
 from tb_widgets.runs.folders import default_cache_dir
 from tb_widgets.spec import DataSpec

@@ -17,7 +17,7 @@ import pytest
 
 from tb_widgets.data.formats import files
 from tb_widgets.data.reading.open import PIECE, Table, Texts, open_data
-from tb_widgets.data.sources import read_text
+from tb_widgets.data.sources.builtin import read_text
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec
 

@@ -11,7 +11,7 @@ from filelock import FileLock
 from tb_widgets.data.batches import packing
 from tb_widgets.data.cache import built as cache
 from tb_widgets.data.prepared import prepare
-from tb_widgets.data.sources import read_text
+from tb_widgets.data.sources.builtin import read_text
 from tb_widgets.data.tokenizers import chunks
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec, TokenizerSpec

@@ -3,7 +3,7 @@ import sys
 
 import pytest
 
-from tb_widgets.data.sources import list_sources, read_text, tasks_of
+from tb_widgets.data.sources.builtin import list_sources, read_text, tasks_of
 from tb_widgets.errors import DataError
 
 

@@ -14,7 +14,7 @@ from tb_widgets.data.reading import repeated_lines as copies
 from tb_widgets.data.reading.corpus import Seen, open_corpus
 from tb_widgets.data.reading.repeated_lines import Copies, find_copies, in_words
 from tb_widgets.data.reading.split import Stretch, cut_at, find_borders
-from tb_widgets.data.sources import read_text
+from tb_widgets.data.sources.builtin import read_text
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec, TokenizerSpec
 

@@ -11,7 +11,7 @@ from tokenizers import models, normalizers, pre_tokenizers
 
 from tb_widgets.data import tokenizers_words
 from tb_widgets.data.prepared import prepare
-from tb_widgets.data.sources import read_text
+from tb_widgets.data.sources.builtin import read_text
 from tb_widgets.data.tokenizers import chunks, load_tokenizer, train_tokenizer
 from tb_widgets.data.tokenizers_pieces import PieceTokenizer
 from tb_widgets.data.tokenizers_words import WORDS as WORDS_OF_LIBRARY

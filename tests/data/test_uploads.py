@@ -10,8 +10,8 @@ import sys
 import psutil
 import pytest
 
-from tb_widgets.data import uploads
-from tb_widgets.data.names import clean_name
+from tb_widgets.data.sources import uploads
+from tb_widgets.data.sources.file_names import clean_name
 from tb_widgets.errors import DataError
 
 from .conftest import left_behind

@@ -13,7 +13,7 @@ import anywidget
 import traitlets
 
 from tb_widgets.app.assets import read_asset
-from tb_widgets.data import uploads
+from tb_widgets.data.sources import uploads
 from tb_widgets.errors import DataError, TbError
 
 logger = logging.getLogger(__name__)

@@ -17,9 +17,11 @@ from tb_widgets.app.state.data_look import Look, Question, look_at
 from tb_widgets.app.state.draft import OF_DATA, Draft
 from tb_widgets.app.state.jobs import Job, Report
 from tb_widgets.app.state.locking import one_at_a_time
-from tb_widgets.data import uploads
 from tb_widgets.data.cache.limit import CacheUse, Cleared, cache_use, clear_cache
-from tb_widgets.data.fetching import (
+from tb_widgets.data.reading.beginning import read_beginning
+from tb_widgets.data.sources import uploads
+from tb_widgets.data.sources.builtin import is_built_in
+from tb_widgets.data.sources.fetching import (
     fetch_data,
     fetch_tokenizer,
     is_here,
@@ -27,9 +29,7 @@ from tb_widgets.data.fetching import (
     needs_fetch,
     pinned_tokenizer,
 )
-from tb_widgets.data.hub_facts import HubFacts, HubHit, inspect_hub, search_hub
-from tb_widgets.data.reading.beginning import read_beginning
-from tb_widgets.data.sources import is_built_in
+from tb_widgets.data.sources.hub_facts import HubFacts, HubHit, inspect_hub, search_hub
 from tb_widgets.errors import DataError, TbError
 from tb_widgets.service.gathering import tokens_read
 from tb_widgets.service.policy import Policy

@@ -9,7 +9,7 @@ from tb_widgets.data.preview.preview import Preview, preview
 from tb_widgets.data.preview.problems import problems_of
 from tb_widgets.data.reading.columns import map_columns
 from tb_widgets.data.reading.open import Column, Table, open_data
-from tb_widgets.data.sources import check_serves, is_built_in
+from tb_widgets.data.sources.builtin import check_serves, is_built_in
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec, Task, TokenizerSpec
 

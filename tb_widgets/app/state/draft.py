@@ -12,9 +12,9 @@ from typing import Any
 import traitlets
 
 from tb_widgets.app.parts.words import without_upload_folder
-from tb_widgets.data.fetching import is_here, local_tokenizer, needs_fetch
 from tb_widgets.data.formats.files import find_files, opened_files
-from tb_widgets.data.sources import is_built_in
+from tb_widgets.data.sources.builtin import is_built_in
+from tb_widgets.data.sources.fetching import is_here, local_tokenizer, needs_fetch
 from tb_widgets.errors import DataError, ModelError, SpecError, TbError
 from tb_widgets.models.describe import ModelSummary, describe
 from tb_widgets.models.source import fetch, is_fetched

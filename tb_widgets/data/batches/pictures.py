@@ -17,7 +17,7 @@ from tb_widgets.data.batches.buckets import ExampleBatches
 from tb_widgets.data.batches.prepared_data import HeldBack, PreparedData
 from tb_widgets.data.batches.windows import Batch, Batches
 from tb_widgets.data.keyed_random import draws, key_of, shares
-from tb_widgets.data.sources import classes_of
+from tb_widgets.data.sources.builtin import classes_of
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec
 

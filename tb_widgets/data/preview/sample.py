@@ -13,7 +13,7 @@ from typing import Any
 from tb_widgets.data.reading.columns import Mapping, Role, learns_from_running_text, map_columns
 from tb_widgets.data.reading.examples import Example, as_text, class_name, find_examples
 from tb_widgets.data.reading.open import Table, Texts, open_data
-from tb_widgets.data.sources import is_built_in
+from tb_widgets.data.sources.builtin import is_built_in
 from tb_widgets.spec import DataSpec, Task
 
 MOST_LETTERS, MOST_ROWS, MOST_SECONDS = 1_000_000, 20_000, 0.8

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from tb_widgets.data.reading.open import Column, Table, Texts, open_data, shortened
-from tb_widgets.data.sources import TEXT_TASKS, tasks_of
+from tb_widgets.data.sources.builtin import TEXT_TASKS, tasks_of
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec, Task
 

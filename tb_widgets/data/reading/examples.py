@@ -15,7 +15,7 @@ from tb_widgets.data.reading.columns import map_columns
 from tb_widgets.data.reading.corpus import spread_sample
 from tb_widgets.data.reading.open import Column, Table, Texts, open_data
 from tb_widgets.data.refusals import MOST_CLASSES, nothing_to_tell_apart, too_many_values
-from tb_widgets.data.sources import NEEDS, classes_of, read_text
+from tb_widgets.data.sources.builtin import NEEDS, classes_of, read_text
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec, Task
 

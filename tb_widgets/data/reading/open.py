@@ -15,7 +15,7 @@ from tb_widgets.data.formats.files import LocalFile, find_files, opened_files, p
 from tb_widgets.data.formats.letters import find_encoding, read_letters
 from tb_widgets.data.formats.values import Column, Part, columns_of
 from tb_widgets.data.parts import set_apart
-from tb_widgets.data.sources import is_built_in, read_text
+from tb_widgets.data.sources.builtin import is_built_in, read_text
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec
 
@@ -187,7 +187,7 @@ def open_data(data: DataSpec) -> Texts | Table:
         If it is missing, was not fetched, can't be read, is empty, or holds files of several kinds; or if a setting
         makes no sense for it.
     """
-    from tb_widgets.data.fetching import local_files, local_validation_files, needs_fetch
+    from tb_widgets.data.sources.fetching import local_files, local_validation_files, needs_fetch
 
     if is_built_in(data.source):
         _refuse(data, "comes with Python", "columns", "validation_split", "encoding", "config", "split", "streaming")

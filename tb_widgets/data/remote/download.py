@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urljoin, urlsplit
 
-from tb_widgets.data.address import host_of, shortened
 from tb_widgets.data.cache.limit import in_words
+from tb_widgets.data.sources.address import host_of, shortened
 from tb_widgets.errors import DataError
 from tb_widgets.runs.folders import default_cache_dir
 from tb_widgets.version import __version__

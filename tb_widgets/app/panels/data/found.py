@@ -10,12 +10,12 @@ import ipywidgets as widgets
 from tb_widgets.app.parts import words
 from tb_widgets.app.parts.cards import button, card, row, show
 from tb_widgets.app.registry import panel
-from tb_widgets.data.uploads import is_upload
+from tb_widgets.data.sources.uploads import is_upload
 
 if TYPE_CHECKING:
     from tb_widgets.app.dashboard import Dashboard
     from tb_widgets.app.state.data_choice import Wanted
-    from tb_widgets.data.hub_facts import HubFacts
+    from tb_widgets.data.sources.hub_facts import HubFacts
 
 TITLES = {
     "inspecting": ("Looking what there is …", ""),

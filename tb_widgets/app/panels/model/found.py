@@ -12,7 +12,7 @@ from tb_widgets.app.parts.cards import button, card, row, show
 from tb_widgets.app.parts.finding_list import finding_list
 from tb_widgets.app.parts.form import Form
 from tb_widgets.app.registry import panel
-from tb_widgets.data.sources import NEEDS
+from tb_widgets.data.sources.builtin import NEEDS
 from tb_widgets.errors import UndecidedError
 from tb_widgets.models.repair import Repair
 from tb_widgets.models.source import CODE, CONFIG, pinned

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tb_widgets.data.asking import Progress, ask
-from tb_widgets.data.fetching import asked_of
+from tb_widgets.data.sources.ask_process import Progress, ask
+from tb_widgets.data.sources.fetching import asked_of
 from tb_widgets.spec import DataSpec
 
 LOOK_WITHIN = 120.0  # seconds for a search, or a look at a dataset

@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 
 from tb_widgets.data.cache.limit import make_room
-from tb_widgets.data.names import clean_name
+from tb_widgets.data.sources.file_names import clean_name
 from tb_widgets.errors import DataError
 from tb_widgets.runs.folders import default_cache_dir
 

@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tb_widgets.data.address import HubAddress, is_remote, parse_hub
-from tb_widgets.data.asking import Progress, ask
 from tb_widgets.data.cache import fetched as kept
+from tb_widgets.data.sources.address import HubAddress, is_remote, parse_hub
+from tb_widgets.data.sources.ask_process import Progress, ask
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec
 
