@@ -296,7 +296,8 @@ def test_rows_that_stop_coming_leave_nothing(quiet, fetcher):
 
 IMPATIENT = """
 import sys
-from tb_widgets.data.remote import patience, process
+from tb_widgets.data.sources.remote import patience
+from tb_widgets.data.sources.remote import process
 patience.TOLD, patience.ENOUGH = 0.3, 1.5
 sys.exit(process.main())
 """

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tb_widgets.data.remote.download import RefusedError
-from tb_widgets.data.remote.patience import SilentError
 from tb_widgets.data.sources.address import HubAddress
+from tb_widgets.data.sources.remote.download import RefusedError
+from tb_widgets.data.sources.remote.patience import SilentError
 from tb_widgets.errors import DataError
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from tb_widgets.data.remote.download import RefusedError
+from tb_widgets.data.sources.remote.download import RefusedError
 
 TOLD = 5.0  # seconds without an answer after which it is told
 ENOUGH = 10.0  # seconds without an answer after which it is given up; the attempt under way may take 10 more

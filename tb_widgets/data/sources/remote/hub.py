@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from tb_widgets.data.cache import fetched as kept
 from tb_widgets.data.cache.limit import make_room
-from tb_widgets.data.remote import rows as row_files
-from tb_widgets.data.remote.download import PIECE, Download, sha256_of
-from tb_widgets.data.remote.hub_errors import Explained
-from tb_widgets.data.remote.patience import patience
 from tb_widgets.data.sources.address import HubAddress
+from tb_widgets.data.sources.remote import rows as row_files
+from tb_widgets.data.sources.remote.download import PIECE, Download, sha256_of
+from tb_widgets.data.sources.remote.hub_errors import Explained
+from tb_widgets.data.sources.remote.patience import patience
 from tb_widgets.errors import DataError
 from tb_widgets.runs.folders import default_cache_dir
 from tb_widgets.version import __version__

@@ -19,10 +19,10 @@ from urllib.parse import unquote, urlsplit
 
 from tb_widgets.data.cache import fetched as kept
 from tb_widgets.data.cache.limit import cache_limit, make_room
-from tb_widgets.data.remote import hub, look
-from tb_widgets.data.remote.download import Download, RefusedError, explained, sha256_of
-from tb_widgets.data.remote.patience import patience
 from tb_widgets.data.sources.file_names import clean_name
+from tb_widgets.data.sources.remote import hub, look
+from tb_widgets.data.sources.remote.download import Download, RefusedError, explained, sha256_of
+from tb_widgets.data.sources.remote.patience import patience
 from tb_widgets.errors import DataError
 from tb_widgets.runs.folders import default_cache_dir
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from tb_widgets.data.remote.hub import Report, Repository, chosen_splits, hub_api, paths_of, split_names
-from tb_widgets.data.remote.hub_errors import Explained
-from tb_widgets.data.remote.rows import beginning
 from tb_widgets.data.sources.address import HubAddress
+from tb_widgets.data.sources.remote.hub import Report, Repository, chosen_splits, hub_api, paths_of, split_names
+from tb_widgets.data.sources.remote.hub_errors import Explained
+from tb_widgets.data.sources.remote.rows import beginning
 
 SEARCH = 15.0  # seconds
 
