@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tb_widgets.checks.preflight import Preflight, from_mapping
 from tb_widgets.checks.result import CheckResult
-from tb_widgets.data.special import vocabulary_with_specials
+from tb_widgets.data.tokenizers.special_tokens import vocabulary_with_specials
 from tb_widgets.models.source import ModelSource, resolve
 from tb_widgets.models.trust import TrustStore, agreed, needs_consent
 from tb_widgets.models.zoo import sizes

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tb_widgets.data.sources.builtin import NEEDS, PLAIN_TASKS, TABLE_TASKS, list_sources, tasks_of
-from tb_widgets.data.special import span_sizes, vocabulary_with_specials
+from tb_widgets.data.tokenizers.special_tokens import span_sizes, vocabulary_with_specials
 from tb_widgets.errors import SpecError
 from tb_widgets.models.zoo import sizes
 from tb_widgets.spec import RunSpec, Task

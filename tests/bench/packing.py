@@ -16,7 +16,7 @@ from tb_widgets.data.batches.packing import pack
 from tb_widgets.data.batches.token_files import corpus_tokenizer
 from tb_widgets.data.reading.corpus import Seen, open_corpus
 from tb_widgets.data.sources.builtin import read_text
-from tb_widgets.data.tokenizers import Tokenizer, chunks
+from tb_widgets.data.tokenizers.make import Tokenizer, chunks
 from tb_widgets.spec import DataSpec, TokenizerSpec
 from tests.bench.figure import Figure
 

@@ -7,7 +7,7 @@ import torch
 from tb_widgets.data.batches.padded import classified, translated
 from tb_widgets.data.prepared import prepare
 from tb_widgets.data.reading.examples import find_examples
-from tb_widgets.data.special import SpecialTokens
+from tb_widgets.data.tokenizers.special_tokens import SpecialTokens
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec, TokenizerSpec
 

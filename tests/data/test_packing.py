@@ -12,7 +12,7 @@ from tb_widgets.data.batches import packing
 from tb_widgets.data.cache import built as cache
 from tb_widgets.data.prepared import prepare
 from tb_widgets.data.sources.builtin import read_text
-from tb_widgets.data.tokenizers import chunks
+from tb_widgets.data.tokenizers.make import chunks
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec, TokenizerSpec
 from tests.data.test_split import blocks

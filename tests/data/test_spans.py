@@ -7,7 +7,7 @@ import torch
 from tb_widgets.data.batches.spans import cut_out
 from tb_widgets.data.keyed_random import key_of
 from tb_widgets.data.prepared import prepare
-from tb_widgets.data.special import SHORTEST_TO_CUT, SpecialTokens, span_sizes
+from tb_widgets.data.tokenizers.special_tokens import SHORTEST_TO_CUT, SpecialTokens, span_sizes
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec, TokenizerSpec
 

@@ -8,7 +8,7 @@ import torch
 
 from tb_widgets.data.prepared import prepare
 from tb_widgets.data.preview.preview import preview
-from tb_widgets.data.special import SpecialTokens, vocabulary_with_specials
+from tb_widgets.data.tokenizers.special_tokens import SpecialTokens, vocabulary_with_specials
 from tb_widgets.spec import DataSpec, TokenizerSpec
 
 

@@ -14,7 +14,7 @@ from tb_widgets.data.batches.masking import hide
 from tb_widgets.data.batches.padded import translated
 from tb_widgets.data.batches.streams import next_tokens
 from tb_widgets.data.keyed_random import key_of
-from tb_widgets.data.special import SpecialTokens
+from tb_widgets.data.tokenizers.special_tokens import SpecialTokens
 from tb_widgets.engine.evaluation import evaluate
 from tb_widgets.engine.inference.writer import open_writer
 from tb_widgets.engine.session import train_run

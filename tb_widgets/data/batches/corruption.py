@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tb_widgets.data.keyed_random import Words, draws
-from tb_widgets.data.special import SpecialTokens, span_sizes
+from tb_widgets.data.tokenizers.special_tokens import SpecialTokens, span_sizes
 
 CHOSEN, TO_MASK, TO_RANDOM = 0.15, 0.8, 0.1
 NOT_COUNTED = -100

@@ -19,7 +19,7 @@ from tb_widgets.data.cache import built as cache
 from tb_widgets.data.cache.limit import Growth
 from tb_widgets.data.reading.examples import Example, ExampleSet
 from tb_widgets.data.refusals import pairs_too_long
-from tb_widgets.data.tokenizers import Ids, Tokenizer
+from tb_widgets.data.tokenizers.make import Ids, Tokenizer
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec
 

@@ -14,8 +14,8 @@ import numpy as np
 
 from tb_widgets.data.reading.corpus import Corpus, Seen
 from tb_widgets.data.reading.split import Stretch
-from tb_widgets.data.special import SpecialTokens
-from tb_widgets.data.tokenizers import Tokenizer, chunk_ends
+from tb_widgets.data.tokenizers.make import Tokenizer, chunk_ends
+from tb_widgets.data.tokenizers.special_tokens import SpecialTokens
 
 Progress = Callable[[float, float], None]
 """Called with the share that is done, 0 to 1, and the speed in millions of characters per second."""
@@ -106,7 +106,7 @@ def _jobs(corpus: Corpus, seen: Seen) -> Iterator[_Job]:
 
 
 def _chunks(stretches: Iterable[Stretch]) -> Iterator[Stretch]:
-    """Cut stretches, or join them, into chunks as :func:`tb_widgets.data.tokenizers.chunks` cuts a whole text."""
+    """Cut stretches, or join them, into chunks as :func:`tb_widgets.data.tokenizers.make.chunks` cuts a whole text."""
     rest = ""
     for stretch in stretches:
         rest += stretch.text

@@ -17,8 +17,8 @@ from tb_widgets.data.batches.prepared_data import WAITING, HeldBack, PreparedDat
 from tb_widgets.data.batches.token_files import made_tokenizer, tokenizer_key
 from tb_widgets.data.batches.windows import NOT_COUNTED, Batch, Batches
 from tb_widgets.data.reading.examples import find_examples
-from tb_widgets.data.special import SpecialTokens
-from tb_widgets.data.tokenizers import Ids, Tokenizer, load_tokenizer
+from tb_widgets.data.tokenizers.make import Ids, Tokenizer, load_tokenizer
+from tb_widgets.data.tokenizers.special_tokens import SpecialTokens
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec, Task, TokenizerSpec
 

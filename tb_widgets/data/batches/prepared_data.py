@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tb_widgets.data.batches.windows import Batch, Batches
-from tb_widgets.data.special import vocabulary_with_specials
-from tb_widgets.data.tokenizers import Tokenizer
+from tb_widgets.data.tokenizers.make import Tokenizer
+from tb_widgets.data.tokenizers.special_tokens import vocabulary_with_specials
 from tb_widgets.spec import Task
 
 WAITING = "Waiting for another run that prepares the same text"

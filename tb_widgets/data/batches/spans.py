@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tb_widgets.data.batches.corruption import gapped
 from tb_widgets.data.batches.windows import Batch
-from tb_widgets.data.special import SpecialTokens
+from tb_widgets.data.tokenizers.special_tokens import SpecialTokens
 
 
 def cut_out(tokens: Tensor, key: np.uint64, special: SpecialTokens) -> Batch:

@@ -22,14 +22,14 @@ from tb_widgets.data.batches.windows import NOT_COUNTED, Batch, Batches, TrainBa
 from tb_widgets.data.keyed_random import key_of
 from tb_widgets.data.reading.corpus import open_corpus
 from tb_widgets.data.refusals import too_short
-from tb_widgets.data.special import (
+from tb_widgets.data.tokenizers.make import Tokenizer, load_tokenizer
+from tb_widgets.data.tokenizers.special_tokens import (
     MASK_SIGN,
     SHORTEST_TO_CUT,
     SpecialTokens,
     span_sizes,
     vocabulary_with_specials,
 )
-from tb_widgets.data.tokenizers import Tokenizer, load_tokenizer
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec, Task, TokenizerSpec
 

@@ -17,7 +17,7 @@ from tb_widgets.data.cache.limit import Growth
 from tb_widgets.data.reading.corpus import Corpus
 from tb_widgets.data.reading.repeated_lines import in_words
 from tb_widgets.data.sources.builtin import is_built_in
-from tb_widgets.data.tokenizers import Tokenizer, load_tokenizer, read_tokenizer_file, train_tokenizer
+from tb_widgets.data.tokenizers.make import Tokenizer, load_tokenizer, read_tokenizer_file, train_tokenizer
 from tb_widgets.spec import DataSpec, TokenizerSpec
 
 STREAMS = "streams.json"

@@ -21,8 +21,8 @@ from tb_widgets.data.reading.open import PIECE
 from tb_widgets.data.reading.repeated_lines import find_copies, in_words
 from tb_widgets.data.reading.split import cut_at, find_borders
 from tb_widgets.data.sources.builtin import check_serves, classes_of, is_built_in
-from tb_widgets.data.special import span_sizes, vocabulary_with_specials
-from tb_widgets.data.tokenizers import Tokenizer, train_tokenizer
+from tb_widgets.data.tokenizers.make import Tokenizer, train_tokenizer
+from tb_widgets.data.tokenizers.special_tokens import span_sizes, vocabulary_with_specials
 from tb_widgets.spec import DataSpec, Task, TokenizerSpec
 
 _LEARNED_FROM = 300_000  # characters of the sample that a vocabulary is learned from

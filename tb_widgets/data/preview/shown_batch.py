@@ -11,8 +11,8 @@ import numpy as np
 from tb_widgets.data.batches.corruption import NOT_COUNTED, gapped, masked
 from tb_widgets.data.keyed_random import key_of
 from tb_widgets.data.preview.sample import Sample
-from tb_widgets.data.special import MASK_SIGN, SHORTEST_TO_CUT, SpecialTokens
-from tb_widgets.data.tokenizers import Ids, Tokenizer
+from tb_widgets.data.tokenizers.make import Ids, Tokenizer
+from tb_widgets.data.tokenizers.special_tokens import MASK_SIGN, SHORTEST_TO_CUT, SpecialTokens
 from tb_widgets.spec import DataSpec, Task
 
 ROWS, LONGEST = 3, 192

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 
 from tb_widgets.data.batches.padded import pad
-from tb_widgets.data.special import MASK_SIGN, SpecialTokens
-from tb_widgets.data.tokenizers import Tokenizer, load_tokenizer
+from tb_widgets.data.tokenizers.make import Tokenizer, load_tokenizer
+from tb_widgets.data.tokenizers.special_tokens import MASK_SIGN, SpecialTokens
 from tb_widgets.engine.hardware import choose_device
 from tb_widgets.engine.inference.class_words import in_words
 from tb_widgets.engine.inference.looker import Looker

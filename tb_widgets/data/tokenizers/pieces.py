@@ -14,8 +14,8 @@ from typing import Any
 import numpy as np
 
 from tb_widgets.data.formats.values import well_formed
-from tb_widgets.data.tokenizers_base import BYTE_VALUES, Ids, Tokenizer, chunks
-from tb_widgets.data.tokenizers_words import WORDS, WordTable
+from tb_widgets.data.tokenizers.base import BYTE_VALUES, Ids, Tokenizer, chunks
+from tb_widgets.data.tokenizers.fast_words import WORDS, WordTable
 from tb_widgets.errors import DataError
 
 PIECES_FILE = "tokenizer.json"

@@ -6,8 +6,8 @@ import json
 from pathlib import Path
 
 from tb_widgets.data.formats.values import well_formed
-from tb_widgets.data.tokenizers_base import SMALL_FILE, ByteTokenizer, CharTokenizer, Ids, Tokenizer, chunk_ends, chunks
-from tb_widgets.data.tokenizers_pieces import PIECES_FILE, PieceTokenizer, learn_bpe, learn_unigram, open_pieces
+from tb_widgets.data.tokenizers.base import SMALL_FILE, ByteTokenizer, CharTokenizer, Ids, Tokenizer, chunk_ends, chunks
+from tb_widgets.data.tokenizers.pieces import PIECES_FILE, PieceTokenizer, learn_bpe, learn_unigram, open_pieces
 from tb_widgets.errors import DataError
 from tb_widgets.spec import TokenizerSpec
 
