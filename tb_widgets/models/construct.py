@@ -14,7 +14,8 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from tb_widgets.errors import ModelError, UndecidedError, quoted
-from tb_widgets.models import source_text, written
+from tb_widgets.models import source_text
+from tb_widgets.models import syntax as written
 from tb_widgets.models.source import CODE, ModelSource, code_tree
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from tb_widgets.models import written
+from tb_widgets.models import syntax as written
 from tb_widgets.models.source import ModelSource, code_tree, resolve
 from tb_widgets.models.zoo import sizes
 from tb_widgets.spec import ModelSpec

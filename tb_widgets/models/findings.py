@@ -14,7 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from tb_widgets.models import source_text, written
+from tb_widgets.models import source_text
+from tb_widgets.models import syntax as written
 
 FindingLevel = Literal["look", "odd"]
 

@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from tb_widgets.models import written
+from tb_widgets.models import syntax as written
 from tb_widgets.models.rewrite import Draft, LeftOpen, own_line, required
 
 _PRODUCTS = ("matmul", "bmm", "einsum", "baddbmm")

@@ -12,7 +12,7 @@ import ast
 import re
 from dataclasses import dataclass, field
 
-from tb_widgets.models import written
+from tb_widgets.models import syntax as written
 from tb_widgets.models.rewrite import Draft, Mended, Refused, is_step, method, models, required, undefined
 from tb_widgets.models.source import CODE
 

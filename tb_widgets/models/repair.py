@@ -14,7 +14,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tb_widgets.errors import ModelError
-from tb_widgets.models import causal, rebuild, source_text, written
+from tb_widgets.models import causal, rebuild, source_text
+from tb_widgets.models import syntax as written
 from tb_widgets.models.rewrite import Draft, Mended, Refused, is_step, method, required, undefined
 from tb_widgets.models.source import CODE, ModelSource, frozen
 

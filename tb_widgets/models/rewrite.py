@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from tb_widgets.models import written
+from tb_widgets.models import syntax as written
 from tb_widgets.models.source import CODE
 
 # Names that every module has without defining them.

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from tb_widgets.errors import ModelError
-from tb_widgets.models import written
+from tb_widgets.models import syntax as written
 from tb_widgets.models.address import is_gist, parse_gist
 from tb_widgets.models.zoo import sizes
 from tb_widgets.spec import ModelSpec

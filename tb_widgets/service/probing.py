@@ -30,7 +30,8 @@ import psutil
 
 from tb_widgets.checks.result import CheckResult, from_mapping
 from tb_widgets.errors import ModelError, ServiceError, TbError, UndecidedError, quoted
-from tb_widgets.models import source_text, written
+from tb_widgets.models import source_text
+from tb_widgets.models import syntax as written
 from tb_widgets.models.source import CODE, ModelSource
 from tb_widgets.models.trust import TrustStore
 from tb_widgets.service.workers.environment import worker_environment

@@ -4,7 +4,7 @@ import ast
 
 import pytest
 
-from tb_widgets.models import written
+from tb_widgets.models import syntax as written
 from tb_widgets.models.load import describe, resolve
 
 GPT = """

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tb_widgets.errors import ModelError, UndecidedError
-from tb_widgets.models import written
+from tb_widgets.models import syntax as written
 from tb_widgets.models.adapter import Adapter, Conclusion
 from tb_widgets.models.construct import explain
 from tb_widgets.models.evidence import Claim

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tb_widgets.errors import ModelError
-from tb_widgets.models import written
+from tb_widgets.models import syntax as written
 from tb_widgets.models.adapter import Adapter
 from tb_widgets.models.probe.case import Case, Found, side_of
 from tb_widgets.models.probe.trial import DECODER_LENGTH, LENGTH, Seen
