@@ -13,17 +13,17 @@ from torch import nn
 
 from tb_widgets.errors import ModelError
 from tb_widgets.models.adapter import Adapter, Conclusion
-from tb_widgets.models.evidence import claimed_task
 from tb_widgets.models.probe.arguments import first_pass, orient
 from tb_widgets.models.probe.case import Case
+from tb_widgets.models.probe.evidence import claimed_task
 from tb_widgets.models.probe.images import looks_like_images, probe_images
 from tb_widgets.models.probe.limits import measure
 from tb_widgets.models.probe.outputs import find_scores
 from tb_widgets.models.probe.padding import find_mask
 from tb_widgets.models.probe.padding_id import find_padding_id
+from tb_widgets.models.probe.signature import LABELS, read_signature
 from tb_widgets.models.probe.task import conclude_task
 from tb_widgets.models.probe.trial import undisturbed
-from tb_widgets.models.signature import LABELS, read_signature
 from tb_widgets.models.source import ModelSource
 from tb_widgets.spec import ModelSpec
 

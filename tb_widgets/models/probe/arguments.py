@@ -11,8 +11,8 @@ from tb_widgets.models.adapter import Adapter, Extra
 from tb_widgets.models.construct import explain
 from tb_widgets.models.probe.case import ARGUMENTS, Case, Found
 from tb_widgets.models.probe.outputs import layout_of
+from tb_widgets.models.probe.signature import ALWAYS
 from tb_widgets.models.probe.trial import LENGTH, ROWS, Seen, moved
-from tb_widgets.models.signature import ALWAYS
 
 ORDER = "model.order"
 

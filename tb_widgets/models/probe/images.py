@@ -14,10 +14,10 @@ from tb_widgets.errors import ModelError, UndecidedError
 from tb_widgets.models import syntax as written
 from tb_widgets.models.adapter import Adapter, Conclusion
 from tb_widgets.models.construct import explain
-from tb_widgets.models.evidence import Claim
+from tb_widgets.models.probe.evidence import Claim
 from tb_widgets.models.probe.outputs import conclusion, may_hold_scores, told_by
+from tb_widgets.models.probe.signature import Reading
 from tb_widgets.models.probe.trial import PROBABILITIES, ROWS, are_probabilities, shapes
-from tb_widgets.models.signature import Reading
 from tb_widgets.models.source import CONFIG, ModelSource
 from tb_widgets.spec import ModelSpec
 

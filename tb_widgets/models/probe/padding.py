@@ -11,8 +11,8 @@ from tb_widgets.errors import ModelError
 from tb_widgets.models.adapter import Adapter
 from tb_widgets.models.probe.case import Case
 from tb_widgets.models.probe.causality import is_causal
+from tb_widgets.models.probe.signature import PADDING, PADDING_FORMS
 from tb_widgets.models.probe.trial import LENGTH, moved
-from tb_widgets.models.signature import PADDING, PADDING_FORMS
 
 
 def find_mask(case: Case, adapter: Adapter) -> Adapter:

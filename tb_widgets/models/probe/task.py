@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from tb_widgets.errors import UndecidedError
 from tb_widgets.models.adapter import NOTHING, Adapter, Conclusion
-from tb_widgets.models.evidence import words_about
 from tb_widgets.models.probe.case import Case
 from tb_widgets.models.probe.causality import answers_late, hiding_mask, is_causal, sees_later
+from tb_widgets.models.probe.evidence import words_about
+from tb_widgets.models.probe.signature import CAUSAL, CAUSAL_FORMS, DECODER_FORMS, DECODER_MASKS, PADDING
 from tb_widgets.models.probe.trial import LENGTH, ROWS
-from tb_widgets.models.signature import CAUSAL, CAUSAL_FORMS, DECODER_FORMS, DECODER_MASKS, PADDING
 from tb_widgets.spec import Task
 
 
