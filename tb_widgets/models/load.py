@@ -96,7 +96,7 @@ def build(
         of exports, the hint names the repair.
     """
     from tb_widgets.models.construct import construct
-    from tb_widgets.models.repair import way_out
+    from tb_widgets.models.repairs.repairs import way_out
 
     try:
         module = construct(source, spec.entry if spec else None, on_step)

@@ -98,7 +98,7 @@ def resolve(
             raise ModelError(
                 f"model.source: {spec.source} can't be read: {error.strerror}.", hint="Check its permissions."
             ) from error
-    from tb_widgets.models.repair import apply_repairs  # which needs this file first
+    from tb_widgets.models.repairs.repairs import apply_repairs  # which needs this file first
 
     return apply_repairs(source, spec.repairs)
 

@@ -10,8 +10,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, cast
 
 from tb_widgets.display.terminal import doing
-from tb_widgets.models.leak import leak_refusal
 from tb_widgets.models.load import from_module
+from tb_widgets.models.repairs.leak_refusal import leak_refusal
 from tb_widgets.models.source import is_fetched, resolve
 from tb_widgets.models.trust import agreed, needs_consent
 from tb_widgets.models.zoo import sizes

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from tb_widgets.errors import ModelError
 from tb_widgets.models.findings import findings
 from tb_widgets.models.load import describe
-from tb_widgets.models.repair import apply_repairs, open_faults, repairs
+from tb_widgets.models.repairs.repairs import apply_repairs, open_faults, repairs
 from tb_widgets.models.source import ModelSource
 from tb_widgets.spec import ModelSpec
 from tests.models import broken

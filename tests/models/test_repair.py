@@ -11,7 +11,7 @@ import torch
 from tb_widgets.errors import ModelError, SpecError
 from tb_widgets.models import zoo
 from tb_widgets.models.load import build, describe, resolve
-from tb_widgets.models.repair import apply_repairs, open_faults, repairs
+from tb_widgets.models.repairs.repairs import apply_repairs, open_faults, repairs
 from tb_widgets.models.source import ModelSource, frozen, read_source, write_source
 from tb_widgets.spec import ModelSpec, RunSpec
 from tests.models import broken
@@ -299,7 +299,9 @@ def test_steps_that_are_computed_are_only_no_longer_asked_for():
 
 
 def test_reading_a_source_needs_no_torch():
-    script = "import sys, tb_widgets.models.findings, tb_widgets.models.repair; sys.exit('torch' in sys.modules)"
+    script = (
+        "import sys, tb_widgets.models.findings, tb_widgets.models.repairs.repairs; sys.exit('torch' in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 

@@ -14,7 +14,7 @@ from tb_widgets.app.parts import code_view, words
 from tb_widgets.app.parts.pictures import picture
 from tb_widgets.checks.result import CheckResult
 from tb_widgets.models.findings import Finding
-from tb_widgets.models.repair import Repair
+from tb_widgets.models.repairs.repairs import Repair
 from tb_widgets.models.source import CODE, CONFIG, ModelSource
 
 LEAK = (

@@ -15,7 +15,7 @@ from tb_widgets.errors import ModelError, RunError, TbError, UndecidedError
 from tb_widgets.models import fetched, upload
 from tb_widgets.models.address import parse_gist, parse_hub
 from tb_widgets.models.findings import Finding, findings
-from tb_widgets.models.repair import OpenFault, Repair, open_faults, repairs
+from tb_widgets.models.repairs.repairs import OpenFault, Repair, open_faults, repairs
 from tb_widgets.models.source import CODE, ModelSource, fetch, is_fetched, pinned, resolve
 from tb_widgets.models.trust import Trust, TrustStore
 from tb_widgets.service.checking import vocabulary_of_ours

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tb_widgets.errors import ModelError
-from tb_widgets.models.repair import repairs
+from tb_widgets.models.repairs.repairs import repairs
 from tb_widgets.models.source import ModelSource
 from tb_widgets.spec import Task
 

@@ -13,7 +13,7 @@ import re
 from dataclasses import dataclass, field
 
 from tb_widgets.models import syntax as written
-from tb_widgets.models.rewrite import Draft, Mended, Refused, is_step, method, models, required, undefined
+from tb_widgets.models.repairs.edit import Draft, Mended, Refused, is_step, method, models, required, undefined
 from tb_widgets.models.source import CODE
 
 _TITLE = "Compute the steps that are missing in forward"

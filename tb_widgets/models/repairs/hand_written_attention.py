@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from tb_widgets.models import syntax as written
-from tb_widgets.models.rewrite import Draft, LeftOpen, own_line, required
+from tb_widgets.models.repairs.edit import Draft, LeftOpen, own_line, required
 
 _PRODUCTS = ("matmul", "bmm", "einsum", "baddbmm")
 _HIDES = re.compile(r"mask|tril|triu|causal|where|^-?inf|finfo")

@@ -14,9 +14,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tb_widgets.errors import ModelError
-from tb_widgets.models import causal, rebuild, source_text
+from tb_widgets.models import source_text
 from tb_widgets.models import syntax as written
-from tb_widgets.models.rewrite import Draft, Mended, Refused, is_step, method, required, undefined
+from tb_widgets.models.repairs import causal_mask as causal
+from tb_widgets.models.repairs import missing_steps as rebuild
+from tb_widgets.models.repairs.edit import Draft, Mended, Refused, is_step, method, required, undefined
 from tb_widgets.models.source import CODE, ModelSource, frozen
 
 if TYPE_CHECKING:

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 from tb_widgets.models import source_text
 from tb_widgets.models import syntax as written
-from tb_widgets.models.hand_written import OTHER_TEXT, mask_written_attention
 from tb_widgets.models.probe.signature import DECODER
-from tb_widgets.models.rewrite import Draft, LeftOpen, Mended, Refused, method, models, own_line, required
+from tb_widgets.models.repairs.edit import Draft, LeftOpen, Mended, Refused, method, models, own_line, required
+from tb_widgets.models.repairs.hand_written_attention import OTHER_TEXT, mask_written_attention
 
 _TITLE = "Hide later tokens from the attention"
 _WHY = (

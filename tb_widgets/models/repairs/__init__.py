@@ -1,0 +1,1 @@
+"""Faults of exports that can be mended in the source."""
