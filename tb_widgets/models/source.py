@@ -18,7 +18,7 @@ from typing import Any
 
 from tb_widgets.errors import ModelError
 from tb_widgets.models import syntax as written
-from tb_widgets.models.address import is_gist, parse_gist
+from tb_widgets.models.sources.address import is_gist, parse_gist
 from tb_widgets.models.zoo import sizes
 from tb_widgets.spec import ModelSpec
 
@@ -124,7 +124,7 @@ def fetch(source: str, *, online: bool = True) -> ModelSource:
         If the address is wrong, or the files can't be had or are not text.
     """
     # Here, since they build on this file.
-    from tb_widgets.models import gist, hub, upload
+    from tb_widgets.models.sources import gist, hub, upload
 
     if source.startswith("upload:"):
         return upload.find(source)

@@ -18,8 +18,9 @@ from typing import Any, Literal
 from filelock import FileLock
 
 from tb_widgets.errors import ConsentError, ModelError, RunError
-from tb_widgets.models import fetched, source_text
+from tb_widgets.models import source_text
 from tb_widgets.models.source import CODE, CONFIG, ModelSource, checksums, pinned, read_source, zoo_code
+from tb_widgets.models.sources import copies as fetched
 from tb_widgets.models.zoo import sizes
 from tb_widgets.runs.durable import replace_text
 from tb_widgets.runs.folders import default_config_dir

@@ -7,7 +7,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tb_widgets.errors import ModelError
-from tb_widgets.models.address import GistAddress, HubAddress, is_gist, parse_gist, parse_hub
+from tb_widgets.models.sources.address import GistAddress, HubAddress, is_gist, parse_gist, parse_hub
 
 ID, SHA, SHORT = "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210fedcba98", "fedcba9"
 OLD = "6cad326836d38bd3a7ae"

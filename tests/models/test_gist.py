@@ -7,8 +7,9 @@ import json
 import pytest
 
 from tb_widgets.errors import ModelError
-from tb_widgets.models import fetched, gist
 from tb_widgets.models.source import fetch, pinned, read_source, resolve, write_source
+from tb_widgets.models.sources import copies as fetched
+from tb_widgets.models.sources import gist
 from tb_widgets.spec import ModelSpec
 
 from .github import ID, status

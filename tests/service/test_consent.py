@@ -13,8 +13,8 @@ import pytest
 from tb_widgets import TrainingService, train
 from tb_widgets.errors import ModelError
 from tb_widgets.models.source import fetch, pinned
+from tb_widgets.models.sources.upload import from_files
 from tb_widgets.models.trust import TrustStore
-from tb_widgets.models.upload import from_files
 from tests.cli.conftest import command
 from tests.models.github import ID, GitHub
 

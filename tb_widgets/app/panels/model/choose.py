@@ -13,7 +13,7 @@ from tb_widgets.app.parts.fitted import fitted_notes
 from tb_widgets.app.parts.form import Form
 from tb_widgets.app.registry import panel
 from tb_widgets.errors import ModelError, UndecidedError
-from tb_widgets.models.address import is_gist, parse_gist, parse_hub
+from tb_widgets.models.sources.address import is_gist, parse_gist, parse_hub
 from tb_widgets.models.zoo.sizes import TITLES
 from tb_widgets.service.policy import allowed_models
 from tb_widgets.spec.hub_pages import model_source

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from tb_widgets.errors import ModelError
-from tb_widgets.models import fetched
-from tb_widgets.models.address import HubAddress, parse_hub
 from tb_widgets.models.source import CODE, CONFIG, ModelSource
+from tb_widgets.models.sources import copies as fetched
+from tb_widgets.models.sources.address import HubAddress, parse_hub
 from tb_widgets.version import __version__
 
 READ, TOTAL = 15.0, 60.0  # seconds: for one answer, for everything together

@@ -12,8 +12,8 @@ from collections.abc import Mapping
 from pathlib import PurePosixPath
 
 from tb_widgets.errors import ModelError
-from tb_widgets.models import fetched
 from tb_widgets.models.source import CODE, CONFIG, ModelSource
+from tb_widgets.models.sources import copies as fetched
 
 ZIP_LIMIT = 50_000_000  # bytes
 ENTRIES = 5000

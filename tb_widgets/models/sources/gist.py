@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
 from tb_widgets.errors import ModelError
-from tb_widgets.models import fetched
-from tb_widgets.models.address import GistAddress, parse_gist
 from tb_widgets.models.source import CODE, CONFIG, ModelSource
+from tb_widgets.models.sources import copies as fetched
+from tb_widgets.models.sources.address import GistAddress, parse_gist
 from tb_widgets.version import __version__
 
 if TYPE_CHECKING:

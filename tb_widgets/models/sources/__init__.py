@@ -1,0 +1,1 @@
+"""Where models come from: Gists, Hub repositories, uploads, paths, the zoo."""
