@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import pytest
 
 from tb_widgets.models.source import resolve, write_source
-from tb_widgets.models.trust import TrustStore
+from tb_widgets.models.trust.consent import TrustStore
 from tb_widgets.runs import RunDirectory, create_run
 from tb_widgets.spec import RunSpec
 

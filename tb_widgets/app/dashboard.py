@@ -23,7 +23,7 @@ from tb_widgets.app.state.locking import one_at_a_time
 from tb_widgets.app.state.model_choice import ModelChoice
 from tb_widgets.app.state.watch import Watch
 from tb_widgets.errors import ConsentError, RunError, TbError
-from tb_widgets.models.trust import require_frozen
+from tb_widgets.models.trust.consent import require_frozen
 from tb_widgets.runs import RunDirectory
 from tb_widgets.service.generation import Generation, GenerationService
 from tb_widgets.service.policy import Policy

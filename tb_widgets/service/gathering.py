@@ -14,7 +14,7 @@ from tb_widgets.data.sources.fetching import (
 )
 from tb_widgets.errors import ModelError
 from tb_widgets.models.source import ModelSource, fetch, is_fetched, pinned, resolve
-from tb_widgets.models.trust import TrustStore, needs_consent
+from tb_widgets.models.trust.consent import TrustStore, needs_consent
 from tb_widgets.spec import RunSpec
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from tb_widgets.errors import ServiceError
-from tb_widgets.models.trust import require_frozen
+from tb_widgets.models.trust.consent import require_frozen
 from tb_widgets.runs import RunDirectory
 from tb_widgets.service.workers.process import Child
 from tb_widgets.spec import Task

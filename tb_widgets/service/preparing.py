@@ -13,7 +13,7 @@ from tb_widgets.display.terminal import doing
 from tb_widgets.models.load import from_module
 from tb_widgets.models.repairs.leak_refusal import leak_refusal
 from tb_widgets.models.source import is_fetched, resolve
-from tb_widgets.models.trust import agreed, needs_consent
+from tb_widgets.models.trust.consent import agreed, needs_consent
 from tb_widgets.models.zoo import sizes
 from tb_widgets.service.checking import source_of
 from tb_widgets.service.fitting import ModelFacts, fit_or_refuse

@@ -33,7 +33,7 @@ from tb_widgets.errors import ModelError, ServiceError, TbError, UndecidedError,
 from tb_widgets.models import source_text
 from tb_widgets.models import syntax as written
 from tb_widgets.models.source import CODE, ModelSource
-from tb_widgets.models.trust import TrustStore
+from tb_widgets.models.trust.consent import TrustStore
 from tb_widgets.service.workers.environment import worker_environment
 from tb_widgets.service.workers.process import end_with_children
 from tb_widgets.spec import ModelSpec, RunSpec

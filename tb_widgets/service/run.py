@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tb_widgets.errors import RunError, ServiceError
-from tb_widgets.models.trust import require_frozen
+from tb_widgets.models.trust.consent import require_frozen
 from tb_widgets.runs import CheckpointInfo, RunDirectory, State, Status, default_runs_dir, open_run
 from tb_widgets.runs import list_runs as list_entries
 from tb_widgets.runs.checkpoints import pin

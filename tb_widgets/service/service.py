@@ -19,7 +19,7 @@ from tb_widgets.data.sources.fetching import needs_fetch
 from tb_widgets.errors import RunError, ServiceError, TbError, print_traceback
 from tb_widgets.models.describe import given_name
 from tb_widgets.models.source import CODE, ModelSource, is_fetched, write_source, zoo_code
-from tb_widgets.models.trust import TrustStore, require_frozen
+from tb_widgets.models.trust.consent import TrustStore, require_frozen
 from tb_widgets.models.zoo import sizes
 from tb_widgets.runs import RunDirectory, RunEntry, create_run, default_runs_dir, list_runs, open_run
 from tb_widgets.runs.process import ProcessIdentity

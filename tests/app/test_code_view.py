@@ -7,7 +7,7 @@ import re
 from html import unescape
 
 from tb_widgets.app.parts import code_view
-from tb_widgets.models.findings import findings
+from tb_widgets.models.trust.findings import findings
 
 SEPARATORS = "\u2028\u2029\x85\x0b\x0c\x1c\x1d\x1e"
 

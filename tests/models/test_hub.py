@@ -13,7 +13,7 @@ import pytest
 from tb_widgets.errors import ModelError
 from tb_widgets.models.source import fetch, pinned, resolve
 from tb_widgets.models.sources import hub
-from tb_widgets.models.trust import TrustStore
+from tb_widgets.models.trust.consent import TrustStore
 from tb_widgets.spec import ModelSpec
 
 COMMIT = "fedcba9876543210fedcba9876543210fedcba98"

@@ -29,7 +29,7 @@ def test_whose_code_may_run_is_told_without_torch_or_a_network_client(github):
         "import sys\n"
         "from tb_widgets.models.load import describe\n"
         "from tb_widgets.models.source import fetch\n"
-        "from tb_widgets.models.trust import TrustStore\n"
+        "from tb_widgets.models.trust.consent import TrustStore\n"
         "from tb_widgets.spec import ModelSpec\n"
         "source = fetch(sys.argv[1], online=False)\n"
         "print(TrustStore().state(source).state)\n"

@@ -11,10 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tb_widgets.errors import ModelError
-from tb_widgets.models.findings import findings
 from tb_widgets.models.load import describe
 from tb_widgets.models.repairs.repairs import apply_repairs, open_faults, repairs
 from tb_widgets.models.source import ModelSource
+from tb_widgets.models.trust.findings import findings
 from tb_widgets.spec import ModelSpec
 from tests.models import broken
 

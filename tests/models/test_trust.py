@@ -9,7 +9,7 @@ import pytest
 
 from tb_widgets.errors import ModelError
 from tb_widgets.models.source import fetch, frozen, resolve, write_source
-from tb_widgets.models.trust import Trust, TrustStore, needs_consent
+from tb_widgets.models.trust.consent import Trust, TrustStore, needs_consent
 from tb_widgets.service.probing import ProbeService
 from tb_widgets.spec import ModelSpec
 

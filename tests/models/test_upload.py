@@ -15,7 +15,7 @@ from tb_widgets.errors import ModelError
 from tb_widgets.models.source import fetch, pinned, resolve
 from tb_widgets.models.sources import copies as fetched
 from tb_widgets.models.sources.upload import from_files, from_zip
-from tb_widgets.models.trust import needs_consent
+from tb_widgets.models.trust.consent import needs_consent
 from tb_widgets.spec import ModelSpec
 
 CODE, CONFIG = b"class Model:\n    pass\n", b'{"a": 1}'

@@ -14,7 +14,7 @@ from tb_widgets import TrainingService, train
 from tb_widgets.errors import ModelError
 from tb_widgets.models.source import fetch, pinned
 from tb_widgets.models.sources.upload import from_files
-from tb_widgets.models.trust import TrustStore
+from tb_widgets.models.trust.consent import TrustStore
 from tests.cli.conftest import command
 from tests.models.github import ID, GitHub
 

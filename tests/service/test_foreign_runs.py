@@ -12,7 +12,7 @@ import pytest
 from tb_widgets import Run, TrainingService
 from tb_widgets.errors import ConsentError
 from tb_widgets.models.source import checksums
-from tb_widgets.models.trust import TrustStore
+from tb_widgets.models.trust.consent import TrustStore
 from tb_widgets.runs import RunDirectory
 from tb_widgets.service.generation import GenerationService
 from tests.cli.conftest import command
@@ -124,5 +124,5 @@ def test_our_own_models_are_known_everywhere_and_after_an_update(stopped, tmp_pa
     assert Run(stopped.path).last.generate("1 ", length=2)
     monkeypatch.undo()
     code = (stopped.model_folder / "model.py").read_text()
-    monkeypatch.setattr("tb_widgets.models.trust.zoo_code", lambda name: "# a newer version\n")
+    monkeypatch.setattr("tb_widgets.models.trust.consent.zoo_code", lambda name: "# a newer version\n")
     assert TrustStore().knows({"model.py": code, "config.json": "{}"})  # it was started here, before the update

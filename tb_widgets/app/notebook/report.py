@@ -13,9 +13,9 @@ from tb_widgets.app.panels.check.checks import verdict
 from tb_widgets.app.parts import code_view, words
 from tb_widgets.app.parts.pictures import picture
 from tb_widgets.checks.result import CheckResult
-from tb_widgets.models.findings import Finding
 from tb_widgets.models.repairs.repairs import Repair
 from tb_widgets.models.source import CODE, CONFIG, ModelSource
+from tb_widgets.models.trust.findings import Finding
 
 LEAK = (
     "This model sees the answers. When it learns to predict the next token, that very token is already among the "

@@ -9,8 +9,8 @@ import ipywidgets as widgets
 from tb_widgets.app.parts import code_view, words
 from tb_widgets.app.parts.cards import button, card, row, show
 from tb_widgets.app.parts.finding_list import finding_list
-from tb_widgets.models.findings import findings
 from tb_widgets.models.source import CODE, read_source
+from tb_widgets.models.trust.findings import findings
 
 if TYPE_CHECKING:
     from tb_widgets.app.dashboard import Dashboard

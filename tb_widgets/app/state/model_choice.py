@@ -12,13 +12,13 @@ from typing import Any, Literal
 
 from tb_widgets.app.state.draft import Draft
 from tb_widgets.errors import ModelError, RunError, TbError, UndecidedError
-from tb_widgets.models.findings import Finding, findings
 from tb_widgets.models.repairs.repairs import OpenFault, Repair, open_faults, repairs
 from tb_widgets.models.source import CODE, ModelSource, fetch, is_fetched, pinned, resolve
 from tb_widgets.models.sources import copies as fetched
 from tb_widgets.models.sources import upload
 from tb_widgets.models.sources.address import parse_gist, parse_hub
-from tb_widgets.models.trust import Trust, TrustStore
+from tb_widgets.models.trust.consent import Trust, TrustStore
+from tb_widgets.models.trust.findings import Finding, findings
 from tb_widgets.service.checking import vocabulary_of_ours
 from tb_widgets.service.fitting import ModelFacts
 from tb_widgets.service.policy import Policy

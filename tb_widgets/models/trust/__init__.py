@@ -1,0 +1,1 @@
+"""Whose code may run, and what to look at before one decides."""
