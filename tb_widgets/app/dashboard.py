@@ -14,8 +14,8 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
+from tb_widgets.app import words
 from tb_widgets.app.page.view import PageView
-from tb_widgets.app.parts import words
 from tb_widgets.app.registry import STEPS
 from tb_widgets.app.state.data_choice import DataChoice
 from tb_widgets.app.state.draft import Draft

@@ -9,7 +9,7 @@ import json
 import pytest
 
 from tb_widgets.app.dashboard import Dashboard
-from tb_widgets.app.parts.words import plain
+from tb_widgets.app.words import plain
 from tb_widgets.data.sources import uploads
 from tb_widgets.errors import DataError
 from tb_widgets.service.fitting import ModelFacts

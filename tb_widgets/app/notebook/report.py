@@ -8,9 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
+from tb_widgets.app import words
 from tb_widgets.app.assets import read_asset
 from tb_widgets.app.panels.check.checks import verdict
-from tb_widgets.app.parts import code_view, words
+from tb_widgets.app.parts import code_view
 from tb_widgets.app.parts.pictures import picture
 from tb_widgets.checks.result import CheckResult
 from tb_widgets.models.repairs.repairs import Repair

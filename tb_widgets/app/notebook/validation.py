@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
+from tb_widgets.app import words
 from tb_widgets.app.notebook import report
-from tb_widgets.app.parts import code_view, words
+from tb_widgets.app.parts import code_view
 from tb_widgets.checks.result import CheckResult
 from tb_widgets.errors import TbError
 from tb_widgets.models.repairs.repairs import apply_repairs, repairs

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING
 import ipywidgets as widgets
 import psutil
 
+from tb_widgets.app import words
 from tb_widgets.app.assets import read_asset
 from tb_widgets.app.panels.check.checks import summary
-from tb_widgets.app.parts import words
 from tb_widgets.app.parts.cards import button, card, row, show
 from tb_widgets.app.parts.heartbeat import Heartbeat
 from tb_widgets.app.parts.run_bar import RunBar

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import ipywidgets as widgets
 
-from tb_widgets.app.parts.words import heading
+from tb_widgets.app.words import heading
 
 
 def card(title: str, children: list[widgets.Widget], *, aside: str = "") -> widgets.VBox:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from html import escape
 
-from tb_widgets.app.parts import words
+from tb_widgets.app import words
 from tb_widgets.models.trust.findings import Finding
 
 

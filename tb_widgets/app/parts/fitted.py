@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 
-from tb_widgets.app.parts import words
+from tb_widgets.app import words
 from tb_widgets.app.parts.cards import button
 from tb_widgets.app.state.draft import CARDS, Draft, show
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import traitlets
 
-from tb_widgets.app.parts.words import without_upload_folder
+from tb_widgets.app.words import without_upload_folder
 from tb_widgets.data.formats.files import find_files, opened_files
 from tb_widgets.data.sources.builtin import is_built_in
 from tb_widgets.data.sources.fetching import is_here, local_tokenizer, needs_fetch

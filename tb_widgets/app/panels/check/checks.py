@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Literal
 
 import ipywidgets as widgets
 
-from tb_widgets.app.parts import words
+from tb_widgets.app import words
 from tb_widgets.app.parts.cards import button, card, row, show
 from tb_widgets.app.parts.pictures import picture
 from tb_widgets.app.registry import panel

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
-from tb_widgets.app.parts import words
+from tb_widgets.app import words
 from tb_widgets.app.parts.cards import button, card, row, show
 from tb_widgets.app.parts.choice_table import ChoiceTable
 from tb_widgets.app.parts.fitted import fits_button, fitted_notes

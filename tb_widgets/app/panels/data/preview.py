@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 
-from tb_widgets.app.parts import words
+from tb_widgets.app import words
 from tb_widgets.app.parts.cards import card, show
 from tb_widgets.app.registry import panel
 

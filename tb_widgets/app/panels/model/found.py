@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
-from tb_widgets.app.parts import code_view, words
+from tb_widgets.app import words
+from tb_widgets.app.parts import code_view
 from tb_widgets.app.parts.cards import button, card, row, show
 from tb_widgets.app.parts.finding_list import finding_list
 from tb_widgets.app.parts.form import Form

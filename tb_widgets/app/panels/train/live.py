@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
-from tb_widgets.app.parts import words
+from tb_widgets.app import words
 from tb_widgets.app.parts.cards import card, row, show
 from tb_widgets.app.parts.live_figure import LiveFigure
 from tb_widgets.app.parts.pictures import seen

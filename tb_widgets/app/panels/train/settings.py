@@ -8,9 +8,9 @@ import ipywidgets as widgets
 
 from tb_widgets.app.parts.cards import card, show
 from tb_widgets.app.parts.form import Form
-from tb_widgets.app.parts.words import heading
 from tb_widgets.app.registry import panel
 from tb_widgets.app.state.draft import CARDS
+from tb_widgets.app.words import heading
 from tb_widgets.spec import PRESETS
 
 if TYPE_CHECKING:
