@@ -10,13 +10,12 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
 from tb_widgets.app import words
 from tb_widgets.app.page.view import PageView
-from tb_widgets.app.registry import STEPS
+from tb_widgets.app.registry import STEPS, find_panels
 from tb_widgets.app.state.data_choice import DataChoice
 from tb_widgets.app.state.draft import Draft
 from tb_widgets.app.state.locking import one_at_a_time
@@ -31,21 +30,6 @@ from tb_widgets.service.probing import Probe
 from tb_widgets.service.service import TrainingService
 from tb_widgets.spec import RunSpec, read_value
 
-PANELS = (
-    "model",
-    "found_model",
-    "check",
-    "data",
-    "data_found",
-    "data_columns",
-    "data_preview",
-    "data_cache",
-    "settings",
-    "preflight",
-    "live",
-    "runs",
-    "playground",
-)
 LOOK_EVERY = 0.05  # seconds between two looks of a script that waits
 QUEUE_EVERY = 10  # beats
 BUSY, IDLE = 500, 1500  # milliseconds between two beats, while something moves and while nothing does
@@ -101,8 +85,7 @@ class Dashboard:
         self._asked_at_state = ""
         self._failure = self._failure_note = ""
         self._beats = 0
-        for name in PANELS:
-            import_module(f"tb_widgets.app.panels.{name}")
+        find_panels()
         if run is not None:
             self.watch.attach(self.service.attach(run))
         self.page = PageView(self, "train")

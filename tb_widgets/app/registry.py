@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import import_module
 from typing import TYPE_CHECKING, Literal, Protocol
 
 if TYPE_CHECKING:
@@ -67,6 +69,14 @@ def panel(name: str, *, step: str, column: Column, order: int, for_visitors: boo
         return make
 
     return register
+
+
+def find_panels() -> None:
+    """Import every module of the panels folder: each registers its own."""
+    from tb_widgets.app import panels
+
+    for module in pkgutil.walk_packages(panels.__path__, f"{panels.__name__}."):
+        import_module(module.name)
 
 
 def panels_of(step: str, *, for_visitor: bool = False) -> list[Entry]:

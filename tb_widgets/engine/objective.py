@@ -2,15 +2,15 @@
 
 One loss serves every objective, because the batch says what is predicted where:
 
-============================  ============================================================================  =========
-objective                     labels                                                                        shift
-============================  ============================================================================  =========
-causal language modelling     the token after each token (:func:`tb_widgets.data.batches.streams.next_tokens`)      the batch
-masked language modelling     the token itself where it was chosen (:mod:`tb_widgets.data.batches.masking`)         none
-sequence classification       one class for each text (:mod:`tb_widgets.data.batches.padded`)                       none
-sequence-to-sequence          the target; the decoder reads it one place later, after a start token (ibid.) the batch
-image classification          one class for each image (:mod:`tb_widgets.data.batches.pictures`)                    none
-============================  ============================================================================  =========
+============================  =====================================================================  =========
+objective                     labels (modules of :mod:`tb_widgets.data.batches`)                      shift
+============================  =====================================================================  =========
+causal language modelling     the token after each token (``streams``)                               the batch
+masked language modelling     the token itself where it was chosen (``masking``)                     none
+sequence classification       one class for each text (``padded``)                                   none
+sequence-to-sequence          the target; the decoder reads it one place later, after a start token  the batch
+image classification          one class for each image (``pictures``)                                none
+============================  =====================================================================  =========
 
 The label -100 is not counted.
 """

@@ -176,12 +176,11 @@ def test_a_relative_cache_folder_is_the_same_one_for_both_processes(web, data, t
 
 
 def test_whoever_asks_imports_no_client_of_anything(hub):
+    modules = ", ".join(f"tb_widgets.data.sources.{name}" for name in ("fetching", "hub_facts", "uploads"))
     code = (
-        "import sys, tb_widgets.data.sources.fetching, tb_widgets.data.sources.hub_facts, tb_widgets.data.sources.uploads as u; "
-        + (
-            "heavy = {'datasets', 'huggingface_hub', 'pyarrow', 'pandas', 'requests', 'torch'} & set(sys.modules); "
-            "sys.exit(', '.join(heavy) or 0)"
-        )
+        f"import sys, {modules}; "
+        "heavy = {'datasets', 'huggingface_hub', 'pyarrow', 'pandas', 'requests', 'torch'} & set(sys.modules); "
+        "sys.exit(', '.join(heavy) or 0)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

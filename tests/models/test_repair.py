@@ -299,7 +299,8 @@ def test_steps_that_are_computed_are_only_no_longer_asked_for():
 
 
 def test_reading_a_source_needs_no_torch():
-    script = "import sys, tb_widgets.models.trust.findings, tb_widgets.models.repairs.repairs; sys.exit('torch' in sys.modules)"
+    modules = "tb_widgets.models.trust.findings, tb_widgets.models.repairs.repairs"
+    script = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", script], check=False).returncode == 0
 
 

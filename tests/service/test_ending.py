@@ -37,7 +37,7 @@ WRITES_INTO_PIPES = """
 import os
 import sys
 
-if any("generation_worker" in word for word in sys.orig_argv):
+if any("workers.generate" in word for word in sys.orig_argv):
     for descriptor in range(3, 30):
         try:
             os.write(descriptor, b'{"piece": 1}\\xff\\n[1]\\n{"no end')
@@ -108,12 +108,12 @@ def test_a_stopped_text_takes_along_what_its_model_started(writers, written, new
     for pid in ours:
         psutil.Process(pid).kill()
     # No zombie is left of the process itself.
-    until(lambda: not [c for c in psutil.Process().children() if "generation_worker" in str(_command(c))], within=10)
+    until(lambda: not [c for c in psutil.Process().children() if "workers.generate" in str(_command(c))], within=10)
 
 
 def _command(process: psutil.Process) -> list[str]:
     try:
-        return process.cmdline() or ["generation_worker"]  # a zombie has none
+        return process.cmdline() or ["workers.generate"]  # a zombie has none
     except psutil.NoSuchProcess:
         return []
 
@@ -162,7 +162,7 @@ def test_a_text_ends_once_whoever_ends_it(writers, tmp_path, tiny):
     run = create_run(tmp_path, tiny())
     text = writers.generate(run, run.path, "1 ")
     text.finished = Meeting()
-    process = next(child for child in psutil.Process().children() if "generation_worker" in str(_command(child)))
+    process = next(child for child in psutil.Process().children() if "workers.generate" in str(_command(child)))
     process.kill()  # and at the same moment
     writers.stop()
     assert text.finished.wait(10)

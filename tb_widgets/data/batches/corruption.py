@@ -33,7 +33,10 @@ def _part(share: float) -> np.uint64:
 
 
 def gapped(text: Ids, key: np.uint64, special: SpecialTokens) -> tuple[Ids, Ids]:
-    """Return what is left of a text ``(B, T)``, and what was cut out; see :func:`tb_widgets.data.batches.spans.cut_out`."""
+    """Return what is left of a text ``(B, T)``, and what was cut out of it.
+
+    See :func:`tb_widgets.data.batches.spans.cut_out`.
+    """
     rows, length = text.shape
     cut, stretches = span_sizes(length)
     draw = draws(key, rows * length).reshape(rows, length)

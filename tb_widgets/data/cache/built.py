@@ -44,7 +44,8 @@ def find_or_build(
 ) -> Path:
     """Return the folder of an entry, and build it first if it is absent or damaged.
 
-    It stays for as long as this process lives; what nobody uses makes room for it (see :mod:`tb_widgets.data.cache.limit`).
+    It stays for as long as this process lives; what nobody uses makes room for it, see
+    :mod:`tb_widgets.data.cache.limit`.
     ``build`` fills an empty temporary folder, which is then renamed. A lock lets one process build while others wait
     for the result, which ``on_wait`` is told; the operating system releases it when its holder dies.
 

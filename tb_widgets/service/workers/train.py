@@ -1,8 +1,8 @@
 """The worker: a process of its own that reads ``run.yaml``, trains, and writes the run directory.
 
-Started as ``python -m tb_widgets.service.workers.train PARENT``, it imports what training needs and then waits for one line
-on standard input that names a run. Such a waiting worker makes a click on Start act at once. A worker that has a run no
-longer listens to whoever started it: it obeys the run's control folder, and outlives notebooks and pages.
+Started as ``python -m tb_widgets.service.workers.train PARENT``, it imports what training needs and then waits for one
+line on standard input that names a run. Such a waiting worker makes a click on Start act at once. A worker that has a
+run no longer listens to whoever started it: it obeys the run's control folder, and outlives notebooks and pages.
 """
 
 from __future__ import annotations
