@@ -22,7 +22,7 @@ class Split:
 
 @dataclass(frozen=True)
 class HubColumn:
-    """A column of a dataset; ``kind`` as in :class:`tb_widgets.data.formats.values.Column`, ``names`` of its classes."""
+    """A column of a dataset; ``kind`` as in :class:`~tb_widgets.data.formats.values.Column`, and its classes."""
 
     name: str
     kind: str
