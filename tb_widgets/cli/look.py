@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.table import Table
 from rich.text import Text
 
+from tb_widgets.cli.facts import checkpoint_facts, run_facts
 from tb_widgets.cli.options import Json, RunName, RunsDir, service
 from tb_widgets.cli.screen import console, print_json, say
+from tb_widgets.cli.training import follow_run
 from tb_widgets.display.terminal import STYLES
 from tb_widgets.display.terminal_plot import loss_plot
 from tb_widgets.display.wording import activity, age, duration, figures
@@ -68,8 +69,6 @@ def show(
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Watch the run until it has ended.")] = False,
 ) -> None:
     """Show one run: its state, figures, curve and checkpoints."""
-    from tb_widgets.cli.training import follow_run
-
     training = service(runs_dir)
     run = training.attach(name)
     if follow:
@@ -77,7 +76,7 @@ def show(
     status, checkpoints = run.status(), run.checkpoints()
     if json:
         facts = run_facts(run, status)
-        facts |= {"checkpoints": [_checkpoint_facts(info) for info in checkpoints], "spec": run.spec.to_mapping()}
+        facts |= {"checkpoints": [checkpoint_facts(info) for info in checkpoints], "spec": run.spec.to_mapping()}
         print_json(facts)
         return
     _print_run(run, status, checkpoints)
@@ -119,14 +118,3 @@ def _print_run(run: RunDirectory, status: Status, checkpoints: list[CheckpointIn
         say(screen, f"\nEnd of {run.log_file}:", "dim")
         for line in run.log_tail(8):
             say(screen, f"  {line}", "dim")
-
-
-def run_facts(run: RunDirectory, status: Status) -> dict[str, Any]:
-    """Return what ``--json`` says of a run."""
-    facts = {"run_id": run.id, "path": str(run.path), "state": status.state, "step": status.step}
-    facts["metrics"] = status.metrics or {}
-    return facts | {key: value for key, value in asdict(status).items() if key not in facts}
-
-
-def _checkpoint_facts(info: CheckpointInfo) -> dict[str, Any]:
-    return {**asdict(info), "path": str(info.path)}
