@@ -10,16 +10,17 @@ from tb_widgets.spec.sections import (
     EvaluationSpec,
     HardwareSpec,
     ModelSpec,
-    Task,
     TokenizerSpec,
     TrackingSpec,
     TrainingSpec,
 )
+from tb_widgets.spec.tasks import TASKS, Task, TaskRecord
 from tb_widgets.spec.text import read_settings, read_value
 
 __all__ = [
     "PRESETS",
     "SCHEMA_VERSION",
+    "TASKS",
     "CheckpointSpec",
     "DataSpec",
     "EvaluationSpec",
@@ -29,6 +30,7 @@ __all__ = [
     "Preset",
     "RunSpec",
     "Task",
+    "TaskRecord",
     "TokenizerSpec",
     "TrackingSpec",
     "TrainingSpec",

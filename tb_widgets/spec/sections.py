@@ -10,8 +10,7 @@ from pydantic_core import PydanticCustomError
 
 from tb_widgets.spec.fields import Section, setting
 from tb_widgets.spec.hub_pages import data_source, model_source
-
-Task = Literal["causal-lm", "masked-lm", "sequence-classification", "seq2seq", "vision-classification"]
+from tb_widgets.spec.tasks import Task
 
 
 def _plain(value: dict[str, Any]) -> dict[str, Any]:
@@ -60,13 +59,11 @@ class ModelSpec(Section):
         help="Single sizes that differ from the preset or from config.json, for example {n_layer: 6, dropout: 0.1}.",
         group="Model",
     )
-    task: Literal["auto", "causal-lm", "masked-lm", "sequence-classification", "seq2seq", "vision-classification"] = (
-        setting(
-            "auto",
-            title="Task",
-            help="What the model was built for. auto reads it from the model, and asks where it can't tell.",
-            group="Model",
-        )
+    task: Literal["auto", Task] = setting(
+        "auto",
+        title="Task",
+        help="What the model was built for. auto reads it from the model, and asks where it can't tell.",
+        group="Model",
     )
     entry: str | None = setting(
         None,
