@@ -311,8 +311,12 @@ class Trainer:
     def _require_finite_state(self) -> None:
         if not self._waiting.window_loss.isfinite():
             self._fail_for_nan(self.step)
-        if not get_total_norm([weight for weight in self.parameters if weight.numel()], math.inf).isfinite():
-            names = [name for name, weight in self.module.named_parameters() if not weight.isfinite().all()]
+        # One norm is quick to look at. Finite weights may be too large for it: then each is looked at.
+        if math.isfinite(get_total_norm(self.parameters).item()):
+            return
+        trained = [(name, weight) for name, weight in self.module.named_parameters() if weight.requires_grad]
+        names = [name for name, weight in trained if not weight.isfinite().all()]
+        if names:
             raise TrainingError(
                 f"The weights are non-finite at step {self.step:,} ({', '.join(names[:3])}), so they were not saved.",
                 hint="Lower the learning rate, or look for what changes these weights besides the optimiser; the "

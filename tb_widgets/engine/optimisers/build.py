@@ -55,6 +55,6 @@ def step_if_finite(optimiser: torch.optim.Optimizer, norm: Tensor, scaler: torch
     """
     if norm.device.type == "cuda" and optimiser.defaults["fused"]:
         optimiser.found_inf = torch.where(norm < math.inf, 0.0, 1.0)  # type: ignore[attr-defined]
-    elif not norm < math.inf:
+    elif not math.isfinite(norm.item()):
         return
     scaler.step(optimiser)
