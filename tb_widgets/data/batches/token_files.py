@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from tb_widgets.data.batches.packing import Progress, pack
 from tb_widgets.data.cache import built as cache
 from tb_widgets.data.cache.limit import Growth
-from tb_widgets.data.reading.corpus import Corpus
-from tb_widgets.data.reading.repeated_lines import in_words
+from tb_widgets.data.reading.corpus import Corpus, Seen
+from tb_widgets.data.reading.repeated_lines import HeldBackLines, copies_note
 from tb_widgets.data.sources.builtin import is_built_in
 from tb_widgets.data.tokenizers.make import Tokenizer, load_tokenizer, read_tokenizer_file, train_tokenizer
 from tb_widgets.spec import DataSpec, TokenizerSpec
@@ -93,7 +93,10 @@ def encoded_streams(
 
     def build(folder: Path) -> None:
         dtype = "<u2" if tokenizer.vocab_size + corpus.has_documents <= 2**16 else "<u4"
-        seen, counts = pack(corpus, tokenizer, folder, dtype, on_progress, on_size=Growth().reach)
+        # Equal documents are on one side. What ours repeat is told before the run, and is no warning of each.
+        lines = None if corpus.has_documents or is_built_in(data.source) else HeldBackLines()
+        on_spans = lambda spans: None if lines is None else lines.note(spans)  # noqa: E731
+        seen, counts = pack(corpus, tokenizer, folder, dtype, on_progress, on_size=Growth().reach, on_spans=on_spans)
         statistics: dict[str, Any] = {
             "characters": seen.characters,
             **{f"{part}_tokens": count for part, count in counts.items()},
@@ -103,8 +106,7 @@ def encoded_streams(
         if corpus.has_documents:
             statistics |= {"documents": seen.documents, "held_back_documents": seen.held_back}
             statistics |= {"empty_documents": seen.empty, "documents_in_both_parts": seen.in_both}
-        # What ours repeat is told before the run, and is no warning of each.
-        copied = "" if is_built_in(data.source) else in_words(corpus.copies())
+        copied = "" if lines is None else copies_note(lines.copies(corpus.read(Seen()), seen.characters))
         described = {
             "copied": copied,
             "dtype": dtype,

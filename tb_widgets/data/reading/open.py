@@ -19,12 +19,12 @@ from tb_widgets.data.sources.builtin import is_built_in, read_text
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec
 
-__all__ = ["PIECE", "Column", "Piece", "Table", "Texts", "open_data"]
+__all__ = ["LONGEST_PIECE", "Column", "Piece", "Table", "Texts", "open_data"]
 
-PIECE = 65536
+LONGEST_PIECE = 65536
 """Most characters of a piece."""
 
-_REACH = PIECE // 4  # how far before the end of a piece a line break is looked for
+_REACH = LONGEST_PIECE // 4  # how far before the end of a piece a line break is looked for
 _LOOKED_AT = 32  # files whose encoding is found out at once
 _NAMED = 12  # columns that a sentence names
 
@@ -34,6 +34,14 @@ class Piece(NamedTuple):
 
     text: str
     ends_document: bool
+
+
+class Measured(NamedTuple):
+    """What is known of a document that was read: SHA-256 of its text in UTF-8, its length, and whether it is blank."""
+
+    digest: str
+    characters: int
+    is_blank: bool
 
 
 @dataclass
@@ -62,9 +70,14 @@ class Texts:
     own_validation: Texts | None = None
 
     @cached_property
+    def measured(self) -> list[Measured]:
+        """What is known of each document. Reads all of them, once."""
+        return [_measured(document) for document in self._documents]
+
+    @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the text in UTF-8, hexadecimal; of several documents, over theirs. Reads all of it, once."""
-        digests = [_text_digest(document) for document in self._documents]
+        """SHA-256 of the text in UTF-8, hexadecimal; of several documents, over theirs."""
+        digests = [document.digest for document in self.measured]
         if self.own_validation is not None:
             digests += ["held back", self.own_validation.fingerprint]
         return digests[0] if len(digests) == 1 else hashlib.sha256("/".join(digests).encode()).hexdigest()
@@ -94,8 +107,11 @@ class Texts:
             for text in document():
                 rest += text
                 start = 0
-                while len(rest) - start > PIECE:
-                    end = rest.rfind("\n", start + PIECE - _REACH, start + PIECE) + 1 or start + PIECE
+                while len(rest) - start > LONGEST_PIECE:
+                    end = (
+                        rest.rfind("\n", start + LONGEST_PIECE - _REACH, start + LONGEST_PIECE) + 1
+                        or start + LONGEST_PIECE
+                    )
                     blank = blank and rest[start:end].isspace()
                     yield Piece(rest[start:end], ends_document=False)
                     start = end
@@ -340,12 +356,10 @@ class _Document:
 
 
 @lru_cache(maxsize=64)
-def _text_digest(document: Callable[[], Iterator[str]]) -> str:
-    digest = hashlib.sha256()
-    if isinstance(document, _Document) and find_encoding(document.file, document.encoding).codec == "utf-8":
-        for block in document.file.blocks():  # they are what the text would be encoded to
-            digest.update(block)
-        return digest.hexdigest()
+def _measured(document: Callable[[], Iterator[str]]) -> Measured:
+    digest, characters, is_blank = hashlib.sha256(), 0, True
     for text in document():
         digest.update(text.encode("utf-8", "surrogatepass"))
-    return digest.hexdigest()
+        characters += len(text)
+        is_blank = is_blank and not text.strip()
+    return Measured(digest.hexdigest(), characters, is_blank)
