@@ -1,4 +1,4 @@
-"""Stretches cut out of a text, and what is asked about them."""
+"""Spans cut out of a text, and what is asked about them."""
 
 import numpy as np
 import pytest
@@ -11,11 +11,11 @@ from tb_widgets.data.tokenizers.special_tokens import SHORTEST_TO_CUT, SpecialTo
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec, TokenizerSpec
 
-SPECIAL = SpecialTokens(100)  # start 102, end 103, and signs of stretches from 104 on
+SPECIAL = SpecialTokens(100)  # start 102, end 103, and sentinels from 104 on
 
 
 def test_a_batch_by_hand():
-    """Of 40 tokens 6 go, in two stretches; of 12 tokens two, in one. Where, follows from the key."""
+    """Of 40 tokens 6 go, in two spans; of 12 tokens two, in one. Where, follows from the key."""
     assert [span_sizes(length) for length in (10, 12, 40, 128, 512)] == [(2, 1), (2, 1), (6, 2), (19, 6), (77, 26)]
     batch = cut_out(torch.arange(12).expand(3, 12), key_of("by hand"), SPECIAL)
     for row, first in enumerate((1, 7, 6)):
@@ -26,18 +26,18 @@ def test_a_batch_by_hand():
 
 
 def put_back(read, written):
-    """Put the written stretches where their signs are read, as a person would."""
-    stretches, sign = {}, None
+    """Put the written spans where their sentinels are read, as a person would."""
+    spans, sentinel = {}, None
     for token in written[: written.index(103)]:
         if token >= 104:
-            sign, stretches[token] = token, []
+            sentinel, spans[token] = token, []
         else:
-            stretches[sign].append(token)
-    assert all(stretches.values())  # none is empty
+            spans[sentinel].append(token)
+    assert all(spans.values())  # none is empty
     found = []
     for token in read[: read.index(103)]:
-        found += stretches.pop(token) if token >= 104 else [token]
-    assert not stretches
+        found += spans.pop(token) if token >= 104 else [token]
+    assert not spans
     return found
 
 
@@ -54,7 +54,7 @@ def test_what_was_cut_out_put_back_is_the_text(length):
         assert signs == list(range(104, 104 + span_sizes(length)[1]))  # each once, in order
 
 
-def test_15_in_a_hundred_go_in_stretches_of_three_everywhere_alike():
+def test_15_in_a_hundred_go_in_spans_of_three_everywhere_alike():
     text = torch.arange(100).expand(2000, 100)
     batch = cut_out(text, key_of("many"), SPECIAL)
     gone = np.ones((2000, 100), dtype=bool)
@@ -64,7 +64,7 @@ def test_15_in_a_hundred_go_in_stretches_of_three_everywhere_alike():
     assert (gone.sum(1) == 15).all()
     per_place = gone.mean(0)
     assert per_place[10:90].std() < 0.02
-    assert per_place[[0, 99]].min() > 0.05  # a text may begin and end with a stretch
+    assert per_place[[0, 99]].min() > 0.05  # a text may begin and end with a span
     begins = gone & ~np.pad(gone, ((0, 0), (1, 0)))[:, :-1]
     assert (begins.sum(1) == 5).all()  # three tokens each, on average
 

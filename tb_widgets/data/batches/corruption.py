@@ -1,4 +1,4 @@
-"""What is hidden of a text, and what is asked about it: the arithmetic of masks and gaps. Imports no torch."""
+"""What is hidden of a text, and what is asked about it: the arithmetic of masks and spans. Imports no torch."""
 
 from __future__ import annotations
 
@@ -32,28 +32,28 @@ def _part(share: float) -> np.uint64:
     return np.uint64(round(share * 2**64))
 
 
-def gapped(text: Ids, key: np.uint64, special: SpecialTokens) -> tuple[Ids, Ids]:
+def span_corrupted(text: Ids, key: np.uint64, special: SpecialTokens) -> tuple[Ids, Ids]:
     """Return what is left of a text ``(B, T)``, and what was cut out of it.
 
     See :func:`tb_widgets.data.batches.spans.cut_out`.
     """
     rows, length = text.shape
-    cut, stretches = span_sizes(length)
+    cut, spans = span_sizes(length)
     draw = draws(key, rows * length).reshape(rows, length)
     # What is kept and what is cut out take turns; a row begins and ends with what is kept, which may be nothing there.
-    turns = np.empty((rows, 2 * stretches + 1), dtype=np.int64)
-    gone = turns[:, 1::2] = _parts(draw[:, : cut - 1], stretches)
-    turns[:, ::2] = _parts(draw[:, cut - 1 :], stretches + 1)
+    turns = np.empty((rows, 2 * spans + 1), dtype=np.int64)
+    gone = turns[:, 1::2] = _parts(draw[:, : cut - 1], spans)
+    turns[:, ::2] = _parts(draw[:, cut - 1 :], spans + 1)
     turns[:, [0, -1]] -= 1
-    number = np.repeat(np.tile(np.arange(2 * stretches + 1), rows), turns.ravel()).reshape(rows, length)
+    number = np.repeat(np.tile(np.arange(2 * spans + 1), rows), turns.ravel()).reshape(rows, length)
     is_gone, which = number % 2 == 1, number // 2
     begins = is_gone & (np.diff(number, axis=1, prepend=0) == 1)
-    signs = special.gap(0) + np.arange(stretches)
+    sentinels = special.sentinel(0) + np.arange(spans)
 
-    shown = np.where(begins, special.gap(0) + which, text)[begins | ~is_gone].reshape(rows, -1)
-    asked = np.empty((rows, cut + stretches), dtype=np.int64)
-    first = np.cumsum(gone, axis=1) - gone + np.arange(stretches)  # where each sign stands
-    asked[np.arange(rows)[:, None], first] = signs
+    shown = np.where(begins, special.sentinel(0) + which, text)[begins | ~is_gone].reshape(rows, -1)
+    asked = np.empty((rows, cut + spans), dtype=np.int64)
+    first = np.cumsum(gone, axis=1) - gone + np.arange(spans)  # where each sentinel stands
+    asked[np.arange(rows)[:, None], first] = sentinels
     free = np.ones(asked.shape, dtype=bool)
     free[np.arange(rows)[:, None], first] = False
     asked[free] = text[is_gone]

@@ -46,8 +46,8 @@ def pack(
     """Write ``train.bin`` and ``validation.bin``; return what was seen, and the number of tokens of each.
 
     The encoder begins afresh wherever a document ends, or a block of training or held-back text. Where there are
-    several documents, each ends with the sign for that. ``on_size`` is told how many bytes there are, or will be in
-    the end where that can be reckoned by now, and ``on_spans`` gets what was packed.
+    several documents, each ends with the special token for that. ``on_size`` is told how many bytes there are, or
+    will be in the end where that can be reckoned by now; ``on_spans`` gets what was packed.
     """
     end = SpecialTokens(tokenizer.vocab_size, tokenizer.special).document_end if corpus.has_documents else None
     seen, counts, packed = Seen(), dict.fromkeys(PARTS, 0), 0

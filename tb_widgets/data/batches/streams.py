@@ -24,7 +24,7 @@ from tb_widgets.data.reading.corpus import open_corpus
 from tb_widgets.data.refusals import too_short
 from tb_widgets.data.tokenizers.make import Tokenizer, load_tokenizer
 from tb_widgets.data.tokenizers.special_tokens import (
-    MASK_SIGN,
+    MASK_TEXT,
     SHORTEST_TO_CUT,
     SpecialTokens,
     span_sizes,
@@ -33,7 +33,7 @@ from tb_widgets.data.tokenizers.special_tokens import (
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec, Task, TokenizerSpec
 
-_BETWEEN_GAPS = 6  # tokens from one gap to the next in what is shown to people
+_BETWEEN_MASKS = 6  # tokens from one mask to the next in what is shown to people
 
 
 @dataclass
@@ -47,7 +47,7 @@ class StreamData(PreparedData):
     context_length
         Tokens that the model sees.
     documents
-        Whether the streams have several documents, each of which ends with a sign.
+        Whether the streams have several documents, each of which ends with a special token.
     apart
         Whether documents that share a window do not see each other.
     statistics
@@ -66,7 +66,7 @@ class StreamData(PreparedData):
     def vocab_size(self) -> int:
         """How many token ids a model must know to read the batches, special ones included."""
         pieces, own = self.tokenizer.vocab_size, self.tokenizer.special
-        return vocabulary_with_specials(pieces, self.task, own=own, documents=self.documents, gaps=self.gaps)
+        return vocabulary_with_specials(pieces, self.task, own=own, documents=self.documents, sentinels=self.sentinels)
 
     @property
     def document_end(self) -> int | None:
@@ -74,8 +74,8 @@ class StreamData(PreparedData):
         return self._special.document_end if self.documents and self.task == "causal-lm" else None
 
     @property
-    def gaps(self) -> int:
-        """How many stretches are cut out of each window, where a sequence-to-sequence model is to write them."""
+    def sentinels(self) -> int:
+        """How many spans are cut out of each window, where a sequence-to-sequence model is to write them."""
         return span_sizes(self.context_length)[1] if self.task == "seq2seq" else 0
 
     def train_batches(self, *, batch_size: int, seed: int) -> Batches:
@@ -100,25 +100,25 @@ class StreamData(PreparedData):
         ]
 
     def held_back(self, number: int) -> list[HeldBack]:
-        """Return beginnings of held-back stretches: 8 tokens to go on from, or 24 of which every sixth is hidden."""
+        """Return beginnings of held-back spans: 8 tokens to go on from, or 24 of which every sixth is hidden."""
         places = [len(self.validation) * n // number for n in range(number)]
         if self.task == "causal-lm":
             return [HeldBack(text) for text in self._decoded([self.validation[place : place + 8] for place in places])]
-        return [self._with_gaps(self.validation[place : place + 24]) for place in places]
+        return [self._with_masks(self.validation[place : place + 24]) for place in places]
 
-    def _with_gaps(self, tokens: NDArray[Any]) -> HeldBack:
-        length = min(len(tokens), self.context_length, _BETWEEN_GAPS * self.gaps or len(tokens))
-        pieces = _between_gaps(tokens[:length])
+    def _with_masks(self, tokens: NDArray[Any]) -> HeldBack:
+        length = min(len(tokens), self.context_length, _BETWEEN_MASKS * self.sentinels or len(tokens))
+        pieces = _between_masks(tokens[:length])
         # What begins or ends inside a character is longer when it is read again.
         while length > 1 and sum(1 + len(self.tokenizer.encode(text)) for text in self._decoded(pieces)) > (
             self.context_length + 1
         ):
             length //= 2
-            pieces = _between_gaps(tokens[:length])
-        return HeldBack(MASK_SIGN.join(self._decoded(pieces)), expected=self._decoded([tokens[:length]])[0])
+            pieces = _between_masks(tokens[:length])
+        return HeldBack(MASK_TEXT.join(self._decoded(pieces)), expected=self._decoded([tokens[:length]])[0])
 
     def _decoded(self, pieces: list[NDArray[Any]]) -> list[str]:
-        # The sign between documents is no piece of the tokenizer; people see a new line.
+        # The token between documents is no piece of the tokenizer; people see a new line.
         return ["\n".join(map(self.tokenizer.decode, self._documents(piece))) for piece in pieces]
 
     def _documents(self, tokens: NDArray[Any]) -> list[NDArray[Any]]:
@@ -139,10 +139,10 @@ class StreamData(PreparedData):
         return SpecialTokens(self.tokenizer.vocab_size, self.tokenizer.special)
 
 
-def _between_gaps(tokens: NDArray[Any]) -> list[NDArray[Any]]:
+def _between_masks(tokens: NDArray[Any]) -> list[NDArray[Any]]:
     """Cut out the fourth token and every sixth after it, or the last where there are fewer."""
-    gaps = range(min(3, len(tokens) - 1), len(tokens), _BETWEEN_GAPS)
-    return [tokens[: gaps[0]], *(tokens[gap + 1 : gap + 6] for gap in gaps)]
+    places = range(min(3, len(tokens) - 1), len(tokens), _BETWEEN_MASKS)
+    return [tokens[: places[0]], *(tokens[place + 1 : place + 6] for place in places)]
 
 
 class NextTokenBatches:
@@ -242,7 +242,7 @@ def _check_settings(data: DataSpec, task: Task) -> None:
         )
     if task == "seq2seq" and data.context_length < SHORTEST_TO_CUT:
         raise DataError(
-            f"data.context_length is {data.context_length}, which is too short to cut stretches out of a text.",
+            f"data.context_length is {data.context_length}, which is too short to cut spans out of a text.",
             hint=f"Set it to {SHORTEST_TO_CUT} or more; 64 to 512 are usual.",
         )
 

@@ -1,4 +1,4 @@
-"""Rows out of csv and tsv files: which sign separates fields, whether there is a header, and what the columns hold."""
+"""Rows out of csv and tsv files: their delimiter, whether there is a header, and what the columns hold."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from tb_widgets.data.formats.encoding import Encoding, read_lines
 from tb_widgets.data.formats.files import LocalFile
-from tb_widgets.data.formats.letters import Encoding, read_lines
-from tb_widgets.data.formats.values import SAMPLE_LETTERS, SAMPLE_ROWS, Column, ValueKind
+from tb_widgets.data.formats.values import SAMPLE_CHARACTERS, SAMPLE_ROWS, Column, ValueKind
 from tb_widgets.errors import DataError
 
 _LONGEST_FIELD = 64 * 2**20
-_SIGNS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
+_DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "bar"}
 _NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*")
 _WHOLE = re.compile(r"\s*[+-]?\d+(\.0+)?\s*")  # 1.0 is what pandas writes where a number is missing elsewhere
 # Words that are read in headers, and hardly ever in a first row.
@@ -45,11 +45,11 @@ _HEADER_WORDS |= {
     "message",
 }
 _LONGEST_NAME = 64
-_NAMES_SIGN = re.compile(r"sep=([^\"\r\n])[\r\n]*")  # Excel's first line, which is no row
+_NAMES_DELIMITER = re.compile(r"sep=([^\"\r\n])[\r\n]*")  # Excel's first line, which is no row
 
 
 class _Style(NamedTuple):
-    sign: str
+    delimiter: str
     quotes: bool
 
 
@@ -64,23 +64,23 @@ class DelimitedPart:
     columns: tuple[Column, ...]
     notes: tuple[str, ...]
     count: int | None = None
-    names_sign: bool = False
+    names_delimiter: bool = False
 
     def rows(self, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
         """Yield the values of these columns, row by row."""
         known = {column.name: place for place, column in enumerate(self.columns)}
         places = [known[name] for name in names]
         lines = read_lines(self.file, self.codec, any_end=True)
-        if self.names_sign:
+        if self.names_delimiter:
             next(lines)
-        rows = _read(lines, self.style, self.file, before=int(self.names_sign))
+        rows = _read(lines, self.style, self.file, before=int(self.names_delimiter))
         if self.header:
             next(rows)
         for line, row in rows:
             if len(row) != len(known):
                 raise DataError(
                     f"{self.file}, line {line:,}: there are {len(row):,} fields, and {len(known):,} in the first line.",
-                    hint=f"Put fields that hold a {_called(self.style.sign)} in double quotes, or mend this line.",
+                    hint=f"Put fields that hold a {_called(self.style.delimiter)} in double quotes, or mend this line.",
                 )
             yield tuple(row[place] for place in places)
 
@@ -94,14 +94,14 @@ def open_delimited(file: LocalFile, encoding: Encoding) -> DelimitedPart:
         If it can't be read as one, or holds no row.
     """
     sample, whole = _sample(read_lines(file, encoding.codec, any_end=True))
-    named = _NAMES_SIGN.fullmatch(sample[0]) if sample else None
+    named = _NAMES_DELIMITER.fullmatch(sample[0]) if sample else None
     if named is not None:
         style = max(
             (_Style(named[1], quotes) for quotes in (True, False)), key=lambda style: _fitness(sample[1:], style)
         )
         sample = sample[1:]
     else:
-        style = _find_style(sample, ("\t",) if file.kind == "tsv" else tuple(_SIGNS))
+        style = _find_style(sample, ("\t",) if file.kind == "tsv" else tuple(_DELIMITERS))
     rows = []
     try:
         for _, row in _read(iter(sample), style, file, before=int(named is not None)):
@@ -118,24 +118,24 @@ def open_delimited(file: LocalFile, encoding: Encoding) -> DelimitedPart:
     notes = [encoding.note] if encoding.note else []
     if not header:
         notes.append(f"{file} seems to have no header; its columns are called column_1, column_2 and so on.")
-    if style.sign != ("\t" if file.kind == "tsv" else ",") and len(names) > 1:
-        notes.append(f"Fields of {file} are separated by {_called(style.sign)}s.")
+    if style.delimiter != ("\t" if file.kind == "tsv" else ",") and len(names) > 1:
+        notes.append(f"Fields of {file} are separated by {_called(style.delimiter)}s.")
     return DelimitedPart(
-        file, encoding.codec, style, header, tuple(columns), tuple(notes), names_sign=named is not None
+        file, encoding.codec, style, header, tuple(columns), tuple(notes), names_delimiter=named is not None
     )
 
 
-def _called(sign: str) -> str:
-    return _SIGNS.get(sign, f"{sign!r} sign")
+def _called(delimiter: str) -> str:
+    return _DELIMITERS.get(delimiter, f"{delimiter!r} sign")
 
 
 def _sample(lines: Iterable[str]) -> tuple[list[str], bool]:
     found: list[str] = []
-    letters = 0
+    characters = 0
     for line in lines:
         found.append(line)
-        letters += len(line)
-        if len(found) > SAMPLE_ROWS or letters > SAMPLE_LETTERS:
+        characters += len(line)
+        if len(found) > SAMPLE_ROWS or characters > SAMPLE_CHARACTERS:
             return found, False
     return found, True
 
@@ -166,13 +166,13 @@ def _read(lines: Iterator[str], style: _Style, file: LocalFile, *, before: int =
 def _reader(lines: Iterable[str], style: _Style) -> Any:
     csv.field_size_limit(_LONGEST_FIELD)  # one setting for all of Python, which is 131,072 and too little for documents
     quoting: Any = csv.QUOTE_MINIMAL if style.quotes else csv.QUOTE_NONE
-    return csv.reader(lines, delimiter=style.sign, quoting=quoting, strict=True)
+    return csv.reader(lines, delimiter=style.delimiter, quoting=quoting, strict=True)
 
 
-def _find_style(sample: list[str], signs: Sequence[str]) -> _Style:
+def _find_style(sample: list[str], delimiters: Sequence[str]) -> _Style:
     """Return the style in which most rows have as many fields as the first, and more than one."""
-    # Tabs are often written without any quoting, and a lone quote is then a letter.
-    styles = [_Style(sign, True) for sign in signs] + [_Style("\t", False)]
+    # Tabs are often written without any quoting, and a lone quote is then a character.
+    styles = [_Style(delimiter, True) for delimiter in delimiters] + [_Style("\t", False)]
     return max(styles, key=lambda style: _fitness(sample, style))
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
+from tb_widgets.data.formats.encoding import Encoding, read_characters, read_lines
 from tb_widgets.data.formats.files import LocalFile
-from tb_widgets.data.formats.letters import Encoding, read_letters, read_lines
 from tb_widgets.data.formats.values import Column, Record, columns_of, flat, pick, well_formed
 from tb_widgets.errors import DataError
 
@@ -122,7 +122,7 @@ def _of_list(file: LocalFile, codec: str) -> Iterator[Record]:
 def _of_mapping(file: LocalFile, codec: str) -> Iterator[Record]:
     letters = 0
     parts = []
-    for part in read_letters(file, codec):
+    for part in read_characters(file, codec):
         parts.append(part)
         letters += len(part)
         if letters > _LARGEST_MAPPING:
@@ -157,7 +157,7 @@ class _Letters:
     def __init__(self, file: LocalFile, codec: str) -> None:
         self.file = file
         self.at = 0
-        self._letters = read_letters(file, codec)
+        self._letters = read_characters(file, codec)
         self._text = ""
         self._decoder = json.JSONDecoder()
         self._counted, self._lines, self._columns = 0, 0, 0  # up to where lines were counted, and which place it is

@@ -9,7 +9,7 @@ from tb_widgets.errors import DataError
 
 ValueKind = Literal["text", "whole", "number", "truth", "list", "image", "other"]
 
-SAMPLE_ROWS, SAMPLE_LETTERS = 1000, 4_000_000
+SAMPLE_ROWS, SAMPLE_CHARACTERS = 1000, 4_000_000
 """How much of a table is read to know its columns."""
 
 _KINDS: dict[type, ValueKind] = {str: "text", bool: "truth", int: "whole", float: "number", list: "list"}
@@ -57,10 +57,10 @@ class Part(Protocol):
 
 
 class Record(NamedTuple):
-    """One row as it was found, and where; ``letters`` says how much was read for it."""
+    """One row as it was found, and where; ``characters`` says how much was read for it."""
 
     place: str
-    letters: int
+    characters: int
     values: Mapping[str, Any]
 
 
@@ -94,15 +94,15 @@ def flat(record: Mapping[str, Any]) -> dict[str, Any]:
 def columns_of(records: Iterable[Record]) -> tuple[Column, ...]:
     """Judge the columns by the first rows: of what is mixed, the first kind counts, and the rest is told on reading."""
     kinds: dict[str, ValueKind | None] = {}
-    letters = 0
+    characters = 0
     for number, record in enumerate(records, start=1):
         for name, value in record.values.items():
             kind = kind_of(value)
             known = kinds.setdefault(name, kind)
             if known is None or (known, kind) == ("whole", "number"):
                 kinds[name] = kind
-        letters += record.letters
-        if number == SAMPLE_ROWS or letters > SAMPLE_LETTERS:
+        characters += record.characters
+        if number == SAMPLE_ROWS or characters > SAMPLE_CHARACTERS:
             break
     return tuple(Column(name, kind or "other") for name, kind in kinds.items())
 

@@ -171,7 +171,7 @@ def preview(
     copied = _copied(sample, data)
     things = tokens if sample.answers is None else units
     is_exact = sample.share == 1.0 and len(lengths) == len(sample.whole) and made.kind in ("byte", "char")
-    gaps = span_sizes(data.context_length)[1] if task == "seq2seq" and sample.answers is None else 0
+    sentinels = span_sizes(data.context_length)[1] if task == "seq2seq" and sample.answers is None else 0
     found = Preview(
         name=sample.name,
         looked_at=_looked_at(sample),
@@ -197,7 +197,7 @@ def preview(
         tokens=tokens,
         counted="exact" if is_exact else "about",
         vocab_size=vocabulary_with_specials(
-            made.vocab_size, task, own=made.special, documents=sample.documents, gaps=gaps
+            made.vocab_size, task, own=made.special, documents=sample.documents, sentinels=sentinels
         ),
         tokens_per_parameter=tokens * trained_on / parameters if tokens and parameters else None,
         steps_per_epoch=things * trained_on / per_step if things else None,

@@ -8,11 +8,11 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from tb_widgets.data.batches.corruption import NOT_COUNTED, gapped, masked
+from tb_widgets.data.batches.corruption import NOT_COUNTED, masked, span_corrupted
 from tb_widgets.data.keyed_random import key_of
 from tb_widgets.data.preview.sample import Sample
 from tb_widgets.data.tokenizers.make import Ids, Tokenizer
-from tb_widgets.data.tokenizers.special_tokens import MASK_SIGN, SHORTEST_TO_CUT, SpecialTokens
+from tb_widgets.data.tokenizers.special_tokens import MASK_TEXT, SHORTEST_TO_CUT, SpecialTokens
 from tb_widgets.spec import DataSpec, Task
 
 ROWS, LONGEST = 3, 192
@@ -91,7 +91,7 @@ def _of_stream(sample: Sample, shown: _Shown, data: DataSpec, task: Task) -> Ite
             seen, labels = masked(window, key, vocab_size=shown.tokenizer.vocab_size, mask=special.mask)
             yield BatchRow(shown.tokens(seen[0], labels[0]))
         elif task == "seq2seq" and window.size >= SHORTEST_TO_CUT:
-            seen, asked = gapped(window, key, special)
+            seen, asked = span_corrupted(window, key, special)
             yield BatchRow(*(shown.tokens(np.append(part[0], special.end)) for part in (seen, asked)))
         else:
             yield BatchRow(shown.tokens(window[0]))
@@ -108,7 +108,7 @@ class _Shown:
 
     def __init__(self, tokenizer: Tokenizer, special: SpecialTokens, first: str) -> None:
         self.tokenizer, self.special = tokenizer, special
-        self._names = {special.mask: MASK_SIGN, special.start: "[START]", special.end: "[END]", special.pad: first}
+        self._names = {special.mask: MASK_TEXT, special.start: "[START]", special.end: "[END]", special.pad: first}
 
     def tokens(self, ids: Ids, labels: Ids | None = None) -> tuple[Marked, ...]:
         """Return the tokens with their marks; ``labels`` say what is asked, -100 where nothing is."""
@@ -140,9 +140,9 @@ class _Shown:
         if token == label:
             return Marked(was, "asked")
         if token == self.special.mask:
-            return Marked(MASK_SIGN, "hidden", was)
+            return Marked(MASK_TEXT, "hidden", was)
         return Marked(self.tokenizer.decode([token]), "changed", was)
 
     def _name(self, token: int) -> str:
-        first_gap = self.special.gap(0)
-        return f"[GAP {token - first_gap + 1}]" if token >= first_gap else self._names[token]
+        first_sentinel = self.special.sentinel(0)
+        return f"[GAP {token - first_sentinel + 1}]" if token >= first_sentinel else self._names[token]

@@ -159,7 +159,7 @@ class _Guess:
         lengths = [sum(map(len, values)) / max(1, len(values)) for values in self._sampled(texts)]
         ranked = sorted(zip(lengths, texts, strict=True), key=lambda pair: -pair[0])
         if ranked and ranked[0][0] > _CLEARLY * ranked[1][0]:
-            return ranked[0][1], f"Its texts are the longest: {ranked[0][0]:,.0f} letters on average."
+            return ranked[0][1], f"Its texts are the longest: {ranked[0][0]:,.0f} characters on average."
         raise self._unclear("text")
 
     def label(self) -> tuple[Column, str]:

@@ -58,7 +58,7 @@ class Corpus(ABC):
     fingerprint
         SHA-256 of what it is read from, and how; of a single text that of the text.
     has_documents
-        Whether there are several, so that a sign has to stand between them.
+        Whether there are several, so that a special token has to stand between them.
     notes
         Sentences about what was found out, for example an encoding.
     validation_fraction

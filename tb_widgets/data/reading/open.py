@@ -11,8 +11,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tb_widgets.data.formats.encoding import find_encoding, read_characters
 from tb_widgets.data.formats.files import LocalFile, find_files, opened_files, passed_over
-from tb_widgets.data.formats.letters import find_encoding, read_letters
 from tb_widgets.data.formats.values import Column, Part, columns_of
 from tb_widgets.data.parts import set_apart
 from tb_widgets.data.sources.builtin import is_built_in, read_text
@@ -352,7 +352,7 @@ class _Document:
     encoding: str
 
     def __call__(self) -> Iterator[str]:
-        return read_letters(self.file, find_encoding(self.file, self.encoding).codec)
+        return read_characters(self.file, find_encoding(self.file, self.encoding).codec)
 
 
 @lru_cache(maxsize=64)

@@ -1,4 +1,4 @@
-"""Bytes to letters: which encoding a file is in, and its text piece by piece."""
+"""Bytes to characters: which encoding a file is in, and its text piece by piece."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MARKS = (
 
 
 class Encoding(NamedTuple):
-    """How a file writes letters: a name that Python knows, and a sentence where it was found out."""
+    """How a file writes characters: a name that Python knows, and a sentence where it was found out."""
 
     codec: str
     note: str = ""
@@ -84,7 +84,7 @@ def _is_mostly_utf8(raw: bytes) -> bool:
     return text.count("\ufffd") < foreign / 4
 
 
-def read_letters(file: LocalFile, codec: str) -> Iterator[str]:
+def read_characters(file: LocalFile, codec: str) -> Iterator[str]:
     """Yield the text of a file in pieces of about a megabyte, line ends as they are.
 
     Raises
@@ -123,12 +123,12 @@ def read_lines(file: LocalFile, codec: str, *, any_end: bool = False) -> Iterato
     Raises
     ------
     DataError
-        As :func:`read_letters`, and if a line is longer than 64 million characters; the message names the line.
+        As :func:`read_characters`, and if a line is longer than 64 million characters; the message names the line.
     """
     pending: list[str] = []
     length, number = 0, 1
     ends = ("\n", "\r") if any_end else ("\n",)
-    for text in _whole_ends(read_letters(file, codec)):
+    for text in _whole_ends(read_characters(file, codec)):
         for line in io.StringIO(text, newline="" if any_end else "\n"):
             pending.append(line)
             length += len(line)
