@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
 
 from tb_widgets.errors import DataError
 
@@ -37,23 +38,26 @@ class Column(NamedTuple):
         return "class names" if self.names else _WORDS[self.kind]
 
 
-class Part(Protocol):
-    """One file of a table."""
+@dataclass(frozen=True)
+class Part:
+    """One file of a table, opened; it is read again for each pass.
 
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        """What there is in a row."""
+    Attributes
+    ----------
+    columns
+        What there is in a row.
+    rows
+        Yields the values of columns that are named, row by row.
+    count
+        Number of rows where the file says it.
+    notes
+        Sentences about what was found out.
+    """
 
-    @property
-    def count(self) -> int | None:
-        """Number of rows where the file says it."""
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Sentences about what was found out."""
-
-    def rows(self, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-        """Yield the values of these columns, row by row."""
+    columns: tuple[Column, ...]
+    rows: Callable[[Sequence[str]], Iterator[tuple[Any, ...]]]
+    count: int | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Record(NamedTuple):

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from tb_widgets.data.formats.encoding import find_encoding, read_characters
 from tb_widgets.data.formats.files import LocalFile, find_files, opened_files, passed_over
-from tb_widgets.data.formats.values import Column, Part, columns_of
+from tb_widgets.data.formats.values import Column, Part
 from tb_widgets.data.parts import set_apart
 from tb_widgets.data.sources.builtin import is_built_in, read_text
 from tb_widgets.errors import DataError
@@ -294,30 +294,14 @@ def _passed_over(files: list[LocalFile]) -> Iterator[str]:
 @lru_cache(maxsize=64)
 def _open_part(file: LocalFile, encoding: str, late: frozenset[str]) -> Part:
     """Open a file; of JSON, columns that are wanted and do not occur in the first rows are ``late``."""
-    if file.kind == "parquet":
-        from tb_widgets.data.formats.parquet import open_parquet
+    from tb_widgets.data.formats.delimited import open_delimited
+    from tb_widgets.data.formats.json_rows import open_json
+    from tb_widgets.data.formats.parquet import open_parquet
 
+    if file.kind == "parquet":
         return open_parquet(file)
     found = find_encoding(file, encoding)
-    if file.kind in ("csv", "tsv"):
-        from tb_widgets.data.formats.delimited import open_delimited
-
-        return open_delimited(file, found)
-    from tb_widgets.data.formats.json_rows import open_json
-
-    part = open_json(file, found)
-    missing = late - {column.name for column in part.columns}
-    more = [column for name in sorted(missing) for column in _late_column(file, encoding, name)]
-    return replace(part, columns=(*part.columns, *more)) if more else part
-
-
-@lru_cache(maxsize=64)
-def _late_column(file: LocalFile, encoding: str, name: str) -> tuple[Column, ...]:
-    """Return a column that occurs anywhere in a file of JSON; reads all of the file to say that there is none."""
-    from tb_widgets.data.formats.json_rows import open_json
-
-    rows = open_json(file, find_encoding(file, encoding)).read()
-    return columns_of(row._replace(values={name: row.values[name]}) for row in rows if name in row.values)
+    return open_delimited(file, found) if file.kind in ("csv", "tsv") else open_json(file, found, late)
 
 
 def _check_columns(names: Sequence[str], part: Part, file: LocalFile) -> None:
