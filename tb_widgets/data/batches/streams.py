@@ -14,11 +14,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tb_widgets.data.batches.masking import HiddenBatches, hide
+from tb_widgets.data.batches.masking import hide
 from tb_widgets.data.batches.prepared_data import WAITING, HeldBack, PreparedData
 from tb_widgets.data.batches.spans import cut_out
 from tb_widgets.data.batches.token_files import STREAMS, corpus_tokenizer, encoded_streams, read_stream
-from tb_widgets.data.batches.windows import NOT_COUNTED, Batch, Batches, TrainBatches, validation_batches
+from tb_widgets.data.batches.windows import NOT_COUNTED, Batch, Batches, TrainBatches, share_of, validation_batches
 from tb_widgets.data.keyed_random import key_of
 from tb_widgets.data.reading.corpus import open_corpus
 from tb_widgets.data.refusals import too_short
@@ -127,8 +127,10 @@ class StreamData(PreparedData):
 
     def _hide(self, windows: Tensor, key: np.uint64) -> Batch:
         if self.task == "seq2seq":
-            return cut_out(windows, key, self._special)
-        return hide(windows, key, vocab_size=self.tokenizer.vocab_size, mask=self._special.mask)
+            hidden = cut_out(windows.numpy(), key, self._special)
+        else:
+            hidden = hide(windows.numpy(), key, vocab_size=self.tokenizer.vocab_size, mask=self._special.mask)
+        return {role: torch.from_numpy(rows) for role, rows in hidden.items()}
 
     @property
     def _border(self) -> int | None:
@@ -154,6 +156,40 @@ class NextTokenBatches:
     def batch(self, step: int, *, rank: int = 0, ranks: int = 1) -> Batch:
         """Return the batch of a step, or a rank's slice of it."""
         return next_tokens(self._windows.batch(step, rank=rank, ranks=ranks), self._border)
+
+
+class HiddenBatches:
+    """Windows of which a part is hidden; what, follows from seed, step and fingerprint alone, anew in every pass.
+
+    Parameters
+    ----------
+    windows
+        What is hidden in.
+    hide
+        Windows ``(B, T)`` and a key to a batch.
+    batch_size
+        Windows per step, over all ranks.
+    seed, fingerprint
+        Key of the choices.
+    """
+
+    def __init__(
+        self,
+        windows: TrainBatches,
+        hide: Callable[[Tensor, np.uint64], Batch],
+        *,
+        batch_size: int,
+        seed: int,
+        fingerprint: str,
+    ) -> None:
+        self._windows, self._hide, self._batch_size = windows, hide, batch_size
+        self._key = (seed, fingerprint)
+
+    def batch(self, step: int, *, rank: int = 0, ranks: int = 1) -> Batch:
+        """Return the batch of a step, or a rank's slice of it."""
+        whole = self._hide(self._windows.batch(step)[:, :-1], key_of("mask", *self._key, step))
+        rows = share_of(rank, ranks, self._batch_size)
+        return {role: tensor[rows] for role, tensor in whole.items()}
 
 
 def next_tokens(windows: Tensor, border: int | None = None) -> Batch:

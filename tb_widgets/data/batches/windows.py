@@ -10,7 +10,7 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tb_widgets.data.batches.corruption import NOT_COUNTED
+from tb_widgets.data.batches.masking import NOT_COUNTED
 from tb_widgets.data.keyed_random import Order, mix
 from tb_widgets.errors import DataError
 

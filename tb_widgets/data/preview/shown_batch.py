@@ -8,7 +8,8 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from tb_widgets.data.batches.corruption import NOT_COUNTED, masked, span_corrupted
+from tb_widgets.data.batches.masking import NOT_COUNTED, hide
+from tb_widgets.data.batches.spans import cut_out
 from tb_widgets.data.keyed_random import key_of
 from tb_widgets.data.preview.sample import Sample
 from tb_widgets.data.tokenizers.make import Ids, Tokenizer
@@ -88,11 +89,11 @@ def _of_stream(sample: Sample, shown: _Shown, data: DataSpec, task: Task) -> Ite
             return
         key = key_of("preview", number)
         if task == "masked-lm":
-            seen, labels = masked(window, key, vocab_size=shown.tokenizer.vocab_size, mask=special.mask)
-            yield BatchRow(shown.tokens(seen[0], labels[0]))
+            hidden = hide(window, key, vocab_size=shown.tokenizer.vocab_size, mask=special.mask)
+            yield BatchRow(shown.tokens(hidden["tokens"][0], hidden["labels"][0]))
         elif task == "seq2seq" and window.size >= SHORTEST_TO_CUT:
-            seen, asked = span_corrupted(window, key, special)
-            yield BatchRow(*(shown.tokens(np.append(part[0], special.end)) for part in (seen, asked)))
+            cut = cut_out(window, key, special)
+            yield BatchRow(*(shown.tokens(cut[role][0]) for role in ("tokens", "labels")))
         else:
             yield BatchRow(shown.tokens(window[0]))
 
