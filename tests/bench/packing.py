@@ -13,8 +13,8 @@ from statistics import median
 import numpy as np
 
 from tb_widgets.data.batches.packing import pack
-from tb_widgets.data.batches.token_files import corpus_tokenizer
-from tb_widgets.data.reading.corpus import Seen, open_corpus
+from tb_widgets.data.batches.token_files import made_tokenizer
+from tb_widgets.data.reading.corpus import ReadCounts, open_corpus
 from tb_widgets.data.sources.builtin import read_text
 from tb_widgets.data.tokenizers.make import Tokenizer, chunks
 from tb_widgets.spec import DataSpec, TokenizerSpec
@@ -43,7 +43,13 @@ def measure(folder: Path) -> Iterator[Figure]:
     for kind in ("byte", "char", "bpe"):
         data = DataSpec(source=str(path))
         corpus = open_corpus(data, "causal-lm")
-        tokenizer = corpus_tokenizer(corpus, data, TokenizerSpec(kind=kind, vocab_size=4096), folder / "cache")
+        tokenizer = made_tokenizer(
+            corpus.fingerprint,
+            corpus.training_texts,
+            data,
+            TokenizerSpec(kind=kind, vocab_size=4096),
+            folder / "cache",
+        )
         rounds = [_side_by_side(data, tokenizer, folder, others=kind == "bpe") for _ in range(ROUNDS)]
         speed = megabytes / min(times[0] for times in rounds)
         how = f"{megabytes:.0f} MB of Python source, {os.cpu_count()} cores, best of {ROUNDS}"
@@ -96,10 +102,10 @@ def _side_by_side(data: DataSpec, tokenizer: Tokenizer, folder: Path, *, others:
 
 def _training_blocks(data: DataSpec) -> Iterator[str]:
     block: list[str] = []
-    for stretch in open_corpus(data, "causal-lm").read(Seen()):
-        if not stretch.held_back:
-            block.append(stretch.text)
-            if stretch.closes:
+    for span in open_corpus(data, "causal-lm").read(ReadCounts()):
+        if not span.held_back:
+            block.append(span.text)
+            if span.closes:
                 yield "".join(block)
                 block = []
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from tb_widgets.data.prepared import prepare
 from tb_widgets.data.preview.preview import preview
 from tb_widgets.data.reading import repeated_lines as copies
-from tb_widgets.data.reading.corpus import Seen, open_corpus
+from tb_widgets.data.reading.corpus import ReadCounts, open_corpus
 from tb_widgets.data.reading.repeated_lines import Copies, HeldBackLines, copies_note
 from tb_widgets.data.reading.split import Span, split_text
 from tb_widgets.data.sources.builtin import read_text
@@ -44,7 +44,7 @@ def blocks(text, fraction):
 
 def documents(data, task="causal-lm"):
     """Return training documents, held-back documents, and what was seen."""
-    seen, parts, text = Seen(), ([], []), ""
+    seen, parts, text = ReadCounts(), ([], []), ""
     for span in open_corpus(data, task).read(seen):
         text += span.text
         if span.closes:
@@ -133,9 +133,9 @@ def test_the_own_held_back_part_is_taken_and_its_texts_are_left_out_of_training(
     assert (seen.documents, seen.held_back, seen.in_both, seen.empty) == (4, 2, 2, 1)
 
 
-def texts_of(data: DataSpec) -> tuple[str, str, Seen]:
+def texts_of(data: DataSpec) -> tuple[str, str, ReadCounts]:
     """Return the whole training part and the whole held-back part of plain texts."""
-    seen = Seen()
+    seen = ReadCounts()
     parts = {True: "", False: ""}
     for span in open_corpus(data, "causal-lm").read(seen):
         parts[span.held_back] += span.text + "|" * span.closes
@@ -265,7 +265,8 @@ def test_a_text_read_in_pieces_is_cut_as_a_whole_text_would_be(fraction):
     read = [
         ("".join(span.text for span in group), held_back)
         for held_back, group in groupby(
-            open_corpus(DataSpec(validation_fraction=fraction), "causal-lm").read(Seen()), lambda one: one.held_back
+            open_corpus(DataSpec(validation_fraction=fraction), "causal-lm").read(ReadCounts()),
+            lambda one: one.held_back,
         )
     ]
     assert [text for text, held_back in read if held_back] == expected[1]

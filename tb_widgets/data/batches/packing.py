@@ -12,15 +12,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from tb_widgets.data.reading.corpus import Corpus, Seen
+from tb_widgets.data.reading.corpus import Corpus, ReadCounts
 from tb_widgets.data.reading.split import Span
 from tb_widgets.data.tokenizers.make import Tokenizer, chunk_ends
 from tb_widgets.data.tokenizers.special_tokens import SpecialTokens
 
-Progress = Callable[[float, float], None]
+PackProgress = Callable[[float, float], None]
 """Called with the share that is done, 0 to 1, and the speed in millions of characters per second."""
 
-PARTS = ("train", "validation")
+_PARTS = ("train", "validation")
 _THREADS = 2  # the encoders leave Python's lock to others most of the time; more threads wait for each other
 _JOB = 262_144  # characters that a thread encodes at once
 _AHEAD = 2  # jobs that are read before the first of them is written
@@ -38,11 +38,11 @@ def pack(
     tokenizer: Tokenizer,
     folder: Path,
     dtype: str,
-    on_progress: Progress,
+    on_progress: PackProgress,
     *,
     on_size: Callable[[int], None] = lambda _size: None,
     on_spans: Callable[[list[Span]], None] = lambda _spans: None,
-) -> tuple[Seen, dict[str, int]]:
+) -> tuple[ReadCounts, dict[str, int]]:
     """Write ``train.bin`` and ``validation.bin``; return what was seen, and the number of tokens of each.
 
     The encoder begins afresh wherever a document ends, or a block of training or held-back text. Where there are
@@ -50,17 +50,17 @@ def pack(
     will be in the end where that can be reckoned by now; ``on_spans`` gets what was packed.
     """
     end = SpecialTokens(tokenizer.vocab_size, tokenizer.special).document_end if corpus.has_documents else None
-    seen, counts, packed = Seen(), dict.fromkeys(PARTS, 0), 0
+    seen, counts, packed = ReadCounts(), dict.fromkeys(_PARTS, 0), 0
     began = time.perf_counter()
 
     def encode(job: _Job) -> tuple[_Job, list[bytes]]:
-        return job, [_tokens(job.chunks, tokenizer, part == "validation", end, dtype) for part in PARTS]
+        return job, [_tokens(job.chunks, tokenizer, part == "validation", end, dtype) for part in _PARTS]
 
     with ExitStack() as stack:
-        files = {part: stack.enter_context((folder / f"{part}.bin").open("wb")) for part in PARTS}
+        files = {part: stack.enter_context((folder / f"{part}.bin").open("wb")) for part in _PARTS}
         pool = stack.enter_context(ThreadPoolExecutor(_THREADS))
         for job, found in _in_order(pool, encode, _jobs(corpus, seen)):
-            for part, tokens in zip(PARTS, found, strict=True):
+            for part, tokens in zip(_PARTS, found, strict=True):
                 files[part].write(tokens)
                 counts[part] += len(tokens) // np.dtype(dtype).itemsize
             size = sum(counts.values()) * np.dtype(dtype).itemsize
@@ -95,7 +95,7 @@ def _in_order(
         yield waiting.popleft().result()
 
 
-def _jobs(corpus: Corpus, seen: Seen) -> Iterator[_Job]:
+def _jobs(corpus: Corpus, seen: ReadCounts) -> Iterator[_Job]:
     chunks: list[Span] = []
     size = 0
     for chunk in _chunks(corpus.read(seen)):

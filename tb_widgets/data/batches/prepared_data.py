@@ -11,7 +11,7 @@ from tb_widgets.data.tokenizers.make import Tokenizer
 from tb_widgets.data.tokenizers.special_tokens import vocabulary_with_specials
 from tb_widgets.spec import Task
 
-WAITING = "Waiting for another run that prepares the same text"
+WAITING_FOR_TEXT = "Waiting for another run that prepares the same text"
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from tb_widgets.data.keyed_random import Words, draws
+from tb_widgets.data.keyed_random import Draws, draws
 from tb_widgets.data.tokenizers.special_tokens import SpecialTokens, span_sizes
 
 
@@ -60,7 +60,7 @@ def cut_out(tokens: NDArray[np.int64], key: np.uint64, special: SpecialTokens) -
     }
 
 
-def _parts(draw: Words, number: int) -> NDArray[np.int64]:
+def _parts(draw: Draws, number: int) -> NDArray[np.int64]:
     """Cut ``draw.shape[1] + 1`` things into so many parts of one or more, each way as likely, ``(B, number)``."""
     rows, places = draw.shape
     cuts = np.sort(np.argsort(draw, axis=1, kind="stable")[:, : number - 1], axis=1) + 1

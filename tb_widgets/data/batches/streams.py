@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -15,9 +16,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tb_widgets.data.batches.masking import hide
-from tb_widgets.data.batches.prepared_data import WAITING, HeldBack, PreparedData
+from tb_widgets.data.batches.prepared_data import WAITING_FOR_TEXT, HeldBack, PreparedData
 from tb_widgets.data.batches.spans import cut_out
-from tb_widgets.data.batches.token_files import STREAMS, corpus_tokenizer, encoded_streams, read_stream
+from tb_widgets.data.batches.token_files import STREAMS, encoded_streams, made_tokenizer, read_stream
 from tb_widgets.data.batches.windows import NOT_COUNTED, Batch, Batches, TrainBatches, share_of, validation_batches
 from tb_widgets.data.keyed_random import key_of
 from tb_widgets.data.reading.corpus import open_corpus
@@ -241,13 +242,14 @@ def prepare_streams(
         encoder = load_tokenizer(frozen_tokenizer)
     else:
         report("Learning the vocabulary", 0.1)
-        encoder = corpus_tokenizer(corpus, data, tokenizer, cache_dir, lambda: report(WAITING, 0.1))
+        waiting = partial(report, WAITING_FOR_TEXT, 0.1)
+        encoder = made_tokenizer(corpus.fingerprint, corpus.training_texts, data, tokenizer, cache_dir, on_wait=waiting)
 
     def packed(share: float, speed: float) -> None:
         report(f"Turning text into tokens, {speed:.1f} million characters per second", 0.3 + 0.7 * share)
 
     report("Turning text into tokens", 0.3)
-    folder = encoded_streams(corpus, data, encoder, cache_dir, packed, on_wait=lambda: report(WAITING, 0.3))
+    folder = encoded_streams(corpus, data, encoder, cache_dir, packed, on_wait=lambda: report(WAITING_FOR_TEXT, 0.3))
     described = json.loads((folder / STREAMS).read_text(encoding="utf-8"))
     statistics = described["statistics"]
     if encoder.learned_from is not None:

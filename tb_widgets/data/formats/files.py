@@ -20,10 +20,10 @@ from typing import IO, Literal, NamedTuple
 
 from tb_widgets.errors import DataError
 
-Kind = Literal["text", "json", "jsonl", "csv", "tsv", "parquet"]
+FileKind = Literal["text", "json", "jsonl", "csv", "tsv", "parquet"]
 
 BLOCK = 2**20
-_KINDS: dict[str, Kind] = {
+_KINDS: dict[str, FileKind] = {
     ".json": "json",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
@@ -71,7 +71,7 @@ class LocalFile:
     """
 
     path: Path
-    kind: Kind
+    kind: FileKind
     stamp: Stamp
     packed: Literal["", "gz", "zip"] = ""
     member: str = ""
@@ -183,7 +183,7 @@ def is_pattern(source: str) -> bool:
         return False
 
 
-def kind_by_name(name: str) -> Kind:
+def kind_by_name(name: str) -> FileKind:
     """Return what a file's name says about its content; without a word about it, plain text."""
     return _KINDS.get(Path(name.lower().removesuffix(".gz")).suffix, "text")
 

@@ -15,7 +15,7 @@ from typing import Any
 
 from tb_widgets.data.formats.encoding import Encoding, read_characters, read_lines
 from tb_widgets.data.formats.files import LocalFile
-from tb_widgets.data.formats.values import Column, Part, Record, columns_of, flat, pick, well_formed
+from tb_widgets.data.formats.values import Column, Part, TableRecord, columns_of, flat, pick, well_formed
 from tb_widgets.errors import DataError
 
 _LARGEST_VALUE = 64 * 2**20
@@ -64,15 +64,15 @@ def open_json(file: LocalFile, encoding: Encoding, late: frozenset[str] = frozen
     return Part(tuple(columns), rows, notes=(encoding.note,) if encoding.note else ())
 
 
-def _record(value: Any, place: str, characters: int, file: LocalFile) -> Record:
+def _record(value: Any, place: str, characters: int, file: LocalFile) -> TableRecord:
     if isinstance(value, str):
         value = {"text": value}
     if not isinstance(value, dict):
         raise DataError(f"{file}, {place}: {str(value)[:40]} is no record with named fields.", hint=_AS_LINES)
-    return Record(place, characters, flat(value))
+    return TableRecord(place, characters, flat(value))
 
 
-def _of_lines(file: LocalFile, codec: str) -> Iterator[Record]:
+def _of_lines(file: LocalFile, codec: str) -> Iterator[TableRecord]:
     for number, line in enumerate(read_lines(file, codec), start=1):
         if not line.strip():
             continue
@@ -83,7 +83,7 @@ def _of_lines(file: LocalFile, codec: str) -> Iterator[Record]:
         yield _record(value, f"line {number:,}", len(line), file)
 
 
-def _of_list(file: LocalFile, codec: str) -> Iterator[Record]:
+def _of_list(file: LocalFile, codec: str) -> Iterator[TableRecord]:
     reader = _Reader(file, codec)
     reader.next()
     reader.at += 1  # the bracket
@@ -105,7 +105,7 @@ def _of_list(file: LocalFile, codec: str) -> Iterator[Record]:
         raise reader.refused("there is more after its end")
 
 
-def _of_mapping(file: LocalFile, codec: str) -> Iterator[Record]:
+def _of_mapping(file: LocalFile, codec: str) -> Iterator[TableRecord]:
     reader = _Reader(file, codec)
     reader.next()
     content = reader.value()

@@ -60,7 +60,7 @@ class Part:
     notes: tuple[str, ...] = ()
 
 
-class Record(NamedTuple):
+class TableRecord(NamedTuple):
     """One row as it was found, and where; ``characters`` says how much was read for it."""
 
     place: str
@@ -95,7 +95,7 @@ def flat(record: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def columns_of(records: Iterable[Record]) -> tuple[Column, ...]:
+def columns_of(records: Iterable[TableRecord]) -> tuple[Column, ...]:
     """Judge the columns by the first rows: of what is mixed, the first kind counts, and the rest is told on reading."""
     kinds: dict[str, ValueKind | None] = {}
     characters = 0
@@ -111,7 +111,7 @@ def columns_of(records: Iterable[Record]) -> tuple[Column, ...]:
     return tuple(Column(name, kind or "other") for name, kind in kinds.items())
 
 
-def pick(record: Record, columns: Sequence[Column], file: object) -> tuple[Any, ...]:
+def pick(record: TableRecord, columns: Sequence[Column], file: object) -> tuple[Any, ...]:
     """Return a row's values of some columns, ``None`` where there are none.
 
     Raises

@@ -6,7 +6,7 @@ from collections import abc
 from dataclasses import dataclass
 from typing import Literal
 
-from tb_widgets.data.reading.open import Column, Table, Texts, open_data, shortened
+from tb_widgets.data.reading.open import Column, Table, Texts, name_list, open_data
 from tb_widgets.data.sources.builtin import TEXT_TASKS, tasks_of
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec, Task
@@ -48,7 +48,7 @@ _MOST_KINDS = 30  # different values among those rows, at most, that look like c
 
 
 @dataclass(frozen=True)
-class Mapping:
+class ColumnRoles:
     """Columns by role.
 
     Attributes
@@ -79,7 +79,7 @@ def learns_from_running_text(data: DataSpec, task: Task) -> bool:
     return isinstance(opened, Texts) or "text" in map_columns(opened, task, data.columns).roles
 
 
-def map_columns(table: Table, task: Task, chosen: abc.Mapping[Role, str]) -> Mapping:
+def map_columns(table: Table, task: Task, chosen: abc.Mapping[Role, str]) -> ColumnRoles:
     """Return which columns a task reads.
 
     A choice is taken as it is; for roles without one, names decide, then what the columns hold in the first 200 rows.
@@ -101,7 +101,7 @@ def map_columns(table: Table, task: Task, chosen: abc.Mapping[Role, str]) -> Map
     for role, name in chosen.items():
         if name not in known:
             raise DataError(
-                f"data.columns: {table.name} has no column {name!r} for the {role}; it has {shortened(list(known))}.",
+                f"data.columns: {table.name} has no column {name!r} for the {role}; it has {name_list(list(known))}.",
                 hint="Choose one of these.",
             )
     needed = ROLES[task]
@@ -127,7 +127,7 @@ def map_columns(table: Table, task: Task, chosen: abc.Mapping[Role, str]) -> Map
             f"data.columns: {' and '.join(roles)} are both the column {next(iter(roles.values()))!r}.",
             hint="Choose two columns.",
         )
-    return Mapping(roles, {role: found[role][1] for role in needed})
+    return ColumnRoles(roles, {role: found[role][1] for role in needed})
 
 
 def _check_kind(role: Role, column: Column, table: Table) -> None:
@@ -165,7 +165,7 @@ class _Guess:
     def label(self) -> tuple[Column, str]:
         for column in self.free:
             if column.names:
-                return column, f"It holds class names: {shortened(column.names)}."
+                return column, f"It holds class names: {name_list(column.names)}."
         named = self._named(_LABELS.split(), ("whole", "truth", "text", "number"))
         if named is not None:
             return named, f"It is called {named.name}."
@@ -221,7 +221,7 @@ class _Guess:
         return [[str(row[n]) for row in rows if row[n] not in (None, "")] for n in range(len(columns))]
 
     def _unclear(self, role: Role) -> DataError:
-        held = shortened([f"{column.name} ({column.holds})" for column in self.table.columns])
+        held = name_list([f"{column.name} ({column.holds})" for column in self.table.columns])
         fitting = [column.name for column in self.free if _can_be(role, column)]
         if not fitting:
             need = "classes (whole numbers, words, or true and false)" if role == "label" else "texts"

@@ -6,6 +6,7 @@ import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import chain
 
 from tb_widgets.data.keyed_random import key_of
 from tb_widgets.data.reading.columns import map_columns
@@ -19,7 +20,7 @@ _SAMPLE = 16_000_000
 
 
 @dataclass
-class Seen:
+class ReadCounts:
     """What was seen while a corpus was read.
 
     Attributes
@@ -72,7 +73,7 @@ class Corpus(ABC):
     validation_fraction: float
 
     @abstractmethod
-    def read(self, seen: Seen) -> Iterator[Span]:
+    def read(self, seen: ReadCounts) -> Iterator[Span]:
         """Yield all of it in order, in bounded memory, and note in ``seen`` what comes by.
 
         Raises
@@ -81,28 +82,23 @@ class Corpus(ABC):
             If it can't be read, or one of the two parts is empty.
         """
 
-    def sample(self) -> str:
-        """Return the training text, or spans spread evenly over it where it is longer than 16 million characters.
-
-        After each document stands a line break.
-        """
-        return spread_sample(
-            f"{span.text}\n" if self.has_documents and span.closes else span.text
-            for span in self.read(Seen())
-            if not span.held_back
-        )
-
-    def characters(self) -> str:
-        """Return the different characters of the training text."""
-        found: set[str] = set()
-        for span in self.read(Seen()):
+    def training_texts(self) -> Iterator[str]:
+        """Yield the training text; after each document stands a line break."""
+        for span in self.read(ReadCounts()):
             if not span.held_back:
-                found.update(span.text)
-        return "".join(sorted(found))
+                yield f"{span.text}\n" if self.has_documents and span.closes else span.text
 
 
-def spread_sample(texts: Iterable[str]) -> str:
-    """Return the texts, or some spread evenly over them where they are longer than 16 million characters together."""
+def text_to_learn_from(kind: str, texts: Iterable[str]) -> str:
+    """Return what a tokenizer of a kind learns from.
+
+    For ``byte`` that is nothing, for ``char`` the different characters; else the texts, or some spread evenly over them
+    where they are longer than 16 million characters together.
+    """
+    if kind == "byte":
+        return ""
+    if kind == "char":
+        return "".join(sorted(set(chain.from_iterable(texts))))
     kept: list[str] = []
     size, every = 0, 1
     for number, text in enumerate(texts):
@@ -121,7 +117,7 @@ class OneText(Corpus):
 
     texts: Texts
 
-    def read(self, seen: Seen) -> Iterator[Span]:
+    def read(self, seen: ReadCounts) -> Iterator[Span]:
         """See :meth:`Corpus.read`."""
         seen.documents, seen.is_measured = 1, True
         characters = self.texts.measured[0].characters
@@ -132,12 +128,12 @@ class OneText(Corpus):
 
 
 @dataclass(frozen=True)
-class Files(Corpus):
+class SeveralTexts(Corpus):
     """Several texts, each of which is a document. Whole ones are held back, at least one."""
 
     texts: Texts
 
-    def read(self, seen: Seen) -> Iterator[Span]:
+    def read(self, seen: ReadCounts) -> Iterator[Span]:
         """See :meth:`Corpus.read`."""
         keys = _keys(self.texts)
         known = sorted({key for key in keys if key is not None})
@@ -158,7 +154,7 @@ class SplitTexts(Corpus):
     texts: Texts
     own: Texts
 
-    def read(self, seen: Seen) -> Iterator[Span]:
+    def read(self, seen: ReadCounts) -> Iterator[Span]:
         """See :meth:`Corpus.read`."""
         files = self.texts.documents + self.own.documents
         known = {key for key in _keys(self.own) if key is not None}
@@ -177,7 +173,7 @@ def _keys(texts: Texts) -> list[int | None]:
     return [None if found.is_blank else key_of_text(found.digest) for found in texts.measured]
 
 
-def _documents(texts: Texts, sides: Sequence[bool | None], seen: Seen, *, of: int) -> Iterator[Span]:
+def _documents(texts: Texts, sides: Sequence[bool | None], seen: ReadCounts, *, of: int) -> Iterator[Span]:
     """Yield texts that are held back or not, as their side says, or left out without one; as blank ones are."""
     number = 0
     for piece in texts.pieces():
@@ -198,13 +194,13 @@ def _documents(texts: Texts, sides: Sequence[bool | None], seen: Seen, *, of: in
 
 
 @dataclass(frozen=True)
-class Rows(Corpus):
+class TableTexts(Corpus):
     """The texts of a table, each of which is a document."""
 
     table: Table
     column: str
 
-    def read(self, seen: Seen) -> Iterator[Span]:
+    def read(self, seen: ReadCounts) -> Iterator[Span]:
         """See :meth:`Corpus.read`.
 
         The part of a document follows from its own text, so that the same text is never in both.
@@ -231,10 +227,10 @@ class Rows(Corpus):
         if not 0 < seen.held_back < seen.documents:
             raise self._one_sided(seen)
 
-    def _one_sided(self, seen: Seen) -> DataError:
+    def _one_sided(self, seen: ReadCounts) -> DataError:
         part = "held-back" if seen.held_back == 0 else "training"
         told = f"The {part} part of {self.name} is empty: there are {seen.documents:,} texts, and "
-        different = len({key_of_text(text) for text in self._texts(self.table, Seen())})
+        different = len({key_of_text(text) for text in self._texts(self.table, ReadCounts())})
         if self.table.own_validation is None and different < seen.documents:
             return DataError(
                 f"{told}only {different:,} of them are different. The same texts are always on one side.",
@@ -245,14 +241,14 @@ class Rows(Corpus):
             hint="Give more different texts, or set data.validation_fraction to 0.1 or more.",
         )
 
-    def _texts(self, table: Table, seen: Seen) -> Iterator[str]:
+    def _texts(self, table: Table, seen: ReadCounts) -> Iterator[str]:
         for (value,) in table.rows([self.column]):
             if value is None or not str(value).strip():
                 seen.empty += 1
             else:
                 yield str(value)
 
-    def _counted(self, text: str, seen: Seen, *, held_back: bool) -> Span:
+    def _counted(self, text: str, seen: ReadCounts, *, held_back: bool) -> Span:
         seen.documents += 1
         seen.held_back += held_back
         seen.characters += len(text)
@@ -285,7 +281,7 @@ def open_corpus(data: DataSpec, task: Task) -> Corpus:
             return SplitTexts(name, opened.fingerprint, opened.has_documents, opened.notes, fraction, opened, own)
         if opened.documents == 1:
             return OneText(opened.name, opened.fingerprint, False, opened.notes, fraction, opened)
-        return Files(opened.name, opened.fingerprint, True, opened.notes, fraction, opened)
+        return SeveralTexts(opened.name, opened.fingerprint, True, opened.notes, fraction, opened)
     column = map_columns(opened, task, data.columns).roles["text"]
     fingerprint = hashlib.sha256(f"{opened.fingerprint}/{column}".encode("utf-8", "surrogatepass")).hexdigest()
-    return Rows(opened.name, fingerprint, True, opened.notes, fraction, opened, column)
+    return TableTexts(opened.name, fingerprint, True, opened.notes, fraction, opened, column)

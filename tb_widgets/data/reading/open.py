@@ -240,7 +240,7 @@ def open_data(data: DataSpec) -> Texts | Table:
 def _notes(found: Texts | Table, own: Texts | Table | None, left_out: list[LocalFile]) -> tuple[str, ...]:
     notes = [*found.notes, *(own.notes if own is not None else ())]
     if left_out:
-        names = shortened([file.member or file.path.name for file in left_out])
+        names = name_list([file.member or file.path.name for file in left_out])
         were = "was" if len(left_out) == 1 else "were"
         notes.append(f"{names} {were} left out: test files are neither trained on nor held back.")
     return tuple(dict.fromkeys(notes))
@@ -288,7 +288,7 @@ def _table(
 
 def _passed_over(files: list[LocalFile]) -> Iterator[str]:
     if names := passed_over(files):
-        yield f"{shortened(names)} beside the tables in the zip {'was' if len(names) == 1 else 'were'} passed over."
+        yield f"{name_list(names)} beside the tables in the zip {'was' if len(names) == 1 else 'were'} passed over."
 
 
 @lru_cache(maxsize=64)
@@ -309,12 +309,12 @@ def _check_columns(names: Sequence[str], part: Part, file: LocalFile) -> None:
     for name in names:
         if name not in known:
             raise DataError(
-                f"{file} has no column {name!r}; it has {shortened([*known])}.",
+                f"{file} has no column {name!r}; it has {name_list([*known])}.",
                 hint="Choose one of these in data.columns.",
             )
 
 
-def shortened(names: Sequence[str]) -> str:
+def name_list(names: Sequence[str]) -> str:
     """Return names in a line, of many only the first."""
     more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more

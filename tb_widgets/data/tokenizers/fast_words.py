@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from tb_widgets.data.tokenizers.base import Ids
 
-WORDS = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+WORD_PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 """What one word is."""
 
 _LETTER, _NUMBER, _OTHER, _BLANK = 0, 1, 2, 3
@@ -44,7 +44,7 @@ class WordTable:
     Parameters
     ----------
     core
-        Tokenizer of the ``tokenizers`` library that cuts texts by :data:`WORDS` and nothing else.
+        Tokenizer of the ``tokenizers`` library that cuts texts by :data:`WORD_PATTERN` and nothing else.
     """
 
     def __init__(self, core: Any) -> None:

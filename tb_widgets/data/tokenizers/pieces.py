@@ -15,7 +15,7 @@ import numpy as np
 
 from tb_widgets.data.formats.values import well_formed
 from tb_widgets.data.tokenizers.base import BYTE_VALUES, Ids, Tokenizer, chunks
-from tb_widgets.data.tokenizers.fast_words import WORDS, WordTable
+from tb_widgets.data.tokenizers.fast_words import WORD_PATTERN, WordTable
 from tb_widgets.errors import DataError
 
 PIECES_FILE = "tokenizer.json"
@@ -113,13 +113,13 @@ class PieceTokenizer(Tokenizer):
 
 
 def _cuts_into_words(described: dict[str, Any]) -> bool:
-    """Tell whether a tokenizer cuts a text by :data:`WORDS` alone and then looks at each word by itself."""
+    """Tell whether a tokenizer cuts a text by :data:`WORD_PATTERN` alone and then looks at each word by itself."""
     model, cutter = described["model"], described["pre_tokenizer"] or {}
     if described["normalizer"] is not None or model.get("dropout") or model["type"] not in ("BPE", "Unigram"):
         return False
     if cutter.get("type") == "ByteLevel":
         return cutter["use_regex"] and not cutter["add_prefix_space"]
-    return cutter == {"type": "Split", "pattern": {"Regex": WORDS}, "behavior": "Isolated", "invert": False}
+    return cutter == {"type": "Split", "pattern": {"Regex": WORD_PATTERN}, "behavior": "Isolated", "invert": False}
 
 
 def learn_bpe(vocab_size: int, text: str) -> PieceTokenizer:
@@ -159,7 +159,7 @@ def learn_character_bpe(vocab_size: int, text: str) -> PieceTokenizer:
     counts = Counter(text)
     rare = _rare(counts, vocab_size)
     core = tokenizers.Tokenizer(models.BPE(unk_token=UNKNOWN))
-    core.pre_tokenizer = pre_tokenizers.Split(Regex(WORDS), behavior="isolated")
+    core.pre_tokenizer = pre_tokenizers.Split(Regex(WORD_PATTERN), behavior="isolated")
     core.decoder = decoders.Fuse()
     trainer = trainers.BpeTrainer(vocab_size=vocab_size, min_frequency=2, special_tokens=[UNKNOWN], show_progress=False)
     core.train_from_iterator((chunk.translate(rare) if rare else chunk for chunk in chunks(text)), trainer)
@@ -193,7 +193,7 @@ def learn_unigram(vocab_size: int, text: str) -> PieceTokenizer:
 
     counts = Counter(text)
     rare = _rare(counts, vocab_size)
-    cutter = pre_tokenizers.Split(Regex(WORDS), behavior="isolated")
+    cutter = pre_tokenizers.Split(Regex(WORD_PATTERN), behavior="isolated")
     learner = tokenizers.Tokenizer(models.Unigram())
     learner.pre_tokenizer = cutter
     trainer = trainers.UnigramTrainer(
