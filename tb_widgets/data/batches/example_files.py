@@ -172,7 +172,7 @@ class _Part:
 
 @dataclass
 class _Tally:
-    """What happened to the rows."""
+    """Counts of rows by what became of them."""
 
     left_out: int = 0
     unreadable: int = 0

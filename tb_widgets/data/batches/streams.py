@@ -94,7 +94,7 @@ class StreamData(PreparedData):
         )
         if self.task == "causal-lm":
             return [next_tokens(windows, self._border) for windows in found]
-        # Always the same masks: figures of different steps, seeds and runs are told about the same questions.
+        # Always the same masks: metrics of different steps, seeds and runs answer the same questions.
         return [
             self._hide(windows[:, :-1], key_of("held-back masks", self.fingerprint, number))
             for number, windows in enumerate(found)

@@ -96,7 +96,7 @@ def _rows(
 
 
 def _called(delimiter: str) -> str:
-    return _DELIMITERS.get(delimiter, f"{delimiter!r} sign")
+    return _DELIMITERS.get(delimiter, f"{delimiter!r} character")
 
 
 def _sample(lines: Iterable[str]) -> tuple[list[str], bool]:

@@ -1,4 +1,4 @@
-"""Bytes to characters: which encoding a file is in, and its text piece by piece."""
+"""Encoding of a file, and its text piece by piece or line by line."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MARKS = (
 
 
 class Encoding(NamedTuple):
-    """How a file writes characters: a name that Python knows, and a sentence where it was found out."""
+    """Encoding of a file: a name that Python knows, and a sentence where it was guessed."""
 
     codec: str
     note: str = ""
@@ -48,7 +48,7 @@ def find_encoding(file: LocalFile, chosen: str = "auto") -> Encoding:
         raise DataError(
             f"data.encoding: there is no encoding {chosen!r}.", hint="Set it to auto, utf-8, cp1252 or the like."
         ) from error
-    # A byte order mark is no letter of the text.
+    # A byte order mark is no character of the text.
     return Encoding("utf-8-sig" if codecs.lookup(chosen).name == "utf-8" else chosen)
 
 

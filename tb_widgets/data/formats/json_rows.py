@@ -130,7 +130,7 @@ def _of_mapping(file: LocalFile, codec: str) -> Iterator[TableRecord]:
 
 
 class _Reader:
-    """What was read of a file and not used up, from ``at`` on."""
+    """Reader of one value after another; ``at`` is its place in the text that it holds."""
 
     def __init__(self, file: LocalFile, codec: str) -> None:
         self.file, self.at = file, 0

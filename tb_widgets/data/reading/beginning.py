@@ -11,7 +11,7 @@ _ROWS = 100  # of a table
 
 
 def read_beginning(data: DataSpec) -> None:
-    """See whether data can be read, as far as their beginning tells.
+    """Check that data can be read, as far as their beginning tells.
 
     Raises
     ------

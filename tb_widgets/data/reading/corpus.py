@@ -21,7 +21,7 @@ _SAMPLE = 16_000_000
 
 @dataclass
 class ReadCounts:
-    """What was seen while a corpus was read.
+    """Counts of a corpus while it is read.
 
     Attributes
     ----------

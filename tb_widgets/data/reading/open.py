@@ -37,7 +37,7 @@ class Piece(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """What is known of a document that was read: SHA-256 of its text in UTF-8, its length, and whether it is blank."""
+    """Facts of a document that was read: SHA-256 of its text in UTF-8, its length, and whether it is blank."""
 
     digest: str
     characters: int
