@@ -127,7 +127,7 @@ def _prepare_data(
     if frozen is None and data.tokenizer is not None:
         data.tokenizer.save(run.tokenizer_folder)
     # What an answer can't be read without, kept with the weights: the data may be gone by then.
-    kept = {"classes": list(data.classes), "gaps": data.gaps, "document_end": data.document_end}
+    kept = {"classes": list(data.classes), "gaps": data.sentinels, "document_end": data.document_end}
     replace_json(run.data_file, kept)
     for note in (getattr(data.tokenizer, "note", ""), *data.notes):
         if note:

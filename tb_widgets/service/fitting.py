@@ -169,8 +169,8 @@ def misfits(spec: RunSpec, facts: ModelFacts, *, chosen: bool = True) -> list[Mi
     documents = tasks == TABLE_TASKS  # as far as the name tells: each then ends with a sign
     # Signs stand for what is cut out of a plain text, unless other data take its place.
     is_kept = all(misfit.path != "data.source" for misfit in found)
-    gaps = span_sizes(spec.data.context_length)[1] if tasks == PLAIN_TASKS and is_kept else 0
-    added = vocabulary_with_specials(0, task, documents=documents, gaps=gaps)
+    sentinels = span_sizes(spec.data.context_length)[1] if tasks == PLAIN_TASKS and is_kept else 0
+    added = vocabulary_with_specials(0, task, documents=documents, sentinels=sentinels)
     room = facts.vocab_size - added
     reserved = f", {added} of them for padding and other signs" if added else ""
     enlarge = "or enlarge the model's vocabulary."

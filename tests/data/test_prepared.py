@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from filelock import FileLock
 
 from tb_widgets.data.batches.windows import TrainBatches
 from tb_widgets.data.cache import built as cache
+from tb_widgets.data.formats.files import LocalFile
 from tb_widgets.data.prepared import prepare
 from tb_widgets.data.sources.builtin import read_text
 from tb_widgets.errors import DataError
@@ -227,3 +229,29 @@ def test_who_waits_for_another_run_says_so(tmp_path: Path, source, task):
         lock.acquire()
     assert prepare(data, spec, task=task, cache_dir=tmp_path, on_progress=report)
     assert "Waiting for another run that prepares the same text" in said
+
+
+@pytest.mark.parametrize("form", ["one text", "texts", "table", "pairs"])
+def test_data_are_read_no_more_often_than_needed(tmp_path, monkeypatch, form):
+    """Counted in openings of a file: encoding, fingerprint, vocabulary, tokens, and lines that are repeated."""
+    sentences = [f"The sentence of the number {n}, which is {n * n} if it is squared.\n" for n in range(3000)]
+    (tmp_path / "data").mkdir()
+    if form in ("table", "pairs"):
+        rows = (f'{{"source": "{text.strip()}", "target": "{n}"}}\n' for n, text in enumerate(sentences))
+        (tmp_path / "data" / "rows.jsonl").write_text("".join(rows))
+    for number in range({"one text": 1, "texts": 2}.get(form, 0)):
+        (tmp_path / "data" / f"{number}.txt").write_text("".join(sentences[number:]))
+    opened = Counter()
+    blocks = LocalFile.blocks
+
+    def counted(file):
+        opened[file.path.name] += 1
+        return blocks(file)
+
+    monkeypatch.setattr(LocalFile, "blocks", counted)
+    task = "seq2seq" if form == "pairs" else "causal-lm"
+    columns = {"text": "source"} if form == "table" else {}
+    data = DataSpec(source=str(tmp_path / "data"), context_length=128, columns=columns)
+    prepare(data, TokenizerSpec(kind="bpe", vocab_size=512), task=task, cache_dir=tmp_path / "cache")
+    # Of a table the form and the columns are looked at besides; its fingerprint is that of the file as it lies there.
+    assert opened.most_common(1)[0][1] == {"one text": 5, "texts": 4, "table": 5, "pairs": 5}[form]

@@ -25,11 +25,11 @@ from tb_widgets.spec import DataSpec
 
 _META = "examples.json"
 _AT_ONCE = 1024  # examples that the tokenizer gets together
-PARTS = ("train", "validation")
+_PARTS = ("train", "validation")
 
 
 @dataclass(frozen=True)
-class Rows:
+class TokenRows:
     """Rows of token ids of different lengths, one after the other in a file."""
 
     ids: NDArray[Any]
@@ -62,8 +62,8 @@ class EncodedPart:
         The number of each one's class, ``None`` where texts are answers.
     """
 
-    texts: Rows
-    answers: Rows
+    texts: TokenRows
+    answers: TokenRows
     classes: NDArray[np.int64] | None
 
     @property
@@ -118,16 +118,16 @@ def read_encoded(folder: Path) -> EncodedExamples:
     """Map the files of a folder that :func:`encode_examples` made."""
     meta = json.loads((folder / _META).read_text(encoding="utf-8"))
 
-    def rows(name: str) -> Rows:
+    def rows(name: str) -> TokenRows:
         # Plain views: the memmap class would add its own cost to every row.
         ids, ends = read_stream(folder / f"{name}.bin", meta["dtype"]), read_stream(folder / f"{name}.ends", "<i8")
-        return Rows(ids.view(np.ndarray), ends.view(np.ndarray))
+        return TokenRows(ids.view(np.ndarray), ends.view(np.ndarray))
 
     def part(name: str) -> EncodedPart:
         classes = read_stream(folder / f"{name}-classes.bin", "<i8") if meta["classified"] else None
         return EncodedPart(rows(f"{name}-texts"), rows(f"{name}-answers"), classes)
 
-    train, validation = (part(name) for name in PARTS)
+    train, validation = (part(name) for name in _PARTS)
     return EncodedExamples(train, validation, meta["fingerprint"], meta["statistics"], tuple(meta["notes"]))
 
 
@@ -172,7 +172,7 @@ class _Part:
 
 @dataclass
 class _Tally:
-    """What happened to the rows."""
+    """Counts of rows by what became of them."""
 
     left_out: int = 0
     unreadable: int = 0
@@ -185,7 +185,7 @@ def _build(
     folder: Path, found: ExampleSet, data: DataSpec, tokenizer: Tokenizer, on_rows: Callable[[int], None]
 ) -> None:
     dtype = "<u2" if tokenizer.vocab_size <= 2**16 else "<u4"
-    parts = [_Part(folder, name, dtype) for name in PARTS]
+    parts = [_Part(folder, name, dtype) for name in _PARTS]
     numbers = {name: number for number, name in enumerate(found.classes)}
     tally, growth = _Tally(), Growth()
     rows = found.rows(data)

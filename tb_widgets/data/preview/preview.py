@@ -17,9 +17,8 @@ from tb_widgets.data.preview.sample import Sample, read_sample
 from tb_widgets.data.preview.shown_batch import BatchRow, show_batch
 from tb_widgets.data.preview.warnings import warnings_of
 from tb_widgets.data.reading.columns import Role
-from tb_widgets.data.reading.open import PIECE
-from tb_widgets.data.reading.repeated_lines import find_copies, in_words
-from tb_widgets.data.reading.split import cut_at, find_borders
+from tb_widgets.data.reading.repeated_lines import HeldBackLines, copies_note
+from tb_widgets.data.reading.split import split_text
 from tb_widgets.data.sources.builtin import check_serves, classes_of, is_built_in
 from tb_widgets.data.tokenizers.make import Tokenizer, train_tokenizer
 from tb_widgets.data.tokenizers.special_tokens import span_sizes, vocabulary_with_specials
@@ -172,7 +171,7 @@ def preview(
     copied = _copied(sample, data)
     things = tokens if sample.answers is None else units
     is_exact = sample.share == 1.0 and len(lengths) == len(sample.whole) and made.kind in ("byte", "char")
-    gaps = span_sizes(data.context_length)[1] if task == "seq2seq" and sample.answers is None else 0
+    sentinels = span_sizes(data.context_length)[1] if task == "seq2seq" and sample.answers is None else 0
     found = Preview(
         name=sample.name,
         looked_at=_looked_at(sample),
@@ -198,7 +197,7 @@ def preview(
         tokens=tokens,
         counted="exact" if is_exact else "about",
         vocab_size=vocabulary_with_specials(
-            made.vocab_size, task, own=made.special, documents=sample.documents, gaps=gaps
+            made.vocab_size, task, own=made.special, documents=sample.documents, sentinels=sentinels
         ),
         tokens_per_parameter=tokens * trained_on / parameters if tokens and parameters else None,
         steps_per_epoch=things * trained_on / per_step if things else None,
@@ -218,10 +217,9 @@ def _copied(sample: Sample, data: DataSpec) -> str:
     if sample.unit != "line" or sample.documents or data.validation_split is not None:
         return ""
     text = "".join(sample.texts)
-    pieces = [text[start : start + PIECE] for start in range(0, len(text), PIECE)]
-    borders = find_borders(lambda: pieces, data.validation_fraction)
-    copies = find_copies(lambda: cut_at(borders, pieces), len(text))
-    return in_words(copies, is_ours=is_built_in(data.source))
+    spans, lines = list(split_text([text], len(text), data.validation_fraction)), HeldBackLines()
+    lines.note(spans)
+    return copies_note(lines.copies(spans, len(text)), is_ours=is_built_in(data.source))
 
 
 def _beginning(sample: Sample, letters: int) -> str:

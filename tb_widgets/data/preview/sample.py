@@ -10,8 +10,8 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from tb_widgets.data.reading.columns import Mapping, Role, learns_from_running_text, map_columns
-from tb_widgets.data.reading.examples import Example, as_text, class_name, find_examples
+from tb_widgets.data.reading.columns import ColumnRoles, Role, learns_from_running_text, map_columns
+from tb_widgets.data.reading.examples import Example, cell_text, class_name, find_examples
 from tb_widgets.data.reading.open import Table, Texts, open_data
 from tb_widgets.data.sources.builtin import is_built_in
 from tb_widgets.spec import DataSpec, Task
@@ -67,7 +67,7 @@ class Sample:
     share: float | None = 1.0
     header: tuple[str, ...] = ()
     first_rows: tuple[tuple[str, ...], ...] = ()
-    mapping: Mapping | None = None
+    mapping: ColumnRoles | None = None
     longer_column: tuple[str, float] | None = None
     notes: tuple[str, ...] = ()
 
@@ -173,7 +173,7 @@ def _of_table(table: Table, data: DataSpec, task: Task) -> Sample:
     named = class_name(columns[names[-1]])
 
     def said(role: Role, value: object) -> str:
-        return named(value) if role == "label" else as_text(value)
+        return named(value) if role == "label" else cell_text(value)
 
     bounded = _Bounded()
     rows = list(
@@ -193,7 +193,8 @@ def _of_table(table: Table, data: DataSpec, task: Task) -> Sample:
         share=share,
         header=header,
         first_rows=tuple(
-            tuple(as_text(value)[:_SHOWN_LETTERS] for value in row) for row in _with_content(table, header, len(names))
+            tuple(cell_text(value)[:_SHOWN_LETTERS] for value in row)
+            for row in _with_content(table, header, len(names))
         ),
         mapping=mapping,
         longer_column=_longer_column(table, mapping),
@@ -201,7 +202,7 @@ def _of_table(table: Table, data: DataSpec, task: Task) -> Sample:
     )
 
 
-def _longer_column(table: Table, mapping: Mapping) -> tuple[str, float] | None:
+def _longer_column(table: Table, mapping: ColumnRoles) -> tuple[str, float] | None:
     """Return the column that may have been meant: its texts are long, and those of the chosen one are short."""
     chosen = mapping.roles.get("text")
     others = [column.name for column in table.columns if column.kind == "text"]
@@ -209,7 +210,7 @@ def _longer_column(table: Table, mapping: Mapping) -> tuple[str, float] | None:
     if chosen is None or not others:
         return None
     rows = table.first_rows([chosen, *others], _MEASURED_ROWS)
-    letters = [sum(len(as_text(row[place])) for row in rows) for place in range(len(others) + 1)]
+    letters = [sum(len(cell_text(row[place])) for row in rows) for place in range(len(others) + 1)]
     longest = max(range(1, len(letters)), key=letters.__getitem__)
     if letters[0] > _SHORT_TEXT * len(rows) or letters[longest] <= _MUCH_LONGER * letters[0] or not letters[0]:
         return None
@@ -219,7 +220,7 @@ def _longer_column(table: Table, mapping: Mapping) -> tuple[str, float] | None:
 def _with_content(table: Table, header: tuple[str, ...], read: int) -> list[tuple[Any, ...]]:
     """Return the first rows that a model would read: those with something in each of the columns that are read."""
     rows = table.first_rows(header, _MEASURED_ROWS)
-    told = [row for row in rows if all(map(as_text, row[:read]))]
+    told = [row for row in rows if all(map(cell_text, row[:read]))]
     return (told or rows)[:_SHOWN_ROWS]
 
 
@@ -231,7 +232,7 @@ def _share_of_rows(table: Table, read: int) -> float | None:
         return None
     number = min(_MEASURED_ROWS, 1 + _MEASURED_VALUES // len(table.columns))
     first = table.first_rows([column.name for column in table.columns], number)
-    letters = sum(len(as_text(value).encode("utf-8", "replace")) + 1 for row in first for value in row)
+    letters = sum(len(cell_text(value).encode("utf-8", "replace")) + 1 for row in first for value in row)
     return min(1.0, read * letters / len(first) / max(1, table.size))
 
 

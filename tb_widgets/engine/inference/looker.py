@@ -10,7 +10,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
-from tb_widgets.data.batches.pictures import IMAGES, SHAPES, as_png, draw
+from tb_widgets.data.batches.pictures import DRAWN_IMAGES, SHAPES, as_png, draw
 from tb_widgets.engine.inference.class_words import in_words
 from tb_widgets.errors import ModelError
 from tb_widgets.models.load import LoadedModel
@@ -66,7 +66,7 @@ class Looker:
         """
         image = self.model.adapter.image
         assert image is not None  # noqa: S101  (it reads images)
-        numbers = IMAGES + seed % 2**40 * MOST + np.arange(min(number, MOST))
+        numbers = DRAWN_IMAGES + seed % 2**40 * MOST + np.arange(min(number, MOST))
         drawn = draw(numbers, image)
         with torch.no_grad():
             scores = self.model.scores({"images": torch.from_numpy(drawn).to(self.device)}).float().cpu()

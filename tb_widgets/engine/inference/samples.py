@@ -37,7 +37,7 @@ class Sampler:
         self._writer = None
         if data.tokenizer is not None:
             length, end = spec.data.context_length, data.document_end
-            self._writer = Writer(model, data.tokenizer, length, device, data.classes, data.gaps, end)
+            self._writer = Writer(model, data.tokenizer, length, device, data.classes, data.sentinels, end)
             for shown in prompts:
                 self._writer.check(shown.prompt)
 

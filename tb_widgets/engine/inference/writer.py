@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from tb_widgets.data.batches.padded import pad
 from tb_widgets.data.tokenizers.make import Tokenizer, load_tokenizer
-from tb_widgets.data.tokenizers.special_tokens import MASK_SIGN, SpecialTokens
+from tb_widgets.data.tokenizers.special_tokens import MASK_TEXT, SpecialTokens
 from tb_widgets.engine.hardware import choose_device
 from tb_widgets.engine.inference.class_words import in_words
 from tb_widgets.engine.inference.looker import Looker
@@ -95,18 +95,18 @@ class Writer:
             If it can't; the hint says what can.
         """
         task, has_gaps = self.model.task, self.gaps > 0 or self.model.task == "masked-lm"
-        text = prompt.replace(MASK_SIGN, "") if has_gaps else prompt
-        if has_gaps and MASK_SIGN not in prompt:
+        text = prompt.replace(MASK_TEXT, "") if has_gaps else prompt
+        if has_gaps and MASK_TEXT not in prompt:
             raise ModelError(
                 f"The model fills gaps, and this prompt has none: {prompt[:60]!r}.",
-                hint=f"Write {MASK_SIGN} where a word is to be guessed.",
+                hint=f"Write {MASK_TEXT} where a word is to be guessed.",
             )
         tokens = len(self._encoded(text or "\n"))
         if has_gaps:
-            tokens += prompt.count(MASK_SIGN)
-        if 0 < self.gaps < prompt.count(MASK_SIGN):
+            tokens += prompt.count(MASK_TEXT)
+        if 0 < self.gaps < prompt.count(MASK_TEXT):
             raise ModelError(
-                f"The prompt has {prompt.count(MASK_SIGN)} gaps and the model was trained on {self.gaps} at most.",
+                f"The prompt has {prompt.count(MASK_TEXT)} gaps and the model was trained on {self.gaps} at most.",
                 hint="Leave fewer open.",
             )
         if task in ("masked-lm", "seq2seq") and tokens > self.context_length:
@@ -138,7 +138,7 @@ class Writer:
         return self.model.scores({role: tensor.to(self.device) for role, tensor in batch.items()})[0].float()
 
     def _fill(self, prompt: str) -> Iterator[str]:
-        stretches = prompt.split(MASK_SIGN)
+        stretches = prompt.split(MASK_TEXT)
         tokens: list[int] = []
         gaps = []
         for number, stretch in enumerate(stretches):
@@ -156,8 +156,8 @@ class Writer:
 
     def _restore(self, prompt: str, length: int) -> str:
         """Return the prompt with what the model writes for each of its gaps."""
-        stretches = prompt.split(MASK_SIGN)
-        signs = [self._special.gap(number) for number in range(len(stretches) - 1)]
+        stretches = prompt.split(MASK_TEXT)
+        signs = [self._special.sentinel(number) for number in range(len(stretches) - 1)]
         tokens = [int(token) for token in self.tokenizer.encode(stretches[0])]
         for sign, stretch in zip(signs, stretches[1:], strict=True):
             tokens += [sign, *(int(token) for token in self.tokenizer.encode(stretch))]

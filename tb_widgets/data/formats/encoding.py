@@ -1,4 +1,4 @@
-"""Bytes to letters: which encoding a file is in, and its text piece by piece."""
+"""Encoding of a file, and its text piece by piece or line by line."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _MARKS = (
 
 
 class Encoding(NamedTuple):
-    """How a file writes letters: a name that Python knows, and a sentence where it was found out."""
+    """Encoding of a file: a name that Python knows, and a sentence where it was guessed."""
 
     codec: str
     note: str = ""
@@ -48,7 +48,7 @@ def find_encoding(file: LocalFile, chosen: str = "auto") -> Encoding:
         raise DataError(
             f"data.encoding: there is no encoding {chosen!r}.", hint="Set it to auto, utf-8, cp1252 or the like."
         ) from error
-    # A byte order mark is no letter of the text.
+    # A byte order mark is no character of the text.
     return Encoding("utf-8-sig" if codecs.lookup(chosen).name == "utf-8" else chosen)
 
 
@@ -84,7 +84,7 @@ def _is_mostly_utf8(raw: bytes) -> bool:
     return text.count("\ufffd") < foreign / 4
 
 
-def read_letters(file: LocalFile, codec: str) -> Iterator[str]:
+def read_characters(file: LocalFile, codec: str) -> Iterator[str]:
     """Yield the text of a file in pieces of about a megabyte, line ends as they are.
 
     Raises
@@ -123,12 +123,12 @@ def read_lines(file: LocalFile, codec: str, *, any_end: bool = False) -> Iterato
     Raises
     ------
     DataError
-        As :func:`read_letters`, and if a line is longer than 64 million characters; the message names the line.
+        As :func:`read_characters`, and if a line is longer than 64 million characters; the message names the line.
     """
     pending: list[str] = []
     length, number = 0, 1
     ends = ("\n", "\r") if any_end else ("\n",)
-    for text in _whole_ends(read_letters(file, codec)):
+    for text in _whole_ends(read_characters(file, codec)):
         for line in io.StringIO(text, newline="" if any_end else "\n"):
             pending.append(line)
             length += len(line)
