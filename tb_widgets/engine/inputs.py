@@ -13,9 +13,10 @@ from tb_widgets.data.prepared import PreparedData, prepare
 from tb_widgets.engine.causality import measure_causality
 from tb_widgets.engine.evaluation import WITH_PERPLEXITY
 from tb_widgets.errors import ModelError, TrainingError
-from tb_widgets.models.load import LoadedModel, build, check_fits, from_module, read_source, resolve, write_source
+from tb_widgets.models.load import LoadedModel, build, check_fits, from_module
 from tb_widgets.models.repairs.leak_refusal import leak_refusal
-from tb_widgets.models.source import ModelSource
+from tb_widgets.models.source import ModelSource, read_source, write_source
+from tb_widgets.models.sources.resolve import resolve
 from tb_widgets.models.zoo import sizes
 from tb_widgets.runs import RunDirectory
 from tb_widgets.runs.durable import replace_json

@@ -11,25 +11,12 @@ from typing import TYPE_CHECKING
 
 from tb_widgets.errors import ModelError
 from tb_widgets.models.adapter import Adapter, Batch
-from tb_widgets.models.describe import ModelSummary, describe
-from tb_widgets.models.source import ModelSource, read_source, resolve, write_source
+from tb_widgets.models.repairs.repairs import way_out
+from tb_widgets.models.source import ModelSource
 from tb_widgets.spec import ModelSpec, Task
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-__all__ = [
-    "LoadedModel",
-    "ModelSource",
-    "ModelSummary",
-    "build",
-    "check_fits",
-    "describe",
-    "from_module",
-    "read_source",
-    "resolve",
-    "write_source",
-]
 
 
 @dataclass(frozen=True)
@@ -96,7 +83,6 @@ def build(
         of exports, the hint names the repair.
     """
     from tb_widgets.models.construct import construct
-    from tb_widgets.models.repairs.repairs import way_out
 
     try:
         module = construct(source, spec.entry if spec else None, on_step)
@@ -120,7 +106,7 @@ def from_module(module: nn.Module, spec: ModelSpec | None = None) -> LoadedModel
 
 
 def _loaded(module: nn.Module, source: ModelSource, spec: ModelSpec | None) -> LoadedModel:
-    from tb_widgets.models.probe import probe
+    from tb_widgets.models.probe.probe import probe
 
     return LoadedModel(
         module=module,

@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tb_widgets.errors import ModelError
-from tb_widgets.models.load import describe
+from tb_widgets.models.describe import describe
 from tb_widgets.models.repairs.repairs import apply_repairs, open_faults, repairs
 from tb_widgets.models.source import ModelSource
+from tb_widgets.models.sources.resolve import resolve
 from tb_widgets.models.trust.findings import findings
 from tb_widgets.spec import ModelSpec
 from tests.models import broken
@@ -87,7 +88,7 @@ def read_in_every_way(code: str, config: str, folder: Path) -> None:
     try:
         (folder / "model.py").write_bytes(code.encode("utf-8", "surrogatepass"))
         (folder / "config.json").write_bytes(config.encode("utf-8", "surrogatepass"))
-        describe(ModelSpec(source=str(folder)), vocab_size=64, context_length=8)
+        describe(resolve(ModelSpec(source=str(folder)), vocab_size=64, context_length=8))
     except ModelError as error:
         assert error.message  # noqa: PT017
     assert not planted.exists()

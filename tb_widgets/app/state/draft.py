@@ -17,7 +17,7 @@ from tb_widgets.data.sources.builtin import is_built_in
 from tb_widgets.data.sources.fetching import is_here, local_tokenizer, needs_fetch
 from tb_widgets.errors import DataError, ModelError, SpecError, TbError
 from tb_widgets.models.describe import ModelSummary, describe
-from tb_widgets.models.source import fetch, is_fetched
+from tb_widgets.models.sources.resolve import resolve
 from tb_widgets.service.checking import vocabulary_of_ours
 from tb_widgets.service.fitting import BYTES, FITTED, Misfit, ModelFacts, fitted
 from tb_widgets.service.policy import Policy
@@ -264,10 +264,13 @@ class Draft(traitlets.HasTraits):
         try:
             if not spec.model.source:
                 raise ModelError("type the path of a model.py, or of the folder that holds it.")
-            if is_fetched(spec.model.source):
-                fetch(spec.model.source, online=False)  # a form waits for no network: it was fetched before, or not
-            vocabulary = vocabulary_of_ours(spec)
-            self.model = describe(spec.model, vocab_size=vocabulary, context_length=spec.data.context_length)
+            source = resolve(
+                spec.model,
+                vocab_size=vocabulary_of_ours(spec),
+                context_length=spec.data.context_length,
+                online=False,  # a form waits for no network: it was fetched before, or not
+            )
+            self.model = describe(source)
         except (TbError, *ODD_PATH) as error:
             self.model = None
             overrides = spec.model.source.startswith("zoo:") or str(error).startswith("model.config")

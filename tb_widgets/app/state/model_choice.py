@@ -13,10 +13,10 @@ from typing import Any, Literal
 from tb_widgets.app.state.draft import Draft
 from tb_widgets.errors import ModelError, RunError, TbError, UndecidedError
 from tb_widgets.models.repairs.repairs import OpenFault, Repair, open_faults, repairs
-from tb_widgets.models.source import CODE, ModelSource, fetch, is_fetched, pinned, resolve
-from tb_widgets.models.sources import copies as fetched
-from tb_widgets.models.sources import upload
+from tb_widgets.models.source import CODE, ModelSource
+from tb_widgets.models.sources import copies, upload
 from tb_widgets.models.sources.address import parse_gist, parse_hub
+from tb_widgets.models.sources.resolve import fetch, is_fetched, pinned, resolve
 from tb_widgets.models.trust.consent import Trust, TrustStore
 from tb_widgets.models.trust.findings import Finding, findings
 from tb_widgets.service.checking import vocabulary_of_ours
@@ -159,8 +159,8 @@ class ModelChoice:
             return []
         try:
             if self.address.startswith("hub:"):
-                return fetched.copies("hub", parse_hub(self.address).id)
-            return fetched.copies("gist", parse_gist(self.address).id)
+                return copies.revisions("hub", parse_hub(self.address).id)
+            return copies.revisions("gist", parse_gist(self.address).id)
         except ModelError:
             return []
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tb_widgets.errors import ModelError, UndecidedError
-from tb_widgets.models import syntax as written
+from tb_widgets.models import syntax
 from tb_widgets.models.adapter import Adapter, Conclusion
 from tb_widgets.models.construct import explain
 from tb_widgets.models.probe.evidence import Claim
@@ -140,7 +140,7 @@ def _decided(spec: ModelSpec) -> str:
 
 def _candidates(module: nn.Module, source: ModelSource, spec: ModelSpec) -> Iterator[tuple[int, int, int, str]]:
     """Yield (C, H, W, why), likeliest first; what the user says, and nothing else, where there is that."""
-    config = written.sizes_in(source.config) if CONFIG in source.files else {}
+    config = syntax.sizes_in(source.config) if CONFIG in source.files else {}
     conv = next((part for part in module.modules() if isinstance(part, nn.Conv2d)), None)
     said = _first_size(config, _CHANNEL_NAMES)
     many = [(conv.in_channels, "the first convolution")] if conv is not None else []

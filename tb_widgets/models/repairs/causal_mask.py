@@ -6,8 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from tb_widgets.models import source_text
-from tb_widgets.models import syntax as written
+from tb_widgets.models import source_text, syntax
 from tb_widgets.models.probe.signature import DECODER
 from tb_widgets.models.repairs.edit import Draft, LeftOpen, Mended, Refused, method, models, own_line, required
 from tb_widgets.models.repairs.hand_written_attention import OTHER_TEXT, mask_written_attention
@@ -88,19 +87,19 @@ def _translates(node: ast.ClassDef, draft: Draft) -> bool:
 
 
 def _scores_vocabulary(tree: ast.Module, node: ast.ClassDef, forward: ast.FunctionDef) -> bool:
-    if written.output_layers(node, tree):
+    if syntax.output_layers(node, tree):
         return True
-    tables = written.token_tables(node)
+    tables = syntax.token_tables(node)
     weights = [part.value for part in ast.walk(forward) if isinstance(part, ast.Attribute) and part.attr == "weight"]
-    return any(written.dotted(part).rpartition(".")[2] in tables for part in weights)
+    return any(syntax.dotted(part).rpartition(".")[2] in tables for part in weights)
 
 
 def _is_pooling(node: ast.AST) -> bool:
     """Tell ``x.mean(dim=1)`` and ``x[:, 0]``: one vector for a whole text."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("mean", "amax"):
-        place = written.argument(node, 0, "dim")
-        if written.root(node.func) == "torch":
-            place = written.argument(node, 1, "dim")
+        place = syntax.argument(node, 0, "dim")
+        if syntax.root(node.func) == "torch":
+            place = syntax.argument(node, 1, "dim")
         return isinstance(place, ast.Constant) and place.value == 1
     if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Tuple) and len(node.slice.elts) > 1:
         every, first = node.slice.elts[:2]
@@ -116,14 +115,14 @@ def _mask_function(draft: Draft, node: ast.ClassDef, function: ast.FunctionDef, 
     for call in ast.walk(function):
         if not isinstance(call, ast.Call):
             continue
-        if written.dotted(call.func).rpartition(".")[2] == _SDPA and continues:
+        if syntax.dotted(call.func).rpartition(".")[2] == _SDPA and continues:
             found = _mask_sdpa(draft, function, call) or found
             continue
         made = kinds.get(_called(call))
-        if made is None or not (continues or written.kind(made) in _DECODERS):
+        if made is None or not (continues or syntax.kind(made) in _DECODERS):
             continue
-        if _sees_everything(draft, call, written.kind(made)):
-            more = _of_memory(draft, call, written.kind(made)) if continues and written.kind(made) in _DECODERS else []
+        if _sees_everything(draft, call, syntax.kind(made)):
+            more = _of_memory(draft, call, syntax.kind(made)) if continues and syntax.kind(made) in _DECODERS else []
             _mask_call(draft, function, call, made, parents, also=more)
             found = True
     return found
@@ -132,10 +131,10 @@ def _mask_function(draft: Draft, node: ast.ClassDef, function: ast.FunctionDef, 
 def _of_memory(draft: Draft, call: ast.Call, kind: str) -> list[str]:
     """Return the other masks of a decoder in a model that reads one text: its memory may be that text as well."""
     names = ("src", "tgt") if kind == "Transformer" else ("tgt", "memory")
-    text, memory = (written.argument(call, place, name) for place, name in enumerate(names))
+    text, memory = (syntax.argument(call, place, name) for place, name in enumerate(names))
     if text is not None and memory is not None and draft.said(text) == draft.said(memory):
         return ["src_mask", "memory_mask"] if kind == "Transformer" else ["memory_mask"]
-    if isinstance(memory, ast.Call) and written.dotted(memory.func) in ("torch.zeros", "torch.zeros_like"):
+    if isinstance(memory, ast.Call) and syntax.dotted(memory.func) in ("torch.zeros", "torch.zeros_like"):
         return []
     raise LeftOpen(f"line {call.lineno} gives the decoder a memory: whether later tokens are in it is left open.")
 
@@ -143,15 +142,15 @@ def _of_memory(draft: Draft, call: ast.Call, kind: str) -> list[str]:
 def _called(call: ast.Call) -> str:
     """Return ``self.name`` for ``self.name(x)`` and ``self.name[i](x)``, and ``name`` for ``name(x)``."""
     function = call.func.value if isinstance(call.func, ast.Subscript) else call.func
-    return written.dotted(function)
+    return syntax.dotted(function)
 
 
 def _callables(node: ast.ClassDef, function: ast.FunctionDef) -> Iterator[tuple[str, ast.Call]]:
     """Yield what attention is called by in a function: attributes, lists, and the variables of loops over them."""
     made: dict[str, ast.Call] = {}
-    for name, call in written.parts(node).items():
-        for part in [call] if written.kind(call) != "ModuleList" else ast.walk(call):
-            if isinstance(part, ast.Call) and written.kind(part) in _MASKED:
+    for name, call in syntax.parts(node).items():
+        for part in [call] if syntax.kind(call) != "ModuleList" else ast.walk(call):
+            if isinstance(part, ast.Call) and syntax.kind(part) in _MASKED:
                 made[f"self.{name}"] = part
                 break
     yield from made.items()
@@ -161,25 +160,25 @@ def _callables(node: ast.ClassDef, function: ast.FunctionDef) -> Iterator[tuple[
 
 
 def _looped(target: ast.expr, over: ast.expr, made: dict[str, ast.Call]) -> Iterator[tuple[str, ast.Call]]:
-    if isinstance(target, ast.Name) and written.dotted(over) in made:
-        yield target.id, made[written.dotted(over)]
+    if isinstance(target, ast.Name) and syntax.dotted(over) in made:
+        yield target.id, made[syntax.dotted(over)]
     elif isinstance(target, ast.Tuple) and isinstance(over, ast.Call):
         pairs = {"zip": (target.elts, over.args), "enumerate": (target.elts[1:], over.args)}
-        for one, source in zip(*pairs.get(written.dotted(over.func), ([], [])), strict=False):
+        for one, source in zip(*pairs.get(syntax.dotted(over.func), ([], [])), strict=False):
             yield from _looped(one, source, made)
 
 
 def _sees_everything(draft: Draft, call: ast.Call, kind: str) -> bool:
     """Tell whether a call is self-attention, and is given no mask over places."""
     name, position, *_ = _MASKED[kind]
-    given = written.argument(call, position, name)
-    hint = written.argument(call, 99, "tgt_is_causal" if kind in _DECODERS else "is_causal")
+    given = syntax.argument(call, position, name)
+    hint = syntax.argument(call, 99, "tgt_is_causal" if kind in _DECODERS else "is_causal")
     if any(isinstance(part, ast.Starred) for part in call.args) or any(k.arg is None for k in call.keywords):
         return False
     if given is not None or hint is not None:
         return False
     if kind == "MultiheadAttention":
-        three = [written.argument(call, n, name) for n, name in enumerate(("query", "key", "value"))]
+        three = [syntax.argument(call, n, name) for n, name in enumerate(("query", "key", "value"))]
         return all(three) and len({draft.said(part) for part in three if part is not None}) == 1
     return bool(call.args)
 
@@ -193,9 +192,9 @@ def _mask_call(
     *,
     also: list[str],
 ) -> None:
-    kind = written.kind(made)
+    kind = syntax.kind(made)
     takes, _, query, place = _MASKED[kind]
-    name = _length_holder(written.argument(call, place, query), call.lineno)
+    name = _length_holder(syntax.argument(call, place, query), call.lineno)
     side = _length_side(draft, function, made)
     draft.need_torch()
     length = f"{name}.size({side})"
@@ -216,7 +215,7 @@ def _mask_call(
 
 def _length_holder(query: ast.expr | None, line: int) -> str:
     """Return the variable that is as long as what attention reads: ``x`` for ``x`` and for ``self.norm(x)``."""
-    while isinstance(query, ast.Call) and written.root(query.func) == "self" and len(query.args) == 1:
+    while isinstance(query, ast.Call) and syntax.root(query.func) == "self" and len(query.args) == 1:
         query = query.args[0]
     if isinstance(query, ast.Name):
         return query.id
@@ -226,16 +225,16 @@ def _length_holder(query: ast.expr | None, line: int) -> str:
 def _length_side(draft: Draft, function: ast.FunctionDef, made: ast.Call) -> int:
     """Return the side that counts the places of a text, and turn attention to it where it looks along the batch."""
     layer = made
-    if written.kind(made) in ("TransformerEncoder", "TransformerDecoder"):
-        inner = written.argument(
-            made, 0, "encoder_layer" if written.kind(made) == "TransformerEncoder" else "decoder_layer"
+    if syntax.kind(made) in ("TransformerEncoder", "TransformerDecoder"):
+        inner = syntax.argument(
+            made, 0, "encoder_layer" if syntax.kind(made) == "TransformerEncoder" else "decoder_layer"
         )
         found = inner if isinstance(inner, ast.Call) else _assigned(draft.tree, inner)
         if found is None:
             raise LeftOpen("nothing says whether the layers' batch comes first.")
         layer = found
     position = {"MultiheadAttention": 10, "TransformerEncoderLayer": 6, "TransformerDecoderLayer": 6, "Transformer": 10}
-    first = written.argument(layer, position.get(written.kind(layer), 99), "batch_first")
+    first = syntax.argument(layer, position.get(syntax.kind(layer), 99), "batch_first")
     if isinstance(first, ast.Constant):
         if first.value is True:
             return 1
@@ -247,7 +246,7 @@ def _length_side(draft: Draft, function: ast.FunctionDef, made: ast.Call) -> int
         raise LeftOpen(
             "the text is turned elsewhere than at the attention: which of its sides is the length is left open."
         )
-    if written.kind(layer) in ("Transformer", "TransformerDecoderLayer"):
+    if syntax.kind(layer) in ("Transformer", "TransformerDecoderLayer"):
         raise LeftOpen(
             "nothing says whether the batch or the text comes first, in the decoder and in what it looks at."
         )
@@ -260,13 +259,13 @@ def _length_side(draft: Draft, function: ast.FunctionDef, made: ast.Call) -> int
 
 def _assigned(tree: ast.Module, node: ast.expr | None) -> ast.Call | None:
     """Return the call that a name was given."""
-    name = written.dotted(node) if node is not None else ""
+    name = syntax.dotted(node) if node is not None else ""
     calls = [
         statement.value
         for statement in ast.walk(tree)
         if isinstance(statement, ast.Assign)
         and isinstance(statement.value, ast.Call)
-        and any(written.dotted(target) == name for target in statement.targets)
+        and any(syntax.dotted(target) == name for target in statement.targets)
     ]
     return calls[0] if name and len(calls) == 1 else None
 
@@ -288,7 +287,7 @@ def _turns(tree: ast.AST) -> bool:
 def _is_first_side(node: ast.expr | None) -> bool:
     """Tell ``x.size(0)`` and ``x.shape[0]``."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "size":
-        side = written.argument(node, 0, "dim")
+        side = syntax.argument(node, 0, "dim")
     elif isinstance(node, ast.Subscript) and isinstance(node.value, ast.Attribute) and node.value.attr == "shape":
         side = node.slice
     else:
@@ -298,7 +297,7 @@ def _is_first_side(node: ast.expr | None) -> bool:
 
 def _drops_weights(call: ast.Call, function: ast.FunctionDef, parents: dict[int, ast.AST]) -> bool:
     """Tell whether nobody reads the attention weights that a call gives beside its result."""
-    if written.argument(call, 4, "need_weights") is not None:
+    if syntax.argument(call, 4, "need_weights") is not None:
         return False
     parent = parents.get(id(call))
     if isinstance(parent, ast.Subscript):
@@ -312,9 +311,9 @@ def _drops_weights(call: ast.Call, function: ast.FunctionDef, parents: dict[int,
 
 def _mask_sdpa(draft: Draft, function: ast.FunctionDef, call: ast.Call) -> bool:
     arguments = function.args.args + function.args.kwonlyargs
-    given = written.argument(call, 3, "attn_mask")
+    given = syntax.argument(call, 3, "attn_mask")
     empty = isinstance(given, ast.Constant) and given.value is None
-    hint = written.argument(call, 5, "is_causal")
+    hint = syntax.argument(call, 5, "is_causal")
     if (given is not None and not empty) or any(k.arg is None for k in call.keywords):
         return False
     off = isinstance(hint, ast.Constant) and hint.value is False

@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from tb_widgets.models import syntax as written
+from tb_widgets.models import syntax
 from tb_widgets.models.repairs.edit import Draft, LeftOpen, own_line, required
 
 _PRODUCTS = ("matmul", "bmm", "einsum", "baddbmm")
@@ -56,18 +56,18 @@ def _hides(part: ast.AST) -> bool:
 
 def _softmaxes(node: ast.ClassDef, function: ast.FunctionDef) -> Iterator[tuple[ast.Call, ast.expr, object]]:
     """Yield each softmax with what it is taken of, and along which side: ``F.softmax(x, -1)``, ``x.softmax(-1)``."""
-    parts = {f"self.{name}": call for name, call in written.parts(node).items() if written.kind(call) == "Softmax"}
+    parts = {f"self.{name}": call for name, call in syntax.parts(node).items() if syntax.kind(call) == "Softmax"}
     for call in ast.walk(function):
         if not isinstance(call, ast.Call):
             continue
-        made = parts.get(written.dotted(call.func))
+        made = parts.get(syntax.dotted(call.func))
         if made is not None and call.args:
-            yield call, call.args[0], _number(written.argument(made, 0, "dim"))
+            yield call, call.args[0], _number(syntax.argument(made, 0, "dim"))
         elif isinstance(call.func, ast.Attribute) and call.func.attr == "softmax":
-            of_module = written.root(call.func) in ("torch", "nn", "F", "functional")
-            scores = written.argument(call, 0, "input") if of_module else call.func.value
+            of_module = syntax.root(call.func) in ("torch", "nn", "F", "functional")
+            scores = syntax.argument(call, 0, "input") if of_module else call.func.value
             if scores is not None:
-                yield call, scores, _number(written.argument(call, int(of_module), "dim"))
+                yield call, scores, _number(syntax.argument(call, int(of_module), "dim"))
 
 
 def _number(node: ast.expr | None) -> object:
@@ -90,7 +90,7 @@ def _sources(scores: ast.expr, function: ast.FunctionDef) -> Iterator[ast.AST]:
                     statement.value
                     for statement in ast.walk(function)
                     if isinstance(statement, ast.Assign | ast.AugAssign)
-                    and any(written.dotted(target) == part.id for target in _targets(statement))
+                    and any(syntax.dotted(target) == part.id for target in _targets(statement))
                 ]
 
 
@@ -111,7 +111,7 @@ def _compares(node: ast.AST) -> bool:
     if isinstance(node, ast.BinOp):
         factors = [node.left, node.right]
     elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute):
-        factors = [*node.args] if written.root(node.func) == "torch" else [node.func.value, *node.args]
+        factors = [*node.args] if syntax.root(node.func) == "torch" else [node.func.value, *node.args]
     else:
         return False
     return _is_product(node) and any(_is_turned(factor) for factor in factors)
