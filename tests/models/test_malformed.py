@@ -123,5 +123,5 @@ def test_damaged_files_are_read_or_refused_and_never_run(code, config):
 def test_nesting_beyond_measure_is_refused_or_read(code, tmp_path):
     read_in_every_way(code + "\n" + broken.UNMASKED, "{}", tmp_path)
     deep = code.replace("100_000", "").replace("x = ", "        x = ")[:1200].rstrip(" .+-")
-    softmax = "        att = self.drop(F.softmax(att, dim=-1))\n"
-    read_in_every_way(broken.WRITTEN.replace(softmax, f"{softmax}{deep}\n"), "{}", tmp_path)
+    attention = "        y = F.scaled_dot_product_attention(q, k, v)\n"
+    read_in_every_way(broken.BLOCKS.replace(attention, f"{attention}{deep}\n"), "{}", tmp_path)
