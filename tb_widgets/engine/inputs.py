@@ -46,11 +46,11 @@ def gather_inputs(run: RunDirectory, journal: JournalWriter, module: nn.Module |
     Raises
     ------
     ModelError
-        If the model can't be built, does not fit the data, or is a language model that sees what it has to predict.
+        If the model can't be built, or is a language model that sees what it has to predict.
     TrainingError
         If the best checkpoint is to be chosen by a figure that the task does not have.
     DataError
-        If the source can't be prepared for the model's task.
+        If the source can't be prepared for the model's task, or does not fit the model.
     """
     spec = run.spec
     data = None
@@ -84,7 +84,6 @@ def gather_inputs(run: RunDirectory, journal: JournalWriter, module: nn.Module |
     check_fits(
         model,
         vocab_size=data.vocab_size,
-        added=data.vocab_size - data.tokenizer.vocab_size if data.tokenizer and data.vocab_size else 0,
         context_length=spec.data.context_length if data.tokenizer else None,
         classes=len(data.classes) or None,
     )

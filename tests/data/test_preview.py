@@ -170,7 +170,9 @@ def test_what_no_run_could_begin_with_is_no_advice_and_said_as_the_run_says_it(w
     assert said("sound", "sequence-classification") == ""
     found = look(write(rows["sound"]), "sequence-classification")
     (large,) = problems_of(found, DataSpec(), class_limit=None, vocab_limit=100)
-    assert str(large).startswith("tokenizer.kind: the tokenizer and its signs need 257 ids, and the model knows 100.")
+    assert str(large).startswith(
+        "tokenizer.kind: the tokenizer and its special tokens need 257 ids, and the model knows 100."
+    )
     short = write("A short text. " * 20)
     with pytest.raises(DataError) as refused:
         prepare(DataSpec(source=short), BYTE, task="causal-lm", cache_dir=tmp_path / "cache")

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from tb_widgets.errors import ModelError
+from tb_widgets.errors import DataError, ModelError
 from tb_widgets.models.describe import describe
 from tb_widgets.models.load import build, check_fits
 from tb_widgets.models.source import read_source, write_source
@@ -182,8 +182,8 @@ def test_unknown_zoo_model_and_unknown_vocabulary():
 def test_what_does_not_fit_names_both_numbers_and_the_field():
     model = gpt(vocab_size=64, context_length=16, positions="learned")
     check_fits(model, vocab_size=64, context_length=16)
-    with pytest.raises(ModelError, match=r"The tokenizer has 65 tokens and the model knows 64. Set tokenizer.vocab"):
+    with pytest.raises(DataError, match=r"special tokens need 65 ids, and the model knows 64. Choose bpe"):
         check_fits(model, vocab_size=65, context_length=16)
-    with pytest.raises(ModelError, match=r"context_length is 17 tokens and the model's position table ends at 16"):
+    with pytest.raises(DataError, match=r"context_length is 17 tokens: the model reads 16 tokens at most. Set it"):
         check_fits(model, vocab_size=64, context_length=17)
     check_fits(gpt(), vocab_size=64, context_length=100_000)
