@@ -8,9 +8,9 @@ from tb_widgets.checks.inputs import tokens_in, usual_batch
 from tb_widgets.checks.measure import left_behind, matrix_speed, megabytes, peak_memory, seconds_for, trial_step
 from tb_widgets.checks.result import CheckResult, Verdict
 from tb_widgets.checks.told import told
-from tb_widgets.engine.undisturbed import device_of, undisturbed
 from tb_widgets.models.adapter import Batch
 from tb_widgets.models.load import LoadedModel
+from tb_widgets.models.undisturbed import device_of, undisturbed
 
 SLOW, HOPELESS = 30.0, 300.0  # times slower than its own multiplications would take
 

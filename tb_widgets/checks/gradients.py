@@ -13,9 +13,9 @@ from torch import Tensor, nn
 from tb_widgets.checks.inputs import loss_of, make_batch, usual_length
 from tb_widgets.checks.result import CheckResult, Fault, Verdict
 from tb_widgets.checks.told import told
-from tb_widgets.engine.undisturbed import filled_zeros, undisturbed
 from tb_widgets.models.adapter import Batch
 from tb_widgets.models.load import LoadedModel
+from tb_widgets.models.undisturbed import filled_zeros, undisturbed
 
 FAINT, STEEP = 1e-7, 1000.0  # norm of a parameter's gradient
 ROUNDING = 1e-6  # share of the largest score

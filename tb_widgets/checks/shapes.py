@@ -9,8 +9,8 @@ import torch
 from tb_widgets.checks.inputs import choices, make_batch, usual_length
 from tb_widgets.checks.result import CheckResult, Verdict
 from tb_widgets.checks.told import told
-from tb_widgets.engine.undisturbed import undisturbed
 from tb_widgets.models.load import LoadedModel
+from tb_widgets.models.undisturbed import undisturbed
 
 LARGEST_SCORES = 64e6  # numbers: 256 MB
 LARGEST_PASS = 5e10  # multiplications: about a second on two cores

@@ -19,6 +19,7 @@ from tb_widgets.models.probe.outputs import conclusion, may_hold_scores, told_by
 from tb_widgets.models.probe.signature import Reading
 from tb_widgets.models.probe.trial import PROBABILITIES, ROWS, are_probabilities, shapes
 from tb_widgets.models.source import CONFIG, ModelSource
+from tb_widgets.models.undisturbed import device_of
 from tb_widgets.spec import ModelSpec
 
 _SIZE_NAMES = ("image_size", "img_size", "input_size", "image_dim", "img_dim", "resolution")
@@ -58,7 +59,7 @@ def probe_images(
             answers=("vision-classification",),
             hint="Set model.task to vision-classification, or model.input to the argument that takes tokens.",
         )
-    device = next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
+    device = device_of(module)
     draw = torch.Generator().manual_seed(0)
     first: Exception | None = None
     asked = ""

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import torch
 from torch import nn
 
 from tb_widgets.errors import ModelError
@@ -23,8 +24,8 @@ from tb_widgets.models.probe.padding import find_mask
 from tb_widgets.models.probe.padding_id import find_padding_id
 from tb_widgets.models.probe.signature import LABELS, read_signature
 from tb_widgets.models.probe.task import conclude_task
-from tb_widgets.models.probe.trial import undisturbed
 from tb_widgets.models.source import ModelSource
+from tb_widgets.models.undisturbed import filled_zeros, undisturbed
 from tb_widgets.spec import ModelSpec
 
 WITHOUT_CONFIG = Conclusion(
@@ -61,7 +62,7 @@ def probe(module: nn.Module, source: ModelSource, spec: ModelSpec | None = None)
 def _probe(module: nn.Module, source: ModelSource, spec: ModelSpec) -> Adapter:
     reading = read_signature(module, spec.input, spec.arguments)
     claim = claimed_task(spec.task, source)
-    with undisturbed(module):
+    with undisturbed(module), filled_zeros(module), torch.no_grad():
         images = looks_like_images(module, reading, claim)
         _refuse_beside_the_point(spec, reads_images=images)
         if images:
