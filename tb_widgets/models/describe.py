@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
+from tb_widgets.errors import quoted
 from tb_widgets.models import syntax
 from tb_widgets.models.source import ModelSource, code_tree
 from tb_widgets.models.zoo import sizes
@@ -101,8 +102,7 @@ def given_name(source: ModelSource) -> str:
         said = _GENERATED.search(ast.get_docstring(code_tree(source)) or "")
         said = said or _EXPORTED.fullmatch(str(source.origin.get("description") or "").strip())
         name = said.group(1) if said else ""
-    # It goes into lists, file names and terminals.
-    return "".join(character for character in name if character.isprintable()).strip()[:LONGEST_NAME]
+    return quoted(name, LONGEST_NAME)  # it goes into lists, file names and terminals
 
 
 def _title(source: ModelSource) -> str:

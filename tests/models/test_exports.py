@@ -284,6 +284,6 @@ def test_forwards_that_fail(export):
 
 def test_a_name_of_an_author_s_is_fit_for_a_list():
     long = json.dumps({"model_name": " \x1b[31m" + "Ä" * 200})
-    assert given_name(ModelSource({}, {"model.py": "x = 1\n", "config.json": long})) == "[31m" + "Ä" * 76
+    assert given_name(ModelSource({}, {"model.py": "x = 1\n", "config.json": long})) == f"�[31m{'Ä' * 35} … {'Ä' * 40}"
     origin = {"description": "My net - Transformer Builder Export"}
     assert given_name(ModelSource(origin, {"model.py": "", "config.json": "{}"})) == "My net"

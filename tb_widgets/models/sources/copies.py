@@ -78,11 +78,6 @@ def too_large(name: str, place: str) -> ModelError:
     )
 
 
-def shown(value: Any) -> str:
-    """Return a text of an answer as it can be shown: somebody may have put a terminal's commands into a name."""
-    return "".join(c if c.isprintable() else "�" for c in value) if isinstance(value, str) else ""
-
-
 def complete(origin: dict[str, Any], files: dict[str, str]) -> ModelSource:
     """Return a source as it was fetched, with its checksums in the origin."""
     source = frozen(origin, files)

@@ -15,7 +15,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
-from tb_widgets.errors import ModelError
+from tb_widgets.errors import ModelError, quoted
 from tb_widgets.models.source import CODE, CONFIG, ModelSource
 from tb_widgets.models.sources import copies
 from tb_widgets.models.sources.address import GistAddress, parse_gist
@@ -116,9 +116,9 @@ class _Fetch:
             "kind": "gist",
             "id": self.address.id,
             "revision": revision,
-            "owner": copies.shown(owner.get("login")) if isinstance(owner, dict) else "anonymous",
-            "description": copies.shown(answer.get("description")),
-            "updated": moments.get(revision) or copies.shown(answer.get("updated_at")),
+            "owner": _text(owner.get("login")) if isinstance(owner, dict) else "anonymous",
+            "description": _text(answer.get("description")),
+            "updated": moments.get(revision) or _text(answer.get("updated_at")),
             "url": f"https://gist.github.com/{self.address.id}/{revision}",
             "listed": [{"name": name, "bytes": entry.get("size")} for name, entry in listed.items()],
         }
@@ -130,7 +130,7 @@ class _Fetch:
         if asked is not None and SHA.fullmatch(asked):
             answer = self._answer(f"gists/{self.address.id}/{asked}")
             # A long history may be cut; then the answer's own address has to say it.
-            if asked not in dict(_history(answer)) and not copies.shown(answer.get("url")).endswith(asked):
+            if asked not in dict(_history(answer)) and not _text(answer.get("url")).endswith(asked):
                 raise _odd(f"it does not name the revision {asked}")
             return answer, asked
         answer = self._answer(f"gists/{self.address.id}")
@@ -164,7 +164,7 @@ class _Fetch:
 
     def _content(self, entry: dict[str, Any]) -> bytes:
         """Return a file's bytes: from the answer, or from where the answer says that the whole of it is."""
-        name, content, size = copies.shown(entry.get("filename")), entry.get("content"), entry.get("size")
+        name, content, size = _text(entry.get("filename")), entry.get("content"), entry.get("size")
         if isinstance(size, int) and size > copies.FILE_LIMIT:
             raise copies.too_large(name, self.place)
         if not entry.get("truncated") and isinstance(content, str):
@@ -335,16 +335,21 @@ def _files(answer: dict[str, Any]) -> dict[str, dict[str, Any]]:
     files = answer.get("files")
     if not isinstance(files, dict):
         raise _odd("it lists no files")
-    return {copies.shown(name): {**entry, "filename": name} for name, entry in files.items() if isinstance(entry, dict)}
+    return {_text(name): {**entry, "filename": name} for name, entry in files.items() if isinstance(entry, dict)}
 
 
 def _history(answer: dict[str, Any]) -> list[tuple[str, str]]:
     """Return (sha, ISO time) of each revision that the answer names, newest first."""
     history = answer.get("history")
     entries = [entry for entry in history if isinstance(entry, dict)] if isinstance(history, list) else []
-    versions = [(copies.shown(entry.get("version")), copies.shown(entry.get("committed_at"))) for entry in entries]
+    versions = [(_text(entry.get("version")), _text(entry.get("committed_at"))) for entry in entries]
     return [(version, moment) for version, moment in versions if SHA.fullmatch(version)]
 
 
 def _sentence(text: str) -> str:
     return f"{text}." if text else ""
+
+
+def _text(value: Any) -> str:
+    """Return a text of GitHub's answer as it can be shown; empty where the answer has none there."""
+    return quoted(value) if isinstance(value, str) else ""

@@ -8,10 +8,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tb_widgets.errors import ModelError
+from tb_widgets.errors import ModelError, quoted
 from tb_widgets.models.source import CODE, CONFIG, ModelSource
 from tb_widgets.models.sources import copies
-from tb_widgets.models.sources.address import HubAddress, parse_hub
+from tb_widgets.spec.hub_address import HubAddress, parse_hub
 from tb_widgets.version import __version__
 
 READ, TOTAL = 15.0, 60.0  # seconds: for one answer, for everything together
@@ -33,9 +33,8 @@ def fetch_repository(text: str, *, online: bool = True) -> ModelSource:
     ModelError
         If the address is wrong, the Hub can't be reached or refuses, or the files are missing or not text.
     """
-    address = parse_hub(text)
-    is_commit = COMMIT.fullmatch(address.revision or "") is not None
-    kept = copies.find_copy("hub", address.id, str(address.revision)) if is_commit else None
+    address = parse_hub(text, "model")
+    kept = copies.find_copy("hub", address.id, str(address.revision)) if address.is_pinned else None
     if kept is None:
         if not online:
             raise ModelError(f"{address} has not been fetched yet.", hint=_offer(address) or "Fetch it first.")
@@ -55,7 +54,7 @@ def _download(address: HubAddress) -> ModelSource:
     place = f"Hub repository {address.id}"
     try:
         info = api.model_info(address.id, revision=address.revision, timeout=READ, files_metadata=True)
-        commit, listed = str(info.sha), {copies.shown(file.rfilename): file.size for file in info.siblings or []}
+        commit, listed = str(info.sha), {quoted(file.rfilename): file.size for file in info.siblings or []}
         if not COMMIT.fullmatch(commit):
             raise ValueError("it names no commit")  # noqa: TRY301 - like every other answer that can't be used
         copies.require_files(listed, place)
@@ -80,7 +79,7 @@ def _download(address: HubAddress) -> ModelSource:
         "kind": "hub",
         "id": address.id,
         "revision": commit,
-        "owner": copies.shown(info.author) or address.id.partition("/")[0],
+        "owner": quoted(info.author or "") or address.id.partition("/")[0],
         "description": "",
         "updated": updated,
         "url": f"{api.endpoint}/{address.id}/tree/{commit}",
