@@ -8,13 +8,13 @@ import inspect
 import linecache
 import re
 import sys
-import traceback
 from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from tb_widgets.errors import ModelError, UndecidedError, quoted
+from tb_widgets.errors import ModelError, UndecidedError
 from tb_widgets.models import source_text, syntax
+from tb_widgets.models.quoted_error import quoted_error
 from tb_widgets.models.source import CODE, ModelSource, code_tree
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def construct(
         raise
     except (Exception, SystemExit) as error:
         raise ModelError(
-            f"{name} could not be built: {explain(error, source)}.",
+            f"{name} could not be built: {quoted_error(error)}.",
             hint="Mend the code or the sizes in config.json.",
         ) from error
     if not isinstance(model, nn.Module):
@@ -68,19 +68,8 @@ def construct(
     return model
 
 
-def explain(error: BaseException, source: ModelSource) -> str:
-    """Say what went wrong in the user's code: the error, and the last line of model.py that it passed through."""
-    filename = _filename(source)
-    said = f"{type(error).__name__}: {quoted(str(error)).rstrip('.') or 'no message'}"
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if frame.filename == filename:
-            return f"{said} (model.py, line {frame.lineno}: {quoted(frame.line or '')})"
-    return said
-
-
 def _filename(source: ModelSource) -> str:
-    # A live module has no files, and then no frame of its traceback bears this name.
-    return f"<model {source.origin.get('sha256', {}).get(CODE, 'live')[:12]}>/model.py"
+    return f"<model {source.origin['sha256'][CODE][:12]}>/model.py"
 
 
 def _execute(source: ModelSource) -> ModuleType:
@@ -101,7 +90,7 @@ def _execute(source: ModelSource) -> ModuleType:
         ) from error
     except (Exception, SystemExit) as error:
         raise ModelError(
-            f"model.py fails while it is loaded: {explain(error, source)}.", hint="Mend that line and try again."
+            f"model.py fails while it is loaded: {quoted_error(error)}.", hint="Mend that line and try again."
         ) from error
     return module
 

@@ -13,11 +13,11 @@ from torch import Tensor, nn
 from tb_widgets.errors import ModelError, UndecidedError
 from tb_widgets.models import syntax
 from tb_widgets.models.adapter import Adapter, Conclusion
-from tb_widgets.models.construct import explain
 from tb_widgets.models.probe.evidence import Claim
 from tb_widgets.models.probe.outputs import conclusion, may_hold_scores, told_by
 from tb_widgets.models.probe.signature import Reading
 from tb_widgets.models.probe.trial import PROBABILITIES, ROWS, are_probabilities, shapes
+from tb_widgets.models.quoted_error import quoted_error
 from tb_widgets.models.source import CONFIG, ModelSource
 from tb_widgets.models.undisturbed import device_of
 from tb_widgets.spec import ModelSpec
@@ -84,12 +84,12 @@ def probe_images(
     if spec.image_size or spec.image_channels:
         raise ModelError(
             f"{_decided(spec)}: the model's forward fails on images of shape {asked}: "
-            f"{explain(first, source) if first else 'nothing could be tried'}.",
+            f"{quoted_error(first) if first else 'nothing could be tried'}.",
             hint="Leave these fields empty to find the size, or set the one that the model was built for.",
         ) from first
     raise ModelError(
         f"The model's forward fails on images of shape {asked}, and of every other usual size: "
-        f"{explain(first, source) if first else 'nothing could be tried'}.",
+        f"{quoted_error(first) if first else 'nothing could be tried'}.",
         hint='It must take images (B, C, H, W). Add "image_size" and "num_channels" to config.json.',
     ) from first
 
