@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 import pytest
 
-from tb_widgets.models.source import resolve, write_source
+from tb_widgets.models.source import write_source
+from tb_widgets.models.sources.resolve import resolve
 from tb_widgets.models.trust.consent import TrustStore
 from tb_widgets.runs import RunDirectory, create_run
 from tb_widgets.spec import RunSpec

@@ -7,10 +7,10 @@ import torch
 from tb_widgets.checks.inputs import tokens_in, usual_batch
 from tb_widgets.checks.measure import left_behind, matrix_speed, megabytes, peak_memory, seconds_for, trial_step
 from tb_widgets.checks.result import CheckResult, Verdict
-from tb_widgets.checks.told import told
-from tb_widgets.engine.undisturbed import device_of, undisturbed
 from tb_widgets.models.adapter import Batch
 from tb_widgets.models.load import LoadedModel
+from tb_widgets.models.quoted_error import quoted_error
+from tb_widgets.models.undisturbed import device_of, undisturbed
 
 SLOW, HOPELESS = 30.0, 300.0  # times slower than its own multiplications would take
 
@@ -35,7 +35,9 @@ def memory(model: LoadedModel) -> CheckResult:
     except (MemoryError, RuntimeError) as error:
         if not isinstance(error, MemoryError) and "memory" not in str(error).lower():
             raise
-        return result("fail", f"A training step with {size} does not fit: {told(error)}.", "Make the model smaller.")
+        return result(
+            "fail", f"A training step with {size} does not fit: {quoted_error(error)}.", "Make the model smaller."
+        )
     if growth > 0:
         return result(
             "fail",

@@ -12,10 +12,10 @@ from torch import Tensor, nn
 
 from tb_widgets.checks.inputs import loss_of, make_batch, usual_length
 from tb_widgets.checks.result import CheckResult, Fault, Verdict
-from tb_widgets.checks.told import told
-from tb_widgets.engine.undisturbed import filled_zeros, undisturbed
 from tb_widgets.models.adapter import Batch
 from tb_widgets.models.load import LoadedModel
+from tb_widgets.models.quoted_error import quoted_error
+from tb_widgets.models.undisturbed import filled_zeros, undisturbed
 
 FAINT, STEEP = 1e-7, 1000.0  # norm of a parameter's gradient
 ROUNDING = 1e-6  # share of the largest score
@@ -37,7 +37,7 @@ def gradients(model: LoadedModel) -> CheckResult:
     try:
         found = _gradients(model)
     except Exception as error:  # noqa: BLE001 - the user's code may raise anything
-        fault = f"The backward pass fails: {told(error)}."
+        fault = f"The backward pass fails: {quoted_error(error)}."
         return _gradient_result("fail", fault, "Look for no_grad, detach or in-place changes in that line.")
     good: Fault = ("pass", f"All {len(found)} parameters get a gradient.", "")
     verdict, message, advice = next(_gradient_faults(found), good)

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 
 from tb_widgets.checks.inputs import choices, loss_of, make_batch, usual_length
 from tb_widgets.checks.result import CheckResult, Fault
-from tb_widgets.engine.undisturbed import undisturbed
 from tb_widgets.models.load import LoadedModel
+from tb_widgets.models.undisturbed import undisturbed
 
 WEIGHTS_NARROW, WEIGHTS_WIDE, WEIGHTS_OFF_CENTRE = 0.001, 2.0, 0.1
 MOSTLY_ZERO = 0.6

@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from tb_widgets.engine.objective import prediction_loss
-from tb_widgets.engine.undisturbed import device_of
 from tb_widgets.models.adapter import NOT_COUNTED, Batch
 from tb_widgets.models.load import LoadedModel
+from tb_widgets.models.undisturbed import device_of
 
 USUAL_LENGTH = 64  # tokens
 LARGE = 5_000_000  # parameters

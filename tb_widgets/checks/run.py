@@ -11,8 +11,8 @@ from tb_widgets.checks.measure import fastest_threads
 from tb_widgets.checks.result import CheckResult
 from tb_widgets.checks.tier_1 import TIER_1
 from tb_widgets.checks.tier_2 import TIER_2
-from tb_widgets.checks.told import told
 from tb_widgets.models.load import LoadedModel
+from tb_widgets.models.quoted_error import quoted_error
 
 Tier = Literal[1, 2]
 Check = Callable[[LoadedModel], CheckResult]
@@ -63,7 +63,7 @@ def _made(
     except Exception as error:  # noqa: BLE001 - the user's code may raise anything
         title = check.__name__.capitalize()
         tier = 1 if check in TIER_1 else 2
-        result = CheckResult(check.__name__, title, tier, "unknown", f"The model fails here: {told(error)}.")
+        result = CheckResult(check.__name__, title, tier, "unknown", f"The model fails here: {quoted_error(error)}.")
     result = replace(result, seconds=round(time.perf_counter() - began, 3))
     if on_result is not None:
         on_result(result)

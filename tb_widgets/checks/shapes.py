@@ -8,9 +8,9 @@ import torch
 
 from tb_widgets.checks.inputs import choices, make_batch, usual_length
 from tb_widgets.checks.result import CheckResult, Verdict
-from tb_widgets.checks.told import told
-from tb_widgets.engine.undisturbed import undisturbed
 from tb_widgets.models.load import LoadedModel
+from tb_widgets.models.quoted_error import quoted_error
+from tb_widgets.models.undisturbed import undisturbed
 
 LARGEST_SCORES = 64e6  # numbers: 256 MB
 LARGEST_PASS = 5e10  # multiplications: about a second on two cores
@@ -79,7 +79,7 @@ def _wrong_shape(model: LoadedModel, rows: int, length: int, target: int | None)
     try:
         scores = model.scores(batch)
     except Exception as error:  # noqa: BLE001 - the user's code may raise anything
-        return told(error)
+        return quoted_error(error)
     wanted = (*batch["labels"].shape, scores.shape[-1])
     if tuple(scores.shape) != wanted or scores.shape[-1] < choices(model):
         return f"the scores have the shape {tuple(scores.shape)} instead of {(*wanted[:-1], choices(model))}"

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from tb_widgets.checks.inputs import make_batch, usual_length
 from tb_widgets.checks.result import CheckResult, Fault
-from tb_widgets.engine.undisturbed import filled_zeros, undisturbed
 from tb_widgets.models.load import LoadedModel
+from tb_widgets.models.undisturbed import filled_zeros, undisturbed
 
 FLAT, WILD, OFF_CENTRE = 0.01, 100.0, 10.0  # standard deviation and mean of scores
 ROUNDING = 1e-3  # of the scores' standard deviation

@@ -17,9 +17,9 @@ from torch import Tensor, nn
 from tb_widgets.checks.attention import Attention, watch_attention
 from tb_widgets.checks.inputs import make_batch, usual_length
 from tb_widgets.checks.result import CheckResult, Verdict
-from tb_widgets.engine.undisturbed import filled_zeros, undisturbed
 from tb_widgets.models.adapter import Batch
 from tb_widgets.models.load import LoadedModel
+from tb_widgets.models.undisturbed import filled_zeros, undisturbed
 
 LENGTH = 13  # tokens: no usual number of heads, of features or of anything else
 COLLAPSED = 0.02  # share of the greatest entropy that is possible

@@ -24,22 +24,6 @@ def nothing_to_tell_apart(column: str, name: str, only: str | None) -> DataError
     return DataError(f"The column {column} of {name} has {values}: there is nothing to tell apart.", hint=_OTHER_LABEL)
 
 
-def too_many_classes(found: int, known: int) -> DataError:
-    """Return what is said of more classes than the model has outputs."""
-    return DataError(
-        f"The data have {found:,} classes and the model tells {known:,} apart.",
-        hint="Choose other data in data.source, or give the model's last layer as many outputs.",
-    )
-
-
-def vocabulary_too_large(needed: int, known: int) -> DataError:
-    """Return what is said of a tokenizer that has more tokens than the model."""
-    return DataError(
-        f"tokenizer.kind: the tokenizer and its special tokens need {needed:,} ids, and the model knows {known:,}.",
-        hint="Choose bpe with a smaller vocabulary: it works from 32 pieces on.",
-    )
-
-
 def pairs_too_long(name: str, *, longest: int, context_length: int, too_long: int, pairs: int) -> DataError:
     """Return what is said of pairs beyond the context, where they are neither cut nor left out; lengths in tokens."""
     return DataError(

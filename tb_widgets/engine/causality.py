@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from tb_widgets.engine.undisturbed import device_of, filled_zeros, undisturbed
+from tb_widgets.models.undisturbed import device_of, filled_zeros, undisturbed
 
 if TYPE_CHECKING:
     from tb_widgets.models.adapter import Batch

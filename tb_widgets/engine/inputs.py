@@ -13,9 +13,10 @@ from tb_widgets.data.prepared import PreparedData, prepare
 from tb_widgets.engine.causality import measure_causality
 from tb_widgets.engine.evaluation import WITH_PERPLEXITY
 from tb_widgets.errors import ModelError, TrainingError
-from tb_widgets.models.load import LoadedModel, build, check_fits, from_module, read_source, resolve, write_source
+from tb_widgets.models.load import LoadedModel, build, check_fits, from_module
 from tb_widgets.models.repairs.leak_refusal import leak_refusal
-from tb_widgets.models.source import ModelSource
+from tb_widgets.models.source import ModelSource, read_source, write_source
+from tb_widgets.models.sources.resolve import resolve
 from tb_widgets.models.zoo import sizes
 from tb_widgets.runs import RunDirectory
 from tb_widgets.runs.durable import replace_json
@@ -45,11 +46,11 @@ def gather_inputs(run: RunDirectory, journal: JournalWriter, module: nn.Module |
     Raises
     ------
     ModelError
-        If the model can't be built, does not fit the data, or is a language model that sees what it has to predict.
+        If the model can't be built, or is a language model that sees what it has to predict.
     TrainingError
         If the best checkpoint is to be chosen by a figure that the task does not have.
     DataError
-        If the source can't be prepared for the model's task.
+        If the source can't be prepared for the model's task, or does not fit the model.
     """
     spec = run.spec
     data = None
@@ -83,7 +84,6 @@ def gather_inputs(run: RunDirectory, journal: JournalWriter, module: nn.Module |
     check_fits(
         model,
         vocab_size=data.vocab_size,
-        added=data.vocab_size - data.tokenizer.vocab_size if data.tokenizer and data.vocab_size else 0,
         context_length=spec.data.context_length if data.tokenizer else None,
         classes=len(data.classes) or None,
     )

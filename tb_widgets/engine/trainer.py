@@ -16,7 +16,6 @@ from tb_widgets.data.prepared import PreparedData
 from tb_widgets.engine.evaluation import evaluate
 from tb_widgets.engine.hardware import autocast
 from tb_widgets.engine.inference.samples import Sampler
-from tb_widgets.engine.modes import begin_training, in_mode
 from tb_widgets.engine.objective import count_labels, prediction_loss
 from tb_widgets.engine.optimisers.build import build_optimiser, step_if_finite
 from tb_widgets.engine.saver import CheckpointSaver
@@ -27,6 +26,7 @@ from tb_widgets.engine.waiting import WaitingMetrics
 from tb_widgets.errors import CheckpointError, TrainingError
 from tb_widgets.models.adapter import Batch
 from tb_widgets.models.load import LoadedModel
+from tb_widgets.models.modes import begin_training, in_mode
 from tb_widgets.runs import RunDirectory
 from tb_widgets.runs.journal import JournalWriter, append_text
 from tb_widgets.runs.status import AT_REST

@@ -8,14 +8,13 @@ import inspect
 import linecache
 import re
 import sys
-import traceback
 from collections.abc import Callable
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
-from tb_widgets.errors import ModelError, UndecidedError, quoted
-from tb_widgets.models import source_text
-from tb_widgets.models import syntax as written
+from tb_widgets.errors import ModelError, UndecidedError
+from tb_widgets.models import source_text, syntax
+from tb_widgets.models.quoted_error import quoted_error
 from tb_widgets.models.source import CODE, ModelSource, code_tree
 
 if TYPE_CHECKING:
@@ -61,7 +60,7 @@ def construct(
         raise
     except (Exception, SystemExit) as error:
         raise ModelError(
-            f"{name} could not be built: {explain(error, source)}.",
+            f"{name} could not be built: {quoted_error(error)}.",
             hint="Mend the code or the sizes in config.json.",
         ) from error
     if not isinstance(model, nn.Module):
@@ -69,19 +68,8 @@ def construct(
     return model
 
 
-def explain(error: BaseException, source: ModelSource) -> str:
-    """Say what went wrong in the user's code: the error, and the last line of model.py that it passed through."""
-    filename = _filename(source)
-    said = f"{type(error).__name__}: {quoted(str(error)).rstrip('.') or 'no message'}"
-    for frame in reversed(traceback.extract_tb(error.__traceback__)):
-        if frame.filename == filename:
-            return f"{said} (model.py, line {frame.lineno}: {quoted(frame.line or '')})"
-    return said
-
-
 def _filename(source: ModelSource) -> str:
-    # A live module has no files, and then no frame of its traceback bears this name.
-    return f"<model {source.origin.get('sha256', {}).get(CODE, 'live')[:12]}>/model.py"
+    return f"<model {source.origin['sha256'][CODE][:12]}>/model.py"
 
 
 def _execute(source: ModelSource) -> ModuleType:
@@ -102,7 +90,7 @@ def _execute(source: ModelSource) -> ModuleType:
         ) from error
     except (Exception, SystemExit) as error:
         raise ModelError(
-            f"model.py fails while it is loaded: {explain(error, source)}.", hint="Mend that line and try again."
+            f"model.py fails while it is loaded: {quoted_error(error)}.", hint="Mend that line and try again."
         ) from error
     return module
 
@@ -121,9 +109,9 @@ def _chosen(module: ModuleType, entry: str) -> tuple[Callable[..., Any], str]:
 
 def _found(module: ModuleType, source: ModelSource) -> tuple[Callable[..., Any], str]:
     """Find what builds the model: ``build_model``, the class that config.json names, or the one that stands out."""
-    factory = getattr(module, written.FACTORY, None)
+    factory = getattr(module, syntax.FACTORY, None)
     if callable(factory):
-        return factory, f"{written.FACTORY}()"
+        return factory, f"{syntax.FACTORY}()"
     classes = _models(module)
     if not classes:
         raise ModelError(
@@ -134,7 +122,7 @@ def _found(module: ModuleType, source: ModelSource) -> tuple[Callable[..., Any],
     for name in named if isinstance(named, list) else []:
         if name in classes:
             return classes[name], name
-    chosen = written.choose_class(list(classes), code_tree(source))
+    chosen = syntax.choose_class(list(classes), code_tree(source))
     if len(chosen) > 1 or _needs_parts(classes[chosen[0]]):
         # Files whose parts are put together by a function, such as make_model(src_vocab, tgt_vocab).
         functions = {name: function for name, function in _functions(module).items() if _MAKES_MODELS.search(name)}
@@ -197,7 +185,7 @@ class _Filler:
 
     def __init__(self, module: ModuleType, config: dict[str, Any]) -> None:
         self.module = module
-        self.found = written.sizes_in(config)
+        self.found = syntax.sizes_in(config)
 
     def arguments(self, builder: Callable[..., Any], name: str, *, depth: int = 0) -> dict[str, Any]:
         """Return the arguments of a constructor or function; what has a default may stay out.
@@ -216,7 +204,7 @@ class _Filler:
                 arguments |= self._sizes()
             if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
                 continue
-            value = written.size(parameter.name, self.found)
+            value = syntax.size(parameter.name, self.found)
             annotated = self._own_class(parameter.annotation)
             if value is not None and annotated is None:
                 arguments[parameter.name] = value
@@ -224,7 +212,7 @@ class _Filler:
                 arguments[parameter.name] = self._config_object(parameter, annotated, builder)
             elif parameter.default is not parameter.empty:
                 continue
-            elif parameter.name == "width" and "height" not in names and (size := written.size("d_model", self.found)):
+            elif parameter.name == "width" and "height" not in names and (size := syntax.size("d_model", self.found)):
                 arguments["width"] = size  # of the model: an image's width comes with its height
             elif annotated is not None and depth < 3:
                 inner = self.arguments(annotated, annotated.__name__, depth=depth + 1)
@@ -291,7 +279,7 @@ class _Filler:
         fields = dataclasses.fields(kind)
         if any("Tensor" in str(field.type) for field in fields):
             return False
-        return any(field.name in read or written.size(field.name, self.found) is not None for field in fields)
+        return any(field.name in read or syntax.size(field.name, self.found) is not None for field in fields)
 
     def config(self, kind: type) -> Any:
         """Build a config object of the file's own class: config.json by field name, its defaults otherwise."""
@@ -305,7 +293,7 @@ class _Filler:
         for field in dataclasses.fields(kind):
             if not field.init:
                 continue
-            value = written.size(field.name, self.found)
+            value = syntax.size(field.name, self.found)
             nested = self._own_class(field.type)
             if nested is not None and dataclasses.is_dataclass(nested):
                 if isinstance(value, dict):
@@ -325,11 +313,11 @@ class _Filler:
     def _adjusted(self, config: Any) -> Any:
         """Set the plain attributes of a config object that config.json names."""
         if hasattr(config, "_fields"):  # a named tuple
-            said = {name: written.size(name, self.found) for name in config._fields}
+            said = {name: syntax.size(name, self.found) for name in config._fields}
             return config._replace(**{name: value for name, value in said.items() if value is not None})
         if dataclasses.is_dataclass(config) and not isinstance(config, type):
             fields = [field.name for field in dataclasses.fields(config) if field.init]
-            given = {name: written.size(name, self.found) for name in fields}
+            given = {name: syntax.size(name, self.found) for name in fields}
             return dataclasses.replace(config, **{name: value for name, value in given.items() if value is not None})
         holders = [vars(kind) for kind in reversed(type(config).__mro__[:-1])] + [getattr(config, "__dict__", {})]
         names = [name for holder in holders for name in holder if not name.startswith("_")]
@@ -337,7 +325,7 @@ class _Filler:
             value = getattr(config, name)
             if callable(value) or isinstance(getattr(type(config), name, None), property):
                 continue
-            said = written.size(name, self.found)
+            said = syntax.size(name, self.found)
             if said is not None or name in self.found:
                 setattr(config, name, said)
         return config

@@ -7,10 +7,10 @@ import re
 from dataclasses import dataclass
 from typing import Any
 
-from tb_widgets.models import syntax as written
-from tb_widgets.models.source import ModelSource, code_tree, resolve
+from tb_widgets.errors import quoted
+from tb_widgets.models import syntax
+from tb_widgets.models.source import ModelSource, code_tree
 from tb_widgets.models.zoo import sizes
-from tb_widgets.spec import ModelSpec
 
 LONGEST_NAME = 80  # characters
 _GENERATED = re.compile(r"Generated model:[ \t]*(\S.*)")
@@ -39,29 +39,24 @@ class ModelSummary:
     unlimited_context: bool = False
 
 
-def describe(spec: ModelSpec, *, vocab_size: int, context_length: int) -> ModelSummary:
-    """Summarise the model that a spec names, as it would be built for these sizes (in tokens).
-
-    The network is not asked: a model from elsewhere must have been fetched, and be named with its revision.
+def describe(source: ModelSource) -> ModelSummary:
+    """Summarise a model from its files.
 
     Raises
     ------
     ModelError
-        If the model's files are missing or unreadable, or an override does not fit.
+        If one of the files can't be read.
     """
-    source = resolve(spec, vocab_size=vocab_size, context_length=context_length, online=False)
-    if spec.source.startswith("zoo:"):
-        return _describe_zoo(spec, source.config)
-    return _describe_files(source)
+    return _describe_zoo(source) if source.origin.get("kind") == "zoo" else _describe_files(source)
 
 
-def _describe_zoo(spec: ModelSpec, config: dict[str, Any]) -> ModelSummary:
-    name = spec.source.partition(":")[2]
+def _describe_zoo(source: ModelSource) -> ModelSummary:
+    name, config = source.origin["source"].partition(":")[2], source.config
     # Only learned positions end somewhere; images have no context at all.
     is_learned = sizes.FILES[name] == "bert" or config.get("positions") == "learned"
     limit = config["context_length"] if is_learned else None
     return ModelSummary(
-        title=f"{sizes.TITLES[name]}, {spec.preset}",
+        title=f"{sizes.TITLES[name]}, {source.origin['preset']}",
         parameters=sizes.count_parameters(name, config),
         vocab_size=config.get("vocab_size"),
         context_limit=limit,
@@ -72,23 +67,23 @@ def _describe_zoo(spec: ModelSpec, config: dict[str, Any]) -> ModelSummary:
 def _describe_files(source: ModelSource) -> ModelSummary:
     tree, config = code_tree(source), source.config
     # What is written in the code decides; the config counts where the code takes its sizes from it.
-    found = written.sizes_in(config)
-    defaults = written.config_defaults(tree) | written.parameter_defaults(tree)
+    found = syntax.sizes_in(config)
+    defaults = syntax.config_defaults(tree) | syntax.parameter_defaults(tree)
     given = {name: value for name, value in defaults.items() if value is not None} | {
-        name: value for name in defaults if (value := written.size(name, found)) is not None
+        name: value for name in defaults if (value := syntax.size(name, found)) is not None
     }
-    vocabulary = written.size("vocab_size", given)
-    context = written.size("max_seq_len", given)
-    for attribute, rows in written.embeddings(tree, found | written.constants(tree) | given):
-        if written.is_positions(attribute):
+    vocabulary = syntax.size("vocab_size", given)
+    context = syntax.size("max_seq_len", given)
+    for attribute, rows in syntax.embeddings(tree, found | syntax.constants(tree) | given):
+        if syntax.is_positions(attribute):
             context = rows
         else:
             vocabulary = rows
     return ModelSummary(
         title=_title(source),
         parameters=None,
-        vocab_size=_whole(vocabulary if vocabulary is not None else written.size("vocab_size", found)),
-        context_limit=_whole(context if context is not None else written.size("max_seq_len", found)),
+        vocab_size=_whole(vocabulary if vocabulary is not None else syntax.size("vocab_size", found)),
+        context_limit=_whole(context if context is not None else syntax.size("max_seq_len", found)),
     )
 
 
@@ -107,8 +102,7 @@ def given_name(source: ModelSource) -> str:
         said = _GENERATED.search(ast.get_docstring(code_tree(source)) or "")
         said = said or _EXPORTED.fullmatch(str(source.origin.get("description") or "").strip())
         name = said.group(1) if said else ""
-    # It goes into lists, file names and terminals.
-    return "".join(character for character in name if character.isprintable()).strip()[:LONGEST_NAME]
+    return quoted(name, LONGEST_NAME)  # it goes into lists, file names and terminals
 
 
 def _title(source: ModelSource) -> str:
@@ -116,7 +110,7 @@ def _title(source: ModelSource) -> str:
     if name:
         return name
     tree = code_tree(source)
-    chosen = written.choose_class(list(written.module_classes(tree)), tree)
+    chosen = syntax.choose_class(list(syntax.module_classes(tree)), tree)
     return chosen[0] if len(chosen) == 1 else "Model of your own"
 
 

@@ -11,25 +11,13 @@ from typing import TYPE_CHECKING
 
 from tb_widgets.errors import ModelError
 from tb_widgets.models.adapter import Adapter, Batch
-from tb_widgets.models.describe import ModelSummary, describe
-from tb_widgets.models.source import ModelSource, read_source, resolve, write_source
+from tb_widgets.models.repairs.repairs import way_out
+from tb_widgets.models.source import ModelSource
 from tb_widgets.spec import ModelSpec, Task
+from tb_widgets.spec.fit import Limits
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-__all__ = [
-    "LoadedModel",
-    "ModelSource",
-    "ModelSummary",
-    "build",
-    "check_fits",
-    "describe",
-    "from_module",
-    "read_source",
-    "resolve",
-    "write_source",
-]
 
 
 @dataclass(frozen=True)
@@ -65,6 +53,13 @@ class LoadedModel:
         """Longest input in tokens; ``None`` where there is no such limit."""
         return self.adapter.context_limit
 
+    @property
+    def limits(self) -> Limits:
+        """What it can take, its decoder included."""
+        adapter = self.adapter
+        vocabularies = [size for size in (adapter.vocab_size, adapter.decoder_vocab_size) if size is not None]
+        return Limits(min(vocabularies, default=None), adapter.context_limit, adapter.classes, adapter.image)
+
     def scores(self, batch: Batch) -> Tensor:
         """Return the unnormalised scores for a batch; see :class:`tb_widgets.models.adapter.Adapter`."""
         return self.adapter.scores(self.module, batch)
@@ -96,7 +91,6 @@ def build(
         of exports, the hint names the repair.
     """
     from tb_widgets.models.construct import construct
-    from tb_widgets.models.repairs.repairs import way_out
 
     try:
         module = construct(source, spec.entry if spec else None, on_step)
@@ -120,7 +114,7 @@ def from_module(module: nn.Module, spec: ModelSpec | None = None) -> LoadedModel
 
 
 def _loaded(module: nn.Module, source: ModelSource, spec: ModelSpec | None) -> LoadedModel:
-    from tb_widgets.models.probe import probe
+    from tb_widgets.models.probe.probe import probe
 
     return LoadedModel(
         module=module,
@@ -133,58 +127,18 @@ def check_fits(
     model: LoadedModel,
     *,
     vocab_size: int | None = None,
-    added: int = 0,
     context_length: int | None = None,
     classes: int | None = None,
     image: tuple[int, int, int] | None = None,
 ) -> None:
-    """Check that a model can take what the data hold.
-
-    Parameters
-    ----------
-    vocab_size
-        Token ids that it must read, special ones that its task needs among them.
-    added
-        How many of them are special.
-    context_length
-        Longest text, in tokens.
-    classes
-        Classes to tell apart.
-    image
-        ``(C, H, W)`` of the images.
+    """Check that a model can take what the data hold; see :meth:`tb_widgets.spec.fit.Limits.refusals`.
 
     Raises
     ------
-    ModelError
+    DataError
         If it can't; the message names the two numbers and the field to change.
     """
-    adapter = model.adapter
-    sizes = ((adapter.vocab_size, "the model knows"), (adapter.decoder_vocab_size, "the model's decoder knows"))
-    for known, words in sizes:
-        if vocab_size is not None and known is not None and known < vocab_size:
-            more = f" and {added} more for padding and other signs" if added else ""
-            raise ModelError(
-                f"The tokenizer has {vocab_size - added:,} tokens{more}{',' if added else ''} and {words} {known:,}.",
-                hint=f"Set tokenizer.vocab_size to at most {known - added} with tokenizer.kind bpe or unigram, "
-                "choose a smaller tokenizer.file, or enlarge the model's vocabulary.",
-            )
-    if context_length is not None and adapter.context_limit is not None and adapter.context_limit < context_length:
-        raise ModelError(
-            f"data.context_length is {context_length:,} tokens and the model's position table ends at "
-            f"{adapter.context_limit:,}.",
-            hint=f"Set data.context_length to at most {adapter.context_limit}, or enlarge the table in the model.",
-        )
-    if classes is not None and adapter.classes is not None and adapter.classes < classes:
-        raise ModelError(
-            f"The data have {classes:,} classes and the model tells {adapter.classes:,} apart.",
-            hint="Choose other data in data.source, or give the model's last layer as many outputs.",
-        )
-    if image is not None and adapter.image is not None and adapter.image != image:
-        raise ModelError(
-            f"The images are {_times(image)} and the model takes {_times(adapter.image)} (channels, height, width).",
-            hint="Choose other data in data.source, or change the sizes in the model.",
-        )
-
-
-def _times(sides: tuple[int, ...]) -> str:
-    return " x ".join(str(side) for side in sides)
+    for refusal in model.limits.refusals(
+        vocab_size=vocab_size, context_length=context_length, classes=classes, image=image
+    ):
+        raise refusal

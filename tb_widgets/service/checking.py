@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from tb_widgets.checks.preflight import Preflight, from_mapping
 from tb_widgets.checks.result import CheckResult
 from tb_widgets.data.tokenizers.special_tokens import vocabulary_with_specials
-from tb_widgets.models.source import ModelSource, resolve
+from tb_widgets.models.source import ModelSource
+from tb_widgets.models.sources.resolve import resolve
 from tb_widgets.models.trust.consent import TrustStore, agreed, needs_consent
 from tb_widgets.models.zoo import sizes
 from tb_widgets.service.probing import Probe, ProbeService

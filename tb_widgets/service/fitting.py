@@ -11,6 +11,7 @@ from tb_widgets.data.tokenizers.special_tokens import span_sizes, vocabulary_wit
 from tb_widgets.errors import SpecError
 from tb_widgets.models.zoo import sizes
 from tb_widgets.spec import RunSpec, Task
+from tb_widgets.spec.fit import is_beyond, reads_at_most
 from tb_widgets.spec.text import write_value
 
 if TYPE_CHECKING:
@@ -53,9 +54,15 @@ class ModelFacts:
     @classmethod
     def of_loaded(cls, model: LoadedModel) -> ModelFacts:
         """Return the facts of a model that was built in this process."""
-        adapter = model.adapter
-        vocab_size = _smaller(adapter.vocab_size, adapter.decoder_vocab_size)
-        return cls(adapter.task, model.parameters, vocab_size, adapter.context_limit, adapter.classes, adapter.leaks)
+        limits = model.limits
+        return cls(
+            model.task,
+            model.parameters,
+            limits.vocab_size,
+            limits.context_limit,
+            limits.classes,
+            model.adapter.leaks,
+        )
 
 
 @dataclass(frozen=True)
@@ -161,28 +168,41 @@ def misfits(spec: RunSpec, facts: ModelFacts, *, chosen: bool = True) -> list[Mi
         found.append(Misfit("data.source", best.name, f"the model {doing}, and needs {need}."))
     if task == "vision-classification":
         return found
-    if facts.context_limit is not None and spec.data.context_length > facts.context_limit:
-        why = f"the model reads {facts.context_limit:,} tokens at most."
-        found.append(Misfit("data.context_length", facts.context_limit, why))
-    if facts.vocab_size is None:
-        return found
     documents = tasks == TABLE_TASKS  # as far as the name tells: each then ends with a sign
     # Signs stand for what is cut out of a plain text, unless other data take its place.
     is_kept = all(misfit.path != "data.source" for misfit in found)
     sentinels = span_sizes(spec.data.context_length)[1] if tasks == PLAIN_TASKS and is_kept else 0
     added = vocabulary_with_specials(0, task, documents=documents, sentinels=sentinels)
-    room = facts.vocab_size - added
-    reserved = f", {added} of them for padding and other signs" if added else ""
+    return found + size_misfits(spec, facts.vocab_size, facts.context_limit, added=added)
+
+
+def size_misfits(spec: RunSpec, vocab_size: int | None, context_limit: int | None, *, added: int = 0) -> list[Misfit]:
+    """Return the sizes of a spec that don't fit a model, each with a value that does.
+
+    Parameters
+    ----------
+    vocab_size, context_limit
+        Token ids that the model knows, and tokens that it reads at once, as far as they are known.
+    added
+        How many of the token ids the task needs for special tokens.
+    """
+    found = []
+    if is_beyond(spec.data.context_length, context_limit):
+        found.append(Misfit("data.context_length", context_limit, reads_at_most(context_limit)))
+    if vocab_size is None:
+        return found
+    room = vocab_size - added
+    reserved = f", {added} of them for padding and other special tokens" if added else ""
     enlarge = "or enlarge the model's vocabulary."
     kind = spec.tokenizer.kind
     if kind in ("bpe", "unigram") and spec.tokenizer.vocab_size > room >= FEWEST:
-        why = f"the model knows {facts.vocab_size:,} tokens{reserved}."
+        why = f"the model knows {vocab_size:,} tokens{reserved}."
         found.append(Misfit("tokenizer.vocab_size", room, why, f"Choose at most {room:,}, {enlarge}"))
     if kind == "byte" and room < BYTES:
-        why = f"byte has {BYTES} tokens and the model knows {facts.vocab_size:,}{reserved}."
+        why = f"byte has {BYTES} tokens and the model knows {vocab_size:,}{reserved}."
         found.append(Misfit("tokenizer.kind", "bpe", why, f"Choose bpe, {enlarge}"))
         if room >= FEWEST:
-            why = f"the model knows {facts.vocab_size:,} tokens{reserved}."
+            why = f"the model knows {vocab_size:,} tokens{reserved}."
             fewer = min(room, spec.tokenizer.vocab_size)
             found.append(Misfit("tokenizer.vocab_size", fewer, why, is_wrong=False))
     return found

@@ -13,7 +13,8 @@ from tb_widgets.data.sources.fetching import (
     pinned_tokenizer,
 )
 from tb_widgets.errors import ModelError
-from tb_widgets.models.source import ModelSource, fetch, is_fetched, pinned, resolve
+from tb_widgets.models.source import ModelSource
+from tb_widgets.models.sources.resolve import fetch, is_fetched, pinned, resolve
 from tb_widgets.models.trust.consent import TrustStore, needs_consent
 from tb_widgets.spec import RunSpec
 

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, cast
 from tb_widgets.display.terminal import doing
 from tb_widgets.models.load import from_module
 from tb_widgets.models.repairs.leak_refusal import leak_refusal
-from tb_widgets.models.source import is_fetched, resolve
+from tb_widgets.models.source import ModelSource
+from tb_widgets.models.sources.resolve import is_fetched
 from tb_widgets.models.trust.consent import agreed, needs_consent
 from tb_widgets.models.zoo import sizes
 from tb_widgets.service.checking import source_of
@@ -60,9 +61,8 @@ def prepared(
     DataError
         If the data can't be had.
     """
-    spec, facts, notes = tried(spec, module, trust=trust, screen=screen)
+    spec, source, facts, notes = tried(spec, module, trust=trust, screen=screen)
     if facts.leaks and not spec.model.allow_leak:
-        source = None if module is not None else resolve(spec.model, vocab_size=None, context_length=1, online=False)
         raise leak_refusal(source, facts.task)
     spec, changes = fit_or_refuse(spec, facts, chosen=chosen)
     if screen is None:
@@ -74,17 +74,19 @@ def prepared(
 
 def tried(
     spec: RunSpec, module: nn.Module | None = None, *, trust: bool = False, screen: Console | None = None
-) -> tuple[RunSpec, ModelFacts, list[str]]:
+) -> tuple[RunSpec, ModelSource | None, ModelFacts, list[str]]:
     """Find out what a spec's model was built for and what it can take; otherwise as :func:`prepared`.
 
     Returns
     -------
-    The spec that names the model's full revision, the facts, and what its code did besides.
+    The spec that names the model's full revision, the model unless it is a live one, the facts, and what its code did
+    besides.
     """
     if module is not None:
-        return spec, ModelFacts.of_loaded(from_module(module, spec.model)), []
+        return spec, None, ModelFacts.of_loaded(from_module(module, spec.model)), []
     if spec.model.source.startswith("zoo:"):
-        return spec, _facts_of_ours(spec), []
+        source = source_of(spec)  # says what is wrong with its name or its sizes
+        return spec, source, _facts_of_ours(spec, source), []
     with doing(screen, "Fetching the model" if is_fetched(spec.model.source) else "Reading the model"):
         spec, source = gather_model(spec, trust=trust)
     with doing(screen, "Trying the model"):
@@ -94,14 +96,12 @@ def tried(
         finally:
             probe.stop()
     notes = [*probe.notes, *([agreed(source)] if trust and needs_consent(source) else [])]
-    facts = ModelFacts.of_answer(probe.answer)
-    return spec, facts, notes
+    return spec, source, ModelFacts.of_answer(probe.answer), notes
 
 
-def _facts_of_ours(spec: RunSpec) -> ModelFacts:
-    config = source_of(spec).config  # says what is wrong with its name or its sizes
+def _facts_of_ours(spec: RunSpec, source: ModelSource) -> ModelFacts:
     name = spec.model.source.partition(":")[2]
     facts, task = ModelFacts.of_ours(name), spec.model.task
     if task not in ("auto", facts.task):
         return ModelFacts(cast("Task", task))
-    return replace(facts, parameters=sizes.count_parameters(name, config))
+    return replace(facts, parameters=sizes.count_parameters(name, source.config))

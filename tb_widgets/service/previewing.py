@@ -83,7 +83,7 @@ def weigh(
     """
     if spec.model.task != "auto" and not spec.model.source.startswith("zoo:"):
         return spec, ModelFacts(spec.model.task)  # nothing else is asked of it
-    spec, facts, _ = tried(spec, trust=trust, screen=screen)
+    spec, _, facts, _ = tried(spec, trust=trust, screen=screen)
     return fitted(spec, facts, chosen={*chosen, "data.source"}).spec, facts
 
 

@@ -18,7 +18,8 @@ from tb_widgets.data.sources.builtin import is_built_in
 from tb_widgets.data.sources.fetching import needs_fetch
 from tb_widgets.errors import RunError, ServiceError, TbError, print_traceback
 from tb_widgets.models.describe import given_name
-from tb_widgets.models.source import CODE, ModelSource, is_fetched, write_source, zoo_code
+from tb_widgets.models.source import CODE, ModelSource, write_source
+from tb_widgets.models.sources.resolve import is_fetched, zoo_code
 from tb_widgets.models.trust.consent import TrustStore, require_frozen
 from tb_widgets.models.zoo import sizes
 from tb_widgets.runs import RunDirectory, RunEntry, create_run, default_runs_dir, list_runs, open_run

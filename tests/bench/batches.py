@@ -12,7 +12,9 @@ import torch
 from tb_widgets.data.batches.buckets import ExampleBatches
 from tb_widgets.data.prepared import prepare
 from tb_widgets.engine.objective import prediction_loss
-from tb_widgets.models.load import build, read_source, resolve, write_source
+from tb_widgets.models.load import build
+from tb_widgets.models.source import read_source, write_source
+from tb_widgets.models.sources.resolve import resolve
 from tb_widgets.spec import ModelSpec, Task, preset
 from tests.bench.figure import Figure
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tb_widgets.checks.result import any_failed
-from tb_widgets.models.load import resolve
+from tb_widgets.models.sources.resolve import resolve
 from tb_widgets.service.probing import ProbeService
 from tb_widgets.spec import ModelSpec
 from tests.bench.figure import Figure

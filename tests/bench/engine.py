@@ -23,7 +23,8 @@ from tb_widgets.engine.saver import CheckpointSaver
 from tb_widgets.engine.session import train_run
 from tb_widgets.engine.state import Snapshot
 from tb_widgets.engine.trainer import Trainer
-from tb_widgets.models.load import build, read_source
+from tb_widgets.models.load import build
+from tb_widgets.models.source import read_source
 from tb_widgets.runs import RunDirectory, create_run
 from tb_widgets.runs.folders import default_cache_dir
 from tb_widgets.runs.journal import read_records

@@ -11,7 +11,8 @@ from torch import nn
 
 from tb_widgets.checks.run import run_checks
 from tb_widgets.models.adapter import Adapter
-from tb_widgets.models.load import build, resolve
+from tb_widgets.models.load import build
+from tb_widgets.models.sources.resolve import resolve
 from tb_widgets.models.zoo import sizes
 from tb_widgets.spec import ModelSpec
 from tests.checks.faulty.tier_1 import SEQ2SEQ, Translator

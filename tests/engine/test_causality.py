@@ -7,9 +7,9 @@ import torch
 from torch import nn
 
 from tb_widgets.engine.causality import measure_causality
-from tb_widgets.engine.undisturbed import undisturbed
 from tb_widgets.models.adapter import Adapter
 from tb_widgets.models.load import LoadedModel
+from tb_widgets.models.undisturbed import undisturbed
 
 torch.set_num_threads(1)
 

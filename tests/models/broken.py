@@ -247,56 +247,7 @@ class GPT(nn.Module):
         return self.lm_head(x)
 """
 BLOCKS_CONFIG = '{"vocab_size": 64, "n_embd": 32, "block_size": 48}'
-WRITTEN = """import math
-import torch
-from torch import nn
-from torch.nn import functional as F
-
-
-class Attention(nn.Module):
-    def __init__(self, width, heads):
-        super().__init__()
-        self.heads = heads
-        self.q, self.k, self.v, self.out = (nn.Linear(width, width) for _ in range(4))
-        self.drop = nn.Dropout(0.1)
-
-    def forward(self, x):
-        B, T, C = x.shape
-        q, k, v = (part(x).view(B, T, self.heads, -1).transpose(1, 2) for part in (self.q, self.k, self.v))
-        att = (q @ k.transpose(-2, -1)) / math.sqrt(k.size(-1))
-        # (B, heads, T, T)
-        att = self.drop(F.softmax(att, dim=-1))
-        y = att @ v
-        return self.out(y.transpose(1, 2).reshape(B, T, C))
-
-
-class Net(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.tok, self.pos = nn.Embedding(64, 32), nn.Embedding(48, 32)
-        self.layers = nn.ModuleList([Attention(32, 4) for _ in range(2)])
-        self.head = nn.Linear(32, 64)
-
-    def forward(self, idx):
-        x = self.tok(idx) + self.pos(torch.arange(idx.shape[1], device=idx.device))
-        for layer in self.layers:
-            x = x + layer(x)
-        return self.head(x)
-"""
-AT_ONCE = WRITTEN.replace(
-    """        att = (q @ k.transpose(-2, -1)) / math.sqrt(k.size(-1))
-        # (B, heads, T, T)
-        att = self.drop(F.softmax(att, dim=-1))
-        y = att @ v
-""",
-    """        y = self.drop(torch.softmax(torch.matmul(q, k.transpose(-2, -1)) / math.sqrt(
-            k.size(-1)), -1)) @ v
-""",
-)
-SUMMED = WRITTEN.replace("(q @ k.transpose(-2, -1))", 'torch.einsum("bhqd,bhkd->bhqk", q, k)').replace(
-    "F.softmax(att, dim=-1)", "att.softmax(-1)"
-)
-DECODER_ONLY = ENCODER.replace("Encoder", "Decoder").replace("self.encoder(h)", "self.encoder(h, h)")
+# No repair is known: its decoder sees the future.
 TRANSLATOR = """import torch
 from torch import nn
 
@@ -313,19 +264,4 @@ class Translator(nn.Module):
         memory = self.encoder(self.source(src))
         y = self.target(tgt)
         return self.head(self.decoder(y, memory))
-"""
-WHOLE_TRANSLATOR = """import torch
-from torch import nn
-
-
-class Translator(nn.Module):
-    def __init__(self):
-        super().__init__()
-        self.source, self.target = nn.Embedding(64, 32), nn.Embedding(64, 32)
-        self.core = nn.Transformer(32, 2, 1, 1, 64, 0.0, batch_first=True)
-        self.head = nn.Linear(32, 64)
-
-    def forward(self, src, tgt):
-        y = self.target(tgt)
-        return self.head(self.core(self.source(src), y))
 """

@@ -4,7 +4,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from tb_widgets.models.load import LoadedModel, build, resolve
+from tb_widgets.models.load import LoadedModel, build
+from tb_widgets.models.sources.resolve import resolve
 from tb_widgets.spec import ModelSpec
 
 from .github import GitHub

@@ -9,7 +9,7 @@ from torch.nn import functional as F
 
 from models.nets import GPT, MLM, VOCAB, WIDTH, Bert, Classifier, Eyes, Net, Translator
 from models.teaching import batch_for, learns, said
-from tb_widgets.errors import ModelError
+from tb_widgets.errors import DataError, ModelError
 from tb_widgets.models.adapter import Adapter
 from tb_widgets.models.load import check_fits, from_module
 from tb_widgets.spec import ModelSpec
@@ -194,12 +194,12 @@ def test_a_table_that_grows_is_no_limit():
 
 
 def test_what_does_not_fit_is_said():
-    with pytest.raises(ModelError, match=r"The data have 5 classes and the model tells 3 apart"):
+    with pytest.raises(DataError, match=r"The data have 5 classes and the model tells 3 apart"):
         check_fits(from_module(Classifier()), classes=5)
-    with pytest.raises(ModelError, match=r"The images are 3 x 12 x 12 and the model takes 1 x 12 x 12"):
+    with pytest.raises(DataError, match=r"The images are 3 x 12 x 12 and the model takes 1 x 12 x 12"):
         check_fits(from_module(Eyes()), image=(3, 12, 12))
     check_fits(from_module(Classifier()), vocab_size=40, context_length=32, classes=3)
-    with pytest.raises(ModelError, match=r"decoder knows 30"):
+    with pytest.raises(DataError, match=r"the model knows 30"):
         check_fits(from_module(Translator()), vocab_size=31)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tb_widgets.errors import ModelError
-from tb_widgets.models.sources.address import GistAddress, HubAddress, is_gist, parse_gist, parse_hub
+from tb_widgets.models.sources.address import GistAddress, is_gist, parse_gist
+from tb_widgets.spec.hub_address import HubAddress, parse_hub
 
 ID, SHA, SHORT = "0123456789abcdef0123456789abcdef", "fedcba9876543210fedcba9876543210fedcba98", "fedcba9"
 OLD = "6cad326836d38bd3a7ae"
@@ -128,8 +131,8 @@ def test_paths_and_other_sources_are_no_gists(path):
 
 
 def test_hub_addresses():
-    assert parse_hub("hub:me/tiny") == HubAddress("me/tiny")
-    assert parse_hub(" hub:me/tiny-GPT_2.0@refs/pr/1 ") == HubAddress("me/tiny-GPT_2.0", "refs/pr/1")
+    assert parse_hub("hub:me/tiny", "model") == HubAddress("me/tiny")
+    assert parse_hub(" hub:me/tiny-GPT_2.0@refs/pr/1 ", "model") == HubAddress("me/tiny-GPT_2.0", "refs/pr/1")
     assert str(HubAddress("me/tiny", SHA)) == f"hub:me/tiny@{SHA}"
     for wrong in (
         "hub:",
@@ -140,9 +143,10 @@ def test_hub_addresses():
         "hub:me/a/b",
         "hub:me/x@a..b",
         "hub:mé/x",
+        "hub:me/x#16MB",
     ):
         with pytest.raises(ModelError, match="not the address of a Hub repository"):
-            parse_hub(wrong)
+            parse_hub(wrong, "model")
 
 
 PIECES = st.sampled_from(
@@ -156,7 +160,7 @@ PIECES = st.sampled_from(
 @example("https://[")
 @example("gist:" + "a" * 100_000)
 def test_any_text_is_an_address_or_a_sentence(text):
-    for parse in (parse_gist, parse_hub):
+    for parse in (parse_gist, partial(parse_hub, kind="model")):
         refused, address = None, None
         try:
             address = parse(text)

@@ -3,7 +3,8 @@
 import pytest
 
 from tb_widgets.errors import ModelError
-from tb_widgets.models.load import build, resolve
+from tb_widgets.models.load import build
+from tb_widgets.models.sources.resolve import resolve
 
 NET = """
 class {name}(nn.Module):

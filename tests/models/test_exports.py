@@ -11,9 +11,10 @@ import torch
 from torch import nn
 
 from tb_widgets.errors import ModelError
-from tb_widgets.models.describe import given_name
-from tb_widgets.models.load import build, describe, from_module, resolve
+from tb_widgets.models.describe import describe, given_name
+from tb_widgets.models.load import build, from_module
 from tb_widgets.models.source import ModelSource
+from tb_widgets.models.sources.resolve import resolve
 from tb_widgets.spec import ModelSpec
 
 PARTS = """
@@ -174,11 +175,11 @@ def test_a_file_of_any_name_is_frozen_as_model_py(export):
 
 def test_description_reads_what_is_written(export):
     spec = export.write(code(vocab="50257"), '{"vocab_size": 9}')
-    summary = describe(spec, vocab_size=64, context_length=8)
+    summary = describe(resolve(spec, vocab_size=64, context_length=8))
     assert (summary.title, summary.vocab_size, summary.context_limit) == ("CustomTransformer", 50257, 12)
     text = '"""Generated model: Little Bird"""\n' + code(parameters=", vocab_size=40", vocab="vocab_size")
     (export.folder / "model.py").write_text(text)
-    summary = describe(spec, vocab_size=64, context_length=8)
+    summary = describe(resolve(spec, vocab_size=64, context_length=8))
     assert (summary.title, summary.vocab_size, summary.parameters) == ("Little Bird", 9, None)
 
 
@@ -283,6 +284,6 @@ def test_forwards_that_fail(export):
 
 def test_a_name_of_an_author_s_is_fit_for_a_list():
     long = json.dumps({"model_name": " \x1b[31m" + "Ä" * 200})
-    assert given_name(ModelSource({}, {"model.py": "x = 1\n", "config.json": long})) == "[31m" + "Ä" * 76
+    assert given_name(ModelSource({}, {"model.py": "x = 1\n", "config.json": long})) == f"�[31m{'Ä' * 35} … {'Ä' * 40}"
     origin = {"description": "My net - Transformer Builder Export"}
     assert given_name(ModelSource(origin, {"model.py": "", "config.json": "{}"})) == "My net"

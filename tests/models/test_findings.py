@@ -5,7 +5,8 @@ import ast
 import pytest
 
 from tb_widgets.models import source_text
-from tb_widgets.models.source import ModelSource, resolve
+from tb_widgets.models.source import ModelSource
+from tb_widgets.models.sources.resolve import resolve
 from tb_widgets.models.trust.findings import Finding, findings
 from tb_widgets.spec import ModelSpec
 

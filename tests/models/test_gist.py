@@ -7,9 +7,9 @@ import json
 import pytest
 
 from tb_widgets.errors import ModelError
-from tb_widgets.models.source import fetch, pinned, read_source, resolve, write_source
-from tb_widgets.models.sources import copies as fetched
-from tb_widgets.models.sources import gist
+from tb_widgets.models.source import read_source, write_source
+from tb_widgets.models.sources import copies, gist
+from tb_widgets.models.sources.resolve import fetch, pinned, resolve
 from tb_widgets.spec import ModelSpec
 
 from .github import ID, status
@@ -135,7 +135,7 @@ def test_bytes_survive_as_they_are(github):
     github.add(ID, {"model.py": b"\xef\xbb\xbf" + odd.encode(), "config.json": "{}"})
     source = fetch(ID)
     assert source.files["model.py"] == odd
-    found = fetched.find("gist", ID, source.origin["revision"])
+    found = copies.find_copy("gist", ID, source.origin["revision"])
     assert found is not None
     assert found.files == source.files
 

@@ -10,8 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tb_widgets.errors import ModelError
-from tb_widgets.models.source import fetch, resolve
 from tb_widgets.models.sources import gist
+from tb_widgets.models.sources.resolve import fetch, resolve
 from tb_widgets.spec import ModelSpec
 
 from .github import ID, changed, dripping, raw, silent, status

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from tb_widgets.errors import ModelError
-from tb_widgets.models.source import fetch, pinned, resolve
 from tb_widgets.models.sources import hub
+from tb_widgets.models.sources.resolve import fetch, pinned, resolve
 from tb_widgets.models.trust.consent import TrustStore
 from tb_widgets.spec import ModelSpec
 

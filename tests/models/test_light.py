@@ -1,7 +1,7 @@
 import subprocess
 import sys
 
-from tb_widgets.models.source import fetch, pinned
+from tb_widgets.models.sources.resolve import fetch, pinned
 
 from .github import ID
 
@@ -10,10 +10,11 @@ def test_describing_a_model_imports_no_torch_and_runs_no_code_of_the_users(expor
     spec = export.write("raise SystemExit('executed')\nclass Model(nn.Module):\n    pass\n", '{"model_name": "Mine"}')
     script = (
         "import sys\n"
-        "from tb_widgets.models.load import describe, resolve\n"
+        "from tb_widgets.models.describe import describe\n"
+        "from tb_widgets.models.sources.resolve import resolve\n"
         "from tb_widgets.spec import ModelSpec\n"
         "for source in ('zoo:gpt', sys.argv[1]):\n"
-        "    print(describe(ModelSpec(source=source), vocab_size=64, context_length=8).title)\n"
+        "    print(describe(resolve(ModelSpec(source=source), vocab_size=64, context_length=8)).title)\n"
         "assert 'torch' not in sys.modules\n"
     )
     done = subprocess.run([sys.executable, "-c", script, spec.source], capture_output=True, text=True, check=False)
@@ -27,13 +28,13 @@ def test_whose_code_may_run_is_told_without_torch_or_a_network_client(github):
     )
     script = (
         "import sys\n"
-        "from tb_widgets.models.load import describe\n"
-        "from tb_widgets.models.source import fetch\n"
+        "from tb_widgets.models.describe import describe\n"
+        "from tb_widgets.models.sources.resolve import fetch, resolve\n"
         "from tb_widgets.models.trust.consent import TrustStore\n"
         "from tb_widgets.spec import ModelSpec\n"
         "source = fetch(sys.argv[1], online=False)\n"
         "print(TrustStore().state(source).state)\n"
-        "describe(ModelSpec(source=sys.argv[1]), vocab_size=64, context_length=8)\n"
+        "describe(resolve(ModelSpec(source=sys.argv[1]), vocab_size=64, context_length=8))\n"
         "assert not {'torch', 'requests', 'huggingface_hub'} & set(sys.modules)\n"
     )
     pinned_source = pinned(fetch(ID))

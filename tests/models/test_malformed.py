@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tb_widgets.errors import ModelError
-from tb_widgets.models.load import describe
+from tb_widgets.models.describe import describe
 from tb_widgets.models.repairs.repairs import apply_repairs, open_faults, repairs
 from tb_widgets.models.source import ModelSource
+from tb_widgets.models.sources.resolve import resolve
 from tb_widgets.models.trust.findings import findings
 from tb_widgets.spec import ModelSpec
 from tests.models import broken
@@ -87,7 +88,7 @@ def read_in_every_way(code: str, config: str, folder: Path) -> None:
     try:
         (folder / "model.py").write_bytes(code.encode("utf-8", "surrogatepass"))
         (folder / "config.json").write_bytes(config.encode("utf-8", "surrogatepass"))
-        describe(ModelSpec(source=str(folder)), vocab_size=64, context_length=8)
+        describe(resolve(ModelSpec(source=str(folder)), vocab_size=64, context_length=8))
     except ModelError as error:
         assert error.message  # noqa: PT017
     assert not planted.exists()
@@ -122,5 +123,5 @@ def test_damaged_files_are_read_or_refused_and_never_run(code, config):
 def test_nesting_beyond_measure_is_refused_or_read(code, tmp_path):
     read_in_every_way(code + "\n" + broken.UNMASKED, "{}", tmp_path)
     deep = code.replace("100_000", "").replace("x = ", "        x = ")[:1200].rstrip(" .+-")
-    softmax = "        att = self.drop(F.softmax(att, dim=-1))\n"
-    read_in_every_way(broken.WRITTEN.replace(softmax, f"{softmax}{deep}\n"), "{}", tmp_path)
+    attention = "        y = F.scaled_dot_product_attention(q, k, v)\n"
+    read_in_every_way(broken.BLOCKS.replace(attention, f"{attention}{deep}\n"), "{}", tmp_path)

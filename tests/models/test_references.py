@@ -7,7 +7,8 @@ import torch
 from torch import nn
 
 from tb_widgets.errors import ModelError
-from tb_widgets.models.load import describe, resolve
+from tb_widgets.models.describe import describe
+from tb_widgets.models.sources.resolve import resolve
 from tb_widgets.models.zoo import bert, sizes, t5, vit
 from tb_widgets.spec import ModelSpec
 
@@ -45,14 +46,14 @@ def example(name, rows=2):
 def test_the_formula_counts_what_torch_counts(name, config):
     for preset in ("tiny", "small") if config else sizes.PRESETS[name]:
         spec = ModelSpec(source=f"zoo:{name}", preset=preset, config=config)
-        summary = describe(spec, vocab_size=64, context_length=16)
+        summary = describe(resolve(spec, vocab_size=64, context_length=16))
         assert summary.parameters == sum(parameter.numel() for parameter in made(name, preset, **config).parameters())
         assert summary.title == f"{sizes.TITLES[name]}, {preset}"
 
 
 def test_summaries_say_how_far_each_reads():
     found = {
-        name: describe(ModelSpec(source=f"zoo:{name}", preset="tiny"), vocab_size=64, context_length=16)
+        name: describe(resolve(ModelSpec(source=f"zoo:{name}", preset="tiny"), vocab_size=64, context_length=16))
         for name in NAMES
     }
     assert (found["bert"].context_limit, found["bert"].unlimited_context, found["bert"].vocab_size) == (16, False, 64)

@@ -8,7 +8,8 @@ import shutil
 import pytest
 
 from tb_widgets.errors import ModelError
-from tb_widgets.models.source import fetch, frozen, resolve, write_source
+from tb_widgets.models.source import frozen, write_source
+from tb_widgets.models.sources.resolve import fetch, resolve
 from tb_widgets.models.trust.consent import Trust, TrustStore, needs_consent
 from tb_widgets.service.probing import ProbeService
 from tb_widgets.spec import ModelSpec

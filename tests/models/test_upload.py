@@ -8,12 +8,12 @@ import warnings
 import zipfile
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from tb_widgets.errors import ModelError
-from tb_widgets.models.source import fetch, pinned, resolve
-from tb_widgets.models.sources import copies as fetched
+from tb_widgets.models.sources import copies
+from tb_widgets.models.sources.resolve import fetch, pinned, resolve
 from tb_widgets.models.sources.upload import from_files, from_zip
 from tb_widgets.models.trust.consent import needs_consent
 from tb_widgets.spec import ModelSpec
@@ -85,7 +85,7 @@ def test_zips_that_hold_no_model_get_a_sentence(caches, kind):
 
 
 def test_a_bomb_is_read_up_to_the_limit_only(caches, monkeypatch):
-    monkeypatch.setattr(fetched, "FILE_LIMIT", 1000)
+    monkeypatch.setattr(copies, "FILE_LIMIT", 1000)
     bomb = packed([("model.py", b"#" * 50_000_000), ("config.json", CONFIG)], compression=zipfile.ZIP_DEFLATED)
     assert len(bomb) < 100_000
     tracemalloc.start()
@@ -120,6 +120,7 @@ def test_what_is_too_large_is_told(caches):
 
 @settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(where=st.integers(0, 300), what=st.binary(min_size=1, max_size=4))
+@example(where=155, what=b"\0")  # a name of no characters
 def test_a_zip_with_wrong_bytes_is_a_model_or_a_sentence(caches, where, what):
     content = packed([*FILES.items()])
     try:

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from models.teaching import batch_for, learns, loss_of, said
-from tb_widgets.models.load import build, resolve
+from tb_widgets.models.load import build
+from tb_widgets.models.sources.resolve import resolve
 from tb_widgets.spec import ModelSpec
 
 WILD = Path(__file__).parent / "wild"

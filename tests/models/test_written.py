@@ -4,8 +4,9 @@ import ast
 
 import pytest
 
-from tb_widgets.models import syntax as written
-from tb_widgets.models.load import describe, resolve
+from tb_widgets.models import syntax
+from tb_widgets.models.describe import describe
+from tb_widgets.models.sources.resolve import resolve
 
 GPT = """
 from dataclasses import dataclass, field
@@ -41,32 +42,32 @@ def test_a_config_class_tells_the_sizes_and_config_json_may_differ(export, confi
     code = GPT.format(
         config=config, argument="config", vocabulary=size.format("vocab_size"), context=size.format("block_size")
     )
-    summary = describe(export.write(code), vocab_size=64, context_length=8)
+    summary = describe(resolve(export.write(code), vocab_size=64, context_length=8))
     expected = (50304, 32) if config else (None, None)
     assert (summary.title, summary.vocab_size, summary.context_limit) == ("GPT", *expected)
     for text in ('{"vocab_size": 65, "max_seq_len": 16}', '{"nodes": [{"params": {"vocab_size": 65, "n_ctx": 16}}]}'):
-        summary = describe(export.write(code, text), vocab_size=64, context_length=8)
+        summary = describe(resolve(export.write(code, text), vocab_size=64, context_length=8))
         assert summary.vocab_size == 65
         assert "max_seq_len" not in text or summary.context_limit == 16
 
 
 def test_what_is_written_in_the_code_stands_above_config_json(export):
     code = GPT.format(config="", argument="block_size=9", vocabulary="SIZE", context="block_size")
-    summary = describe(export.write(code, '{"vocab_size": 65}'), vocab_size=64, context_length=8)
+    summary = describe(resolve(export.write(code, '{"vocab_size": 65}'), vocab_size=64, context_length=8))
     assert (summary.vocab_size, summary.context_limit) == (60, 9)
     code = code.replace("nn.Embedding(block_size, 8)", "None").replace(
         "self.segments =", "self.pos = nn.Parameter(torch.zeros(1, 7, 8))\n        self.segments ="
     )
-    assert describe(export.write(code), vocab_size=64, context_length=8).context_limit == 7
+    assert describe(resolve(export.write(code), vocab_size=64, context_length=8)).context_limit == 7
 
 
 def test_overrides_may_name_the_fields_of_a_config_class(export):
     code = GPT.format(config=DATACLASS, argument="config", vocabulary="config.vocab_size", context="config.block_size")
     spec = export.write(code).model_copy(update={"config": {"block_size": 12}})
-    assert describe(spec, vocab_size=64, context_length=8).context_limit == 12
+    assert describe(resolve(spec, vocab_size=64, context_length=8)).context_limit == 12
     assert resolve(spec, vocab_size=None, context_length=8).config == {"block_size": 12}
 
 
 def test_what_is_computed_is_left_out():
     tree = ast.parse("A = 2 * 3 - 1\nB = f()\nC = 'x' * 9\nD = 9 ** 9\nE = 2 * (1 / 2)\nF = -1\nG = 'text'\n")
-    assert written.constants(tree) == {"A": 5, "G": "text"}
+    assert syntax.constants(tree) == {"A": 5, "G": "text"}

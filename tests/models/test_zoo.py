@@ -4,8 +4,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from tb_widgets.errors import ModelError
-from tb_widgets.models.load import build, check_fits, describe, read_source, resolve, write_source
+from tb_widgets.errors import DataError, ModelError
+from tb_widgets.models.describe import describe
+from tb_widgets.models.load import build, check_fits
+from tb_widgets.models.source import read_source, write_source
+from tb_widgets.models.sources.resolve import resolve
 from tb_widgets.models.zoo.gpt import rotation_table
 from tb_widgets.spec import ModelSpec
 
@@ -30,7 +33,7 @@ def test_the_formula_counts_what_torch_counts(config):
     # The large preset once is enough.
     for preset in PRESETS if not config else PRESETS[:2]:
         spec = ModelSpec(preset=preset, config=config)
-        summary = describe(spec, vocab_size=777, context_length=33)
+        summary = describe(resolve(spec, vocab_size=777, context_length=33))
         model = gpt(preset, 777, 33, **config)
         assert summary.parameters == model.parameters
         assert (summary.vocab_size, summary.context_limit) == (model.vocab_size, model.context_limit)
@@ -38,7 +41,8 @@ def test_the_formula_counts_what_torch_counts(config):
 
 def test_presets_have_the_sizes_that_their_names_promise():
     counts = {
-        name: describe(ModelSpec(preset=name), vocab_size=2048, context_length=128).parameters for name in PRESETS
+        name: describe(resolve(ModelSpec(preset=name), vocab_size=2048, context_length=128)).parameters
+        for name in PRESETS
     }
     assert 0.3e6 < counts["tiny"] < 0.6e6
     assert 0.8e6 < counts["small"] < 1.2e6
@@ -178,8 +182,8 @@ def test_unknown_zoo_model_and_unknown_vocabulary():
 def test_what_does_not_fit_names_both_numbers_and_the_field():
     model = gpt(vocab_size=64, context_length=16, positions="learned")
     check_fits(model, vocab_size=64, context_length=16)
-    with pytest.raises(ModelError, match=r"The tokenizer has 65 tokens and the model knows 64. Set tokenizer.vocab"):
+    with pytest.raises(DataError, match=r"special tokens need 65 ids, and the model knows 64. Choose bpe"):
         check_fits(model, vocab_size=65, context_length=16)
-    with pytest.raises(ModelError, match=r"context_length is 17 tokens and the model's position table ends at 16"):
+    with pytest.raises(DataError, match=r"context_length is 17 tokens: the model reads 16 tokens at most. Set it"):
         check_fits(model, vocab_size=64, context_length=17)
     check_fits(gpt(), vocab_size=64, context_length=100_000)

@@ -12,7 +12,7 @@ import pytest
 
 from tb_widgets import TrainingService, train
 from tb_widgets.errors import ModelError
-from tb_widgets.models.source import fetch, pinned
+from tb_widgets.models.sources.resolve import fetch, pinned
 from tb_widgets.models.sources.upload import from_files
 from tb_widgets.models.trust.consent import TrustStore
 from tests.cli.conftest import command

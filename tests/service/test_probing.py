@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from tb_widgets.errors import ModelError
-from tb_widgets.models.load import resolve
+from tb_widgets.models.sources.resolve import resolve
 from tb_widgets.service import probing
 from tb_widgets.service.probing import Probe, ProbeService
 from tb_widgets.spec import ModelSpec

@@ -17,9 +17,9 @@ from tb_widgets.data.sources.builtin import is_built_in
 from tb_widgets.data.sources.fetching import is_here, local_tokenizer, needs_fetch
 from tb_widgets.errors import DataError, ModelError, SpecError, TbError
 from tb_widgets.models.describe import ModelSummary, describe
-from tb_widgets.models.source import fetch, is_fetched
+from tb_widgets.models.sources.resolve import resolve
 from tb_widgets.service.checking import vocabulary_of_ours
-from tb_widgets.service.fitting import BYTES, FITTED, Misfit, ModelFacts, fitted
+from tb_widgets.service.fitting import FITTED, Misfit, ModelFacts, fitted, size_misfits
 from tb_widgets.service.policy import Policy
 from tb_widgets.spec import PRESETS, DataSpec, FieldCard, RunSpec, TokenizerSpec, read_value
 from tb_widgets.spec import preset as preset_spec
@@ -218,7 +218,7 @@ class Draft(traitlets.HasTraits):
         if spec is not None:
             errors |= self._describe(spec)
             if self.model is not None and self.facts is None and not self.hold:
-                errors |= self._misfits(spec, self.model)
+                wrong = size_misfits(spec, self.model.vocab_size, self.model.context_limit)
             errors |= {misfit.path: misfit.problem for misfit in wrong if misfit.is_wrong}
             if self.problem is not None and "data.source" not in errors:
                 data, tokenizer, problem = self.problem
@@ -264,30 +264,18 @@ class Draft(traitlets.HasTraits):
         try:
             if not spec.model.source:
                 raise ModelError("type the path of a model.py, or of the folder that holds it.")
-            if is_fetched(spec.model.source):
-                fetch(spec.model.source, online=False)  # a form waits for no network: it was fetched before, or not
-            vocabulary = vocabulary_of_ours(spec)
-            self.model = describe(spec.model, vocab_size=vocabulary, context_length=spec.data.context_length)
+            source = resolve(
+                spec.model,
+                vocab_size=vocabulary_of_ours(spec),
+                context_length=spec.data.context_length,
+                online=False,  # a form waits for no network: it was fetched before, or not
+            )
+            self.model = describe(source)
         except (TbError, *ODD_PATH) as error:
             self.model = None
             overrides = spec.model.source.startswith("zoo:") or str(error).startswith("model.config")
             path = "model.config" if overrides else "model.source"
             errors[path] = _reason(error, "model.source", "model.config")
-        return errors
-
-    @staticmethod
-    def _misfits(spec: RunSpec, model: ModelSummary) -> dict[str, str]:
-        errors = {}
-        limit, vocabulary = model.context_limit, model.vocab_size
-        if limit is not None and spec.data.context_length > limit:
-            errors["data.context_length"] = f"the model reads {limit:,} tokens at most."
-        learned = spec.tokenizer.kind in ("bpe", "unigram")
-        if vocabulary is not None and learned and spec.tokenizer.vocab_size > vocabulary:
-            errors["tokenizer.vocab_size"] = f"the model knows {vocabulary:,} tokens; choose at most that many."
-        if vocabulary is not None and spec.tokenizer.kind == "byte" and vocabulary < BYTES:
-            errors["tokenizer.kind"] = (
-                f"bytes need {BYTES} tokens and the model knows {vocabulary:,}; choose bpe or char."
-            )
         return errors
 
     def code(self, runs_dir: Path | None = None) -> str:

@@ -13,10 +13,10 @@ from typing import Any, Literal
 from tb_widgets.app.state.draft import Draft
 from tb_widgets.errors import ModelError, RunError, TbError, UndecidedError
 from tb_widgets.models.repairs.repairs import OpenFault, Repair, open_faults, repairs
-from tb_widgets.models.source import CODE, ModelSource, fetch, is_fetched, pinned, resolve
-from tb_widgets.models.sources import copies as fetched
-from tb_widgets.models.sources import upload
-from tb_widgets.models.sources.address import parse_gist, parse_hub
+from tb_widgets.models.source import CODE, ModelSource
+from tb_widgets.models.sources import copies, upload
+from tb_widgets.models.sources.address import parse_gist
+from tb_widgets.models.sources.resolve import fetch, is_fetched, pinned, resolve
 from tb_widgets.models.trust.consent import Trust, TrustStore
 from tb_widgets.models.trust.findings import Finding, findings
 from tb_widgets.service.checking import vocabulary_of_ours
@@ -24,6 +24,7 @@ from tb_widgets.service.fitting import ModelFacts
 from tb_widgets.service.policy import Policy
 from tb_widgets.service.probing import Probe, ProbeService
 from tb_widgets.spec import ModelSpec
+from tb_widgets.spec.hub_address import parse_hub
 from tb_widgets.spec.hub_pages import model_source
 
 State = Literal["ours", "waiting", "fetching", "asking", "trying", "ready", "failed"]
@@ -159,8 +160,8 @@ class ModelChoice:
             return []
         try:
             if self.address.startswith("hub:"):
-                return fetched.copies("hub", parse_hub(self.address).id)
-            return fetched.copies("gist", parse_gist(self.address).id)
+                return copies.revisions("hub", parse_hub(self.address, "model").id)
+            return copies.revisions("gist", parse_gist(self.address).id)
         except ModelError:
             return []
 

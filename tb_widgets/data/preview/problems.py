@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from tb_widgets.data import refusals
 from tb_widgets.spec import DataSpec
+from tb_widgets.spec.fit import Limits, is_beyond
 
 if TYPE_CHECKING:
     from tb_widgets.data.preview.preview import Preview
@@ -32,8 +33,7 @@ def problems_of(
         Token ids that the model knows; ``None`` where it knows as many as there are.
     """
     yield from _of_classes(found, class_limit)
-    if vocab_limit is not None and found.vocab_size is not None and found.vocab_size > vocab_limit:
-        yield refusals.vocabulary_too_large(found.vocab_size, vocab_limit)
+    yield from Limits(vocab_limit).refusals(vocab_size=found.vocab_size)
     if not found.classes and found.truncated and data.long_pairs == "refuse" and found.lengths:
         pairs = sum(bar.texts for bar in found.lengths)
         yield refusals.pairs_too_long(
@@ -61,7 +61,7 @@ def _of_classes(found: Preview, class_limit: int | None) -> Iterator[DataError]:
     number = len(found.classes)
     if number > refusals.MOST_CLASSES:
         yield refusals.too_many_values(column, found.name)
-    elif class_limit is not None and number > class_limit:
-        yield refusals.too_many_classes(number, class_limit)
+    elif is_beyond(number, class_limit):
+        yield from Limits(classes=class_limit).refusals(classes=number)
     elif number < 2 and found.share == 1.0:
         yield refusals.nothing_to_tell_apart(column, found.name, found.classes[0][0] if found.classes else None)

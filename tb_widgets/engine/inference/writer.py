@@ -20,7 +20,8 @@ from tb_widgets.engine.inference.sampling import sample_tokens
 from tb_widgets.engine.state import load_weights
 from tb_widgets.errors import ModelError, RunError
 from tb_widgets.models.adapter import Batch
-from tb_widgets.models.load import LoadedModel, build, from_module, read_source
+from tb_widgets.models.load import LoadedModel, build, from_module
+from tb_widgets.models.source import read_source
 from tb_widgets.runs import RunDirectory
 
 

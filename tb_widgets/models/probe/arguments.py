@@ -8,11 +8,11 @@ from dataclasses import replace
 
 from tb_widgets.errors import ModelError
 from tb_widgets.models.adapter import Adapter, Extra
-from tb_widgets.models.construct import explain
 from tb_widgets.models.probe.case import ARGUMENTS, Case, Found
 from tb_widgets.models.probe.outputs import layout_of
 from tb_widgets.models.probe.signature import ALWAYS
 from tb_widgets.models.probe.trial import LENGTH, ROWS, Seen, moved
+from tb_widgets.models.quoted_error import quoted_error
 
 ORDER = "model.order"
 
@@ -47,7 +47,7 @@ def first_pass(case: Case) -> tuple[Adapter, Found]:
         return adapter, found
     assert first is not None  # noqa: S101  (there is always one way to fill no arguments)
     raise ModelError(
-        f"The model's forward fails on token ids of shape ({ROWS}, {LENGTH}): {explain(first, case.source)}.",
+        f"The model's forward fails on token ids of shape ({ROWS}, {LENGTH}): {quoted_error(first)}.",
         hint="It must take token ids (B, T) and return logits (B, T, vocabulary) or (B, classes).",
     ) from first
 

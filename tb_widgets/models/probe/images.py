@@ -11,14 +11,15 @@ import torch
 from torch import Tensor, nn
 
 from tb_widgets.errors import ModelError, UndecidedError
-from tb_widgets.models import syntax as written
+from tb_widgets.models import syntax
 from tb_widgets.models.adapter import Adapter, Conclusion
-from tb_widgets.models.construct import explain
 from tb_widgets.models.probe.evidence import Claim
 from tb_widgets.models.probe.outputs import conclusion, may_hold_scores, told_by
 from tb_widgets.models.probe.signature import Reading
 from tb_widgets.models.probe.trial import PROBABILITIES, ROWS, are_probabilities, shapes
+from tb_widgets.models.quoted_error import quoted_error
 from tb_widgets.models.source import CONFIG, ModelSource
+from tb_widgets.models.undisturbed import device_of
 from tb_widgets.spec import ModelSpec
 
 _SIZE_NAMES = ("image_size", "img_size", "input_size", "image_dim", "img_dim", "resolution")
@@ -58,7 +59,7 @@ def probe_images(
             answers=("vision-classification",),
             hint="Set model.task to vision-classification, or model.input to the argument that takes tokens.",
         )
-    device = next((parameter.device for parameter in module.parameters()), torch.device("cpu"))
+    device = device_of(module)
     draw = torch.Generator().manual_seed(0)
     first: Exception | None = None
     asked = ""
@@ -83,12 +84,12 @@ def probe_images(
     if spec.image_size or spec.image_channels:
         raise ModelError(
             f"{_decided(spec)}: the model's forward fails on images of shape {asked}: "
-            f"{explain(first, source) if first else 'nothing could be tried'}.",
+            f"{quoted_error(first) if first else 'nothing could be tried'}.",
             hint="Leave these fields empty to find the size, or set the one that the model was built for.",
         ) from first
     raise ModelError(
         f"The model's forward fails on images of shape {asked}, and of every other usual size: "
-        f"{explain(first, source) if first else 'nothing could be tried'}.",
+        f"{quoted_error(first) if first else 'nothing could be tried'}.",
         hint='It must take images (B, C, H, W). Add "image_size" and "num_channels" to config.json.',
     ) from first
 
@@ -140,7 +141,7 @@ def _decided(spec: ModelSpec) -> str:
 
 def _candidates(module: nn.Module, source: ModelSource, spec: ModelSpec) -> Iterator[tuple[int, int, int, str]]:
     """Yield (C, H, W, why), likeliest first; what the user says, and nothing else, where there is that."""
-    config = written.sizes_in(source.config) if CONFIG in source.files else {}
+    config = syntax.sizes_in(source.config) if CONFIG in source.files else {}
     conv = next((part for part in module.modules() if isinstance(part, nn.Conv2d)), None)
     said = _first_size(config, _CHANNEL_NAMES)
     many = [(conv.in_channels, "the first convolution")] if conv is not None else []

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from tb_widgets.errors import ModelError
-from tb_widgets.models import syntax as written
+from tb_widgets.models import syntax
 from tb_widgets.models.adapter import Adapter
 from tb_widgets.models.probe.case import Case, Found, side_of
 from tb_widgets.models.probe.trial import DECODER_LENGTH, LENGTH, Seen
@@ -112,9 +112,9 @@ def _limit(case: Case, adapter: Adapter, seen: Seen) -> tuple[int | None, str]:
 
 def _named_limits(module: nn.Module, source: ModelSource) -> Iterator[tuple[str, int]]:
     """Yield the lengths that config.json, and the model's own attributes, call the longest context."""
-    names = next(spellings for spellings in written.SPELLINGS if "max_seq_len" in spellings)
+    names = next(spellings for spellings in syntax.SPELLINGS if "max_seq_len" in spellings)
     found = {
-        "config.json": written.sizes_in(source.config) if CONFIG in source.files else {},
+        "config.json": syntax.sizes_in(source.config) if CONFIG in source.files else {},
         "the model": vars(module),
     }
     for name in ("config", "args", "cfg", "params"):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,50 +12,10 @@ from torch.nn import functional as F  # noqa: N812
 from torch.overrides import TorchFunctionMode
 
 from tb_widgets.models.adapter import Adapter, Batch, Conclusion
+from tb_widgets.models.undisturbed import device_of, plain_tensors, tables_kept
 
 # No two of these may be mistaken for one another in a shape.
 ROWS, LENGTH, DECODER_LENGTH = 3, 5, 4
-
-
-@contextlib.contextmanager
-def undisturbed(module: nn.Module) -> Iterator[None]:
-    """Evaluation mode without gradients; afterwards generators, training modes, weights and tables are as before.
-
-    Within, weights that are almost zero are filled with noise: a layer that starts at zero would hide what the model
-    looks at.
-    """
-    modes = {part: part.training for part in module.modules()}
-    kept: list[tuple[Tensor, Tensor]] = []
-    noise = torch.Generator().manual_seed(0)
-    devices = sorted({p.device.index or 0 for p in module.parameters() if p.device.type == "cuda"})
-    with torch.no_grad(), torch.random.fork_rng(devices=devices), _tables_kept(module):
-        try:
-            module.eval()
-            for weight in module.parameters():
-                parameter: Tensor = weight
-                if isinstance(weight, nn.UninitializedParameter) or not parameter.is_floating_point():
-                    continue
-                if parameter.numel() and max(-float(parameter.min()), float(parameter.max())) < 1e-3:
-                    kept.append((parameter, parameter.clone()))
-                    parameter.copy_(torch.empty(parameter.shape).normal_(0.0, 0.1, generator=noise))
-            yield
-        finally:
-            for parameter, before in kept:
-                parameter.copy_(before)
-            for part, training in modes.items():
-                part.training = training
-
-
-@contextlib.contextmanager
-def _tables_kept(module: nn.Module) -> Iterator[None]:
-    """Put back the tables that a model replaces, as some do to make them longer."""
-    tables = {part: {**part._buffers, **_plain_tensors(part)} for part in module.modules()}
-    try:
-        yield
-    finally:
-        for part, named in tables.items():
-            for name, table in named.items():
-                setattr(part, name, table)
 
 
 @dataclass
@@ -134,11 +93,7 @@ def own_tensors(module: nn.Module) -> Iterator[Tensor]:
     yield from module.parameters()
     yield from module.buffers()
     for part in module.modules():
-        yield from _plain_tensors(part).values()
-
-
-def _plain_tensors(part: nn.Module) -> dict[str, Tensor]:
-    return {name: value for name, value in vars(part).items() if isinstance(value, Tensor)}
+        yield from plain_tensors(part).values()
 
 
 def _two(args: Any, kwargs: Any, first: str, second: str) -> tuple[Any, Any]:
@@ -179,7 +134,7 @@ class Trial:
 
     def __init__(self, module: nn.Module) -> None:
         self.module = module
-        self.device = next((p.device for p in module.parameters()), torch.device("cpu"))
+        self.device = device_of(module)
         self._random = torch.Generator().manual_seed(0)
 
     def first_batch(self, *, decoder: bool) -> Batch:
@@ -253,7 +208,7 @@ class Trial:
         """Tell whether a model whose table ends at ``limit`` makes a longer one when it has to."""
         watch = _WatchLength(self.module, limit)
         try:
-            with watch, _tables_kept(self.module):
+            with watch, tables_kept(self.module):
                 return self.reads(adapter, limit + 1)
         except _Known:
             return not watch.short

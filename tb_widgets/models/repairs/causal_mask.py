@@ -6,11 +6,8 @@ import ast
 import re
 from collections.abc import Iterator
 
-from tb_widgets.models import source_text
-from tb_widgets.models import syntax as written
-from tb_widgets.models.probe.signature import DECODER
+from tb_widgets.models import source_text, syntax
 from tb_widgets.models.repairs.edit import Draft, LeftOpen, Mended, Refused, method, models, own_line, required
-from tb_widgets.models.repairs.hand_written_attention import OTHER_TEXT, mask_written_attention
 
 _TITLE = "Hide later tokens from the attention"
 _WHY = (
@@ -25,28 +22,20 @@ _ALSO_TURNED = (
 _NOT_CONTINUING = re.compile(
     r"bert|electra|mlm|mask(ed)?[_ -]?(lm|language|token)|classif|encoder[_ -]only|denois", re.I
 )
-_WHY_DECODER = (
-    "The decoder of this model sees the tokens that come after the one it scores, so it would read the next token off "
-    "instead of predicting it: the loss falls to almost nothing, and what it learned is useless."
-)
-# What takes the mask; the name and the position that it takes it under, and those of what is as long as the mask.
+_OTHER_TEXT = re.compile(r"memory|context|encoder|enc_|cond|cross|tgt|cache|past|start_pos")
+# What takes the mask: the name and the position of that argument.
 _MASKED = {
-    "MultiheadAttention": ("attn_mask", 5, "query", 0),
-    "TransformerEncoder": ("mask", 1, "src", 0),
-    "TransformerEncoderLayer": ("src_mask", 1, "src", 0),
-    "TransformerDecoder": ("tgt_mask", 2, "tgt", 0),
-    "TransformerDecoderLayer": ("tgt_mask", 2, "tgt", 0),
-    "Transformer": ("tgt_mask", 3, "tgt", 1),
+    "MultiheadAttention": ("attn_mask", 5),
+    "TransformerEncoder": ("mask", 1),
+    "TransformerEncoderLayer": ("src_mask", 1),
 }
-_DECODERS = ("TransformerDecoder", "TransformerDecoderLayer", "Transformer")
 _SDPA = "scaled_dot_product_attention"
 
 
 def causal_mask(code: str) -> Mended | Refused | None:
-    """Add a causal mask to every unmasked self-attention of a language model, or of the decoder of a translator."""
+    """Add a causal mask to every unmasked self-attention of a language model."""
     draft = Draft(code)
-    continues = any(_continues_text(node, draft) for node in models(draft.tree))
-    if not continues and not any(_translates(node, draft) for node in models(draft.tree)):
+    if not any(_continues_text(node, draft) for node in models(draft.tree)):
         return None
     found = False
     try:
@@ -54,14 +43,14 @@ def causal_mask(code: str) -> Mended | Refused | None:
             if isinstance(node, ast.ClassDef):
                 for function in node.body:
                     if isinstance(function, ast.FunctionDef) and function.name != "__init__":
-                        found = _mask_function(draft, node, function, continues=continues) or found
+                        found = _mask_function(draft, node, function) or found
     except LeftOpen as reason:
         return Refused(_TITLE, str(reason))
     if not found:
         return None
     mended = draft.result()
     turned = mended.count(_BATCH_FIRST) > code.count(_BATCH_FIRST)
-    return Mended(_TITLE, (_WHY if continues else _WHY_DECODER) + (_ALSO_TURNED if turned else ""), mended)
+    return Mended(_TITLE, _WHY + (_ALSO_TURNED if turned else ""), mended)
 
 
 def _continues_text(node: ast.ClassDef, draft: Draft) -> bool:
@@ -73,34 +62,25 @@ def _continues_text(node: ast.ClassDef, draft: Draft) -> bool:
     if any(_NOT_CONTINUING.search(text) for text in documents):
         return False
     arguments = forward.args.args + forward.args.kwonlyargs
-    if any(OTHER_TEXT.search(argument.arg) or argument.arg == "pixel_values" for argument in arguments):
+    if any(_OTHER_TEXT.search(argument.arg) or argument.arg == "pixel_values" for argument in arguments):
         return False
     return _scores_vocabulary(draft.tree, node, forward) and not any(_is_pooling(part) for part in ast.walk(forward))
 
 
-def _translates(node: ast.ClassDef, draft: Draft) -> bool:
-    """Tell whether a class reads one text and scores the vocabulary at each token of another."""
-    forward = method(node, "forward")
-    if forward is None:
-        return False
-    names = [argument.arg for argument in forward.args.args + forward.args.kwonlyargs]
-    return len(names) > 2 and any(name in DECODER for name in names) and _scores_vocabulary(draft.tree, node, forward)
-
-
 def _scores_vocabulary(tree: ast.Module, node: ast.ClassDef, forward: ast.FunctionDef) -> bool:
-    if written.output_layers(node, tree):
+    if syntax.output_layers(node, tree):
         return True
-    tables = written.token_tables(node)
+    tables = syntax.token_tables(node)
     weights = [part.value for part in ast.walk(forward) if isinstance(part, ast.Attribute) and part.attr == "weight"]
-    return any(written.dotted(part).rpartition(".")[2] in tables for part in weights)
+    return any(syntax.dotted(part).rpartition(".")[2] in tables for part in weights)
 
 
 def _is_pooling(node: ast.AST) -> bool:
     """Tell ``x.mean(dim=1)`` and ``x[:, 0]``: one vector for a whole text."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in ("mean", "amax"):
-        place = written.argument(node, 0, "dim")
-        if written.root(node.func) == "torch":
-            place = written.argument(node, 1, "dim")
+        place = syntax.argument(node, 0, "dim")
+        if syntax.root(node.func) == "torch":
+            place = syntax.argument(node, 1, "dim")
         return isinstance(place, ast.Constant) and place.value == 1
     if isinstance(node, ast.Subscript) and isinstance(node.slice, ast.Tuple) and len(node.slice.elts) > 1:
         every, first = node.slice.elts[:2]
@@ -109,49 +89,34 @@ def _is_pooling(node: ast.AST) -> bool:
     return False
 
 
-def _mask_function(draft: Draft, node: ast.ClassDef, function: ast.FunctionDef, *, continues: bool) -> bool:
+def _mask_function(draft: Draft, node: ast.ClassDef, function: ast.FunctionDef) -> bool:
     kinds = dict(_callables(node, function))
     parents = {id(child): parent for parent in ast.walk(function) for child in ast.iter_child_nodes(parent)}
-    found = mask_written_attention(draft, node, function) if continues else False
+    found = False
     for call in ast.walk(function):
         if not isinstance(call, ast.Call):
             continue
-        if written.dotted(call.func).rpartition(".")[2] == _SDPA and continues:
-            found = _mask_sdpa(draft, function, call) or found
-            continue
         made = kinds.get(_called(call))
-        if made is None or not (continues or written.kind(made) in _DECODERS):
-            continue
-        if _sees_everything(draft, call, written.kind(made)):
-            more = _of_memory(draft, call, written.kind(made)) if continues and written.kind(made) in _DECODERS else []
-            _mask_call(draft, function, call, made, parents, also=more)
+        if syntax.dotted(call.func).rpartition(".")[2] == _SDPA:
+            found = _mask_sdpa(draft, function, call) or found
+        elif made is not None and _sees_everything(draft, call, syntax.kind(made)):
+            _mask_call(draft, function, call, made, parents)
             found = True
     return found
-
-
-def _of_memory(draft: Draft, call: ast.Call, kind: str) -> list[str]:
-    """Return the other masks of a decoder in a model that reads one text: its memory may be that text as well."""
-    names = ("src", "tgt") if kind == "Transformer" else ("tgt", "memory")
-    text, memory = (written.argument(call, place, name) for place, name in enumerate(names))
-    if text is not None and memory is not None and draft.said(text) == draft.said(memory):
-        return ["src_mask", "memory_mask"] if kind == "Transformer" else ["memory_mask"]
-    if isinstance(memory, ast.Call) and written.dotted(memory.func) in ("torch.zeros", "torch.zeros_like"):
-        return []
-    raise LeftOpen(f"line {call.lineno} gives the decoder a memory: whether later tokens are in it is left open.")
 
 
 def _called(call: ast.Call) -> str:
     """Return ``self.name`` for ``self.name(x)`` and ``self.name[i](x)``, and ``name`` for ``name(x)``."""
     function = call.func.value if isinstance(call.func, ast.Subscript) else call.func
-    return written.dotted(function)
+    return syntax.dotted(function)
 
 
 def _callables(node: ast.ClassDef, function: ast.FunctionDef) -> Iterator[tuple[str, ast.Call]]:
     """Yield what attention is called by in a function: attributes, lists, and the variables of loops over them."""
     made: dict[str, ast.Call] = {}
-    for name, call in written.parts(node).items():
-        for part in [call] if written.kind(call) != "ModuleList" else ast.walk(call):
-            if isinstance(part, ast.Call) and written.kind(part) in _MASKED:
+    for name, call in syntax.parts(node).items():
+        for part in [call] if syntax.kind(call) != "ModuleList" else ast.walk(call):
+            if isinstance(part, ast.Call) and syntax.kind(part) in _MASKED:
                 made[f"self.{name}"] = part
                 break
     yield from made.items()
@@ -161,41 +126,32 @@ def _callables(node: ast.ClassDef, function: ast.FunctionDef) -> Iterator[tuple[
 
 
 def _looped(target: ast.expr, over: ast.expr, made: dict[str, ast.Call]) -> Iterator[tuple[str, ast.Call]]:
-    if isinstance(target, ast.Name) and written.dotted(over) in made:
-        yield target.id, made[written.dotted(over)]
-    elif isinstance(target, ast.Tuple) and isinstance(over, ast.Call):
-        pairs = {"zip": (target.elts, over.args), "enumerate": (target.elts[1:], over.args)}
-        for one, source in zip(*pairs.get(written.dotted(over.func), ([], [])), strict=False):
-            yield from _looped(one, source, made)
+    if isinstance(target, ast.Name) and syntax.dotted(over) in made:
+        yield target.id, made[syntax.dotted(over)]
+    elif isinstance(target, ast.Tuple) and isinstance(over, ast.Call) and syntax.dotted(over.func) == "enumerate":
+        yield from _looped(target.elts[1], over.args[0], made)
 
 
 def _sees_everything(draft: Draft, call: ast.Call, kind: str) -> bool:
     """Tell whether a call is self-attention, and is given no mask over places."""
-    name, position, *_ = _MASKED[kind]
-    given = written.argument(call, position, name)
-    hint = written.argument(call, 99, "tgt_is_causal" if kind in _DECODERS else "is_causal")
+    name, position = _MASKED[kind]
+    given = syntax.argument(call, position, name)
+    hint = syntax.argument(call, 99, "is_causal")
     if any(isinstance(part, ast.Starred) for part in call.args) or any(k.arg is None for k in call.keywords):
         return False
     if given is not None or hint is not None:
         return False
     if kind == "MultiheadAttention":
-        three = [written.argument(call, n, name) for n, name in enumerate(("query", "key", "value"))]
+        three = [syntax.argument(call, n, name) for n, name in enumerate(("query", "key", "value"))]
         return all(three) and len({draft.said(part) for part in three if part is not None}) == 1
     return bool(call.args)
 
 
 def _mask_call(
-    draft: Draft,
-    function: ast.FunctionDef,
-    call: ast.Call,
-    made: ast.Call,
-    parents: dict[int, ast.AST],
-    *,
-    also: list[str],
+    draft: Draft, function: ast.FunctionDef, call: ast.Call, made: ast.Call, parents: dict[int, ast.AST]
 ) -> None:
-    kind = written.kind(made)
-    takes, _, query, place = _MASKED[kind]
-    name = _length_holder(written.argument(call, place, query), call.lineno)
+    kind = syntax.kind(made)
+    name = _length_holder(syntax.argument(call, 0, "query" if kind == "MultiheadAttention" else "src"), call.lineno)
     side = _length_side(draft, function, made)
     draft.need_torch()
     length = f"{name}.size({side})"
@@ -206,9 +162,7 @@ def _mask_call(
         draft.insert_line(line, f"{indent}# True where a token may not look: at the tokens after it.")
         draft.insert_line(line, f"{indent}causal_mask = {mask}")
         mask = "causal_mask"
-    more = [f"{argument}={mask}" for argument in (takes, *also)]
-    if kind not in _DECODERS:
-        more.append("is_causal=True")
+    more = [f"{_MASKED[kind][0]}={mask}", "is_causal=True"]
     if kind == "MultiheadAttention" and _drops_weights(call, function, parents):
         more.append("need_weights=False")
     _add_arguments(draft, call, more)
@@ -216,7 +170,7 @@ def _mask_call(
 
 def _length_holder(query: ast.expr | None, line: int) -> str:
     """Return the variable that is as long as what attention reads: ``x`` for ``x`` and for ``self.norm(x)``."""
-    while isinstance(query, ast.Call) and written.root(query.func) == "self" and len(query.args) == 1:
+    while isinstance(query, ast.Call) and syntax.root(query.func) == "self" and len(query.args) == 1:
         query = query.args[0]
     if isinstance(query, ast.Name):
         return query.id
@@ -226,16 +180,14 @@ def _length_holder(query: ast.expr | None, line: int) -> str:
 def _length_side(draft: Draft, function: ast.FunctionDef, made: ast.Call) -> int:
     """Return the side that counts the places of a text, and turn attention to it where it looks along the batch."""
     layer = made
-    if written.kind(made) in ("TransformerEncoder", "TransformerDecoder"):
-        inner = written.argument(
-            made, 0, "encoder_layer" if written.kind(made) == "TransformerEncoder" else "decoder_layer"
-        )
+    if syntax.kind(made) == "TransformerEncoder":
+        inner = syntax.argument(made, 0, "encoder_layer")
         found = inner if isinstance(inner, ast.Call) else _assigned(draft.tree, inner)
         if found is None:
             raise LeftOpen("nothing says whether the layers' batch comes first.")
         layer = found
-    position = {"MultiheadAttention": 10, "TransformerEncoderLayer": 6, "TransformerDecoderLayer": 6, "Transformer": 10}
-    first = written.argument(layer, position.get(written.kind(layer), 99), "batch_first")
+    position = {"MultiheadAttention": 10, "TransformerEncoderLayer": 6}
+    first = syntax.argument(layer, position.get(syntax.kind(layer), 99), "batch_first")
     if isinstance(first, ast.Constant):
         if first.value is True:
             return 1
@@ -247,10 +199,6 @@ def _length_side(draft: Draft, function: ast.FunctionDef, made: ast.Call) -> int
         raise LeftOpen(
             "the text is turned elsewhere than at the attention: which of its sides is the length is left open."
         )
-    if written.kind(layer) in ("Transformer", "TransformerDecoderLayer"):
-        raise LeftOpen(
-            "nothing says whether the batch or the text comes first, in the decoder and in what it looks at."
-        )
     if first is not None:
         draft.replace(draft.start(first), draft.end(first), "True")
     else:
@@ -260,13 +208,13 @@ def _length_side(draft: Draft, function: ast.FunctionDef, made: ast.Call) -> int
 
 def _assigned(tree: ast.Module, node: ast.expr | None) -> ast.Call | None:
     """Return the call that a name was given."""
-    name = written.dotted(node) if node is not None else ""
+    name = syntax.dotted(node) if node is not None else ""
     calls = [
         statement.value
         for statement in ast.walk(tree)
         if isinstance(statement, ast.Assign)
         and isinstance(statement.value, ast.Call)
-        and any(written.dotted(target) == name for target in statement.targets)
+        and any(syntax.dotted(target) == name for target in statement.targets)
     ]
     return calls[0] if name and len(calls) == 1 else None
 
@@ -288,7 +236,7 @@ def _turns(tree: ast.AST) -> bool:
 def _is_first_side(node: ast.expr | None) -> bool:
     """Tell ``x.size(0)`` and ``x.shape[0]``."""
     if isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "size":
-        side = written.argument(node, 0, "dim")
+        side = syntax.argument(node, 0, "dim")
     elif isinstance(node, ast.Subscript) and isinstance(node.value, ast.Attribute) and node.value.attr == "shape":
         side = node.slice
     else:
@@ -298,7 +246,7 @@ def _is_first_side(node: ast.expr | None) -> bool:
 
 def _drops_weights(call: ast.Call, function: ast.FunctionDef, parents: dict[int, ast.AST]) -> bool:
     """Tell whether nobody reads the attention weights that a call gives beside its result."""
-    if written.argument(call, 4, "need_weights") is not None:
+    if syntax.argument(call, 4, "need_weights") is not None:
         return False
     parent = parents.get(id(call))
     if isinstance(parent, ast.Subscript):
@@ -312,15 +260,15 @@ def _drops_weights(call: ast.Call, function: ast.FunctionDef, parents: dict[int,
 
 def _mask_sdpa(draft: Draft, function: ast.FunctionDef, call: ast.Call) -> bool:
     arguments = function.args.args + function.args.kwonlyargs
-    given = written.argument(call, 3, "attn_mask")
+    given = syntax.argument(call, 3, "attn_mask")
     empty = isinstance(given, ast.Constant) and given.value is None
-    hint = written.argument(call, 5, "is_causal")
+    hint = syntax.argument(call, 5, "is_causal")
     if (given is not None and not empty) or any(k.arg is None for k in call.keywords):
         return False
     off = isinstance(hint, ast.Constant) and hint.value is False
     if hint is not None and not off:
         return False
-    if any(OTHER_TEXT.search(argument.arg) for argument in arguments):
+    if any(_OTHER_TEXT.search(argument.arg) for argument in arguments):
         raise LeftOpen(f"line {call.lineno} attends to more than one text, or to remembered tokens.")
     if hint is not None:
         draft.replace(draft.start(hint), draft.end(hint), "True")

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from tb_widgets.models import syntax as written
+from tb_widgets.models import syntax
 from tb_widgets.models.source import CODE
 
 # Names that every module has without defining them.
@@ -49,7 +49,7 @@ class Draft:
 
     def __init__(self, code: str) -> None:
         self.code = code
-        self.tree = written.parse(code, CODE)
+        self.tree = syntax.parse(code, CODE)
         self._text = code.encode()
         # bytes.splitlines knows the line ends that Python knows; str.splitlines knows more.
         lines = self._text.splitlines(keepends=True)
@@ -120,7 +120,7 @@ class Draft:
         for start, end, new in sorted(self._edits, key=lambda edit: edit[:2])[::-1]:
             text = text[:start] + new.encode() + text[end:]
         code = text.decode()
-        written.parse(code, "The repaired model.py")
+        syntax.parse(code, "The repaired model.py")
         return code
 
 
@@ -149,8 +149,8 @@ def method(node: ast.ClassDef, name: str) -> ast.FunctionDef | None:
 
 def models(tree: ast.Module) -> list[ast.ClassDef]:
     """Return the class that is the model, or several where the file leaves it open."""
-    classes = written.module_classes(tree)
-    return [classes[name] for name in written.choose_class(list(classes), tree)]
+    classes = syntax.module_classes(tree)
+    return [classes[name] for name in syntax.choose_class(list(classes), tree)]
 
 
 def required(function: ast.FunctionDef) -> list[str]:
@@ -184,14 +184,14 @@ def undefined(code: str, function: ast.FunctionDef) -> list[str]:
 @lru_cache(maxsize=4)
 def _scopes(code: str) -> tuple[list[symtable.SymbolTable], set[str]]:
     """Return all scopes of a code and the names that its module defines; ``*`` where it imports what is not seen."""
-    tables = list(_tables(written.scopes(code, CODE)))
+    tables = list(_tables(syntax.scopes(code, CODE)))
     defined = set(_EVERYWHERE)
     for symbol in tables[0].get_symbols():
         if symbol.is_assigned() or symbol.is_imported() or symbol.is_namespace():
             defined.add(symbol.get_name())
     for table in tables:
         defined |= {symbol.get_name() for symbol in table.get_symbols() if symbol.is_declared_global()}
-    for node in ast.walk(written.parse(code, CODE)):
+    for node in ast.walk(syntax.parse(code, CODE)):
         if isinstance(node, ast.ImportFrom):
             defined |= {"*"} & {alias.name for alias in node.names}
     return tables, defined

@@ -12,7 +12,7 @@ import ast
 import re
 from dataclasses import dataclass, field
 
-from tb_widgets.models import syntax as written
+from tb_widgets.models import syntax
 from tb_widgets.models.repairs.edit import Draft, Mended, Refused, is_step, method, models, required, undefined
 from tb_widgets.models.source import CODE
 
@@ -94,7 +94,7 @@ def _rebuild(
         draft.insert_line(line, indent + maker.make(name))
     _drop_arguments(draft, forward, arguments)
     code = draft.result()
-    mended = written.module_classes(written.parse(code, CODE))[node.name]
+    mended = syntax.module_classes(syntax.parse(code, CODE))[node.name]
     left = undefined(code, method(mended, "forward") or forward)
     if left:
         raise _Open(f"forward also reads {', '.join(left)}, which nothing defines.")
@@ -194,8 +194,8 @@ class _Maker:
 
     def __init__(self, draft: Draft, node: ast.ClassDef, forward: ast.FunctionDef, tokens: str) -> None:
         self._draft, self._node, self._forward, self._tokens = draft, node, forward, tokens
-        self._parts = written.parts(node)
-        self._classes = written.module_classes(draft.tree)
+        self._parts = syntax.parts(node)
+        self._classes = syntax.module_classes(draft.tree)
         self._flow = _Flow()
         self._seen = 0
         self._remarks: list[str] = []
@@ -212,7 +212,7 @@ class _Maker:
             calls = [
                 n.func.attr
                 for n in ast.walk(statement.value)
-                if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute) and written.root(n.func) == "self"
+                if isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute) and syntax.root(n.func) == "self"
             ]
             values = _values(statement.value)
             known = {*self._flow.unread, self._flow.trunk, self._flow.current} - {""}
@@ -224,7 +224,7 @@ class _Maker:
                 continue
             node = _node_of(first.id) or next((n for n in map(_node_of, calls) if n), "")
             kind = node.rpartition("_")[0]
-            if any(call in written.token_tables(self._node) for call in calls):
+            if any(call in syntax.token_tables(self._node) for call in calls):
                 kind = "embedding"
             elif isinstance(statement.value, ast.BinOp) and isinstance(statement.value.op, ast.Add):
                 kind = "residual"
@@ -273,13 +273,13 @@ class _Maker:
 
     def _attention(self, node: str) -> str:
         current, made = self._flow.current, self._parts.get(node)
-        if made is None or written.kind(made) != "MultiheadAttention":
+        if made is None or syntax.kind(made) != "MultiheadAttention":
             return self._one_to_one(node, node)
         return f"self.{node}({current}, {current}, {current}, need_weights=False)[0]"
 
     def _one_to_one(self, node: str, name: str) -> str:
         made = self._parts.get(node)
-        kind = written.kind(made) if made is not None else ""
+        kind = syntax.kind(made) if made is not None else ""
         own = self._classes.get(kind)
         forward = method(own, "forward") if own is not None else None
         if kind not in _ONE_TO_ONE and (forward is None or len(required(forward)) != 1 or _gives_several(forward)):
@@ -288,14 +288,14 @@ class _Maker:
 
     def _output(self, node: str) -> str:
         called = {n.attr for n in ast.walk(self._forward) if isinstance(n, ast.Attribute)}
-        layers = [name for name in written.output_layers(self._node, self._draft.tree) if name not in called]
+        layers = [name for name in syntax.output_layers(self._node, self._draft.tree) if name not in called]
         if node in self._parts and node not in called:
             layers = [node]
         if len(layers) > 1:
             raise _Open(f"{' and '.join(layers)} could both be the output layer.")
         if layers:
             return f"self.{layers[0]}({self._flow.current})"
-        tables = list(written.token_tables(self._node))
+        tables = list(syntax.token_tables(self._node))
         if len(tables) != 1:
             raise _Open("there is no output layer, and no single token table to use in its place.")
         self._remarks.append(

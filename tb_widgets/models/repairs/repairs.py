@@ -14,8 +14,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tb_widgets.errors import ModelError
-from tb_widgets.models import source_text
-from tb_widgets.models import syntax as written
+from tb_widgets.models import source_text, syntax
 from tb_widgets.models.repairs import causal_mask as causal
 from tb_widgets.models.repairs import missing_steps as rebuild
 from tb_widgets.models.repairs.edit import Draft, Mended, Refused, is_step, method, required, undefined
@@ -163,7 +162,7 @@ def _declare_input(code: str) -> Mended | Refused | None:
     draft = Draft(code)
     title = "Declare the input of forward"
     names = []
-    for node in written.module_classes(draft.tree).values():
+    for node in syntax.module_classes(draft.tree).values():
         forward = method(node, "forward")
         if forward is None or not forward.args.args:
             continue
@@ -200,7 +199,7 @@ def _is_read_as_input(name: str, function: ast.FunctionDef) -> bool:
     """Tell whether a name is given to a part of the model, or asked for its shape."""
     for node in ast.walk(function):
         read = None
-        if isinstance(node, ast.Call) and node.args and written.root(node.func) == "self":
+        if isinstance(node, ast.Call) and node.args and syntax.root(node.func) == "self":
             read = node.args[0]
         elif isinstance(node, ast.Attribute) and node.attr in ("shape", "size", "device"):
             read = node.value

@@ -1,4 +1,4 @@
-"""What people paste to name a model: every form of a Gist's address, and of a Hub repository's. No network here."""
+"""What people paste to name a Gist: every form of its address. No network here."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NoReturn
 from urllib.parse import unquote
 
-from tb_widgets.errors import ModelError
+from tb_widgets.errors import ModelError, quoted
 
 _LONG_ID = re.compile(r"[0-9a-f]{32}|[0-9a-f]{20}")
 _ID = re.compile(rf"{_LONG_ID.pattern}|[0-9]{{1,9}}")  # the oldest Gists have short numbers
@@ -20,8 +20,7 @@ _EMBEDDED = re.compile(r"<script\b[^>]*\bsrc=[\"']([^\"']*)", re.I)
 _SUFFIX = re.compile(r"\.(?:git|js|json)$", re.I)
 _PAGES = ("revisions", "edit", "forks", "stargazers", "download", "raw")
 _AROUND = " \t\r\n\f\v\u00a0\u200b\ufeff\"'`<>“”‘’«»"
-
-_REPOSITORY = re.compile(r"hub:([A-Za-z0-9][\w.-]{0,95}/[A-Za-z0-9][\w.-]{0,95})(?:@([\w][\w./-]{0,199}))?", re.A)
+_SHOWN = 80  # characters of what was typed
 
 
 @dataclass(frozen=True)
@@ -33,17 +32,6 @@ class GistAddress:
 
     def __str__(self) -> str:
         return f"gist:{self.id}@{self.revision}" if self.revision else f"gist:{self.id}"
-
-
-@dataclass(frozen=True)
-class HubAddress:
-    """A Hub repository ``OWNER/NAME``, and the commit, branch or tag that was asked for; ``None`` for the newest."""
-
-    id: str
-    revision: str | None = None
-
-    def __str__(self) -> str:
-        return f"hub:{self.id}@{self.revision}" if self.revision else f"hub:{self.id}"
 
 
 def is_gist(text: str) -> bool:
@@ -103,16 +91,16 @@ def _from_parts(parts: list[str], typed: str) -> GistAddress:
     # Two parts that could both be ids are USER/ID, but after a long id a short number is a revision.
     has_user = len(parts) > 1 and _is(_ID, parts[1]) and not (_is(_LONG_ID, parts[0]) and not _is(_LONG_ID, parts[1]))
     if has_user and not _USER.fullmatch(parts[0]):
-        _refuse(typed, f"{_short(parts[0])} is not the name of a user")
+        _refuse(typed, f"{_quote(parts[0])} is not the name of a user")
     first, *rest = parts[has_user:]
     identity, at, revision = first.partition("@")
     identity = _SUFFIX.sub("", identity).lower()
     if not _ID.fullmatch(identity):
         if re.fullmatch("[0-9a-f]+", identity):
             _refuse(typed, f"its id has {len(identity)} characters, and ids have 32 (older ones 20)")
-        _refuse(typed, f"{_short(first)} is not an id" if not rest else "it holds no id where one should be")
+        _refuse(typed, f"{_quote(first)} is not an id" if not rest else "it holds no id where one should be")
     if at and rest:
-        _refuse(typed, f"something follows the revision: {_short('/'.join(rest))}")
+        _refuse(typed, f"something follows the revision: {_quote('/'.join(rest))}")
     if not at:
         revision = _revision_in(rest, typed)
         if not revision:
@@ -120,7 +108,7 @@ def _from_parts(parts: list[str], typed: str) -> GistAddress:
     revision = revision.lower()
     if not _REVISION.fullmatch(revision):
         _refuse(
-            typed, f"{_short(revision) if revision else 'nothing'} is not a revision, which has 4 to 40 of 0-9 and a-f"
+            typed, f"{_quote(revision) if revision else 'nothing'} is not a revision, which has 4 to 40 of 0-9 and a-f"
         )
     return GistAddress(identity, revision)
 
@@ -136,30 +124,8 @@ def _revision_in(rest: list[str], typed: str) -> str:
     if rest[0] == "archive" and len(rest) == 2:
         return re.sub(r"\.(?:zip|tar\.gz)$", "", rest[1])
     if len(rest) > 1:
-        _refuse(typed, f"something follows the revision: {_short('/'.join(rest[1:]))}")
+        _refuse(typed, f"something follows the revision: {_quote('/'.join(rest[1:]))}")
     return rest[0]
-
-
-def parse_hub(text: str) -> HubAddress:
-    """Read ``hub:OWNER/NAME`` or ``hub:OWNER/NAME@REVISION``.
-
-    Raises
-    ------
-    ModelError
-        If it is something else.
-
-    Examples
-    --------
-    >>> parse_hub("hub:somebody/tiny-gpt@v1.0")
-    HubAddress(id='somebody/tiny-gpt', revision='v1.0')
-    """
-    found = _REPOSITORY.fullmatch(text.strip(_AROUND))
-    if found is None or ".." in found[0] or "--" in found[1]:
-        raise ModelError(
-            f"{_short(text)} is not the address of a Hub repository.",
-            hint="It looks like hub:OWNER/NAME, or hub:OWNER/NAME@REVISION.",
-        )
-    return HubAddress(found[1], found[2])
 
 
 def _is(kind: re.Pattern[str], part: str) -> bool:
@@ -174,12 +140,11 @@ def _unwrapped(text: str) -> str:
 
 def _refuse(typed: str, why: str) -> NoReturn:
     raise ModelError(
-        f"{_short(typed)} is not the address of a Gist: {why}.",
+        f"{_quote(typed)} is not the address of a Gist: {why}.",
         hint="Paste gist.github.com/USER/ID as your browser shows it, or the id alone; ID@REVISION asks for one "
         "revision.",
     )
 
 
-def _short(text: str) -> str:
-    shown = "".join(character if character.isprintable() else "�" for character in text.strip())
-    return repr(shown if len(shown) <= 80 else f"{shown[:80]}…")
+def _quote(text: str) -> str:
+    return repr(quoted(text, _SHOWN))

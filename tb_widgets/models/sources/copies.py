@@ -78,11 +78,6 @@ def too_large(name: str, place: str) -> ModelError:
     )
 
 
-def shown(value: Any) -> str:
-    """Return a text of an answer as it can be shown: somebody may have put a terminal's commands into a name."""
-    return "".join(c if c.isprintable() else "�" for c in value) if isinstance(value, str) else ""
-
-
 def complete(origin: dict[str, Any], files: dict[str, str]) -> ModelSource:
     """Return a source as it was fetched, with its checksums in the origin."""
     source = frozen(origin, files)
@@ -123,7 +118,7 @@ def keep(source: ModelSource) -> None:
     """
     origin = source.origin
     folder = _folder(origin["kind"], origin["id"]) / origin["revision"]
-    if find(origin["kind"], origin["id"], origin["revision"]) is not None:
+    if find_copy(origin["kind"], origin["id"], origin["revision"]) is not None:
         return
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -134,7 +129,7 @@ def keep(source: ModelSource) -> None:
                 shutil.rmtree(folder)  # damaged, or it would have been found
             built.replace(folder)
     except (OSError, ModelError) as error:
-        if find(origin["kind"], origin["id"], origin["revision"]) is not None:
+        if find_copy(origin["kind"], origin["id"], origin["revision"]) is not None:
             return  # another process was quicker
         raise ModelError(
             f"The fetched model can't be kept in {folder.parent}: {getattr(error, 'strerror', None) or error}.",
@@ -142,7 +137,7 @@ def keep(source: ModelSource) -> None:
         ) from error
 
 
-def find(kind: str, identity: str, revision: str) -> ModelSource | None:
+def find_copy(kind: str, identity: str, revision: str) -> ModelSource | None:
     """Return the copy of a revision, ``None`` if it is absent or damaged."""
     folder = _folder(kind, identity) / revision
     try:
@@ -155,17 +150,17 @@ def find(kind: str, identity: str, revision: str) -> ModelSource | None:
     return source if source.origin.get("fetched") == source.origin["sha256"] else None
 
 
-def copies(kind: str, identity: str) -> list[ModelSource]:
+def revisions(kind: str, identity: str) -> list[ModelSource]:
     """Return every kept revision of a Gist or repository, the latest one first."""
     folder = _folder(kind, identity)
     names = [entry.name for entry in folder.iterdir() if not entry.name.startswith(".")] if folder.is_dir() else []
-    found = [source for name in names if (source := find(kind, identity, name)) is not None]
+    found = [source for name in names if (source := find_copy(kind, identity, name)) is not None]
     return sorted(found, key=lambda source: str(source.origin.get("updated")), reverse=True)
 
 
 def offer(kind: str, identity: str) -> str:
     """Return a sentence that offers the latest kept copy; empty if there is none."""
-    kept = copies(kind, identity)
+    kept = revisions(kind, identity)
     if not kept:
         return ""
     origin = kept[0].origin

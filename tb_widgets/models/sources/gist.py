@@ -15,9 +15,9 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urljoin, urlsplit
 
-from tb_widgets.errors import ModelError
+from tb_widgets.errors import ModelError, quoted
 from tb_widgets.models.source import CODE, CONFIG, ModelSource
-from tb_widgets.models.sources import copies as fetched
+from tb_widgets.models.sources import copies
 from tb_widgets.models.sources.address import GistAddress, parse_gist
 from tb_widgets.version import __version__
 
@@ -31,7 +31,7 @@ HOPS = 3  # redirects
 SHA = re.compile(r"[0-9a-f]{40}")
 
 
-def fetch(text: str, *, online: bool = True) -> ModelSource:
+def fetch_gist(text: str, *, online: bool = True) -> ModelSource:
     """Return the two files of a Gist, pinned to a full revision, from the kept copy where there is one.
 
     Parameters
@@ -52,14 +52,14 @@ def fetch(text: str, *, online: bool = True) -> ModelSource:
         if not online:
             raise ModelError(
                 f"{address} has not been fetched yet.",
-                hint=_sentence(fetched.offer("gist", address.id)) or "Fetch it first.",
+                hint=_sentence(copies.offer("gist", address.id)) or "Fetch it first.",
             )
-        kept = fetched.within(
+        kept = copies.within(
             TOTAL,
             lambda: _Fetch(address).source(),
             lambda: _unreachable(address, f"did not finish within {TOTAL:g} seconds"),
         )
-        fetched.keep(kept)
+        copies.keep(kept)
     return ModelSource({**kept.origin, "source": text}, kept.files)
 
 
@@ -68,10 +68,10 @@ def _kept(address: GistAddress) -> ModelSource | None:
     if address.revision is None:
         return None
     if SHA.fullmatch(address.revision):
-        return fetched.find("gist", address.id, address.revision)
+        return copies.find_copy("gist", address.id, address.revision)
     # Seven digits are what git itself takes for unambiguous.
     fitting = [
-        kept for kept in fetched.copies("gist", address.id) if kept.origin["revision"].startswith(address.revision)
+        kept for kept in copies.revisions("gist", address.id) if kept.origin["revision"].startswith(address.revision)
     ]
     return fitting[0] if len(fitting) == 1 and len(address.revision) >= 7 else None
 
@@ -107,8 +107,8 @@ class _Fetch:
             more = (
                 " It has more than 300 files, of which GitHub names the first 300." if answer.get("truncated") else ""
             )
-            fetched.require_files(listed, self.place, more=more)
-            texts = {name: fetched.as_text(self._content(listed[name]), name, self.place) for name in (CODE, CONFIG)}
+            copies.require_files(listed, self.place, more=more)
+            texts = {name: copies.as_text(self._content(listed[name]), name, self.place) for name in (CODE, CONFIG)}
         owner = answer.get("owner")
         moments = dict(_history(answer))
         origin = {
@@ -116,13 +116,13 @@ class _Fetch:
             "kind": "gist",
             "id": self.address.id,
             "revision": revision,
-            "owner": fetched.shown(owner.get("login")) if isinstance(owner, dict) else "anonymous",
-            "description": fetched.shown(answer.get("description")),
-            "updated": moments.get(revision) or fetched.shown(answer.get("updated_at")),
+            "owner": _text(owner.get("login")) if isinstance(owner, dict) else "anonymous",
+            "description": _text(answer.get("description")),
+            "updated": moments.get(revision) or _text(answer.get("updated_at")),
             "url": f"https://gist.github.com/{self.address.id}/{revision}",
             "listed": [{"name": name, "bytes": entry.get("size")} for name, entry in listed.items()],
         }
-        return fetched.complete(origin, texts)
+        return copies.complete(origin, texts)
 
     def _revision(self) -> tuple[dict[str, Any], str]:
         """Return GitHub's answer for the revision that was asked for, and that revision's full sha."""
@@ -130,7 +130,7 @@ class _Fetch:
         if asked is not None and SHA.fullmatch(asked):
             answer = self._answer(f"gists/{self.address.id}/{asked}")
             # A long history may be cut; then the answer's own address has to say it.
-            if asked not in dict(_history(answer)) and not fetched.shown(answer.get("url")).endswith(asked):
+            if asked not in dict(_history(answer)) and not _text(answer.get("url")).endswith(asked):
                 raise _odd(f"it does not name the revision {asked}")
             return answer, asked
         answer = self._answer(f"gists/{self.address.id}")
@@ -164,9 +164,9 @@ class _Fetch:
 
     def _content(self, entry: dict[str, Any]) -> bytes:
         """Return a file's bytes: from the answer, or from where the answer says that the whole of it is."""
-        name, content, size = fetched.shown(entry.get("filename")), entry.get("content"), entry.get("size")
-        if isinstance(size, int) and size > fetched.FILE_LIMIT:
-            raise fetched.too_large(name, self.place)
+        name, content, size = _text(entry.get("filename")), entry.get("content"), entry.get("size")
+        if isinstance(size, int) and size > copies.FILE_LIMIT:
+            raise copies.too_large(name, self.place)
         if not entry.get("truncated") and isinstance(content, str):
             try:
                 packed = entry.get("encoding") == "base64"
@@ -177,7 +177,7 @@ class _Fetch:
         if not isinstance(raw_url, str):
             raise _odd(f"it has neither the content of {name} nor its address")
         try:
-            body = self._get(raw_url, fetched.FILE_LIMIT)
+            body = self._get(raw_url, copies.FILE_LIMIT)
         except _RefusedError as refused:
             raise self._explained(refused) from None
         if isinstance(size, int) and len(body) != size:
@@ -270,7 +270,7 @@ class _Fetch:
             )
             return ModelError(
                 f"GitHub's limit of requests is used up: it answers no more{until}.",
-                hint=f"{_sentence(fetched.offer('gist', self.address.id))} {way_out}".strip(),
+                hint=f"{_sentence(copies.offer('gist', self.address.id))} {way_out}".strip(),
             )
         if status >= 500:
             return _unreachable(self.address, f"has a fault of its own (status {status})")
@@ -317,7 +317,7 @@ def _allowed_again(headers: Mapping[str, str]) -> float | None:
 
 
 def _unreachable(address: GistAddress, how: str) -> ModelError:
-    copy = "" if address.revision else fetched.offer("gist", address.id)
+    copy = "" if address.revision else copies.offer("gist", address.id)
     return ModelError(
         f"GitHub {how}, so Gist {address.id} can't be fetched.",
         hint=_sentence(copy) or "Look at your connection and try again, or give the path of a folder with the files.",
@@ -335,18 +335,21 @@ def _files(answer: dict[str, Any]) -> dict[str, dict[str, Any]]:
     files = answer.get("files")
     if not isinstance(files, dict):
         raise _odd("it lists no files")
-    return {
-        fetched.shown(name): {**entry, "filename": name} for name, entry in files.items() if isinstance(entry, dict)
-    }
+    return {_text(name): {**entry, "filename": name} for name, entry in files.items() if isinstance(entry, dict)}
 
 
 def _history(answer: dict[str, Any]) -> list[tuple[str, str]]:
     """Return (sha, ISO time) of each revision that the answer names, newest first."""
     history = answer.get("history")
     entries = [entry for entry in history if isinstance(entry, dict)] if isinstance(history, list) else []
-    versions = [(fetched.shown(entry.get("version")), fetched.shown(entry.get("committed_at"))) for entry in entries]
+    versions = [(_text(entry.get("version")), _text(entry.get("committed_at"))) for entry in entries]
     return [(version, moment) for version, moment in versions if SHA.fullmatch(version)]
 
 
 def _sentence(text: str) -> str:
     return f"{text}." if text else ""
+
+
+def _text(value: Any) -> str:
+    """Return a text of GitHub's answer as it can be shown; empty where the answer has none there."""
+    return quoted(value) if isinstance(value, str) else ""

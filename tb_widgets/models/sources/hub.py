@@ -8,17 +8,17 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from tb_widgets.errors import ModelError
+from tb_widgets.errors import ModelError, quoted
 from tb_widgets.models.source import CODE, CONFIG, ModelSource
-from tb_widgets.models.sources import copies as fetched
-from tb_widgets.models.sources.address import HubAddress, parse_hub
+from tb_widgets.models.sources import copies
+from tb_widgets.spec.hub_address import HubAddress, parse_hub
 from tb_widgets.version import __version__
 
 READ, TOTAL = 15.0, 60.0  # seconds: for one answer, for everything together
 COMMIT = re.compile("[0-9a-f]{40}")
 
 
-def fetch(text: str, *, online: bool = True) -> ModelSource:
+def fetch_repository(text: str, *, online: bool = True) -> ModelSource:
     """Return the two files of a Hub repository, pinned to a commit, from the kept copy where there is one.
 
     Parameters
@@ -33,14 +33,13 @@ def fetch(text: str, *, online: bool = True) -> ModelSource:
     ModelError
         If the address is wrong, the Hub can't be reached or refuses, or the files are missing or not text.
     """
-    address = parse_hub(text)
-    is_commit = COMMIT.fullmatch(address.revision or "") is not None
-    kept = fetched.find("hub", address.id, str(address.revision)) if is_commit else None
+    address = parse_hub(text, "model")
+    kept = copies.find_copy("hub", address.id, str(address.revision)) if address.is_pinned else None
     if kept is None:
         if not online:
             raise ModelError(f"{address} has not been fetched yet.", hint=_offer(address) or "Fetch it first.")
-        kept = fetched.within(TOTAL, lambda: _download(address), lambda: _unreachable(address))
-        fetched.keep(kept)
+        kept = copies.within(TOTAL, lambda: _download(address), lambda: _unreachable(address))
+        copies.keep(kept)
     return ModelSource({**kept.origin, "source": text}, kept.files)
 
 
@@ -55,14 +54,14 @@ def _download(address: HubAddress) -> ModelSource:
     place = f"Hub repository {address.id}"
     try:
         info = api.model_info(address.id, revision=address.revision, timeout=READ, files_metadata=True)
-        commit, listed = str(info.sha), {fetched.shown(file.rfilename): file.size for file in info.siblings or []}
+        commit, listed = str(info.sha), {quoted(file.rfilename): file.size for file in info.siblings or []}
         if not COMMIT.fullmatch(commit):
             raise ValueError("it names no commit")  # noqa: TRY301 - like every other answer that can't be used
-        fetched.require_files(listed, place)
+        copies.require_files(listed, place)
         for name in (CODE, CONFIG):
-            if (listed[name] or 0) > fetched.FILE_LIMIT:
-                raise fetched.too_large(name, place)
-        texts = {name: fetched.as_text(_content(api, address.id, commit, name), name, place) for name in (CODE, CONFIG)}
+            if (listed[name] or 0) > copies.FILE_LIMIT:
+                raise copies.too_large(name, place)
+        texts = {name: copies.as_text(_content(api, address.id, commit, name), name, place) for name in (CODE, CONFIG)}
         updated = info.last_modified.isoformat() if info.last_modified else ""
     except HfHubHTTPError as error:
         raise _explained(error, address) from error
@@ -80,13 +79,13 @@ def _download(address: HubAddress) -> ModelSource:
         "kind": "hub",
         "id": address.id,
         "revision": commit,
-        "owner": fetched.shown(info.author) or address.id.partition("/")[0],
+        "owner": quoted(info.author or "") or address.id.partition("/")[0],
         "description": "",
         "updated": updated,
         "url": f"{api.endpoint}/{address.id}/tree/{commit}",
         "listed": [{"name": name, "bytes": size} for name, size in listed.items()],
     }
-    return fetched.complete(origin, texts)
+    return copies.complete(origin, texts)
 
 
 def _content(api: Any, identity: str, commit: str, name: str) -> bytes:
@@ -130,5 +129,5 @@ def _unreachable(address: HubAddress, how: str = "does not answer") -> ModelErro
 
 
 def _offer(address: HubAddress) -> str:
-    offered = "" if address.revision else fetched.offer("hub", address.id)
+    offered = "" if address.revision else copies.offer("hub", address.id)
     return f"{offered}." if offered else ""

@@ -13,7 +13,7 @@ from pathlib import PurePosixPath
 
 from tb_widgets.errors import ModelError
 from tb_widgets.models.source import CODE, CONFIG, ModelSource
-from tb_widgets.models.sources import copies as fetched
+from tb_widgets.models.sources import copies
 
 ZIP_LIMIT = 50_000_000  # bytes
 ENTRIES = 5000
@@ -34,11 +34,11 @@ def from_files(files: Mapping[str, bytes]) -> ModelSource:
     ModelError
         If one of the two is missing, too large, empty, or not text.
     """
-    fetched.require_files(files, "What was dropped")
-    texts = {name: fetched.as_text(files[name], name, "what was dropped") for name in (CODE, CONFIG)}
+    copies.require_files(files, "What was dropped")
+    texts = {name: copies.as_text(files[name], name, "what was dropped") for name in (CODE, CONFIG)}
     digest = hashlib.sha256(json.dumps(texts, sort_keys=True).encode()).hexdigest()
     identity = digest[:16]
-    source = fetched.complete(
+    source = copies.complete(
         {
             "source": f"upload:{identity}",
             "kind": "upload",
@@ -48,7 +48,7 @@ def from_files(files: Mapping[str, bytes]) -> ModelSource:
         },
         texts,
     )
-    fetched.keep(source)
+    copies.keep(source)
     return source
 
 
@@ -71,7 +71,7 @@ def from_zip(content: bytes) -> ModelSource:
         raise ModelError(f"The zip can't be read: {error}.", hint="Pack it again, without a password.") from error
 
 
-def find(source: str) -> ModelSource:
+def find_upload(source: str) -> ModelSource:
     """Return the upload that ``upload:ID`` names.
 
     Raises
@@ -79,7 +79,9 @@ def find(source: str) -> ModelSource:
     ModelError
         If it was not dropped on this machine, or its copy is gone.
     """
-    kept = fetched.copies("upload", source.removeprefix("upload:")) if source.removeprefix("upload:").isalnum() else []
+    kept = (
+        copies.revisions("upload", source.removeprefix("upload:")) if source.removeprefix("upload:").isalnum() else []
+    )
     if not kept:
         raise ModelError(
             f"model.source: {source} is not on this machine (any more).",
@@ -96,6 +98,8 @@ def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     found: dict[PurePosixPath, zipfile.ZipInfo] = {}
     for info in infos:
         path = PurePosixPath(info.filename.replace("\\", "/"))
+        if not path.parts:
+            raise ModelError("The zip holds a file without a name.", hint="Pack it again.")
         if path.is_absolute() or ".." in path.parts or ":" in path.parts[0:1]:
             raise ModelError(f"The zip holds a path that leads out of it: {path}.", hint="Pack it again.")
         if info.is_dir() or path.parts[0] == "__MACOSX" or path.name.startswith("._"):
@@ -122,5 +126,5 @@ def _read(archive: zipfile.ZipFile, members: dict[str, zipfile.ZipInfo]) -> dict
     for name in (CODE, CONFIG):
         if name in members:
             with archive.open(members[name]) as file:
-                contents[name] = file.read(fetched.FILE_LIMIT + 1)
+                contents[name] = file.read(copies.FILE_LIMIT + 1)
     return contents

@@ -19,8 +19,9 @@ from filelock import FileLock
 
 from tb_widgets.errors import ConsentError, ModelError, RunError
 from tb_widgets.models import source_text
-from tb_widgets.models.source import CODE, CONFIG, ModelSource, checksums, pinned, read_source, zoo_code
-from tb_widgets.models.sources import copies as fetched
+from tb_widgets.models.source import CODE, CONFIG, ModelSource, checksums, read_source
+from tb_widgets.models.sources import copies
+from tb_widgets.models.sources.resolve import pinned, zoo_code
 from tb_widgets.models.zoo import sizes
 from tb_widgets.runs.durable import replace_text
 from tb_widgets.runs.folders import default_config_dir
@@ -242,9 +243,9 @@ def _entry(source: ModelSource) -> dict[str, Any]:
 
 def _diff(trusted: str, source: ModelSource) -> str:
     origin = source.origin
-    before = fetched.find(origin["kind"], origin["id"], trusted)
+    before = copies.find_copy(origin["kind"], origin["id"], trusted)
     # What was agreed to was the file as it came, without overrides or repairs.
-    now = fetched.find(origin["kind"], origin["id"], origin["revision"]) or source
+    now = copies.find_copy(origin["kind"], origin["id"], origin["revision"]) or source
     lines: list[str] = []
     for name in (CODE, CONFIG):
         label = f"{name} {trusted[:10]}" + ("" if before else " (no copy of it is left, so everything counts as new)")

@@ -14,8 +14,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from tb_widgets.models import source_text
-from tb_widgets.models import syntax as written
+from tb_widgets.models import source_text, syntax
 
 FindingLevel = Literal["look", "odd"]
 
@@ -154,7 +153,7 @@ def findings(code: str) -> list[Finding]:
     ModelError
         If it is not Python.
     """
-    tree = written.parse(code, "model.py")
+    tree = syntax.parse(code, "model.py")
     aliases = _aliases(tree)
     found = [*_imports(tree), *_top_level(tree.body), *_hidden_calls(tree.body, aliases), *_text(code)]
     called = {id(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
@@ -220,7 +219,7 @@ def _aliases(tree: ast.Module) -> dict[str, str]:
 
 
 def _call(node: ast.Call, aliases: dict[str, str]) -> Iterator[Finding]:
-    name = written.dotted(node.func)
+    name = syntax.dotted(node.func)
     head, dot, rest = name.partition(".")
     full = aliases.get(head, head) + dot + rest
     imported = head in aliases
@@ -287,8 +286,8 @@ def _hidden_calls(body: list[ast.stmt], aliases: dict[str, str]) -> Iterator[Fin
         elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
             parts = [*node.args.defaults, *(default for default in node.args.kw_defaults if default)]
         for call in (inner for part in parts for inner in ast.walk(part) if isinstance(inner, ast.Call)):
-            head = written.root(call.func)
-            name = written.dotted(call.func).rpartition(".")[2]
+            head = syntax.root(call.func)
+            name = syntax.dotted(call.func).rpartition(".")[2]
             if aliases.get(head, head).partition(".")[0] not in ("torch", "math") and name not in _NAMING_CALLS:
                 yield Finding(call.lineno, "calls something at the top of the file", _AT_ONCE, "look")
 
@@ -296,7 +295,7 @@ def _hidden_calls(body: list[ast.stmt], aliases: dict[str, str]) -> Iterator[Fin
 def _is_usual_guard(test: ast.expr) -> bool:
     """Tell ``if __name__ == "__main__"``, whose body is not run here, and ``if TYPE_CHECKING``."""
     main = isinstance(test, ast.Compare) and isinstance(test.left, ast.Name) and test.left.id == "__name__"
-    return main or written.dotted(test).rpartition(".")[2] == "TYPE_CHECKING"
+    return main or syntax.dotted(test).rpartition(".")[2] == "TYPE_CHECKING"
 
 
 def _only_names(node: ast.stmt) -> bool:
@@ -312,7 +311,7 @@ def _only_names(node: ast.stmt) -> bool:
         return False
     value = node.value
     if isinstance(value, ast.Call):
-        return written.dotted(value.func).rpartition(".")[2] in _NAMING_CALLS
+        return syntax.dotted(value.func).rpartition(".")[2] in _NAMING_CALLS
     return value is None or all(isinstance(part, _PLAIN) for part in ast.walk(value))
 
 

@@ -13,9 +13,10 @@ from tb_widgets.app.parts.fitted import fitted_notes
 from tb_widgets.app.parts.form import Form
 from tb_widgets.app.registry import panel
 from tb_widgets.errors import ModelError, UndecidedError
-from tb_widgets.models.sources.address import is_gist, parse_gist, parse_hub
+from tb_widgets.models.sources.address import is_gist, parse_gist
 from tb_widgets.models.zoo.sizes import TITLES
 from tb_widgets.service.policy import allowed_models
+from tb_widgets.spec.hub_address import parse_hub
 from tb_widgets.spec.hub_pages import model_source
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ class ModelPanel:
         if self._following or is_typed or not (is_gist(new) or named != new):
             return
         try:
-            parse_gist(new) if is_gist(new) else parse_hub(named)
+            parse_gist(new) if is_gist(new) else parse_hub(named, "model")
         except ModelError:
             return  # told when it is entered: more may be pasted behind it
         self._dashboard.act(self._press)

@@ -16,7 +16,8 @@ from tb_widgets.app.registry import panel
 from tb_widgets.data.sources.builtin import NEEDS
 from tb_widgets.errors import UndecidedError
 from tb_widgets.models.repairs.repairs import Repair
-from tb_widgets.models.source import CODE, CONFIG, pinned
+from tb_widgets.models.source import CODE, CONFIG
+from tb_widgets.models.sources.resolve import pinned
 from tb_widgets.service.probing import ADAPT_WITHIN
 
 if TYPE_CHECKING:
