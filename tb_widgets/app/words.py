@@ -6,7 +6,7 @@ import math
 import re
 import time
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 from tb_widgets.errors import SpecError, TbError
 from tb_widgets.runs.folders import default_cache_dir
@@ -94,6 +94,25 @@ def chip(text: str, tone: str = "") -> str:
     return f'<span class="tbw-chip {f"is-{tone}" if tone else ""}">{escape(text)}</span>'
 
 
+class Message(NamedTuple):
+    """Something that is said to a person: what happened, of what kind that is, and what to do.
+
+    Attributes
+    ----------
+    tone
+        ``on``, ``ok``, ``warn`` or ``bad``.
+    """
+
+    text: str
+    tone: str = "warn"
+    detail: str = ""
+
+    @property
+    def html(self) -> str:
+        """The message box."""
+        return note(self.text, self.tone, detail=self.detail)
+
+
 def note(text: str, tone: str = "warn", *, detail: str = "") -> str:
     """Return a message box; a sign as well as a colour says of what kind it is."""
     sign = {"bad": "✕", "ok": "✓", "on": "●"}.get(tone, "▲")
@@ -103,10 +122,15 @@ def note(text: str, tone: str = "warn", *, detail: str = "") -> str:
 
 
 def error_note(error: TbError) -> str:
-    """Return an error as a message box: what happened, and the way out."""
+    """Return an error as a message box."""
+    return error_message(error).html
+
+
+def error_message(error: TbError) -> Message:
+    """Return an error as a message: what happened, and the way out."""
     if isinstance(error, SpecError) and len(error.problems) > 1:
-        return note("Some settings need a look:", "bad", detail=" ".join(f"{f}: {r}" for f, r in error.problems))
-    return note(error.message, "bad", detail=error.hint)
+        return Message("Some settings need a look:", "bad", " ".join(f"{f}: {r}" for f, r in error.problems))
+    return Message(error.message, "bad", error.hint)
 
 
 def facts(pairs: list[tuple[str, Any]]) -> str:

@@ -85,7 +85,7 @@ def test_the_page_s_own_address_loads_a_gist_once(github, open_dashboard):  # no
     dashboard = open_dashboard()
     for _ in range(2):
         dashboard.page.heartbeat._handle_custom_msg({"type": "address", "text": f"?gist_id={ID}"}, [])
-    assert dashboard.page.step == "model"
+    assert dashboard.step == "model"
     assert dashboard.wait_for_model().state == "asking"
     assert len(github.seen) == 1
 

@@ -10,10 +10,10 @@ from html import escape
 
 from tb_widgets.app import words
 from tb_widgets.app.assets import read_asset
-from tb_widgets.app.panels.check.checks import verdict
 from tb_widgets.app.parts import code_view
+from tb_widgets.app.parts.check_results import TONES
 from tb_widgets.app.parts.pictures import picture
-from tb_widgets.checks.result import CheckResult
+from tb_widgets.checks.result import SIGNS, WORDS, CheckResult
 from tb_widgets.models.repairs.repairs import Repair
 from tb_widgets.models.source import CODE, CONFIG, ModelSource
 from tb_widgets.models.trust.findings import Finding
@@ -103,7 +103,7 @@ def leaks(found: Sequence[CheckResult]) -> bool:
 
 def _row(result: CheckResult) -> str:
     cells = (
-        verdict(result),
+        words.chip(f"{SIGNS[result.verdict]} {WORDS[result.verdict]}", TONES[result.verdict]),
         f'{escape(result.title)}<div class="tbw-help">tier {result.tier}</div>',
         escape(result.message),
         f'{escape(figure(result.value, result.unit))}<div class="tbw-help">{escape(result.threshold)}</div>',

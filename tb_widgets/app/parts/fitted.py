@@ -11,7 +11,7 @@ from tb_widgets.app.parts.cards import button
 from tb_widgets.app.state.draft import CARDS, Draft, show
 
 if TYPE_CHECKING:
-    from tb_widgets.app.dashboard import Dashboard
+    from tb_widgets.app.session import Session
 
 
 def fitted_notes(draft: Draft, *sections: str) -> str:
@@ -31,6 +31,6 @@ def fitted_line(draft: Draft) -> str:
     return f"chosen for this model: {', '.join(chosen)}" if chosen else ""
 
 
-def fits_button(dashboard: Dashboard) -> widgets.Button:
+def fits_button(session: Session) -> widgets.Button:
     """Return the button that changes what the user has chosen to what fits the model."""
-    return button("Use what fits the model", lambda: dashboard.act(dashboard.use_what_fits), "tbw-at-use-what-fits")
+    return button("Use what fits the model", lambda: session.act(session.use_what_fits), "tbw-at-use-what-fits")

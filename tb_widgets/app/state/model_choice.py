@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from tb_widgets.app.state.draft import Draft
+from tb_widgets.app.state.versioned import Versioned
 from tb_widgets.errors import ModelError, RunError, TbError, UndecidedError
 from tb_widgets.models.repairs.repairs import OpenFault, Repair, open_faults, repairs
 from tb_widgets.models.source import CODE, ModelSource, fetch, is_fetched, pinned, resolve
@@ -56,7 +57,7 @@ class Fetching:
             self.finished.set()
 
 
-class ModelChoice:
+class ModelChoice(Versioned):
     """Follows the form's model, from its address to what is known about it, and tells the form.
 
     Parameters
@@ -105,7 +106,6 @@ class ModelChoice:
         self.state: State = "ours"
         self.address = ""
         self.error: TbError | None = None
-        self.version = 0
         self.was_stopped = False
         self._fetching: Fetching | None = None
         self._spec: ModelSpec | None = None
@@ -282,7 +282,7 @@ class ModelChoice:
         self._follow()
         busy = self.is_busy
         if busy or self._was_busy:  # once more, for what came last
-            self.version += 1
+            self.touch()
         self._was_busy = busy
 
     def close(self) -> None:
@@ -317,7 +317,6 @@ class ModelChoice:
                 self._leave()
                 self._spec, self.error, self.address = None, ModelError(f"{source}: {wrong}"), source
                 self.state = "failed"
-                self.version += 1
             return
         spec = self.draft.spec.model
         if source != spec.source:
@@ -387,7 +386,7 @@ class ModelChoice:
     def _say(self, state: State) -> None:
         """Enter a state, and tell the form what it means for Start."""
         self.state = state
-        self.version += 1
+        self.touch()  # the form may have changed what that state means
         hold, facts = HOLDS.get(state, ""), None
         if state == "failed" and self.error is not None:
             is_question = isinstance(self.error, UndecidedError)

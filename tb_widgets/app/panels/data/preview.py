@@ -10,10 +10,9 @@ import ipywidgets as widgets
 
 from tb_widgets.app import words
 from tb_widgets.app.parts.cards import card, show
-from tb_widgets.app.registry import panel
+from tb_widgets.app.registry import Panel, panel
 
 if TYPE_CHECKING:
-    from tb_widgets.app.dashboard import Dashboard
     from tb_widgets.data.preview.preview import Bar, Preview
     from tb_widgets.data.preview.shown_batch import BatchRow, Marked
 
@@ -27,12 +26,10 @@ LEGEND = {
 
 
 @panel("data-preview", step="data", column="side", order=1)
-class DataPreviewPanel:
+class DataPreviewPanel(Panel):
     """Figures, and what would waste a night."""
 
-    def __init__(self, dashboard: Dashboard) -> None:
-        self._dashboard = dashboard
-        self._version = -1
+    watches = ("data",)
 
     def render(self) -> widgets.Widget:
         """Build the card."""
@@ -40,12 +37,9 @@ class DataPreviewPanel:
         self._card = card("What you get", [self._text])
         return self._card
 
-    def refresh(self) -> None:
+    def draw(self) -> None:
         """Follow the look at the data."""
-        data = self._dashboard.data
-        if data.version == self._version:
-            return
-        self._version = data.version
+        data = self.session.data
         look = data.look
         if look is None and data.is_busy and self._text.value:
             self._card.add_class("tbw-stale")  # what stands there stays until more is known: nothing jumps
@@ -61,12 +55,10 @@ class DataPreviewPanel:
 
 
 @panel("data-batch", step="data", column="main", order=5)
-class DataBatchPanel:
+class DataBatchPanel(Panel):
     """The first rows, a batch with every sign in it, and how long the texts are."""
 
-    def __init__(self, dashboard: Dashboard) -> None:
-        self._dashboard = dashboard
-        self._version = -1
+    watches = ("data",)
 
     def render(self) -> widgets.Widget:
         """Build the card."""
@@ -75,12 +67,9 @@ class DataBatchPanel:
         self._card.add_class("tbw-last")
         return self._card
 
-    def refresh(self) -> None:
+    def draw(self) -> None:
         """Follow the look at the data."""
-        data = self._dashboard.data
-        if data.version == self._version:
-            return
-        self._version = data.version
+        data = self.session.data
         look = data.look
         if look is None and data.is_busy:
             return

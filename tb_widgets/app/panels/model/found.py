@@ -12,7 +12,7 @@ from tb_widgets.app.parts import code_view
 from tb_widgets.app.parts.cards import button, card, row, show
 from tb_widgets.app.parts.finding_list import finding_list
 from tb_widgets.app.parts.form import Form
-from tb_widgets.app.registry import panel
+from tb_widgets.app.registry import Panel, panel
 from tb_widgets.data.sources.builtin import NEEDS
 from tb_widgets.errors import UndecidedError
 from tb_widgets.models.repairs.repairs import Repair
@@ -20,7 +20,7 @@ from tb_widgets.models.source import CODE, CONFIG, pinned
 from tb_widgets.service.probing import ADAPT_WITHIN
 
 if TYPE_CHECKING:
-    from tb_widgets.app.dashboard import Dashboard
+    from tb_widgets.app.session import Session
     from tb_widgets.app.state.model_choice import ModelChoice
 
 KINDS = {"gist": "Gist", "hub": "Hub repository", "path": "Your file", "upload": "Your files"}
@@ -45,22 +45,20 @@ OF_IMAGES = ("model.image_size", "model.image_channels")
 
 
 @panel("found-model", step="model", column="main", order=2)
-class FoundModelPanel:
+class FoundModelPanel(Panel):
     """One card for a model on its way: fetching, asking, trying, ready, failed."""
 
-    def __init__(self, dashboard: Dashboard) -> None:
-        self._dashboard = dashboard
-        self._version = -1
+    watches = ("model",)
 
     def render(self) -> widgets.Widget:
         """Build the card."""
-        dashboard = self._dashboard
-        act = dashboard.act
+        session = self.session
+        act = self.act
         self._head = widgets.HTML()
-        self._trust = button("Trust this revision", lambda: act(dashboard.trust_model), "tbw-primary", "tbw-at-trust")
+        self._trust = button("Trust this revision", lambda: act(session.trust_model), "tbw-primary", "tbw-at-trust")
         self._again = button("Try again", lambda: act(self._retry), "tbw-at-retry")
         self._copy = button("Use the cached copy", lambda: act(self._use_copy), "tbw-at-copy")
-        self._stop = button("Stop", lambda: act(dashboard.stop_trying), "tbw-at-stop-trying")
+        self._stop = button("Stop", lambda: act(session.stop_trying), "tbw-at-stop-trying")
         self._answers = row([])
         self._answered: tuple[str, ...] = ()
         self._buttons = row([self._answers, self._trust, self._again, self._copy, self._stop])
@@ -79,21 +77,18 @@ class FoundModelPanel:
     def _answer_button(self, answer: str) -> widgets.Button:
         does = {str(task): f"It {does}" for task, (does, _) in NEEDS.items()}
         label = does.get(answer, answer)
-        dashboard = self._dashboard
-        return button(label, lambda: dashboard.act(lambda: dashboard.answer(answer)), f"tbw-at-is-{answer}")
+        session = self.session
+        return button(label, lambda: self.act(lambda: session.answer(answer)), f"tbw-at-is-{answer}")
 
     def _retry(self) -> None:
-        self._dashboard.load_model(self._dashboard.choice.typed)
+        self.session.load_model(self.session.choice.typed)
 
     def _use_copy(self) -> None:
-        self._dashboard.load_model(pinned(self._dashboard.choice.copies[0]))
+        self.session.load_model(pinned(self.session.choice.copies[0]))
 
-    def refresh(self) -> None:
+    def draw(self) -> None:
         """Follow the model."""
-        choice = self._dashboard.choice
-        if choice.version == self._version:
-            return
-        self._version = choice.version
+        choice = self.session.choice
         state = choice.state
         show(self._card, state not in ("ours", "waiting"))
         asking, failed = state == "asking", state == "failed"
@@ -113,29 +108,27 @@ class FoundModelPanel:
 
 
 @panel("repairs", step="model", column="main", order=3)
-class RepairsPanel:
+class RepairsPanel(Panel):
     """What is wrong with the source and can be mended, as a diff, with one button."""
 
-    def __init__(self, dashboard: Dashboard) -> None:
-        self._dashboard = dashboard
-        self._seen: Any = None
+    watches = ("draft", "model")
 
     def render(self) -> widgets.Widget:
         """Build the card."""
-        dashboard = self._dashboard
+        session = self.session
         self._text = widgets.HTML()
-        self._apply = button("Apply", lambda: dashboard.act(self._press), "tbw-primary", "tbw-at-repair")
-        self._undo = button("Take the repairs back", lambda: dashboard.act(lambda: dashboard.repair_model([])))
+        self._apply = button("Apply", lambda: self.act(self._press), "tbw-primary", "tbw-at-repair")
+        self._undo = button("Take the repairs back", lambda: self.act(lambda: session.repair_model([])))
         self._card = card("Repairs", [self._text, row([self._apply, self._undo])])
         return self._card
 
     def _press(self) -> None:
-        self._dashboard.repair_model([repair.id for repair in self._offered()])
+        self.session.repair_model([repair.id for repair in self._offered()])
 
     def _offered(self) -> list[Repair]:
         """The repairs that fit what is known: a mask that hides later tokens is for models that continue texts."""
-        choice = self._dashboard.choice
-        applied = self._dashboard.draft.spec.model.repairs
+        choice = self.session.choice
+        applied = self.session.draft.spec.model.repairs
         task = choice.answer.get("task") if choice.state == "ready" else None
         return [
             repair
@@ -143,13 +136,9 @@ class RepairsPanel:
             if repair.id != "causal-mask" or repair.id in applied or task is None or choice.leaks
         ]
 
-    def refresh(self) -> None:
+    def draw(self) -> None:
         """Follow the model."""
-        choice, spec = self._dashboard.choice, self._dashboard.draft.spec.model
-        seen = (choice.version, spec.repairs)
-        if seen == self._seen:
-            return
-        self._seen = seen
+        choice, spec = self.session.choice, self.session.draft.spec.model
         # A model that has not been tried may be whole as it is; one that needs consent needs that first.
         known = choice.state in ("ready", "failed")
         offered = self._offered() if known or spec.repairs else []
@@ -173,41 +162,39 @@ class RepairsPanel:
 
 
 @panel("conclusions", step="model", column="main", order=4)
-class ConclusionsPanel:
+class ConclusionsPanel(Panel):
     """What was concluded about the model and why, and a way to say otherwise."""
 
-    def __init__(self, dashboard: Dashboard) -> None:
-        self._dashboard = dashboard
-        self._seen = (-1, -1)
+    watches = ("draft", "model")
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
         self._address = ""
 
     def render(self) -> widgets.Widget:
         """Build the card."""
-        dashboard = self._dashboard
+        session = self.session
         self._text = widgets.HTML()
-        self._form = Form(dashboard.draft, OVERRIDES, dashboard.act)
+        self._form = Form(session.draft, OVERRIDES, self.act)
         self._more = widgets.ToggleButton(description="Decide otherwise")
         self._more.add_class("tbw-at-decide")
         self._more.observe(lambda change: show(self._form.widget, change["new"]), "value")
         show(self._form.widget, False)
         self._source = widgets.HTML()
         self._read = widgets.ToggleButton(description="Show the source")
-        self._read.observe(lambda change: dashboard.act(lambda: self._show_source(change["new"])), "value")
+        self._read.observe(lambda change: self.act(lambda: self._show_source(change["new"])), "value")
         self._card = card(
             "How it is called", [self._text, row([self._more, self._read]), self._form.widget, self._source]
         )
         return self._card
 
     def _show_source(self, visible: bool) -> None:
-        source = self._dashboard.choice.source
+        source = self.session.choice.source
         self._source.value = code_view.source(source.files[CODE]) if visible and source is not None else ""
 
-    def refresh(self) -> None:
+    def draw(self) -> None:
         """Follow the model."""
-        choice, draft = self._dashboard.choice, self._dashboard.draft
-        if (choice.version, draft.version) == self._seen:
-            return
-        self._seen = (choice.version, draft.version)
+        choice = self.session.choice
         wrong = choice.state == "failed" and choice.trial is not None and not choice.was_stopped
         show(self._card, choice.state == "ready" or wrong)
         if choice.address != self._address:
