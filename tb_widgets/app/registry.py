@@ -18,6 +18,7 @@ from tb_widgets.app.steps import STEPS
 from tb_widgets.errors import ServiceError
 
 Column = Literal["main", "side"]
+PANELS = "tb_widgets.app.panels"  # by name: they import this module
 ENTRY_POINTS = "tb_widgets.panels"
 MORE_PANELS = "TB_PANELS"
 
@@ -120,9 +121,8 @@ def find_panels() -> None:
     ServiceError
         If one of the last two kinds can't be imported.
     """
-    from tb_widgets.app import panels
-
-    for module in pkgutil.walk_packages(panels.__path__, f"{panels.__name__}."):
+    panels = import_module(PANELS)
+    for module in pkgutil.walk_packages(panels.__path__, f"{PANELS}."):
         import_module(module.name)
     for found in entry_points(group=ENTRY_POINTS):
         _import(found.module, f"The entry point {found.name!r} of {ENTRY_POINTS}")

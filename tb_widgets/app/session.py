@@ -22,9 +22,9 @@ from tb_widgets.app.state.model_choice import ModelChoice
 from tb_widgets.app.state.watch import Watch
 from tb_widgets.app.words import Message, error_message
 from tb_widgets.errors import ConsentError, RunError, TbError
-from tb_widgets.models.trust.consent import require_frozen
 from tb_widgets.runs import RunDirectory
 from tb_widgets.service.generation import Generation, GenerationService
+from tb_widgets.service.models import require_frozen
 from tb_widgets.service.policy import Policy
 from tb_widgets.service.probing import Probe
 from tb_widgets.service.run import Run

@@ -14,9 +14,7 @@ from tb_widgets.app.parts import code_view
 from tb_widgets.app.parts.check_results import TONES
 from tb_widgets.app.parts.pictures import picture
 from tb_widgets.checks.result import SIGNS, WORDS, CheckResult
-from tb_widgets.models.repairs.repairs import Repair
-from tb_widgets.models.source import CODE, CONFIG, ModelSource
-from tb_widgets.models.trust.findings import Finding
+from tb_widgets.service.models import CODE, CONFIG, Finding, ModelSource, Repair
 
 LEAK = (
     "This model sees the answers. When it learns to predict the next token, that very token is already among the "

@@ -13,11 +13,16 @@ from tb_widgets.app.notebook import report
 from tb_widgets.app.parts import code_view
 from tb_widgets.checks.result import CheckResult
 from tb_widgets.errors import TbError
-from tb_widgets.models.repairs.repairs import apply_repairs, repairs
-from tb_widgets.models.source import CODE, pinned
-from tb_widgets.models.trust.consent import TrustStore, needs_consent
-from tb_widgets.models.trust.findings import findings
 from tb_widgets.service.checking import source_of
+from tb_widgets.service.models import (
+    CODE,
+    TrustStore,
+    apply_repairs,
+    findings,
+    needs_consent,
+    pinned,
+    repairs,
+)
 from tb_widgets.service.probing import Probe, ProbeService
 from tb_widgets.spec import RunSpec
 

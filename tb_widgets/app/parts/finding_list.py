@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from html import escape
 
 from tb_widgets.app import words
-from tb_widgets.models.trust.findings import Finding
+from tb_widgets.service.models import Finding
 
 
 def finding_list(found: Sequence[Finding]) -> str:

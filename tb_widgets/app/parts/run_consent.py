@@ -10,8 +10,7 @@ from tb_widgets.app import words
 from tb_widgets.app.parts import code_view
 from tb_widgets.app.parts.cards import button, card, row, show
 from tb_widgets.app.parts.finding_list import finding_list
-from tb_widgets.models.source import CODE, read_source
-from tb_widgets.models.trust.findings import findings
+from tb_widgets.service.models import CODE, findings, read_source
 
 if TYPE_CHECKING:
     from tb_widgets.app.session import Session

@@ -13,8 +13,8 @@ import anywidget
 import traitlets
 
 from tb_widgets.app.assets import read_asset
-from tb_widgets.data.sources import uploads
 from tb_widgets.errors import DataError, TbError
+from tb_widgets.service.data import uploads
 
 logger = logging.getLogger(__name__)
 

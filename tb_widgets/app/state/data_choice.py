@@ -13,26 +13,32 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from tb_widgets.app.state.data_look import Look, Question, look_at
 from tb_widgets.app.state.draft import OF_DATA, Draft
 from tb_widgets.app.state.jobs import Job, Report
 from tb_widgets.app.state.locking import one_at_a_time
 from tb_widgets.app.state.versioned import Versioned
-from tb_widgets.data.cache.limit import CacheUse, Cleared, cache_use, clear_cache
-from tb_widgets.data.reading.beginning import read_beginning
-from tb_widgets.data.sources import uploads
-from tb_widgets.data.sources.builtin import is_built_in
-from tb_widgets.data.sources.fetching import (
+from tb_widgets.errors import DataError, TbError
+from tb_widgets.service.data import (
+    CacheUse,
+    Cleared,
+    HubFacts,
+    HubHit,
+    cache_use,
+    clear_cache,
     fetch_data,
     fetch_tokenizer,
+    inspect_hub,
+    is_built_in,
     is_here,
     local_files,
     needs_fetch,
     pinned_tokenizer,
+    read_beginning,
+    search_hub,
+    uploads,
 )
-from tb_widgets.data.sources.hub_facts import HubFacts, HubHit, inspect_hub, search_hub
-from tb_widgets.errors import DataError, TbError
 from tb_widgets.service.gathering import tokens_read
+from tb_widgets.service.looking import Look, Question, look_at
 from tb_widgets.service.policy import Policy
 from tb_widgets.spec import DataSpec
 from tb_widgets.spec.hub_pages import data_source

@@ -12,14 +12,11 @@ from typing import Any
 import traitlets
 
 from tb_widgets.app.words import without_upload_folder
-from tb_widgets.data.formats.files import find_files, opened_files
-from tb_widgets.data.sources.builtin import is_built_in
-from tb_widgets.data.sources.fetching import is_here, local_tokenizer, needs_fetch
 from tb_widgets.errors import DataError, ModelError, SpecError, TbError
-from tb_widgets.models.describe import ModelSummary, describe
-from tb_widgets.models.source import fetch, is_fetched
 from tb_widgets.service.checking import vocabulary_of_ours
+from tb_widgets.service.data import find_files, is_built_in, is_here, local_tokenizer, needs_fetch, opened_files
 from tb_widgets.service.fitting import BYTES, FITTED, Misfit, ModelFacts, fitted
+from tb_widgets.service.models import ModelSummary, describe, fetch, is_fetched
 from tb_widgets.service.policy import Policy
 from tb_widgets.spec import PRESETS, DataSpec, FieldCard, RunSpec, TokenizerSpec, read_value
 from tb_widgets.spec import preset as preset_spec

@@ -13,15 +13,26 @@ from typing import Any, Literal
 from tb_widgets.app.state.draft import Draft
 from tb_widgets.app.state.versioned import Versioned
 from tb_widgets.errors import ModelError, RunError, TbError, UndecidedError
-from tb_widgets.models.repairs.repairs import OpenFault, Repair, open_faults, repairs
-from tb_widgets.models.source import CODE, ModelSource, fetch, is_fetched, pinned, resolve
-from tb_widgets.models.sources import copies as fetched
-from tb_widgets.models.sources import upload
-from tb_widgets.models.sources.address import parse_gist, parse_hub
-from tb_widgets.models.trust.consent import Trust, TrustStore
-from tb_widgets.models.trust.findings import Finding, findings
 from tb_widgets.service.checking import vocabulary_of_ours
 from tb_widgets.service.fitting import ModelFacts
+from tb_widgets.service.models import (
+    CODE,
+    Finding,
+    ModelSource,
+    OpenFault,
+    Repair,
+    Trust,
+    TrustStore,
+    fetch,
+    findings,
+    is_fetched,
+    keep_files,
+    kept_copies,
+    open_faults,
+    pinned,
+    repairs,
+    resolve,
+)
 from tb_widgets.service.policy import Policy
 from tb_widgets.service.probing import Probe, ProbeService
 from tb_widgets.spec import ModelSpec
@@ -157,12 +168,7 @@ class ModelChoice(Versioned):
         """The kept revisions of what could not be fetched, the latest first."""
         if self.state != "failed" or not self._is_unfetched or not is_fetched(self.address):
             return []
-        try:
-            if self.address.startswith("hub:"):
-                return fetched.copies("hub", parse_hub(self.address).id)
-            return fetched.copies("gist", parse_gist(self.address).id)
-        except ModelError:
-            return []
+        return kept_copies(self.address)
 
     def load(self, address: str) -> None:
         """Ask for a model by its address, path, or name; returns at once."""
@@ -185,10 +191,7 @@ class ModelChoice(Versioned):
     def upload(self, files: Mapping[str, bytes]) -> None:
         """Take model.py and config.json, or a zip of them, as files that were dropped on the page."""
         self.policy.require_owner("send files")
-        names = list(files)
-        zipped = len(names) == 1 and names[0].lower().endswith(".zip")
-        found = upload.from_zip(files[names[0]]) if zipped else upload.from_files(files)
-        self.load(found.origin["source"])
+        self.load(keep_files(files).origin["source"])
 
     def agree(self) -> None:
         """Agree to run exactly the bytes that are shown.

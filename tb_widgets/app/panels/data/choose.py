@@ -14,9 +14,7 @@ from tb_widgets.app.parts.fitted import fits_button, fitted_notes
 from tb_widgets.app.parts.form import Form
 from tb_widgets.app.parts.upload import Upload
 from tb_widgets.app.registry import Panel, panel
-from tb_widgets.data.sources.address import parse_hub
-from tb_widgets.data.sources.builtin import NEEDS, list_sources
-from tb_widgets.data.sources.curated import Curated, list_curated
+from tb_widgets.service.data import Offer, offer_of, offers
 from tb_widgets.spec import DataSpec, Task
 
 if TYPE_CHECKING:
@@ -103,8 +101,7 @@ class DataPanel(Panel):
     def _chosen(self, change: dict[str, Any]) -> None:
         if self._following or not change["new"]:
             return
-        known = {entry.name: entry.values for entry in list_curated()}
-        values = known.get(change["new"], {"source": change["new"]})
+        values = next((offer.values for offer in offers() if offer.name == change["new"]), {"source": change["new"]})
         self.act(lambda: self.session.data.choose(**values))
 
     def _load(self) -> None:
@@ -153,10 +150,11 @@ class DataPanel(Panel):
         """Offer what serves the model's task, and on request the rest, each with the reason why it does not."""
         draft = self.session.draft
         task: Task = draft.facts.task if draft.facts is not None else "causal-lm"
-        known = [*((entry.tasks, entry.title, entry.name) for entry in list_sources()), *_well_known()]
-        fitting = [(title, name) for tasks, title, name in known if task in tasks]
-        others = [(f"{title}: {_unfit(tasks)}", name) for tasks, title, name in known if task not in tasks]
-        value = _name_of(draft.spec.data)
+        known = [*offers()]
+        fitting = [(_title(offer), offer.name) for offer in known if task in offer.tasks]
+        others = [(f"{_title(o)}: only for {o.serves}", o.name) for o in known if task not in o.tasks]
+        chosen = offer_of(draft.spec.data)
+        value = chosen.name if chosen is not None else draft.spec.data.source
         offered = [*fitting, *(other for other in others if self._all.value or other[1] == value)]
         if value not in [name for _, name in offered]:
             offered.append((f"Your own: {words.short_source(value)}", value))
@@ -252,34 +250,12 @@ def _framed(widget: widgets.Widget) -> widgets.Box:
     return box
 
 
-def _well_known() -> list[tuple[tuple[Task, ...], str, str]]:
-    return [
-        (entry.tasks, f"{entry.title}, about {words.size(entry.megabytes * 1e6)} to fetch", entry.name)
-        for entry in list_curated()
-    ]
-
-
-def _name_of(data: DataSpec) -> str:
-    """Return the name under which data are offered: a dataset stays the same at whatever revision."""
-    return next((entry.name for entry in list_curated() if _is(data, entry)), data.source)
-
-
-def _is(data: DataSpec, entry: Curated) -> bool:
-    source = str(entry.values["source"])
-    if source.startswith("hub:"):
-        same = data.source.startswith("hub:") and parse_hub(data.source).id == parse_hub(source).id
-        return same and data.config == entry.values.get("config")
-    return data.source == source
+def _title(offer: Offer) -> str:
+    more = f", about {words.size(offer.megabytes * 1e6)} to fetch" if offer.megabytes else ""
+    return f"{offer.title}{more}"
 
 
 def _about(data: DataSpec) -> str:
     """Return what is said of data that are offered, or where one's own are."""
-    name = _name_of(data)
-    ours = {entry.name: entry.help for entry in list_sources()}
-    known = {entry.name: entry.help for entry in list_curated()} | ours
-    return known.get(name) or words.without_upload_folder(data.source)
-
-
-def _unfit(tasks: tuple[Task, ...]) -> str:
-    """Return for what data are that do not fit the model."""
-    return f"only for a model that {' or '.join(dict.fromkeys(NEEDS[task][0] for task in tasks))}"
+    offer = offer_of(data)
+    return offer.help if offer is not None else words.without_upload_folder(data.source)

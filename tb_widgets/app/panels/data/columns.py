@@ -11,7 +11,7 @@ from tb_widgets.app import words
 from tb_widgets.app.panels.data.found import Pick
 from tb_widgets.app.parts.cards import card, show
 from tb_widgets.app.registry import Panel, panel
-from tb_widgets.data.reading.columns import ROLES
+from tb_widgets.service.data import ROLES
 
 if TYPE_CHECKING:
     pass

@@ -10,12 +10,12 @@ import ipywidgets as widgets
 from tb_widgets.app import words
 from tb_widgets.app.parts.cards import button, card, row, show
 from tb_widgets.app.registry import Panel, panel
-from tb_widgets.data.sources.uploads import is_upload
+from tb_widgets.service.data import uploads
 
 if TYPE_CHECKING:
     from tb_widgets.app.session import Session
     from tb_widgets.app.state.data_choice import Wanted
-    from tb_widgets.data.sources.hub_facts import HubFacts
+    from tb_widgets.service.data import HubFacts
 
 TITLES = {
     "inspecting": ("Looking what there is …", ""),
@@ -106,7 +106,7 @@ class DataFoundPanel(Panel):
         may_get = missing
         if wanted is not None:
             # What was dropped on the page and refused is not kept.
-            again = stage == "failed" and not is_upload(wanted.data.source)
+            again = stage == "failed" and not uploads.is_upload(wanted.data.source)
             may_get = again or (stage == "asking" and wanted.is_decided)
         show(self._get, may_get)
         self._get.description = "Try again" if stage == "failed" else "Get the data"

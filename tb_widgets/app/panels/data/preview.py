@@ -13,8 +13,7 @@ from tb_widgets.app.parts.cards import card, show
 from tb_widgets.app.registry import Panel, panel
 
 if TYPE_CHECKING:
-    from tb_widgets.data.preview.preview import Bar, Preview
-    from tb_widgets.data.preview.shown_batch import BatchRow, Marked
+    from tb_widgets.service.data import Bar, BatchRow, Marked, Preview
 
 BREAK, SHOWN_BREAK = "\n", "↵\n"
 LEGEND = {

@@ -12,11 +12,9 @@ from tb_widgets.app.parts.file_drop import FileDrop
 from tb_widgets.app.parts.fitted import fitted_notes
 from tb_widgets.app.parts.form import Form
 from tb_widgets.app.registry import Panel, panel
-from tb_widgets.errors import ModelError, UndecidedError
-from tb_widgets.models.sources.address import is_gist, parse_gist, parse_hub
-from tb_widgets.models.zoo.sizes import TITLES
+from tb_widgets.errors import UndecidedError
+from tb_widgets.service.models import TITLES, names_whole_address
 from tb_widgets.service.policy import allowed_models
-from tb_widgets.spec.hub_pages import model_source
 
 if TYPE_CHECKING:
     from tb_widgets.app.session import Session
@@ -90,14 +88,9 @@ class ModelPanel(Panel):
         old, new = change["old"], change["new"]
         kept = next((at for at, pair in enumerate(zip(old, new, strict=False)) if len({*pair}) > 1), len(old))
         is_typed = abs(len(new) - len(old)) == 1 or len(new) - kept < PASTED
-        named = model_source(new)
-        if self._following or is_typed or not (is_gist(new) or named != new):
-            return
-        try:
-            parse_gist(new) if is_gist(new) else parse_hub(named)
-        except ModelError:
-            return  # told when it is entered: more may be pasted behind it
-        self.act(self._press)
+        # Half an address is told when it is entered: more may be pasted behind it.
+        if not self._following and not is_typed and names_whole_address(new):
+            self.act(self._press)
 
     def _chosen(self, change: dict[str, str]) -> None:
         if change["new"] and not self._following:

@@ -13,10 +13,9 @@ from tb_widgets.app.parts.cards import button, card, row, show
 from tb_widgets.app.parts.finding_list import finding_list
 from tb_widgets.app.parts.form import Form
 from tb_widgets.app.registry import Panel, panel
-from tb_widgets.data.sources.builtin import NEEDS
 from tb_widgets.errors import UndecidedError
-from tb_widgets.models.repairs.repairs import Repair
-from tb_widgets.models.source import CODE, CONFIG, pinned
+from tb_widgets.service.data import NEEDS
+from tb_widgets.service.models import CODE, CONFIG, Repair, pinned
 from tb_widgets.service.probing import ADAPT_WITHIN
 
 if TYPE_CHECKING:
