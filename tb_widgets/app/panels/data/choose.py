@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tb_widgets.app.session import Session
 
 ACCEPTED = ".txt,.md,.json,.jsonl,.csv,.tsv,.parquet,.gz,.zip"
+MOST_BYTES = 10_000_000_000  # what is larger is given by its path
 INVITATION = "Drop a file here, or choose one: txt, md, json, jsonl, csv, tsv, parquet, gz or zip."
 HELP = (
     "A file, folder or pattern (books/*.txt) on the machine that runs this notebook, the https:// address of a file, "
@@ -92,7 +93,14 @@ class DataPanel(Panel):
         )
         if not session.policy.is_owner:
             return card("Data", [self._notes, self._fits, choice])
-        upload = Upload(act, lambda path: data.choose(str(path)), invitation=INVITATION, accept=ACCEPTED)
+        upload = Upload(
+            act,
+            lambda paths: data.choose(str(paths[0])),
+            invitation=INVITATION,
+            accept=ACCEPTED,
+            most_files=1,
+            most_bytes=MOST_BYTES,
+        )
         own = _field("Or your own", [line, self._help, upload])
         return card("Data", [self._notes, self._fits, choice, own, hub])
 

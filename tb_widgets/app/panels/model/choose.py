@@ -2,23 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
 from tb_widgets.app import words
 from tb_widgets.app.parts.cards import button, card, row, show
-from tb_widgets.app.parts.file_drop import FileDrop
 from tb_widgets.app.parts.fitted import fitted_notes
 from tb_widgets.app.parts.form import Form
+from tb_widgets.app.parts.upload import Upload
 from tb_widgets.app.registry import Panel, panel
 from tb_widgets.errors import UndecidedError
+from tb_widgets.service.data import uploads
 from tb_widgets.service.models import TITLES, names_whole_address
 from tb_widgets.service.policy import allowed_models
 
 if TYPE_CHECKING:
     from tb_widgets.app.session import Session
 
+INVITATION = "Drop model.py and config.json here, or a zip of them, or choose them."
+MOST_FILES, MOST_BYTES = 20, 50_000_000
 PASTED = 8  # characters that come at once are pasted, not typed
 OURS = {
     "gpt": "continues texts",
@@ -60,7 +64,15 @@ class ModelPanel(Panel):
         own = []
         if policy.is_owner:
             label = widgets.HTML('<span class="tbw-label">Your model</span>')
-            own = [widgets.VBox([label, line, self._help, FileDrop(self.act, session.upload_model)])]
+            upload = Upload(
+                self.act,
+                self._take,
+                invitation=INVITATION,
+                accept=".py,.json,.zip",
+                most_files=MOST_FILES,
+                most_bytes=MOST_BYTES,
+            )
+            own = [widgets.VBox([label, line, self._help, upload])]
             own[0].add_class("tbw-field")
         ours = [(f"{TITLES[name]}: {what}", f"zoo:{name}") for name, what in OURS.items()]
         ours += [] if policy.is_owner else [(name, name) for name in allowed_models()]
@@ -78,6 +90,14 @@ class ModelPanel(Panel):
 
     def _press(self) -> None:
         self.session.load_model(self._address.value)
+
+    def _take(self, paths: list[Path]) -> None:
+        """Take a model's files, which are kept elsewhere than data are."""
+        try:
+            self.session.upload_model({path.name: path.read_bytes() for path in paths})
+        finally:
+            for path in paths:
+                uploads.remove(path)
 
     def _entered(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:
         if content.get("event") == "submit":  # Enter, in ipywidgets 7 and 8
