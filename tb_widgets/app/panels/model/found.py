@@ -3,26 +3,25 @@
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 
 from tb_widgets.app import words
 from tb_widgets.app.parts import code_view
 from tb_widgets.app.parts.cards import button, card, row, show
-from tb_widgets.app.parts.finding_list import finding_list
 from tb_widgets.app.parts.form import Form
+from tb_widgets.app.parts.model_view import conclusion_list, finding_list, model_files, origin_facts, repair_list
 from tb_widgets.app.registry import Panel, panel
 from tb_widgets.errors import UndecidedError
 from tb_widgets.service.data import NEEDS
-from tb_widgets.service.models import CODE, CONFIG, Repair, pinned
+from tb_widgets.service.models import CODE, Repair, pinned
 from tb_widgets.service.probing import ADAPT_WITHIN
 
 if TYPE_CHECKING:
     from tb_widgets.app.session import Session
     from tb_widgets.app.state.model_choice import ModelChoice
 
-KINDS = {"gist": "Gist", "hub": "Hub repository", "path": "Your file", "upload": "Your files"}
 MOST_ANSWERS = 8  # buttons; the field takes any
 CONSENT = "Loading runs the author's code with your permissions."
 OVERRIDES = (
@@ -148,16 +147,11 @@ class RepairsPanel(Panel):
         show(self._apply, bool(missing))
         show(self._undo, bool(applied))
         self._apply.description = "Apply" if len(offered) == 1 else f"Apply all {len(offered)}"
-        parts = [
-            f"<h4>{words.chip('applied', 'ok') if repair.id in spec.repairs else words.chip('offered', 'warn')} "
-            f"{escape(repair.title)}</h4><p>{escape(repair.why)}</p>{code_view.diff(repair.diff)}"
-            for repair in offered
-        ]
-        parts += [
+        told = [
             words.note(f"{fault.title}: this can't be done from the source alone.", detail=fault.why)
             for fault in faults
         ]
-        self._text.value = "".join(parts)
+        self._text.value = repair_list(offered, spec.repairs) + "".join(told)
 
 
 @panel("conclusions", step="model", column="main", order=4)
@@ -206,12 +200,7 @@ class ConclusionsPanel(Panel):
         beside = () if task is None else OF_TEXTS if task == "vision-classification" else OF_IMAGES
         for field in self._form.fields:
             show(field.widget, field.card.path not in beside)
-        lines = "".join(
-            f"<tr><td>{escape(str(entry['what']))}</td><td>{escape(str(entry['value']))}</td>"
-            f"<td>{escape(str(entry['why']))}</td></tr>"
-            for entry in choice.answer.get("conclusions", [])
-        )
-        self._text.value = f'<table class="tbw-table is-told">{lines}</table>' if lines else ""
+        self._text.value = conclusion_list(choice.answer)
 
 
 def _title(choice: ModelChoice) -> tuple[str, str]:
@@ -237,7 +226,7 @@ def _head(choice: ModelChoice) -> str:
         return f'<p class="tbw-muted">{escape(choice.address)}</p>{wait}'
     parts = []
     if choice.state == "asking" and choice.source is not None:
-        parts.append(_origin(choice.source.origin))
+        parts.append(origin_facts(choice.source.origin))
         if choice.trust.state == "changed":
             parts.append(
                 words.note(
@@ -278,24 +267,6 @@ def _head(choice: ModelChoice) -> str:
     return "".join(parts)
 
 
-def _origin(origin: dict[str, Any]) -> str:
-    kind = origin.get("kind", "")
-    pairs = [(KINDS.get(kind, kind), origin.get("id") or origin.get("path") or origin["source"])]
-    if kind in ("gist", "hub"):
-        pairs += [
-            ("Description", origin.get("description") or "–"),
-            ("Owner", origin.get("owner") or "unknown"),
-            ("Last change", str(origin.get("updated", "–"))[:16].replace("T", " ")),
-            ("Revision", str(origin.get("revision"))),
-        ]
-    listed = origin.get("listed")
-    if listed:
-        names = [f"{entry['name']} ({words.size(entry['bytes'] or 0)})" for entry in listed[:8]]
-        more = f" and {len(listed) - 8} more" if len(listed) > 8 else ""
-        pairs.append(("Files", ", ".join(names) + more))
-    return words.facts(pairs)
-
-
 def _findings(choice: ModelChoice) -> str:
     """Return what differs from what was trusted, and what to look at, of a model that waits for consent."""
     parts = []
@@ -308,7 +279,5 @@ def _findings(choice: ModelChoice) -> str:
 def _below(choice: ModelChoice) -> str:
     """Return the source of a model that waits for consent; of any other where it comes from."""
     if choice.state != "asking" or choice.original is None:
-        return _origin(choice.source.origin) if choice.source is not None else ""
-    files = choice.original.files
-    code = code_view.source(files[CODE], {found.line for found in choice.findings})
-    return f"<h4>{CODE}</h4>{code}<h4>{CONFIG}</h4>{code_view.plain(files[CONFIG][:20_000])}"
+        return origin_facts(choice.source.origin) if choice.source is not None else ""
+    return model_files(choice.original, choice.findings)
