@@ -296,7 +296,7 @@ class Session(traitlets.HasTraits):
 
     @one_at_a_time
     def preflight(self, *, micro_batches: bool = False) -> Probe:
-        """Measure on this machine what a run with the form's settings would be like; figures arrive in the object.
+        """Measure on this machine what a run with the form's settings would be like; the answer arrives in the object.
 
         Parameters
         ----------

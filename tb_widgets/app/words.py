@@ -27,15 +27,6 @@ def short_count(value: float | None) -> str:
     return f"{value:.0f}"
 
 
-def duration(seconds: float | None) -> str:
-    """Return seconds as ``0:41`` or ``1:02:03``, ``–`` when unknown."""
-    if seconds is None:
-        return "–"
-    minutes, rest = divmod(round(max(0.0, seconds)), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
 def size(value: float) -> str:
     """Return bytes as ``9.8 MB``."""
     for limit, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
@@ -49,10 +40,10 @@ def figure(value: float | None, digits: int = 4) -> str:
     return "–" if value is None else f"{value:.{digits}g}"
 
 
-def plain(value: float) -> str:
+def rounded(value: float) -> str:
     """Return a number with two significant digits, and all of those before the point; never with a power of ten.
 
-    >>> plain(2249.3), plain(1.52), plain(0.0000463)
+    >>> rounded(2249.3), rounded(1.52), rounded(0.0000463)
     ('2,249', '1.5', '0.000046')
     """
     if value == 0 or abs(value) >= 10:

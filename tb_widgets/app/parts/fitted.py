@@ -8,7 +8,7 @@ import ipywidgets as widgets
 
 from tb_widgets.app import words
 from tb_widgets.app.parts.cards import button
-from tb_widgets.app.state.draft import CARDS, Draft, show
+from tb_widgets.app.state.draft import CARDS, Draft, as_typed
 
 if TYPE_CHECKING:
     from tb_widgets.app.session import Session
@@ -18,7 +18,9 @@ def fitted_notes(draft: Draft, *sections: str) -> str:
     """Return a message for each field that was changed, of these sections or of all."""
     return "".join(
         words.note(
-            f"{CARDS[path].title} is {show(CARDS[path], draft.values[path])}, chosen for this model:", "on", detail=why
+            f"{CARDS[path].title} is {as_typed(CARDS[path], draft.values[path])}, chosen for this model:",
+            "on",
+            detail=why,
         )
         for path, (_, why) in draft.fitted.items()
         if not sections or path.split(".")[0] in sections
@@ -27,7 +29,7 @@ def fitted_notes(draft: Draft, *sections: str) -> str:
 
 def fitted_line(draft: Draft) -> str:
     """Return in a few words what was chosen for the model; empty if nothing was."""
-    chosen = [f"{CARDS[path].title.lower()} {show(CARDS[path], draft.values[path])}" for path in draft.fitted]
+    chosen = [f"{CARDS[path].title.lower()} {as_typed(CARDS[path], draft.values[path])}" for path in draft.fitted]
     return f"chosen for this model: {', '.join(chosen)}" if chosen else ""
 
 

@@ -11,7 +11,7 @@ import ipywidgets as widgets
 from tb_widgets.app import words
 from tb_widgets.app.parts.cards import button, row, show
 from tb_widgets.app.parts.fitted import fitted_line
-from tb_widgets.display.wording import speed
+from tb_widgets.display.wording import duration, speed
 from tb_widgets.runs import Status
 
 if TYPE_CHECKING:
@@ -153,9 +153,9 @@ class RunBar:
         if fast := speed(status):
             count, unit = fast
             facts.append(f"{number(count)} {unit}")
-        facts.append(f"trained for {number(words.duration(status.elapsed))}")
+        facts.append(f"trained for {number(duration(status.elapsed))}")
         if status.eta is not None and status.state == "running":
-            facts.append(f"left about {number(words.duration(status.eta))}")
+            facts.append(f"left about {number(duration(status.eta))}")
         if status.best and not status.is_active:
             facts.append(f"best at step {number(format(status.best['step'], ','))}")
         if status.message:

@@ -397,7 +397,7 @@ def _read_number(text: str, *, whole: bool) -> int | float | str:
     return int(value) if whole and value.is_integer() else value
 
 
-def show(card: FieldCard, value: Any) -> str:
+def as_typed(card: FieldCard, value: Any) -> str:
     """Return a field's value as a person would type it."""
     if value is None:
         return ""

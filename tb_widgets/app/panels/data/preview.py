@@ -1,4 +1,4 @@
-"""What the model will be given, seen before Start: figures, warnings, the first rows, and one real batch."""
+"""What the model will be given, seen before Start: counts, warnings, the first rows, and one real batch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 BREAK, SHOWN_BREAK = "\n", "↵\n"
 LEGEND = {
-    "special": "a sign that is no text",
+    "special": "a special token, which stands for no text",
     "hidden": "hidden, to be guessed",
     "changed": "changed into another, to be guessed",
     "asked": "left as it is, and asked about",
@@ -26,7 +26,7 @@ LEGEND = {
 
 @panel("data-preview", step="data", column="side", order=1)
 class DataPreviewPanel(Panel):
-    """Figures, and what would waste a night."""
+    """Counts, and what would waste a night."""
 
     watches = ("data",)
 
@@ -47,7 +47,7 @@ class DataPreviewPanel(Panel):
         problem = data.error or (look.problem if look is not None else None)
         told = "" if problem is None else words.error_note(problem)
         if look is not None and look.preview is not None:
-            self._text.value = told + _figures(look.preview)
+            self._text.value = told + _counts(look.preview)
         else:
             waiting = "Looking …" if data.is_busy else "Choose data first."
             self._text.value = told or f'<p class="tbw-muted">{waiting}</p>'
@@ -55,7 +55,7 @@ class DataPreviewPanel(Panel):
 
 @panel("data-batch", step="data", column="main", order=5)
 class DataBatchPanel(Panel):
-    """The first rows, a batch with every sign in it, and how long the texts are."""
+    """The first rows, a batch with every special token in it, and how long the texts are."""
 
     watches = ("data",)
 
@@ -78,7 +78,7 @@ class DataBatchPanel(Panel):
             self._text.value = _rows(shown) + _batch(shown.batch) + _lengths(shown)
 
 
-def _figures(found: Preview) -> str:
+def _counts(found: Preview) -> str:
     about = "" if found.counted == "exact" else ", about"
     pairs = [("Looked at", found.looked_at)]
     if found.units is not None and found.unit == "row":
@@ -86,7 +86,7 @@ def _figures(found: Preview) -> str:
     if found.tokens is not None:
         pairs.append((f"Tokens{about}", words.count(found.tokens)))
     if found.tokens_per_parameter is not None:
-        pairs.append(("Tokens per parameter", words.plain(found.tokens_per_parameter)))
+        pairs.append(("Tokens per parameter", words.rounded(found.tokens_per_parameter)))
     if found.steps_per_epoch is not None:
         steps = words.count(max(1, found.steps_per_epoch))
         pairs.append(("One pass", f"{steps} step{'' if steps == '1' else 's'}"))

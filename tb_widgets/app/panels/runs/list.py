@@ -10,6 +10,7 @@ from tb_widgets.app import words
 from tb_widgets.app.parts.cards import button, card, row, show
 from tb_widgets.app.parts.choice_table import ChoiceTable
 from tb_widgets.app.registry import Panel, panel
+from tb_widgets.display.wording import duration
 from tb_widgets.runs import RunEntry
 from tb_widgets.runs.run_list import RunList
 
@@ -108,7 +109,7 @@ class RunDetailsPanel(Panel):
             ("Validation loss", words.figure(metrics.get("val/loss"))),
             ("Perplexity", words.figure(metrics.get("val/perplexity"))),
             ("Accuracy", words.percent(metrics.get("val/accuracy"))),
-            ("Trained for", words.duration(status.elapsed)),
+            ("Trained for", duration(status.elapsed)),
             (
                 "On",
                 f"{status.device}, {status.threads} thread{'s' * (status.threads != 1)}"

@@ -11,6 +11,7 @@ from tb_widgets.app import words
 from tb_widgets.app.parts.cards import button, card, row, show
 from tb_widgets.app.registry import Panel, panel
 from tb_widgets.checks.preflight import Preflight, from_mapping
+from tb_widgets.display.wording import duration
 
 if TYPE_CHECKING:
     pass
@@ -23,7 +24,7 @@ TEACHES = (
 
 @panel("preflight", step="train", column="side", order=2)
 class PreflightPanel(Panel):
-    """One button, and the figures behind it."""
+    """One button, and the measurements behind it."""
 
     watches = ("draft", "model")
 
@@ -93,7 +94,7 @@ def _table(figures: Preflight, *, is_whole: bool) -> str:
     if figures.per_second is not None:
         pairs.append(("Speed", f"{figures.per_second:,.0f} {figures.unit}/s"))
     if figures.eta is not None:
-        pairs.append(("The whole run takes about", words.duration(figures.eta)))
+        pairs.append(("The whole run takes about", duration(figures.eta)))
     if figures.first_loss is not None:
         even = f" (guessing: {figures.even_guess:.3f})" if figures.even_guess is not None else ""
         pairs.append(("First loss", f"{figures.first_loss:.3f}{even}"))
