@@ -8,7 +8,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from tb_widgets.app.state.draft import CARDS, Draft, read_entry, show
+from tb_widgets.app.state.draft import CARDS, Draft, as_typed, read_entry
 from tb_widgets.spec import FieldCard
 
 
@@ -80,7 +80,7 @@ class Field:
             elif isinstance(self.input, widgets.Checkbox):
                 self.input.value = bool(value)
             elif not _same(self.card, self.input.value, value):
-                self.input.value = show(self.card, value)
+                self.input.value = as_typed(self.card, value)
         finally:
             self._following = False
         reason = self._draft.errors.get(self.card.path, "")
