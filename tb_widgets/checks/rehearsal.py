@@ -16,11 +16,12 @@ import torch
 from tb_widgets.checks.inputs import choices, make_batch
 from tb_widgets.checks.measure import peak_memory
 from tb_widgets.checks.preflight import Preflight, Speed
-from tb_widgets.engine.hardware import autocast, choose_device, choose_precision, choose_threads, usable_cores
+from tb_widgets.engine.hardware import choose_device, choose_threads, usable_cores
 from tb_widgets.engine.memory import keep_freed_memory
 from tb_widgets.engine.modes import begin_training
 from tb_widgets.engine.objective import prediction_loss
 from tb_widgets.engine.optimisers.build import build_optimiser
+from tb_widgets.engine.precision import autocast, choose_precision
 from tb_widgets.models.adapter import Batch
 from tb_widgets.models.load import LoadedModel, check_fits
 from tb_widgets.spec import RunSpec

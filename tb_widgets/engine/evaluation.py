@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable
 import torch
 from torch import Tensor, nn
 
-from tb_widgets.engine.hardware import autocast
 from tb_widgets.engine.modes import in_mode
 from tb_widgets.engine.objective import count_correct, count_labels, prediction_loss
+from tb_widgets.engine.precision import autocast
 from tb_widgets.errors import TrainingError
 from tb_widgets.models.adapter import Batch
 from tb_widgets.spec import Task

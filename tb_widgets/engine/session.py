@@ -14,9 +14,10 @@ from torch import nn
 
 from tb_widgets.engine.environment import snapshot_environment
 from tb_widgets.engine.failures import explain
-from tb_widgets.engine.hardware import choose_device, choose_precision, choose_threads, describe_device
+from tb_widgets.engine.hardware import choose_device, choose_threads, describe_device
 from tb_widgets.engine.inputs import gather_inputs
 from tb_widgets.engine.memory import keep_freed_memory
+from tb_widgets.engine.precision import choose_precision
 from tb_widgets.engine.saver import CheckpointSaver
 from tb_widgets.engine.trainer import Trainer
 from tb_widgets.errors import CheckpointError, RunError, print_traceback

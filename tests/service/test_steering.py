@@ -40,8 +40,8 @@ def test_save_now_writes_a_checkpoint_between_the_regular_ones(endless, until):
     service.save_now(run)
     until(lambda: not run.control.is_requested("save-now"))
     new = until(lambda: [e for e in events(run, "checkpoint")[seen:] if e["step"] % 500])
-    path = run.checkpoints_folder / f"step-{new[0]['step']:08d}"
-    until(lambda: path.exists() and verify(path) is None)
+    step = new[0]["step"]
+    assert verify(run.checkpoints_folder / f"step-{step:08d}").step == step
 
 
 def test_another_service_finds_the_run_and_may_steer_it_but_not_start_it_twice(endless):
