@@ -20,6 +20,7 @@ from tb_widgets.engine.meter import Meter
 from tb_widgets.engine.modes import begin_training, in_mode
 from tb_widgets.engine.objective import count_labels, prediction_loss
 from tb_widgets.engine.optimisers.build import build_optimiser, step_if_finite
+from tb_widgets.engine.optimisers.groups import set_learning_rate
 from tb_widgets.engine.precision import autocast, loss_scaler
 from tb_widgets.engine.saver import CheckpointSaver
 from tb_widgets.engine.schedule import learning_rate
@@ -140,8 +141,7 @@ class Trainer:
     def _train_one_step(self) -> None:
         training = self.spec.training
         lr = learning_rate(training, self.step + 1)
-        for group in self.optimiser.param_groups:
-            group["lr"] = lr
+        set_learning_rate(self.optimiser, lr)
         batch = self.batches.batch(self.step)
         parts = _parts(batch, training.micro_batch_size or training.batch_size)
         counts = [count_labels(part["labels"]) for part in parts]

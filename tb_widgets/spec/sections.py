@@ -11,6 +11,8 @@ from pydantic_core import PydanticCustomError
 from tb_widgets.spec.fields import Section, setting
 from tb_widgets.spec.hub_pages import data_source, model_source
 
+Optimiser = Literal["adamw"]
+Schedule = Literal["cosine", "linear", "constant"]
 Task = Literal["causal-lm", "masked-lm", "sequence-classification", "seq2seq", "vision-classification"]
 
 
@@ -308,10 +310,10 @@ class TrainingSpec(Section):
         gt=0.0,
         le=10.0,
     )
-    optimizer: Literal["adamw"] = setting(
+    optimizer: Optimiser = setting(
         "adamw", title="Optimiser", help="AdamW, fused where this machine has it.", group="Optimiser"
     )
-    schedule: Literal["cosine", "linear", "constant"] = setting(
+    schedule: Schedule = setting(
         "cosine", title="Schedule", help="How the learning rate falls after warm-up.", group="Optimiser"
     )
     warmup: float = setting(
