@@ -11,7 +11,6 @@ from torch import nn
 
 from tb_widgets.data.prepared import PreparedData, prepare
 from tb_widgets.engine.causality import measure_causality
-from tb_widgets.engine.evaluation import WITH_PERPLEXITY
 from tb_widgets.errors import ModelError, TrainingError
 from tb_widgets.models.load import LoadedModel, build, check_fits, from_module, read_source, resolve, write_source
 from tb_widgets.models.repairs.leak_refusal import leak_refusal
@@ -22,6 +21,7 @@ from tb_widgets.runs.durable import replace_json
 from tb_widgets.runs.folders import default_cache_dir
 from tb_widgets.runs.journal import JournalWriter
 from tb_widgets.spec import ModelSpec, Task
+from tb_widgets.spec.metrics import METRICS
 
 DOCUMENTS = "document_ids"
 """Argument of a model's forward for the document that each token belongs to."""
@@ -47,7 +47,7 @@ def gather_inputs(run: RunDirectory, journal: JournalWriter, module: nn.Module |
     ModelError
         If the model can't be built, does not fit the data, or is a language model that sees what it has to predict.
     TrainingError
-        If the best checkpoint is to be chosen by a figure that the task does not have.
+        If the best checkpoint is to be chosen by a metric that the task does not have.
     DataError
         If the source can't be prepared for the model's task.
     """
@@ -169,10 +169,11 @@ def _warn_of_lost_piece(model: LoadedModel, data: PreparedData, journal: Journal
 
 
 def _check_monitor(monitor: str, task: Task) -> None:
-    if monitor == "val/perplexity" and task not in WITH_PERPLEXITY:
+    if not METRICS[monitor].exists_for(task):
+        there = [metric.key for metric in METRICS.values() if metric.exists_for(task)]
         raise TrainingError(
-            f"checkpoints.monitor is val/perplexity, which a model for {task} does not have.",
-            hint="Set it to val/loss, or to val/accuracy with checkpoints.mode max.",
+            f"checkpoints.monitor is {monitor}, which a model for {task} does not have.",
+            hint=f"Set it to {' or '.join(there)}.",
         )
 
 

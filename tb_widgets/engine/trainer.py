@@ -85,7 +85,7 @@ class Trainer:
         self._sampling_seconds = 0.0
         self._non_finite = NonFiniteMetrics(journal)
         best = next((info for info in run.checkpoints() if info.best), None)
-        self._sign = 1 if spec.checkpoints.mode == "min" else -1
+        self._sign = 1 if spec.checkpoints.better == "min" else -1
         self._best = self._sign * best.metrics[spec.checkpoints.monitor] if best else math.inf
 
     def run_to_end(self) -> Outcome:

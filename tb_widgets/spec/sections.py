@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from tb_widgets.spec.fields import Section, setting
+from tb_widgets.spec.fields import OneOf, Section, setting
 from tb_widgets.spec.hub_pages import data_source, model_source
+from tb_widgets.spec.metrics import LOSS, METRICS, Better
 
 Optimiser = Literal["adamw"]
 Schedule = Literal["cosine", "linear", "constant"]
@@ -474,11 +475,14 @@ class CheckpointSpec(Section):
         ge=0,
         le=1000,
     )
-    monitor: Literal["val/loss", "val/perplexity", "val/accuracy"] = setting(
-        "val/loss", title="Best by", help="The figure that decides which checkpoint is best.", group="Checkpoints"
+    monitor: Annotated[str, OneOf(lambda: METRICS)] = setting(
+        LOSS.key, title="Best by", help="The metric that decides which checkpoint is best.", group="Checkpoints"
     )
-    mode: Literal["min", "max"] = setting(
-        "min", title="Better is", help="min where smaller is better (loss), max for accuracy.", group="Checkpoints"
+    mode: Literal["auto", "min", "max"] = setting(
+        "auto",
+        title="Better is",
+        help="min where smaller is better, max where larger is. auto follows from the metric.",
+        group="Checkpoints",
     )
     mirror: str | None = setting(
         None,
@@ -486,6 +490,11 @@ class CheckpointSpec(Section):
         help="Each verified checkpoint is copied there as well, for example a mounted Drive. Empty means none.",
         group="Checkpoints",
     )
+
+    @property
+    def better(self) -> Better:
+        """Which way the monitored metric is better."""
+        return METRICS[self.monitor].better if self.mode == "auto" else self.mode
 
 
 class HardwareSpec(Section):
