@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from tb_widgets.engine.metrics import ValidationMetrics
 from tb_widgets.engine.modes import in_mode
 from tb_widgets.engine.objective import count_labels
+from tb_widgets.engine.parallel import Group
 from tb_widgets.engine.precision import autocast
 from tb_widgets.errors import TrainingError
 from tb_widgets.models.adapter import Batch
@@ -24,6 +25,7 @@ def evaluate(
     task: Task = "causal-lm",
     device: torch.device,
     dtype: torch.dtype = torch.float32,
+    group: Group | None = None,
 ) -> dict[str, float]:
     """Return the validation metrics of a task by their keys, over the counted labels of all batches.
 
@@ -37,23 +39,29 @@ def evaluate(
         With ``labels`` in which -100 does not count.
     task
         Decides which metrics there are.
+    group
+        Each rank takes its share of every batch; all of them return the metrics over all.
 
     Raises
     ------
     TrainingError
         If no label counts.
     """
+    group = group or Group()
     metrics = ValidationMetrics(task, device)
     counted = 0
     # Not in inference mode: a table that the model makes here would be of no use to the next training step.
     with in_mode(module, training=False), torch.no_grad():
         for cpu_batch in batches:
-            counted += count_labels(cpu_batch["labels"])
-            batch = {role: tensor.to(device) for role, tensor in cpu_batch.items()}
+            mine = group.share(cpu_batch)
+            if not len(mine["labels"]):
+                continue
+            counted += count_labels(mine["labels"])
+            batch = {role: tensor.to(device) for role, tensor in mine.items()}
             with autocast(device, dtype):
                 logits = logits_of(batch)
             metrics.update(logits, batch["labels"])
-    if not counted:
+    if not group.sum(counted):
         raise TrainingError(
             "No label of the held-back data counts: every one is -100, so there is nothing to measure.",
             hint="Hold back more data, or other data that have something to predict.",

@@ -11,6 +11,7 @@ from torch import nn
 
 from tb_widgets.data.prepared import PreparedData, prepare
 from tb_widgets.engine.causality import measure_causality
+from tb_widgets.engine.parallel import Group
 from tb_widgets.errors import ModelError, TrainingError
 from tb_widgets.models.load import LoadedModel, build, check_fits, from_module, read_source, resolve, write_source
 from tb_widgets.models.repairs.leak_refusal import leak_refusal
@@ -36,7 +37,9 @@ class Inputs:
     origin: dict[str, Any]
 
 
-def gather_inputs(run: RunDirectory, journal: JournalWriter, module: nn.Module | None) -> Inputs:
+def gather_inputs(
+    run: RunDirectory, journal: JournalWriter, module: nn.Module | None, group: Group | None = None
+) -> Inputs:
     """Build the model and prepare the data that its task asks for.
 
     A model of ours has a known task and takes its vocabulary from the data, so the data come first; any other model is
@@ -51,7 +54,7 @@ def gather_inputs(run: RunDirectory, journal: JournalWriter, module: nn.Module |
     DataError
         If the source can't be prepared for the model's task.
     """
-    spec = run.spec
+    spec, group = run.spec, group or Group()
     data = None
     if module is None and not run.model_folder.is_dir():
         # Whoever agreed to a model that is not ours agreed to what was frozen, not to what is there now.
@@ -61,7 +64,7 @@ def gather_inputs(run: RunDirectory, journal: JournalWriter, module: nn.Module |
             )
         task = _known_task(spec.model)
         if task is not None and task != "vision-classification":
-            data = _prepare_data(run, journal, task=task, image=None)
+            data = _prepare_data(run, journal, group, task=task, image=None)
         write_source(
             resolve(
                 spec.model,
@@ -79,7 +82,7 @@ def gather_inputs(run: RunDirectory, journal: JournalWriter, module: nn.Module |
         source = read_source(run.model_folder)
         model, origin = build(source, spec.model), source.origin
     if data is None or data.task != model.task:
-        data = _prepare_data(run, journal, task=model.task, image=model.adapter.image)
+        data = _prepare_data(run, journal, group, task=model.task, image=model.adapter.image)
     check_fits(
         model,
         vocab_size=data.vocab_size,
@@ -105,7 +108,7 @@ def _known_task(spec: ModelSpec) -> Task | None:
 
 
 def _prepare_data(
-    run: RunDirectory, journal: JournalWriter, *, task: Task, image: tuple[int, int, int] | None
+    run: RunDirectory, journal: JournalWriter, group: Group, *, task: Task, image: tuple[int, int, int] | None
 ) -> PreparedData:
     last = [0.0]
 
@@ -126,9 +129,10 @@ def _prepare_data(
     )
     if frozen is None and data.tokenizer is not None:
         data.tokenizer.save(run.tokenizer_folder)
-    # What an answer can't be read without, kept with the weights: the data may be gone by then.
-    kept = {"classes": list(data.classes), "gaps": data.gaps, "document_end": data.document_end}
-    replace_json(run.data_file, kept)
+    if group.is_main:
+        # What an answer can't be read without, kept with the weights: the data may be gone by then.
+        kept = {"classes": list(data.classes), "gaps": data.gaps, "document_end": data.document_end}
+        replace_json(run.data_file, kept)
     for note in (getattr(data.tokenizer, "note", ""), *data.notes):
         if note:
             journal.event("warning", message=note)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from tb_widgets.engine.finiteness import SkippedSteps, require_finite_loss
+from tb_widgets.engine.parallel import Group
 from tb_widgets.runs.journal import JournalWriter
 from tb_widgets.runs.status import AT_REST
 from tb_widgets.spec import TrainingSpec
@@ -55,11 +56,13 @@ class Meter:
         Name of the speed in journal and status, ``tokens_per_second`` or ``examples_per_second``.
     expects_skips
         Whether a step that is skipped for its gradient is nothing to tell, as with a loss scale.
+    group
+        The ranks over which losses are averaged.
 
     Attributes
     ----------
     window_loss
-        Sum of the losses since the last line, a scalar on the device; it outlives a resume.
+        Sum of this rank's losses since the last line, a scalar on the device; it outlives a resume.
     """
 
     def __init__(
@@ -70,11 +73,12 @@ class Meter:
         training: TrainingSpec,
         speed: str,
         expects_skips: bool,
+        group: Group,
     ) -> None:
         self.clock = Clock()
         self.skipped = SkippedSteps(journal, expected=expects_skips)
         self.window_loss = torch.zeros((), device=device)
-        self._journal, self._device, self._speed = journal, device, speed
+        self._journal, self._device, self._speed, self._group = journal, device, speed, group
         self._steps = training.steps
         self._log_every = training.log_every or max(1, math.ceil(training.steps / MOST_LINES))
         self._norms: list[tuple[int, Tensor]] = []
@@ -99,9 +103,14 @@ class Meter:
         self._norms.append((step, norm))
         if step % self._log_every == 0 or step == self._steps:
             count = (step - 1) % self._log_every + 1
+            self.agree_on_loss()
             line = {"step": step, "time": round(time.time(), 3), "lr": lr}
             self._lines.append((step, line, self.window_loss / count))
             self.window_loss = torch.zeros((), device=self._device)
+
+    def agree_on_loss(self) -> None:
+        """Give every rank the mean of the losses since the last line, as before they are written."""
+        self._group.mean_(self.window_loss)
 
     def end_validation(self, metrics: dict[str, float]) -> None:
         """Report the metrics of a validation at the current step."""

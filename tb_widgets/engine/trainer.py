@@ -21,6 +21,7 @@ from tb_widgets.engine.modes import begin_training, in_mode
 from tb_widgets.engine.objective import count_labels, prediction_loss
 from tb_widgets.engine.optimisers.build import build_optimiser, step_if_finite
 from tb_widgets.engine.optimisers.groups import set_learning_rate
+from tb_widgets.engine.parallel import Group
 from tb_widgets.engine.precision import autocast, loss_scaler
 from tb_widgets.engine.saver import CheckpointSaver
 from tb_widgets.engine.schedule import learning_rate
@@ -51,6 +52,8 @@ class Trainer:
         Where the run is written, and by whom.
     device, dtype
         Where and in which dtype the forward pass runs.
+    group
+        The processes that train together; one alone by default.
     """
 
     def __init__(
@@ -64,22 +67,27 @@ class Trainer:
         saver: CheckpointSaver,
         device: torch.device,
         dtype: torch.dtype,
+        group: Group | None = None,
     ) -> None:
         self.spec, self.model, self.data = spec, model, data
         self.run, self.journal, self.saver = run, journal, saver
         self.device, self.dtype = device, dtype
+        self.group = group or Group()
         training = spec.training
         self.module = model.module.to(device)
+        self.group.equalise(self.module)
         self.parameters = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
         self.optimiser = build_optimiser(self.module, training, device)
         self.scaler = loss_scaler(device, dtype)
         self.batches = data.train_batches(batch_size=training.batch_size, seed=training.seed)
         self.validation = data.validation_batches(batch_size=training.batch_size, batches=spec.evaluation.batches)
         self.sampler = Sampler(spec, model, data, device)
-        self.commands = Commands(run.control)
+        self.commands = Commands(run.control, self.group)
         speed = "tokens_per_second" if data.tokenizer is not None else "examples_per_second"
         scales = self.scaler.is_enabled()
-        self.meter = Meter(journal, device=device, training=training, speed=speed, expects_skips=scales)
+        self.meter = Meter(
+            journal, device=device, training=training, speed=speed, expects_skips=scales, group=self.group
+        )
         self.step = 0
         self._saved_step = 0
         self._sampling_seconds = 0.0
@@ -143,9 +151,10 @@ class Trainer:
         lr = learning_rate(training, self.step + 1)
         set_learning_rate(self.optimiser, lr)
         batch = self.batches.batch(self.step)
-        parts = _parts(batch, training.micro_batch_size or training.batch_size)
+        parts = _parts(self.group.share(batch), training.micro_batch_size or training.batch_size)
         counts = [count_labels(part["labels"]) for part in parts]
-        if not sum(counts):
+        total = self.group.sum(sum(counts))
+        if not total:
             raise TrainingError(
                 f"No label of step {self.step + 1:,} counts: every one is -100, so there is nothing to learn.",
                 hint="Train on other data, in which every batch has something to predict, or set a larger batch.",
@@ -156,10 +165,12 @@ class Trainer:
             on_device = {role: tensor.to(self.device, non_blocking=True) for role, tensor in micro.items()}
             with autocast(self.device, self.dtype):
                 logits = self.model.scores(on_device)
-            # Each part counts by its share of the labels, so the sum is the mean over the whole batch.
-            loss = prediction_loss(logits, on_device["labels"]) * (labels / sum(counts))
+            # Each part counts by its share of the labels, so the sum is the mean over the whole batch. Losses and
+            # gradients are averaged over the ranks, which the group's size makes up for.
+            loss = prediction_loss(logits, on_device["labels"]) * (labels / total * self.group.size)
             self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             self.meter.add_loss(loss)
+        self.group.average_gradients(self.parameters)
         self.scaler.unscale_(self.optimiser)
         if training.clip is None:
             norm = get_total_norm([p.grad for p in self.parameters if p.grad is not None])
@@ -181,11 +192,12 @@ class Trainer:
                 task=self.data.task,
                 device=self.device,
                 dtype=self.dtype,
+                group=self.group,
             )
         self._non_finite.look(self.step, metrics)
         self.meter.end_validation(metrics)
         may_sample = sample_anyway or self._sampling_seconds <= SAMPLING_SHARE * self.meter.clock.here()
-        if self.spec.evaluation.sample_length and may_sample:
+        if self.spec.evaluation.sample_length and may_sample and self.group.is_main:
             self._write_samples()
         value = metrics[self.spec.checkpoints.monitor] * self._sign
         is_best = math.isfinite(value) and value < self._best
@@ -207,9 +219,11 @@ class Trainer:
         # Losses and norms are read before the state is kept, so that no checkpoint holds what can't be gone on with.
         self.meter.report()
         with self.meter.apart():
+            self.meter.agree_on_loss()
             require_finite_loss(self.step, self.meter.window_loss.item())
             require_finite_weights(self.step, self.module)
-            self.saver.save(self.step, self._take_snapshot)
+            if self.group.is_main:  # all ranks hold the same
+                self.saver.save(self.step, self._take_snapshot)
         self._saved_step = self.step
 
     def _take_snapshot(self) -> Snapshot:
