@@ -98,5 +98,9 @@ class PolicyError(TbError):
     """Something that a visitor of a shared page may not do."""
 
 
+class PluginError(TbError):
+    """A part that another installed package adds, and that can't be loaded."""
+
+
 class ServiceError(TbError):
     """A worker that can't be started, reached or controlled."""

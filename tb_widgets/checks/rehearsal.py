@@ -16,10 +16,12 @@ import torch
 from tb_widgets.checks.inputs import choices, make_batch
 from tb_widgets.checks.measure import peak_memory
 from tb_widgets.checks.preflight import Preflight, Speed
-from tb_widgets.engine.hardware import autocast, choose_device, choose_precision, choose_threads, usable_cores
+from tb_widgets.engine.hardware import choose_device, choose_threads, usable_cores
 from tb_widgets.engine.memory import keep_freed_memory
 from tb_widgets.engine.objective import prediction_loss
 from tb_widgets.engine.optimisers.build import build_optimiser
+from tb_widgets.engine.optimisers.groups import set_learning_rate
+from tb_widgets.engine.precision import autocast, choose_precision
 from tb_widgets.models.adapter import Batch
 from tb_widgets.models.load import LoadedModel, check_fits
 from tb_widgets.models.modes import begin_training
@@ -140,8 +142,7 @@ class Rehearsal:
     def _update(self, rate: float) -> None:
         if self.spec.training.clip is not None:
             torch.nn.utils.clip_grad_norm_(self.module.parameters(), self.spec.training.clip)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
+        set_learning_rate(self.optimiser, rate)
         self.optimiser.step()
         self.optimiser.zero_grad()
 

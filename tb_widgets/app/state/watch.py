@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 from tb_widgets.app.state.versioned import Versioned
-from tb_widgets.display.figure import KEYS
+from tb_widgets.display.figure import curve_keys
 from tb_widgets.errors import TbError
 from tb_widgets.runs import CheckpointInfo, RunDirectory, Status
 from tb_widgets.runs.curve import Curves
@@ -34,7 +34,7 @@ class Watch(Versioned):
 
     def __init__(self, smoothing: float = 0.6) -> None:
         self.smoothing = smoothing
-        self.curves = Curves(KEYS, smoothing)
+        self.curves = Curves(curve_keys(), smoothing)
         self.curves_version = 0
         self.attach(None)
 

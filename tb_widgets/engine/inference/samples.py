@@ -8,6 +8,7 @@ import torch
 
 from tb_widgets.data.batches.prepared_data import HeldBack, PreparedData
 from tb_widgets.engine.inference.class_words import in_words
+from tb_widgets.engine.inference.load_checkpoint import TrainedModel
 from tb_widgets.engine.inference.writer import Writer
 from tb_widgets.errors import ModelError
 from tb_widgets.models.load import LoadedModel
@@ -37,7 +38,8 @@ class Sampler:
         self._writer = None
         if data.tokenizer is not None:
             length, end = spec.data.context_length, data.document_end
-            self._writer = Writer(model, data.tokenizer, length, device, data.classes, data.sentinels, end)
+            trained = TrainedModel(model, device, data.tokenizer, length, data.classes, data.sentinels, end)
+            self._writer = Writer(trained)
             for shown in prompts:
                 self._writer.check(shown.prompt)
 
@@ -65,6 +67,6 @@ class Sampler:
     def _images(self) -> Iterator[str]:
         (batch,) = self._data.validation_batches(batch_size=len(self._shown), batches=1)
         with torch.no_grad():
-            scores = self._model.scores({"images": batch["images"].to(self._device)}).float()
-        for row in scores:
+            logits = self._model.scores({"images": batch["images"].to(self._device)}).float()
+        for row in logits:
             yield in_words(row, self._data.classes)

@@ -13,6 +13,7 @@ from tb_widgets.app.registry import Panel, panel
 from tb_widgets.display.wording import duration
 from tb_widgets.runs import RunEntry
 from tb_widgets.runs.run_list import RunList
+from tb_widgets.spec.metrics import METRICS
 
 if TYPE_CHECKING:
     from tb_widgets.app.session import Session
@@ -106,9 +107,11 @@ class RunDetailsPanel(Panel):
             ("Model", f"{status.model}, {words.short_count(status.parameters)} parameters"),
             ("Data", status.data),
             ("Step", f"{status.step:,} of {status.total:,}"),
-            ("Validation loss", words.figure(metrics.get("val/loss"))),
-            ("Perplexity", words.figure(metrics.get("val/perplexity"))),
-            ("Accuracy", words.percent(metrics.get("val/accuracy"))),
+            *(
+                (f"Validation {metric.title.lower()}", metric.written(metrics[metric.key]))
+                for metric in METRICS.values()
+                if metric.key in metrics
+            ),
             ("Trained for", duration(status.elapsed)),
             (
                 "On",
