@@ -25,7 +25,7 @@ from tb_widgets.engine.precision import autocast, choose_precision
 from tb_widgets.models.adapter import Batch
 from tb_widgets.models.load import LoadedModel, check_fits
 from tb_widgets.models.modes import begin_training
-from tb_widgets.spec import RunSpec
+from tb_widgets.spec import TASKS, RunSpec
 
 OVERFIT_STEPS, OVERFIT_ROWS, OVERFIT_LENGTH = 30, 4, 64
 PASSES_AT_LEAST = 18  # a machine that has no time for so many is asked with fewer rows
@@ -55,7 +55,7 @@ class Rehearsal:
         self.model, self.spec, self.until, self._on_figures = model, spec, until, on_figures
         self._began = time.time()
         self.length = spec.data.context_length
-        is_image = model.task == "vision-classification"
+        is_image = TASKS[model.task].reads_images
         if not is_image:
             check_fits(model, context_length=self.length)
         self.device = choose_device(spec.hardware.device)
@@ -127,7 +127,7 @@ class Rehearsal:
         return self.until - time.time()
 
     def _rows_in_words(self, rows: int) -> str:
-        return f"{rows} images" if self.model.task == "vision-classification" else f"{rows} x {self.length:,} tokens"
+        return f"{rows} images" if TASKS[self.model.task].reads_images else f"{rows} x {self.length:,} tokens"
 
     def _batch(self, rows: int, length: int | None = None, seed: int = 0) -> Batch:
         return make_batch(self.model, rows=rows, length=length or self.length, seed=seed)

@@ -22,7 +22,7 @@ from tb_widgets.runs import RunDirectory
 from tb_widgets.runs.durable import replace_json
 from tb_widgets.runs.folders import default_cache_dir
 from tb_widgets.runs.journal import JournalWriter
-from tb_widgets.spec import ModelSpec, Task
+from tb_widgets.spec import TASKS, ModelSpec, Task
 from tb_widgets.spec.metrics import METRICS
 
 DOCUMENTS = "document_ids"
@@ -64,7 +64,7 @@ def gather_inputs(
                 f"{run.id} has lost its model folder.", hint="Copy it back, or start a new run with that model."
             )
         task = _known_task(spec.model)
-        if task is not None and task != "vision-classification":
+        if task is not None and not TASKS[task].reads_images:
             data = _prepare_data(run, journal, group, task=task, image=None)
         write_source(
             resolve(
@@ -94,7 +94,7 @@ def gather_inputs(
     _check_monitor(spec.checkpoints.monitor, model.task)
     if spec.data.reset_attention:
         model = _told_documents(model)
-    if model.task in ("causal-lm", "seq2seq") and not spec.model.allow_leak:
+    if TASKS[model.task].must_not_see_ahead and not spec.model.allow_leak:
         _refuse_leak(model, source, spec.data.context_length, journal)
     return Inputs(model, data, origin)
 

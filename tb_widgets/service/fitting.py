@@ -10,7 +10,7 @@ from tb_widgets.data.sources.builtin import NEEDS, PLAIN_TASKS, TABLE_TASKS, lis
 from tb_widgets.data.tokenizers.special_tokens import span_sizes, vocabulary_with_specials
 from tb_widgets.errors import SpecError
 from tb_widgets.models.zoo import sizes
-from tb_widgets.spec import RunSpec, Task
+from tb_widgets.spec import TASKS, RunSpec, Task
 from tb_widgets.spec.fit import is_beyond, reads_at_most
 from tb_widgets.spec.text import write_value
 
@@ -166,7 +166,7 @@ def misfits(spec: RunSpec, facts: ModelFacts, *, chosen: bool = True) -> list[Mi
     if task not in tasks or (not chosen and tasks[0] != task == best.tasks[0]):
         doing, need = NEEDS[task]
         found.append(Misfit("data.source", best.name, f"the model {doing}, and needs {need}."))
-    if task == "vision-classification":
+    if TASKS[task].reads_images:
         return found
     documents = tasks == TABLE_TASKS  # as far as the name tells: each then ends with a sign
     # Signs stand for what is cut out of a plain text, unless other data take its place.

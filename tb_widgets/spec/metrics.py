@@ -17,12 +17,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from tb_widgets.spec.registry import Registry
-
-if TYPE_CHECKING:
-    from tb_widgets.spec.tasks import Task
+from tb_widgets.spec.tasks import TASKS, Task
 
 Better = Literal["min", "max"]
 Compute = TypeVar("Compute", bound=Callable[..., Any])
@@ -115,13 +113,13 @@ LOSS = Metric(
     unit="nats per token",
     form=".3f",
     brief="validation",
-    units=dict.fromkeys(("sequence-classification", "vision-classification"), "nats per example"),
+    units={name: f"nats per {task.unit}" for name, task in TASKS.items()},
 )
 PERPLEXITY = Metric(
     "val/perplexity",
     title="Perplexity",
     form=",.1f",
-    tasks=("causal-lm", "masked-lm", "seq2seq"),
+    tasks=tuple(name for name, task in TASKS.items() if task.predicts_tokens),
 )
 ACCURACY = Metric(
     "val/accuracy",
@@ -130,11 +128,7 @@ ACCURACY = Metric(
     better="max",
     form=".1%",
     brief="",
-    units={
-        "masked-lm": "hidden tokens",
-        "seq2seq": "tokens of the answer",
-        **dict.fromkeys(("sequence-classification", "vision-classification"), "classes"),
-    },
+    units={name: task.counted for name, task in TASKS.items()},
 )
 OWN = (LOSS, PERPLEXITY, ACCURACY)
 for _metric in OWN:

@@ -5,20 +5,12 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from tb_widgets.spec import Task
+from tb_widgets.spec import TASKS, Task
 
 MASK_TEXT = "[MASK]"
 """How people write a hidden token in a text."""
 
 _ROLES = ("pad", "mask", "start", "end")
-# How many of these, in this order, the model must know.
-_NEEDED: dict[Task, int] = {
-    "causal-lm": 0,
-    "masked-lm": 2,
-    "sequence-classification": 1,
-    "seq2seq": 4,
-    "vision-classification": 0,
-}
 # Of a text, how much is cut out, and how long a span is on average (arXiv 1910.10683, section 3.3.4).
 CUT_OUT, MEAN_SPAN = 0.15, 3.0
 SHORTEST_TO_CUT = 10
@@ -108,7 +100,7 @@ def vocabulary_with_specials(
     >>> vocabulary_with_specials(256, "seq2seq", sentinels=6)
     266
     """
-    added = _missing(_ROLES[: _NEEDED[task]], own)
+    added = _missing(_ROLES[: TASKS[task].special_tokens], own)
     if task == "causal-lm" and documents:
         added = int(not {"pad", "end"} & {*own})
     return vocab_size + added + (sentinels if task == "seq2seq" else 0)

@@ -16,6 +16,7 @@ from tb_widgets.errors import ModelError, RunError
 from tb_widgets.models.load import LoadedModel, build, from_module
 from tb_widgets.models.source import read_source
 from tb_widgets.runs import RunDirectory
+from tb_widgets.spec import TASKS
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def load_checkpoint(run: RunDirectory, checkpoint: Path, *, module: nn.Module | 
     return TrainedModel(
         model,
         device,
-        tokenizer=None if model.task == "vision-classification" else load_tokenizer(run.tokenizer_folder),
+        tokenizer=None if TASKS[model.task].reads_images else load_tokenizer(run.tokenizer_folder),
         context_length=run.spec.data.context_length,
         classes=tuple(kept["classes"]),
         gaps=kept["gaps"],

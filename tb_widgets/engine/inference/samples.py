@@ -12,7 +12,7 @@ from tb_widgets.engine.inference.load_checkpoint import TrainedModel
 from tb_widgets.engine.inference.writer import Writer
 from tb_widgets.errors import ModelError
 from tb_widgets.models.load import LoadedModel
-from tb_widgets.spec import RunSpec
+from tb_widgets.spec import TASKS, RunSpec
 
 SHOWN = 3  # held-back examples, where each has a known answer
 
@@ -34,7 +34,7 @@ class Sampler:
                 "evaluation.prompts holds texts, and the model looks at images.",
                 hint="Leave it empty: held-back images are shown instead.",
             )
-        self._shown = prompts or data.held_back(1 if model.task == "causal-lm" else SHOWN)
+        self._shown = prompts or data.held_back(1 if TASKS[model.task].continues else SHOWN)
         self._writer = None
         if data.tokenizer is not None:
             length, end = spec.data.context_length, data.document_end
@@ -50,7 +50,7 @@ class Sampler:
         it is known what would be right; ``picture``, a PNG in base64, where it is an image.
         """
         answers = self._texts() if self._writer is not None else self._images()
-        task = {} if self._model.task == "causal-lm" else {"task": self._model.task}
+        task = {} if TASKS[self._model.task].continues else {"task": self._model.task}
         for shown, text in zip(self._shown, answers, strict=True):
             known = {"expected": shown.expected} if shown.expected else {}
             seen = {"picture": shown.picture} if shown.picture else {}
