@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import pkgutil
 from collections.abc import Iterator
-from importlib import metadata
+from importlib import import_module, metadata
 from typing import Generic, TypeVar
 
 from tb_widgets.errors import PluginError
@@ -21,10 +22,12 @@ class Registry(Generic[Entry]):
     ----------
     kind
         In the plural, for example ``metrics``.
+    home
+        The package of ours whose modules register what they hold when they are imported.
     """
 
-    def __init__(self, kind: str) -> None:
-        self.group = f"tb_widgets.{kind}"
+    def __init__(self, kind: str, *, home: str | None = None) -> None:
+        self.group, self._home = f"tb_widgets.{kind}", home
         self._entries: dict[str, Entry] = {}
         self._has_asked = False
 
@@ -63,6 +66,9 @@ class Registry(Generic[Entry]):
         if self._has_asked:
             return
         self._has_asked = True  # before: what is imported may ask in its turn
+        if self._home is not None:
+            for module in pkgutil.iter_modules(import_module(self._home).__path__):
+                import_module(f"{self._home}.{module.name}")
         for point in metadata.entry_points(group=self.group):
             try:
                 point.load()

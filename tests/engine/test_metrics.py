@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -15,6 +12,7 @@ from tb_widgets.engine.metrics import ValidationMetrics
 from tb_widgets.errors import SpecError
 from tb_widgets.spec import RunSpec
 from tb_widgets.spec.metrics import METRICS, Metric, computes
+from tests.plugins import install, python
 
 STRANGER = """
 from tb_widgets.spec.metrics import Metric, computes
@@ -44,27 +42,11 @@ print(json.dumps({"light": light, "light_form": light_form, "choices": card.choi
 """
 
 
-@pytest.fixture
-def installed(tmp_path):
-    """A folder for sys.path with the stranger's one file, and what its installation has written."""
-    folder = tmp_path / "site-packages"
-    (folder / "top_five-1.0.dist-info").mkdir(parents=True)
-    (folder / "top_five.py").write_text(STRANGER)
-    (folder / "top_five-1.0.dist-info" / "METADATA").write_text("Metadata-Version: 2.1\nName: top-five\nVersion: 1.0\n")
-    entry = folder / "top_five-1.0.dist-info" / "entry_points.txt"
-    entry.write_text("[tb_widgets.metrics]\ntop-5 = top_five\n")
-    return folder
-
-
-def environment(installed: Path) -> dict[str, str]:
-    return os.environ | {"PYTHONPATH": os.pathsep.join((str(installed), *filter(None, sys.path)))}
-
-
-def test_a_stranger_adds_a_metric_by_one_file(installed, tiny, tmp_path):
+def test_a_stranger_adds_a_metric_by_one_file(tiny, tmp_path):
+    environment = install(tmp_path / "site-packages", "metrics", "top_five", STRANGER)
     spec = tmp_path / "run.yaml"
     spec.write_text(tiny().to_yaml())
-    command = [sys.executable, "-c", USE, str(spec), str(tmp_path / "runs")]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment(installed), check=False)
+    done = python(environment, "-c", USE, str(spec), str(tmp_path / "runs"))
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["light"], "importing tb_widgets imports no torch"
@@ -77,18 +59,14 @@ def test_a_stranger_adds_a_metric_by_one_file(installed, tiny, tmp_path):
     assert [line["step"] for line in tested] == [10, 20]
     assert all(line["val/accuracy"] <= line["val/top-5"] <= 1 for line in tested)
     assert found["best"]["value"] == max(line["val/top-5"] for line in tested)
-    show = [sys.executable, "-m", "tb_widgets", "show", str(run)]
-    said = subprocess.run(show, capture_output=True, text=True, env=environment(installed), check=True).stdout
+    said = python(environment, "-m", "tb_widgets", "show", str(run)).stdout
     assert "top 5 " in said
     assert f"best  val/top-5 {found['best']['value']:.1%}".replace("%", " %") in said
 
 
-def test_a_broken_plugin_is_named(installed):
-    (installed / "top_five.py").write_text("import no_such_package")
-    code = "from tb_widgets.spec import RunSpec; RunSpec(); RunSpec.field_cards()"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, env=environment(installed), check=False
-    )
+def test_a_broken_plugin_is_named(tmp_path):
+    environment = install(tmp_path, "metrics", "top_five", "import no_such_package")
+    done = python(environment, "-c", "from tb_widgets.spec import RunSpec; RunSpec(); RunSpec.field_cards()")
     assert "PluginError: top_five of top-five can't be loaded (ModuleNotFoundError: No module named" in done.stderr
 
 

@@ -14,7 +14,7 @@ from tb_widgets.engine.hardware import choose_device
 from tb_widgets.engine.state import load_weights
 from tb_widgets.errors import ModelError, RunError
 from tb_widgets.models.load import LoadedModel, build, from_module
-from tb_widgets.models.source import read_source
+from tb_widgets.models.source import ModelSource, read_source
 from tb_widgets.runs import RunDirectory
 from tb_widgets.spec import TASKS
 
@@ -35,6 +35,8 @@ class TrainedModel:
         Most gaps of a text that it was trained to fill; 0 where it was not.
     document_end
         Token that stood after each document; ``None`` where there was one document.
+    source, entry
+        The model's files, ``None`` for a live module, and what builds it there, where the spec says so.
     """
 
     model: LoadedModel
@@ -44,6 +46,8 @@ class TrainedModel:
     classes: tuple[str, ...] = ()
     gaps: int = 0
     document_end: int | None = None
+    source: ModelSource | None = None
+    entry: str | None = None
 
 
 def load_checkpoint(run: RunDirectory, checkpoint: Path, *, module: nn.Module | None = None) -> TrainedModel:
@@ -65,10 +69,12 @@ def load_checkpoint(run: RunDirectory, checkpoint: Path, *, module: nn.Module | 
     RunError
         If the run has lost what its answers are read with.
     """
+    source = None
     if module is not None:
         model = from_module(module, run.spec.model)
     elif run.model_folder.is_dir():
-        model = build(read_source(run.model_folder), run.spec.model)
+        source = read_source(run.model_folder)
+        model = build(source, run.spec.model)
     else:
         raise ModelError(
             f"{run.id} trained a live nn.Module, whose code is not in the run.",
@@ -91,4 +97,6 @@ def load_checkpoint(run: RunDirectory, checkpoint: Path, *, module: nn.Module | 
         classes=tuple(kept["classes"]),
         gaps=kept["gaps"],
         document_end=kept["document_end"],
+        source=source,
+        entry=run.spec.model.entry,
     )

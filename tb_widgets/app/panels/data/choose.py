@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 
 from tb_widgets.app import words
-from tb_widgets.app.parts.cards import button, card, row, show
+from tb_widgets.app.parts.cards import button, card, framed, labelled, row, show
 from tb_widgets.app.parts.choice_table import ChoiceTable
 from tb_widgets.app.parts.fitted import fits_button, fitted_notes
 from tb_widgets.app.parts.form import Form
@@ -68,12 +68,12 @@ class DataPanel(Panel):
         self._all = widgets.Checkbox(description="Show also what does not fit the model", indent=False)
         self._all.add_class("tbw-at-data-all")
         self._all.observe(lambda _: act(self._offer), "value")
-        choice = _field("To begin with", [_framed(self._choice), self._about, self._all])
+        choice = labelled("To begin with", framed(self._choice), self._about, self._all)
 
         self._address = widgets.Text(placeholder="Path or address", continuous_update=True)
         self._address.add_class("tbw-at-data-source")
         self._address.on_msg(self._entered)
-        self._frame = _framed(self._address)
+        self._frame = framed(self._address)
         load = button("Load", lambda: act(self._load), "tbw-at-load-data")
         line = row([self._frame, load], "tbw-address")
         self._help = widgets.HTML(f'<div class="tbw-help">{HELP}</div>')
@@ -87,9 +87,11 @@ class DataPanel(Panel):
         self._table.observe(self._picked, "selected")
         self._results = widgets.Box([self._table])
         self._results.add_class("tbw-results")
-        hub = _field(
+        hub = labelled(
             "Or search the Hugging Face Hub",
-            [row([_framed(self._words), search], "tbw-address"), self._told, self._results],
+            row([framed(self._words), search], "tbw-address"),
+            self._told,
+            self._results,
         )
         if not session.policy.is_owner:
             return card("Data", [self._notes, self._fits, choice])
@@ -101,7 +103,7 @@ class DataPanel(Panel):
             most_files=1,
             most_bytes=MOST_BYTES,
         )
-        own = _field("Or your own", [line, self._help, upload])
+        own = labelled("Or your own", line, self._help, upload)
         return card("Data", [self._notes, self._fits, choice, own, hub])
 
     # ---- what is pressed -------------------------------------------------------------------------------------------
@@ -244,18 +246,6 @@ class TokensPanel(Panel):
         if job is not None:
             waiting = f'<div class="tbw-help">{escape(job.phase or "Asking the Hub")} …</div>'
             self._told.value = words.error_note(job.error) if job.error is not None else waiting
-
-
-def _field(label: str, children: list[widgets.Widget]) -> widgets.VBox:
-    box = widgets.VBox([widgets.HTML(f'<span class="tbw-label">{escape(label)}</span>'), *children])
-    box.add_class("tbw-field")
-    return box
-
-
-def _framed(widget: widgets.Widget) -> widgets.Box:
-    box = widgets.Box([widget])
-    box.add_class("tbw-input")
-    return box
 
 
 def _title(offer: Offer) -> str:

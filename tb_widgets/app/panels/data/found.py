@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 
 from tb_widgets.app import words
-from tb_widgets.app.parts.cards import button, card, row, show
+from tb_widgets.app.parts.cards import button, card, framed, labelled, row, show
 from tb_widgets.app.registry import Panel, panel
 from tb_widgets.service.data import uploads
 
@@ -34,10 +34,7 @@ class Pick:
         self._choice = widgets.Dropdown(options=[("–", "")])
         self._choice.add_class(f"tbw-at-{place}")
         self._choice.observe(self._chosen, "value")
-        frame = widgets.Box([self._choice])
-        frame.add_class("tbw-input")
-        self.widget = widgets.VBox([widgets.HTML(f'<span class="tbw-label">{escape(label)}</span>'), frame])
-        self.widget.add_class("tbw-field")
+        self.widget = labelled(label, framed(self._choice))
 
     def _chosen(self, change: dict[str, Any]) -> None:
         if not self._following:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 
 from tb_widgets.app import words
-from tb_widgets.app.parts.cards import button, card, row, show
+from tb_widgets.app.parts.cards import button, card, framed, labelled, row, show
 from tb_widgets.app.parts.fitted import fitted_notes
 from tb_widgets.app.parts.form import Form
 from tb_widgets.app.parts.upload import Upload
@@ -55,15 +55,12 @@ class ModelPanel(Panel):
         self._address.observe(self._typed, "value")
         self._address.on_msg(self._entered)
         self._load = button("Load", lambda: self.act(self._press), "tbw-at-load")
-        frame = widgets.Box([self._address])
-        frame.add_class("tbw-input")
-        self._frame = frame
-        line = row([frame, self._load], "tbw-address")
+        self._frame = framed(self._address)
+        line = row([self._frame, self._load], "tbw-address")
         self._help = widgets.HTML()
         policy = session.policy
         own = []
         if policy.is_owner:
-            label = widgets.HTML('<span class="tbw-label">Your model</span>')
             upload = Upload(
                 self.act,
                 self._take,
@@ -72,18 +69,13 @@ class ModelPanel(Panel):
                 most_files=MOST_FILES,
                 most_bytes=MOST_BYTES,
             )
-            own = [widgets.VBox([label, line, self._help, upload])]
-            own[0].add_class("tbw-field")
+            own = [labelled("Your model", line, self._help, upload)]
         ours = [(f"{TITLES[name]}: {what}", f"zoo:{name}") for name, what in OURS.items()]
         ours += [] if policy.is_owner else [(name, name) for name in allowed_models()]
         self._ours = widgets.Dropdown(options=[*ours, ("–", "")])
         self._ours.add_class("tbw-at-model-source-choice")
         self._ours.observe(self._chosen, "value")
-        box = widgets.Box([self._ours])
-        box.add_class("tbw-input")
-        title = "Or one of ours" if policy.is_owner else "One of these"
-        choice = widgets.VBox([widgets.HTML(f'<span class="tbw-label">{title}</span>'), box])
-        choice.add_class("tbw-field")
+        choice = labelled("Or one of ours" if policy.is_owner else "One of these", framed(self._ours))
         fields = [path for path in ("model.preset", "model.config") if policy.may_set(path)]
         self._zoo = Form(session.draft, fields, self.act)
         return card("Model", [*own, choice, self._zoo.widget])

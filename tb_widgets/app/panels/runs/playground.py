@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import ipywidgets as widgets
 
 from tb_widgets.app import words
-from tb_widgets.app.parts.cards import button, card, row, show
+from tb_widgets.app.parts.cards import button, card, framed, labelled, row, show
 from tb_widgets.app.parts.pictures import seen
 from tb_widgets.app.registry import Panel, panel
 
@@ -58,16 +58,16 @@ class PlaygroundPanel(Panel):
         self._text = widgets.HTML()
         fields = row(
             [
-                _field("Checkpoint", self._checkpoint, ""),
-                _field("Temperature", self._temperature, "0 to 10"),
-                _field("Top k", self._top_k, "tokens"),
-                _field("Length", self._length, "tokens"),
+                labelled("Checkpoint", framed(self._checkpoint)),
+                labelled("Temperature", framed(self._temperature, widgets.HTML("0 to 10"))),
+                labelled("Top k", framed(self._top_k, widgets.HTML("tokens"))),
+                labelled("Length", framed(self._length, widgets.HTML("tokens"))),
             ],
             "tbw-fields",
         )
         self._fields = fields
         self._help = widgets.HTML()
-        self._begin = _field("Prompt", self._prompt, "")
+        self._begin = labelled("Prompt", framed(self._prompt))
         self._asked = widgets.VBox([self._begin, fields, row([self._write, self._stop])])
         self._asked.add_class("tbw-form")
         made = card("Let it write", [self._help, self._asked, self._text])
@@ -137,11 +137,3 @@ class PlaygroundPanel(Panel):
                 f'<pre class="tbw-text tbw-sample">{begins}{escape(writing.text)}</pre>'
                 f'<div class="tbw-help">{escape(line)}</div>'
             )
-
-
-def _field(title: str, control: widgets.Widget, unit: str) -> widgets.VBox:
-    frame = widgets.Box([control, widgets.HTML(escape(unit))] if unit else [control])
-    frame.add_class("tbw-input")
-    box = widgets.VBox([widgets.HTML(f'<span class="tbw-label">{title}</span>'), frame])
-    box.add_class("tbw-field")
-    return box

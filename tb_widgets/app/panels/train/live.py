@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 
 from tb_widgets.app import words
-from tb_widgets.app.parts.cards import card, row, show
+from tb_widgets.app.parts.cards import card, framed, row, show
 from tb_widgets.app.parts.live_figure import LiveFigure
 from tb_widgets.app.parts.pictures import seen
 from tb_widgets.app.registry import Panel, panel
@@ -40,14 +40,12 @@ class LivePanel(Panel):
         self._smoothing = widgets.Dropdown(options=SMOOTHING, value=session.watch.smoothing)
         self._smoothing.add_class("tbw-at-smoothing")
         self._smoothing.observe(lambda change: self.act(lambda: session.watch.set_smoothing(change["new"])), "value")
-        frame = widgets.Box([self._smoothing])
-        frame.add_class("tbw-input")
         self._log = widgets.Checkbox(description="Log scale", indent=False)
         self._log.add_class("tbw-at-log-scale")
         self._log.observe(lambda change: self.act(lambda: self.figure.set_log_scale(change["new"])), "value")
         self._legend = widgets.HTML()
         self._notes = widgets.HTML()
-        switches = row([self._legend, row([self._log, frame], "tbw-inline")], "tbw-top")
+        switches = row([self._legend, row([self._log, framed(self._smoothing)], "tbw-inline")], "tbw-top")
         return card("Live", [switches, self.figure.box, self._notes])
 
     def draw(self) -> None:

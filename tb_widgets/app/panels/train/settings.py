@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 
-from tb_widgets.app.parts.cards import card, show
+from tb_widgets.app.parts.cards import card, framed, labelled, show
 from tb_widgets.app.parts.form import Form
 from tb_widgets.app.registry import Panel, panel
 from tb_widgets.app.state.draft import CARDS
@@ -38,11 +38,8 @@ class SettingsPanel(Panel):
         options = [(preset.title, name) for name, preset in PRESETS.items()]
         self._preset = widgets.Dropdown(options=[*options, ("My own", "")], value=draft.preset)
         self._preset.add_class("tbw-at-preset")
-        frame = widgets.Box([self._preset])
-        frame.add_class("tbw-input")
         self._preset_help = widgets.HTML()
-        box = widgets.VBox([widgets.HTML('<span class="tbw-label">Start from</span>'), frame, self._preset_help])
-        box.add_class("tbw-field")
+        box = labelled("Start from", framed(self._preset), self._preset_help)
         self._preset.observe(self._chosen, "value")
         self._paths = [path for path in PATHS if self.session.policy.may_set(path)]
         self._basic = Form(draft, [path for path in self._paths if CARDS[path].level == "basic"], act)
