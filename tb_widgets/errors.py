@@ -9,15 +9,15 @@ from collections.abc import Sequence
 LONGEST_QUOTE = 600  # characters
 
 
-def quoted(text: str) -> str:
+def quoted(text: str, longest: int = LONGEST_QUOTE) -> str:
     """Return somebody else's words as they can be shown: on one line, not endless, and without commands to a terminal.
 
     >>> quoted("no\\n  \\x1b[31msuch thing")
     'no �[31msuch thing'
     """
     line = "".join(c if c.isprintable() else "�" for c in " ".join(text.split()))
-    half = LONGEST_QUOTE // 2
-    return line if len(line) <= LONGEST_QUOTE else f"{line[:half]} … {line[-half:]}"
+    half = longest // 2
+    return line if len(line) <= longest else f"{line[:half]} … {line[-half:]}"
 
 
 def print_traceback() -> None:

@@ -20,16 +20,9 @@ from tb_widgets.app.state.locking import one_at_a_time
 from tb_widgets.data.cache.limit import CacheUse, Cleared, cache_use, clear_cache
 from tb_widgets.data.reading.beginning import read_beginning
 from tb_widgets.data.sources import uploads
-from tb_widgets.data.sources.builtin import is_built_in
-from tb_widgets.data.sources.fetching import (
-    fetch_data,
-    fetch_tokenizer,
-    is_here,
-    local_files,
-    needs_fetch,
-    pinned_tokenizer,
-)
+from tb_widgets.data.sources.fetching import fetch_data, fetch_tokenizer, pinned_tokenizer
 from tb_widgets.data.sources.hub_facts import HubFacts, HubHit, inspect_hub, search_hub
+from tb_widgets.data.sources.resolve import resolve_source
 from tb_widgets.errors import DataError, TbError
 from tb_widgets.service.gathering import tokens_read
 from tb_widgets.service.policy import Policy
@@ -66,7 +59,7 @@ class Wanted:
     @property
     def is_decided(self) -> bool:
         """Whether everything is chosen that must be before a fetch: of a dataset, its variant."""
-        return not self.data.source.startswith("hub:") or (self.facts is not None and bool(self.facts.splits))
+        return resolve_source(self.data).kind != "hub" or (self.facts is not None and bool(self.facts.splits))
 
 
 class DataChoice:
@@ -140,11 +133,12 @@ class DataChoice:
         data = self.draft.spec.data.model_copy(update={**fresh, **decided, "source": source})
         self.policy.require_data(data)
         self.cancel()
-        if is_built_in(source):
+        found = resolve_source(data)
+        if found.is_built_in:
             self._take(data)
-        elif not needs_fetch(data) or is_here(data):
+        elif found.is_here:
             self._read(data)
-        elif source.startswith("hub:"):
+        elif found.kind == "hub":
             self._inspect(Wanted(data, "inspecting"))
         else:
             self.wanted = Wanted(data, "asking")
@@ -177,7 +171,7 @@ class DataChoice:
                 raise DataError("There is nothing to fetch.", hint="Choose a dataset or paste an address first.")
             wanted = Wanted(self.draft.spec.data, "asking")
         data, tokens = wanted.data, tokens_read(self.draft.spec)
-        if not needs_fetch(data):
+        if not resolve_source(data).is_remote:
             self._read(data)
             return
         if wanted.stage == "failed" and not wanted.is_decided:
@@ -244,9 +238,10 @@ class DataChoice:
         """Remove what can be fetched or made again, and uploads; what the form holds and what runs use stays."""
         self.policy.require_owner("clear the cache")
         data = self.draft.spec.data
-        keep = [] if self.is_missing or is_built_in(data.source) else [Path(data.source).expanduser()]
-        if needs_fetch(data) and not self.is_missing:
-            keep = list(local_files(data))
+        source = resolve_source(data)
+        keep = [Path(data.source).expanduser()] if source.kind == "files" else []
+        if source.is_remote and source.is_here:
+            keep = [*source.files]
 
         def work(report: Report) -> tuple[CacheUse, Cleared]:
             cleared = clear_cache(keep=keep)
@@ -266,8 +261,7 @@ class DataChoice:
     @property
     def is_missing(self) -> bool:
         """Whether the form's data have to be fetched first."""
-        data = self.draft.spec.data
-        return needs_fetch(data) and not is_here(data)
+        return not resolve_source(self.draft.spec.data).is_here
 
     @property
     def warnings(self) -> tuple[str, ...]:

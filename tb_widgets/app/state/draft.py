@@ -13,8 +13,8 @@ import traitlets
 
 from tb_widgets.app.words import without_upload_folder
 from tb_widgets.data.formats.files import find_files, opened_files
-from tb_widgets.data.sources.builtin import is_built_in
-from tb_widgets.data.sources.fetching import is_here, local_tokenizer, needs_fetch
+from tb_widgets.data.sources.fetching import local_tokenizer
+from tb_widgets.data.sources.resolve import resolve_source
 from tb_widgets.errors import DataError, ModelError, SpecError, TbError
 from tb_widgets.models.describe import ModelSummary, describe
 from tb_widgets.models.source import fetch, is_fetched
@@ -324,10 +324,10 @@ def _check_here(data: DataSpec) -> None:
     """See whether data can be found on this machine; what is in them is looked at elsewhere, which takes longer."""
     if not data.source:
         raise DataError("choose a text, or type the path of a file.")
-    if needs_fetch(data):
-        if not is_here(data):
-            raise DataError("it is not on this machine yet.", hint="Press Get the data in the Data step.")
-    elif not is_built_in(data.source):
+    source = resolve_source(data)
+    if not source.is_here:
+        raise DataError("it is not on this machine yet.", hint="Press Get the data in the Data step.")
+    if source.kind == "files":
         opened_files(find_files(data.source))
 
 

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tb_widgets.data.batches.packing import Progress, pack
-from tb_widgets.data.cache import built as cache
-from tb_widgets.data.cache.limit import Growth
+from tb_widgets.data.cache.built import built_folder, entry_key
+from tb_widgets.data.cache.limit import growth_check
 from tb_widgets.data.reading.corpus import Corpus
 from tb_widgets.data.reading.repeated_lines import in_words
-from tb_widgets.data.sources.builtin import is_built_in
+from tb_widgets.data.sources.resolve import resolve_source
 from tb_widgets.data.tokenizers.make import Tokenizer, load_tokenizer, read_tokenizer_file, train_tokenizer
 from tb_widgets.spec import DataSpec, TokenizerSpec
 
@@ -31,13 +31,13 @@ def tokenizer_key(text_fingerprint: str, data: DataSpec, tokenizer: TokenizerSpe
         settings["vocab_size"] = tokenizer.vocab_size
     if tokenizer.kind == "file":
         settings["file"] = hashlib.sha256(read_tokenizer_file(tokenizer).encode("utf-8")).hexdigest()
-    return cache.entry_key(what="tokenizer", text=text_fingerprint, held_back=data.validation_fraction, **settings)
+    return entry_key(what="tokenizer", text=text_fingerprint, held_back=data.validation_fraction, **settings)
 
 
 def streams_key(text_fingerprint: str, data: DataSpec, tokenizer: Tokenizer) -> str:
     """Return the cache's name for a text encoded by a tokenizer."""
     content = hashlib.sha256(tokenizer.serialized().encode("utf-8")).hexdigest()
-    return cache.entry_key(what="streams", text=text_fingerprint, held_back=data.validation_fraction, by=content)
+    return entry_key(what="streams", text=text_fingerprint, held_back=data.validation_fraction, by=content)
 
 
 def made_tokenizer(
@@ -55,7 +55,7 @@ def made_tokenizer(
         made.write(folder)
         (folder / _NOTE).write_text(json.dumps({"note": made.note, "characters": len(text)}), encoding="utf-8")
 
-    folder = cache.find_or_build(cache_dir, key, build, on_wait=on_wait)
+    folder = built_folder(cache_dir, key, build, on_wait=on_wait)
     made = load_tokenizer(folder)
     noted = json.loads((folder / _NOTE).read_text(encoding="utf-8"))
     made.note = noted["note"]
@@ -93,7 +93,7 @@ def encoded_streams(
 
     def build(folder: Path) -> None:
         dtype = "<u2" if tokenizer.vocab_size + corpus.has_documents <= 2**16 else "<u4"
-        seen, counts = pack(corpus, tokenizer, folder, dtype, on_progress, on_size=Growth().reach)
+        seen, counts = pack(corpus, tokenizer, folder, dtype, on_progress, on_size=growth_check())
         statistics: dict[str, Any] = {
             "characters": seen.characters,
             **{f"{part}_tokens": count for part, count in counts.items()},
@@ -104,7 +104,7 @@ def encoded_streams(
             statistics |= {"documents": seen.documents, "held_back_documents": seen.held_back}
             statistics |= {"empty_documents": seen.empty, "documents_in_both_parts": seen.in_both}
         # What ours repeat is told before the run, and is no warning of each.
-        copied = "" if is_built_in(data.source) else in_words(corpus.copies())
+        copied = "" if resolve_source(data).is_built_in else in_words(corpus.copies())
         described = {
             "copied": copied,
             "dtype": dtype,
@@ -113,7 +113,7 @@ def encoded_streams(
         }
         (folder / STREAMS).write_text(json.dumps(described), encoding="utf-8")
 
-    return cache.find_or_build(cache_dir, streams_key(corpus.fingerprint, data, tokenizer), build, on_wait=on_wait)
+    return built_folder(cache_dir, streams_key(corpus.fingerprint, data, tokenizer), build, on_wait=on_wait)
 
 
 def _digest(folder: Path, dtype: str, counts: dict[str, int]) -> str:

@@ -20,7 +20,8 @@ from tb_widgets.data.reading.columns import Role
 from tb_widgets.data.reading.open import PIECE
 from tb_widgets.data.reading.repeated_lines import find_copies, in_words
 from tb_widgets.data.reading.split import cut_at, find_borders
-from tb_widgets.data.sources.builtin import check_serves, classes_of, is_built_in
+from tb_widgets.data.sources.builtin import check_serves, classes_of
+from tb_widgets.data.sources.resolve import resolve_source
 from tb_widgets.data.tokenizers.make import Tokenizer, train_tokenizer
 from tb_widgets.data.tokenizers.special_tokens import span_sizes, vocabulary_with_specials
 from tb_widgets.spec import DataSpec, Task, TokenizerSpec
@@ -169,7 +170,8 @@ def preview(
     tokens = _tokens_in_all(sample, made, lengths)
     trained_on = 1.0 if data.validation_split is not None else 1 - data.validation_fraction
     per_step = batch_size * (data.context_length if sample.answers is None else 1)
-    copied = _copied(sample, data)
+    is_ours = resolve_source(data).is_built_in
+    copied = _copied(sample, data, is_ours=is_ours)
     things = tokens if sample.answers is None else units
     is_exact = sample.share == 1.0 and len(lengths) == len(sample.whole) and made.kind in ("byte", "char")
     gaps = span_sizes(data.context_length)[1] if task == "seq2seq" and sample.answers is None else 0
@@ -204,16 +206,16 @@ def preview(
         steps_per_epoch=things * trained_on / per_step if things else None,
         notes=(
             *sample.notes,
-            *filter(None, [made.note if sample.share == 1.0 else "", copied if is_built_in(data.source) else ""]),
+            *filter(None, [made.note if sample.share == 1.0 else "", copied if is_ours else ""]),
         ),
     )
     warnings = warnings_of(found, data, context_limit=context_limit)
     # Of our own texts it is worth knowing, and nothing that anybody could mend.
-    more = [copied] if copied and not is_built_in(data.source) else []
+    more = [copied] if copied and not is_ours else []
     return replace(found, warnings=(*warnings, *more))
 
 
-def _copied(sample: Sample, data: DataSpec) -> str:
+def _copied(sample: Sample, data: DataSpec, *, is_ours: bool) -> str:
     """Return what is said of held-back lines that are trained on too, as far as the beginning of a text tells."""
     if sample.unit != "line" or sample.documents or data.validation_split is not None:
         return ""
@@ -221,7 +223,7 @@ def _copied(sample: Sample, data: DataSpec) -> str:
     pieces = [text[start : start + PIECE] for start in range(0, len(text), PIECE)]
     borders = find_borders(lambda: pieces, data.validation_fraction)
     copies = find_copies(lambda: cut_at(borders, pieces), len(text))
-    return in_words(copies, is_ours=is_built_in(data.source))
+    return in_words(copies, is_ours=is_ours)
 
 
 def _beginning(sample: Sample, letters: int) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 from tb_widgets.data.reading.columns import Mapping, Role, learns_from_running_text, map_columns
 from tb_widgets.data.reading.examples import Example, as_text, class_name, find_examples
 from tb_widgets.data.reading.open import Table, Texts, open_data
-from tb_widgets.data.sources.builtin import is_built_in
+from tb_widgets.data.sources.resolve import resolve_source
 from tb_widgets.spec import DataSpec, Task
 
 MOST_LETTERS, MOST_ROWS, MOST_SECONDS = 1_000_000, 20_000, 0.8
@@ -93,7 +93,7 @@ def read_sample(data: DataSpec, task: Task) -> Sample:
     if learns_from_running_text(data, task):
         opened = open_data(data)
         return _of_texts(opened) if isinstance(opened, Texts) else _of_table(opened, data, task)
-    if is_built_in(data.source):
+    if resolve_source(data).is_built_in:
         return _of_ours(data, task)
     opened = open_data(data)
     if isinstance(opened, Texts):

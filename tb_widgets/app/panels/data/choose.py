@@ -14,10 +14,10 @@ from tb_widgets.app.parts.fitted import fits_button, fitted_notes
 from tb_widgets.app.parts.form import Form
 from tb_widgets.app.parts.upload import Upload
 from tb_widgets.app.registry import panel
-from tb_widgets.data.sources.address import parse_hub
 from tb_widgets.data.sources.builtin import NEEDS, list_sources
 from tb_widgets.data.sources.curated import Curated, list_curated
 from tb_widgets.spec import DataSpec, Task
+from tb_widgets.spec.hub_address import parse_hub
 
 if TYPE_CHECKING:
     from tb_widgets.app.dashboard import Dashboard
