@@ -163,8 +163,9 @@ def _look(data: DataSpec, *, as_json: bool) -> None:
         If the source is no dataset of the Hub.
     """
     from tb_widgets.data.sources.hub_facts import inspect_hub
+    from tb_widgets.data.sources.resolve import resolve_source
 
-    if not data.source.startswith("hub:"):
+    if resolve_source(data).kind != "hub":
         raise SpecError(
             [("data.source", f"--look is for datasets of the Hub (hub:OWNER/NAME), not for {data.source}.")]
         )

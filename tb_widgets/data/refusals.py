@@ -35,7 +35,7 @@ def too_many_classes(found: int, known: int) -> DataError:
 def vocabulary_too_large(needed: int, known: int) -> DataError:
     """Return what is said of a tokenizer that has more tokens than the model."""
     return DataError(
-        f"tokenizer.kind: the tokenizer and its signs need {needed:,} ids, and the model knows {known:,}.",
+        f"tokenizer.kind: the tokenizer and its special tokens need {needed:,} ids, and the model knows {known:,}.",
         hint="Choose bpe with a smaller vocabulary: it works from 32 pieces on.",
     )
 

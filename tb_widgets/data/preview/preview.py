@@ -226,7 +226,7 @@ def _copied(sample: Sample, data: DataSpec, *, is_ours: bool) -> str:
     return in_words(copies, is_ours=is_ours)
 
 
-def _beginning(sample: Sample, letters: int) -> str:
+def _beginning(sample: Sample, characters: int) -> str:
     """Return what a vocabulary is learned from."""
     taken: list[str] = []
     size = 0
@@ -235,7 +235,7 @@ def _beginning(sample: Sample, letters: int) -> str:
         if sample.answers is not None and not sample.classes:
             taken.append(f"{sample.answers[place]}\n")
         size += len(text)
-        if size > letters:
+        if size > characters:
             break
     return "".join(taken)
 
@@ -243,11 +243,11 @@ def _beginning(sample: Sample, letters: int) -> str:
 def _measure(sample: Sample, tokenizer: Tokenizer) -> NDArray[np.int64]:
     """Return how many tokens units have, as far as they count for the context, for the first of the whole ones."""
     places: list[int] = []
-    letters = 0
+    characters = 0
     for place in sample.whole:
         places.append(place)
-        letters += len(sample.texts[place])
-        if letters > _COUNTED:
+        characters += len(sample.texts[place])
+        if characters > _COUNTED:
             break
     lengths = _token_counts(tokenizer, [sample.texts[place] for place in places])
     if sample.answers is None or sample.classes:
@@ -266,8 +266,8 @@ def _tokens_in_all(sample: Sample, tokenizer: Tokenizer, lengths: NDArray[np.int
         return None
     if sample.unit == "line":  # a text is encoded as a whole, with its blank lines
         beginning = _beginning(sample, _COUNTED)
-        per_letter = len(tokenizer.encode(beginning)) / max(1, len(beginning))
-        return round((per_letter * sum(map(len, sample.texts)) + len(sample.ends)) / sample.share)
+        per_character = len(tokenizer.encode(beginning)) / max(1, len(beginning))
+        return round((per_character * sum(map(len, sample.texts)) + len(sample.ends)) / sample.share)
     ends = 1 if sample.answers is None else 0
     return round((lengths.mean() + ends) * len(sample.whole) / sample.share) if lengths.size else 0
 
@@ -307,15 +307,15 @@ def _duplicates(sample: Sample) -> float:
 
 def _unknown(sample: Sample, tokenizer: Tokenizer) -> tuple[float, str]:
     """Return the share of characters that the tokenizer does not know, and the most frequent of them."""
-    sign = tokenizer.special.get("unknown")
-    if sign is None:
+    token = tokenizer.special.get("unknown")
+    if token is None:
         return 0.0, ""
     counts = Counter("".join(sample.texts))
     ids = tokenizer.encode_all([character for character, _ in counts.most_common(_MOST_CHARACTERS)])
     missing = [
         (character, count)
         for (character, count), found in zip(counts.most_common(_MOST_CHARACTERS), ids, strict=True)
-        if sign in found
+        if token in found
     ]
     share = sum(count for _, count in missing) / max(1, counts.total())
     return share, "".join(character for character, _ in missing[:20])

@@ -32,7 +32,7 @@ class Marked(NamedTuple):
         What stands there.
     kind
         ``text``; ``hidden`` by a mask; ``changed`` into another; ``asked`` about although it stands there; ``special``
-        signs that are no text.
+        tokens that are no text.
     was
         What the text says there, if that is not what stands there.
     """
@@ -51,7 +51,7 @@ class BatchRow(NamedTuple):
 
 def show_batch(sample: Sample, tokenizer: Tokenizer, data: DataSpec, task: Task) -> tuple[BatchRow, ...]:
     """Return rows of a batch, made of a sample in the way in which batches are made of the whole data."""
-    # A stream is never filled up; there the same sign ends documents.
+    # A stream is never filled up; there the same token ends documents.
     special = SpecialTokens(tokenizer.vocab_size, tokenizer.special)
     shown = _Shown(tokenizer, special, "[END]" if sample.answers is None else "[PAD]")
     if sample.answers is None:
@@ -144,5 +144,5 @@ class _Shown:
         return Marked(self.tokenizer.decode([token]), "changed", was)
 
     def _name(self, token: int) -> str:
-        first_gap = self.special.gap(0)
-        return f"[GAP {token - first_gap + 1}]" if token >= first_gap else self._names[token]
+        first_sentinel = self.special.gap(0)
+        return f"[SENTINEL {token - first_sentinel + 1}]" if token >= first_sentinel else self._names[token]
