@@ -5,10 +5,11 @@ Runs in the process that fetches: ``datasets`` reads its settings when it is imp
 
 from __future__ import annotations
 
-import glob
 import shutil
 import threading
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -18,6 +19,7 @@ from tb_widgets.data.cache.built import built_folder, entry_key, recall, remembe
 from tb_widgets.data.cache.limit import folder_size, make_room, size_in_words
 from tb_widgets.data.sources.remote import rows as row_files
 from tb_widgets.data.sources.remote.hub_errors import explained
+from tb_widgets.data.sources.remote.rows import Report
 from tb_widgets.errors import DataError
 from tb_widgets.runs.folders import default_cache_dir
 from tb_widgets.spec.hub_address import HubAddress
@@ -30,8 +32,8 @@ if TYPE_CHECKING:
 
     Info = DatasetInfo | ModelInfo
 
-Report = Callable[[str, float], None]
 READ = 30.0  # seconds for one answer
+AT_ONCE = 8  # downloads
 LOOKED_EVERY = 0.2  # seconds between two looks at how much has arrived
 PARTS = {"train": "split", "validation": "validation_split"}  # folder of a copy: the field that names its split
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
@@ -66,12 +68,17 @@ class Repository:
             raise
 
     def _download(self, paths: Sequence[str], folder: Path, report: Report) -> None:
-        id, kind, names = self.address.id, self.kind, [*map(glob.escape, paths)]
+        id, kind = self.address.id, self.kind
+
+        def fetch(path: str) -> None:
+            self.api.hf_hub_download(id, path, repo_type=kind, revision=self.commit, local_dir=folder)
+
         with explained(self.address, kind):
-            with _watched(folder, sum(self.sizes[path] for path in paths), report):
-                self.api.snapshot_download(
-                    id, repo_type=kind, revision=self.commit, local_dir=folder, allow_patterns=names
-                )
+            size = sum(self.sizes[path] for path in paths)
+            # As snapshot_download does it, which compares each file of a repository with each pattern: with thousands
+            # of files that takes longer than the download.
+            with _watched(folder, size, report), ThreadPoolExecutor(AT_ONCE) as pool:
+                deque(pool.map(fetch, paths), maxlen=0)
             report("Comparing checksums", 1.0)
             found = self.api.verify_repo_checksums(id, repo_type=kind, revision=self.commit, local_dir=folder)
         damaged = [mismatch["path"] for mismatch in found.mismatches if mismatch["path"] in paths]

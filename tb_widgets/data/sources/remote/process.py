@@ -21,13 +21,12 @@ from tb_widgets.data.cache.limit import cache_limit, size_in_words
 from tb_widgets.data.sources.file_names import clean_name
 from tb_widgets.data.sources.remote import hub, look
 from tb_widgets.data.sources.remote.download import Download
+from tb_widgets.data.sources.remote.rows import Report
 from tb_widgets.errors import DataError, TbError
 from tb_widgets.runs.folders import default_cache_dir
 
 TELL_EVERY = 0.2  # seconds: whoever asked may want to end it
 QUIET = 5.0  # seconds without anything new after which that is told
-
-Report = Callable[[str, float], None]
 
 
 class _Progress:
@@ -97,6 +96,7 @@ def settings(folder: Path) -> dict[str, str]:
     return {
         "HF_HUB_CACHE": str(folder / "hub"),
         "HF_XET_CACHE": str(folder / "xet"),
+        "HF_XET_CHUNK_CACHE_SIZE_BYTES": "0",  # each file is fetched once
         "HF_DATASETS_CACHE": str(folder / "datasets"),
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
