@@ -16,20 +16,18 @@ from tb_widgets.data.preview.shown_batch import BatchRow, Marked
 from tb_widgets.data.reading.beginning import read_beginning
 from tb_widgets.data.reading.columns import ROLES
 from tb_widgets.data.sources import uploads
-from tb_widgets.data.sources.address import parse_hub
-from tb_widgets.data.sources.builtin import NEEDS, is_built_in, list_sources
+from tb_widgets.data.sources.builtin import NEEDS, list_sources
 from tb_widgets.data.sources.curated import Curated, list_curated
 from tb_widgets.data.sources.fetching import (
     fetch_data,
     fetch_tokenizer,
-    is_here,
-    local_files,
     local_tokenizer,
-    needs_fetch,
     pinned_tokenizer,
 )
 from tb_widgets.data.sources.hub_facts import HubFacts, HubHit, inspect_hub, search_hub
+from tb_widgets.data.sources.resolve import resolve_source
 from tb_widgets.spec import DataSpec, Task
+from tb_widgets.spec.hub_address import parse_hub
 
 __all__ = [
     "NEEDS",
@@ -49,16 +47,13 @@ __all__ = [
     "fetch_tokenizer",
     "find_files",
     "inspect_hub",
-    "is_built_in",
-    "is_here",
-    "local_files",
     "local_tokenizer",
-    "needs_fetch",
     "offer_of",
     "offers",
     "opened_files",
     "pinned_tokenizer",
     "read_beginning",
+    "resolve_source",
     "search_hub",
     "uploads",
 ]

@@ -9,7 +9,8 @@ from tb_widgets.data.preview.preview import Preview, preview
 from tb_widgets.data.preview.problems import problems_of
 from tb_widgets.data.reading.columns import map_columns
 from tb_widgets.data.reading.open import Column, Table, open_data
-from tb_widgets.data.sources.builtin import check_serves, is_built_in
+from tb_widgets.data.sources.builtin import check_serves
+from tb_widgets.data.sources.resolve import resolve_source
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec, Task, TokenizerSpec
 
@@ -62,7 +63,8 @@ def look_at(question: Question) -> Look:
     """
     data, task = question.data, question.task
     found = Look()
-    if not is_built_in(data.source):
+    is_ours = resolve_source(data).is_built_in
+    if not is_ours:
         opened = open_data(data)
         found = Look(notes=opened.notes)
         if isinstance(opened, Table):
@@ -73,7 +75,7 @@ def look_at(question: Question) -> Look:
                 return found._replace(problem=error)
             found = found._replace(roles=dict(mapping.roles.items()), why=dict(mapping.why.items()))
     try:
-        if is_built_in(data.source):
+        if is_ours:
             check_serves(data.source, task)
         shown = preview(
             data,

@@ -13,6 +13,7 @@ from filelock import FileLock
 
 from tb_widgets.data.batches.windows import TrainBatches
 from tb_widgets.data.cache import built as cache
+from tb_widgets.data.cache.limit import lock_of
 from tb_widgets.data.formats.files import LocalFile
 from tb_widgets.data.prepared import prepare
 from tb_widgets.data.sources.builtin import read_text
@@ -145,7 +146,7 @@ def test_short_texts_say_how_many_tokens_there_are_and_how_many_are_needed(tmp_p
 def test_half_built_and_damaged_entries_are_never_used(tmp_path: Path, text_file: Path, monkeypatch):
     data = DataSpec(source=str(text_file), context_length=32)
     cache_dir = tmp_path / "cache"
-    monkeypatch.setattr(cache, "_flush", lambda path: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(cache, "sync_file", lambda path: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         prepare(data, SMALL, cache_dir=cache_dir)
     assert [path.name for path in cache_dir.iterdir() if path.is_dir()] == []
@@ -163,10 +164,10 @@ def test_half_built_and_damaged_entries_are_never_used(tmp_path: Path, text_file
 def _prepare_slowly(source, cache_dir, counts):
     original, built = cache._build, []
 
-    def build(folder, key, fill):
-        built.append(key)
+    def build(folder, fill):
+        built.append(folder.name)
         time.sleep(0.2)
-        return original(folder, key, fill)
+        return original(folder, fill)
 
     cache._build = build
     prepared = prepare(DataSpec(source=source, context_length=32), SMALL, cache_dir=Path(cache_dir))
@@ -192,18 +193,14 @@ def test_two_runs_may_build_at_once_and_each_entry_is_built_once(tmp_path: Path,
 def test_a_cache_that_can_not_be_written_and_a_full_disk(tmp_path: Path, text_file: Path, monkeypatch):
     data = DataSpec(source=str(text_file), context_length=32)
     (tmp_path / "file").touch()
-    with pytest.raises(
-        DataError, match=r"The token cache .*file.cache can't be written: .*Set TB_CACHE_DIR to a folder"
-    ):
+    with pytest.raises(DataError, match=r"file.cache is not a folder.*set TB_CACHE_DIR to a folder"):
         prepare(data, SMALL, cache_dir=tmp_path / "file" / "cache")
 
     def full(path):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
-    monkeypatch.setattr(cache, "_flush", full)
-    with pytest.raises(
-        DataError, match=r"The disk that holds the token cache .* is full\. Make room, or set TB_CACHE_DIR"
-    ):
+    monkeypatch.setattr(cache, "sync_file", full)
+    with pytest.raises(DataError, match=r"The disk that holds .*cache is full\. Make room, or set TB_CACHE_DIR"):
         prepare(data, SMALL, cache_dir=tmp_path / "cache")
     assert [path for path in (tmp_path / "cache").iterdir() if path.is_dir()] == []
 
@@ -213,7 +210,7 @@ def test_who_waits_for_another_run_says_so(tmp_path: Path, source, task):
     """Another run prepares the same, and has not done so yet."""
     data, spec = DataSpec(source=source, context_length=64), TokenizerSpec(kind="byte")
     prepare(data, spec, task=task, cache_dir=tmp_path)
-    locks = [FileLock(tmp_path / f"{folder.name}.lock") for folder in tmp_path.iterdir() if folder.is_dir()]
+    locks = [FileLock(lock_of(folder)) for folder in tmp_path.iterdir() if folder.is_dir()]
     for folder in [*tmp_path.iterdir()]:
         if folder.is_dir():
             shutil.rmtree(folder)

@@ -28,12 +28,9 @@ from tb_widgets.service.data import (
     fetch_data,
     fetch_tokenizer,
     inspect_hub,
-    is_built_in,
-    is_here,
-    local_files,
-    needs_fetch,
     pinned_tokenizer,
     read_beginning,
+    resolve_source,
     search_hub,
     uploads,
 )
@@ -73,7 +70,7 @@ class Wanted:
     @property
     def is_decided(self) -> bool:
         """Whether everything is chosen that must be before a fetch: of a dataset, its variant."""
-        return not self.data.source.startswith("hub:") or (self.facts is not None and bool(self.facts.splits))
+        return resolve_source(self.data).kind != "hub" or (self.facts is not None and bool(self.facts.splits))
 
 
 class DataChoice(Versioned):
@@ -146,11 +143,12 @@ class DataChoice(Versioned):
         data = self.draft.spec.data.model_copy(update={**fresh, **decided, "source": source})
         self.policy.require_data(data)
         self.cancel()
-        if is_built_in(source):
+        found = resolve_source(data)
+        if found.is_built_in:
             self._take(data)
-        elif not needs_fetch(data) or is_here(data):
+        elif found.is_here:
             self._read(data)
-        elif source.startswith("hub:"):
+        elif found.kind == "hub":
             self._inspect(Wanted(data, "inspecting"))
         else:
             self._fetch(Wanted(data, "asking"))
@@ -181,7 +179,7 @@ class DataChoice(Versioned):
             if not self.is_missing:
                 raise DataError("There is nothing to fetch.", hint="Choose a dataset or paste an address first.")
             wanted = Wanted(self.draft.spec.data, "asking")
-        if not needs_fetch(wanted.data):
+        if not resolve_source(wanted.data).is_remote:
             self._read(wanted.data)
         elif wanted.stage == "failed" and not wanted.is_decided:
             self._inspect(wanted)
@@ -240,9 +238,10 @@ class DataChoice(Versioned):
         """Remove what can be fetched or made again, and uploads; what the form holds and what runs use stays."""
         self.policy.require_owner("clear the cache")
         data = self.draft.spec.data
-        keep = [] if self.is_missing or is_built_in(data.source) else [Path(data.source).expanduser()]
-        if needs_fetch(data) and not self.is_missing:
-            keep = list(local_files(data))
+        source = resolve_source(data)
+        keep = [Path(data.source).expanduser()] if source.kind == "files" else []
+        if source.is_remote and source.is_here:
+            keep = [*source.files]
 
         def work(report: Report) -> tuple[CacheUse, Cleared]:
             cleared = clear_cache(keep=keep)
@@ -261,8 +260,7 @@ class DataChoice(Versioned):
     @property
     def is_missing(self) -> bool:
         """Whether the form's data have to be fetched first."""
-        data = self.draft.spec.data
-        return needs_fetch(data) and not is_here(data)
+        return not resolve_source(self.draft.spec.data).is_here
 
     @property
     def warnings(self) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ import traitlets
 from tb_widgets.app.words import without_upload_folder
 from tb_widgets.errors import DataError, ModelError, SpecError, TbError
 from tb_widgets.service.checking import vocabulary_of_ours
-from tb_widgets.service.data import find_files, is_built_in, is_here, local_tokenizer, needs_fetch, opened_files
+from tb_widgets.service.data import find_files, local_tokenizer, opened_files, resolve_source
 from tb_widgets.service.fitting import FITTED, Misfit, ModelFacts, fitted, size_misfits
 from tb_widgets.service.models import ModelSummary, describe, resolve
 from tb_widgets.service.policy import Policy
@@ -309,10 +309,10 @@ def _check_here(data: DataSpec) -> None:
     """See whether data can be found on this machine; what is in them is looked at elsewhere, which takes longer."""
     if not data.source:
         raise DataError("choose a text, or type the path of a file.")
-    if needs_fetch(data):
-        if not is_here(data):
-            raise DataError("it is not on this machine yet.", hint="Press Get the data in the Data step.")
-    elif not is_built_in(data.source):
+    source = resolve_source(data)
+    if not source.is_here:
+        raise DataError("it is not on this machine yet.", hint="Press Get the data in the Data step.")
+    if source.kind == "files":
         opened_files(find_files(data.source))
 
 

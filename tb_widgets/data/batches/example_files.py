@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tb_widgets.data.batches.token_files import read_stream
-from tb_widgets.data.cache import built as cache
-from tb_widgets.data.cache.limit import Growth
+from tb_widgets.data.cache.built import built_folder, entry_key
+from tb_widgets.data.cache.limit import growth_check
 from tb_widgets.data.reading.examples import Example, ExampleSet
 from tb_widgets.data.refusals import pairs_too_long
 from tb_widgets.data.tokenizers.make import Ids, Tokenizer
@@ -101,7 +101,7 @@ def encode_examples(
     DataError
         If a pair is too long and may not be cut, or a part would be empty.
     """
-    key = cache.entry_key(
+    key = entry_key(
         what="examples",
         examples=found.fingerprint,
         held_back=data.validation_fraction,
@@ -109,9 +109,7 @@ def encode_examples(
         long_pairs=data.long_pairs,
         by=hashlib.sha256(tokenizer.serialized().encode("utf-8")).hexdigest(),
     )
-    return cache.find_or_build(
-        cache_dir, key, lambda folder: _build(folder, found, data, tokenizer, on_rows), on_wait=on_wait
-    )
+    return built_folder(cache_dir, key, lambda folder: _build(folder, found, data, tokenizer, on_rows), on_wait=on_wait)
 
 
 def read_encoded(folder: Path) -> EncodedExamples:
@@ -187,7 +185,7 @@ def _build(
     dtype = "<u2" if tokenizer.vocab_size <= 2**16 else "<u4"
     parts = [_Part(folder, name, dtype) for name in _PARTS]
     numbers = {name: number for number, name in enumerate(found.classes)}
-    tally, growth = _Tally(), Growth()
+    tally, check_growth = _Tally(), growth_check()
     rows = found.rows(data)
     while batch := list(islice(rows, _AT_ONCE)):
         tally.left_out += sum(row is None for row in batch)
@@ -196,7 +194,7 @@ def _build(
             made = _fitted(text, answer, data, tally)
             if made is not None:
                 parts[is_held_back].add(*made)
-        growth.reach(sum(part.size for part in parts))
+        check_growth(sum(part.size for part in parts))
         on_rows(tally.kept + tally.unreadable + tally.left_out)
     counts = [part.close() for part in parts]
     _check(found, data, tally, counts)

@@ -12,11 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tb_widgets.data.batches.packing import PackProgress, pack
-from tb_widgets.data.cache import built as cache
-from tb_widgets.data.cache.limit import Growth
+from tb_widgets.data.cache.built import built_folder, entry_key
+from tb_widgets.data.cache.limit import growth_check
 from tb_widgets.data.reading.corpus import Corpus, ReadCounts, text_to_learn_from
 from tb_widgets.data.reading.repeated_lines import HeldBackLines, copies_note
-from tb_widgets.data.sources.builtin import is_built_in
+from tb_widgets.data.sources.resolve import resolve_source
 from tb_widgets.data.tokenizers.make import Tokenizer, load_tokenizer, read_tokenizer_file, train_tokenizer
 from tb_widgets.spec import DataSpec, TokenizerSpec
 
@@ -46,8 +46,8 @@ def made_tokenizer(
         made.write(folder)
         (folder / _NOTE).write_text(json.dumps({"note": made.note, "characters": len(text)}), encoding="utf-8")
 
-    key = cache.entry_key(what="tokenizer", text=fingerprint, held_back=data.validation_fraction, **settings)
-    folder = cache.find_or_build(cache_dir, key, build, on_wait=on_wait)
+    key = entry_key(what="tokenizer", text=fingerprint, held_back=data.validation_fraction, **settings)
+    folder = built_folder(cache_dir, key, build, on_wait=on_wait)
     made = load_tokenizer(folder)
     noted = json.loads((folder / _NOTE).read_text(encoding="utf-8"))
     made.note = noted["note"]
@@ -69,9 +69,9 @@ def encoded_streams(
     def build(folder: Path) -> None:
         dtype = "<u2" if tokenizer.vocab_size + corpus.has_documents <= 2**16 else "<u4"
         # Equal documents are on one side. What ours repeat is told before the run, and is no warning of each.
-        lines = None if corpus.has_documents or is_built_in(data.source) else HeldBackLines()
+        lines = None if corpus.has_documents or resolve_source(data).is_built_in else HeldBackLines()
         on_spans = lambda spans: None if lines is None else lines.note(spans)  # noqa: E731
-        seen, counts = pack(corpus, tokenizer, folder, dtype, on_progress, on_size=Growth().reach, on_spans=on_spans)
+        seen, counts = pack(corpus, tokenizer, folder, dtype, on_progress, on_size=growth_check(), on_spans=on_spans)
         statistics: dict[str, Any] = {
             "characters": seen.characters,
             **{f"{part}_tokens": count for part, count in counts.items()},
@@ -91,8 +91,8 @@ def encoded_streams(
         (folder / STREAMS).write_text(json.dumps(described), encoding="utf-8")
 
     by = hashlib.sha256(tokenizer.serialized().encode("utf-8")).hexdigest()
-    key = cache.entry_key(what="streams", text=corpus.fingerprint, held_back=data.validation_fraction, by=by)
-    return cache.find_or_build(cache_dir, key, build, on_wait=on_wait)
+    key = entry_key(what="streams", text=corpus.fingerprint, held_back=data.validation_fraction, by=by)
+    return built_folder(cache_dir, key, build, on_wait=on_wait)
 
 
 def _digest(folder: Path, dtype: str, counts: dict[str, int]) -> str:

@@ -19,7 +19,8 @@ from tb_widgets.data.preview.warnings import warnings_of
 from tb_widgets.data.reading.columns import Role
 from tb_widgets.data.reading.repeated_lines import HeldBackLines, copies_note
 from tb_widgets.data.reading.split import split_text
-from tb_widgets.data.sources.builtin import check_serves, classes_of, is_built_in
+from tb_widgets.data.sources.builtin import check_serves, classes_of
+from tb_widgets.data.sources.resolve import resolve_source
 from tb_widgets.data.tokenizers.make import Tokenizer, train_tokenizer
 from tb_widgets.data.tokenizers.special_tokens import span_sizes, vocabulary_with_specials
 from tb_widgets.spec import DataSpec, Task, TokenizerSpec
@@ -168,7 +169,8 @@ def preview(
     tokens = _tokens_in_all(sample, made, lengths)
     trained_on = 1.0 if data.validation_split is not None else 1 - data.validation_fraction
     per_step = batch_size * (data.context_length if sample.answers is None else 1)
-    copied = _copied(sample, data)
+    is_ours = resolve_source(data).is_built_in
+    copied = _copied(sample, data, is_ours=is_ours)
     things = tokens if sample.answers is None else units
     is_exact = sample.share == 1.0 and len(lengths) == len(sample.whole) and made.kind in ("byte", "char")
     sentinels = span_sizes(data.context_length)[1] if task == "seq2seq" and sample.answers is None else 0
@@ -203,26 +205,26 @@ def preview(
         steps_per_epoch=things * trained_on / per_step if things else None,
         notes=(
             *sample.notes,
-            *filter(None, [made.note if sample.share == 1.0 else "", copied if is_built_in(data.source) else ""]),
+            *filter(None, [made.note if sample.share == 1.0 else "", copied if is_ours else ""]),
         ),
     )
     warnings = warnings_of(found, data, context_limit=context_limit)
     # Of our own texts it is worth knowing, and nothing that anybody could mend.
-    more = [copied] if copied and not is_built_in(data.source) else []
+    more = [copied] if copied and not is_ours else []
     return replace(found, warnings=(*warnings, *more))
 
 
-def _copied(sample: Sample, data: DataSpec) -> str:
+def _copied(sample: Sample, data: DataSpec, *, is_ours: bool) -> str:
     """Return what is said of held-back lines that are trained on too, as far as the beginning of a text tells."""
     if sample.unit != "line" or sample.documents or data.validation_split is not None:
         return ""
     text = "".join(sample.texts)
     spans, lines = list(split_text([text], len(text), data.validation_fraction)), HeldBackLines()
     lines.note(spans)
-    return copies_note(lines.copies(spans, len(text)), is_ours=is_built_in(data.source))
+    return copies_note(lines.copies(spans, len(text)), is_ours=is_ours)
 
 
-def _beginning(sample: Sample, letters: int) -> str:
+def _beginning(sample: Sample, characters: int) -> str:
     """Return what a vocabulary is learned from."""
     taken: list[str] = []
     size = 0
@@ -231,7 +233,7 @@ def _beginning(sample: Sample, letters: int) -> str:
         if sample.answers is not None and not sample.classes:
             taken.append(f"{sample.answers[place]}\n")
         size += len(text)
-        if size > letters:
+        if size > characters:
             break
     return "".join(taken)
 
@@ -239,11 +241,11 @@ def _beginning(sample: Sample, letters: int) -> str:
 def _measure(sample: Sample, tokenizer: Tokenizer) -> NDArray[np.int64]:
     """Return how many tokens units have, as far as they count for the context, for the first of the whole ones."""
     places: list[int] = []
-    letters = 0
+    characters = 0
     for place in sample.whole:
         places.append(place)
-        letters += len(sample.texts[place])
-        if letters > _COUNTED:
+        characters += len(sample.texts[place])
+        if characters > _COUNTED:
             break
     lengths = _token_counts(tokenizer, [sample.texts[place] for place in places])
     if sample.answers is None or sample.classes:
@@ -262,8 +264,8 @@ def _tokens_in_all(sample: Sample, tokenizer: Tokenizer, lengths: NDArray[np.int
         return None
     if sample.unit == "line":  # a text is encoded as a whole, with its blank lines
         beginning = _beginning(sample, _COUNTED)
-        per_letter = len(tokenizer.encode(beginning)) / max(1, len(beginning))
-        return round((per_letter * sum(map(len, sample.texts)) + len(sample.ends)) / sample.share)
+        per_character = len(tokenizer.encode(beginning)) / max(1, len(beginning))
+        return round((per_character * sum(map(len, sample.texts)) + len(sample.ends)) / sample.share)
     ends = 1 if sample.answers is None else 0
     return round((lengths.mean() + ends) * len(sample.whole) / sample.share) if lengths.size else 0
 
@@ -303,15 +305,15 @@ def _duplicates(sample: Sample) -> float:
 
 def _unknown(sample: Sample, tokenizer: Tokenizer) -> tuple[float, str]:
     """Return the share of characters that the tokenizer does not know, and the most frequent of them."""
-    sign = tokenizer.special.get("unknown")
-    if sign is None:
+    token = tokenizer.special.get("unknown")
+    if token is None:
         return 0.0, ""
     counts = Counter("".join(sample.texts))
     ids = tokenizer.encode_all([character for character, _ in counts.most_common(_MOST_CHARACTERS)])
     missing = [
         (character, count)
         for (character, count), found in zip(counts.most_common(_MOST_CHARACTERS), ids, strict=True)
-        if sign in found
+        if token in found
     ]
     share = sum(count for _, count in missing) / max(1, counts.total())
     return share, "".join(character for character, _ in missing[:20])

@@ -33,7 +33,7 @@ class Marked(NamedTuple):
         What stands there.
     kind
         ``text``; ``hidden`` by a mask; ``changed`` into another; ``asked`` about although it stands there; ``special``
-        signs that are no text.
+        tokens that are no text.
     was
         What the text says there, if that is not what stands there.
     """
@@ -52,7 +52,7 @@ class BatchRow(NamedTuple):
 
 def show_batch(sample: Sample, tokenizer: Tokenizer, data: DataSpec, task: Task) -> tuple[BatchRow, ...]:
     """Return rows of a batch, made of a sample in the way in which batches are made of the whole data."""
-    # A stream is never filled up; there the same sign ends documents.
+    # A stream is never filled up; there the same token ends documents.
     special = SpecialTokens(tokenizer.vocab_size, tokenizer.special)
     shown = _Shown(tokenizer, special, "[END]" if sample.answers is None else "[PAD]")
     if sample.answers is None:
@@ -146,4 +146,4 @@ class _Shown:
 
     def _name(self, token: int) -> str:
         first_sentinel = self.special.sentinel(0)
-        return f"[GAP {token - first_sentinel + 1}]" if token >= first_sentinel else self._names[token]
+        return f"[SENTINEL {token - first_sentinel + 1}]" if token >= first_sentinel else self._names[token]

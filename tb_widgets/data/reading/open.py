@@ -12,10 +12,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from tb_widgets.data.formats.encoding import find_encoding, read_characters
-from tb_widgets.data.formats.files import LocalFile, find_files, opened_files, passed_over
+from tb_widgets.data.formats.files import LocalFile, passed_over
 from tb_widgets.data.formats.values import Column, Part
-from tb_widgets.data.parts import set_apart
-from tb_widgets.data.sources.builtin import is_built_in, read_text
+from tb_widgets.data.sources.builtin import read_text
+from tb_widgets.data.sources.resolve import resolve_source
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec
 
@@ -203,28 +203,15 @@ def open_data(data: DataSpec) -> Texts | Table:
         If it is missing, was not fetched, can't be read, is empty, or holds files of several kinds; or if a setting
         makes no sense for it.
     """
-    from tb_widgets.data.sources.fetching import local_files, local_validation_files, needs_fetch
-
-    if is_built_in(data.source):
+    source = resolve_source(data)
+    if source.is_built_in:
         _refuse(data, "comes with Python", "columns", "validation_split", "encoding", "config", "split", "streaming")
         text = read_text(data.source)
         return Texts(data.source, len(text.encode()), (), (), [lambda: iter((text,))])
-    if not data.source.startswith("hub:"):
+    if source.kind != "hub":
         _refuse(data, "is no dataset of the Hub", "config", "split", "streaming")
-    held_back: list[LocalFile] = []
-    left_out: list[LocalFile] = []
-    if data.source.startswith("hub:"):
-        name = data.source.removeprefix("hub:").partition("@")[0]
-        own = local_validation_files(data)
-        files = opened_files([*local_files(data), *own])
-        held_back = [file for file in files if file.path in own]
-        files = [file for file in files if file.path not in own]
-    else:
-        paths = local_files(data) if needs_fetch(data) else find_files(data.source)
-        name = paths[0].name if needs_fetch(data) else Path(data.source).name or data.source
-        files = opened_files(paths)
-        if data.validation_split is not None:
-            files, held_back, left_out = set_apart(files, data.validation_split)
+    files, held_back, left_out = source.parts()
+    name = source.name
     own_name = f"{name} (held back)"
     if files[0].kind == "text":
         _refuse(data, "is plain text", "columns")

@@ -5,7 +5,6 @@ Runs in the process that fetches, never where a page or a model is at work.
 
 from __future__ import annotations
 
-import hashlib
 import ipaddress
 import json
 import os
@@ -18,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urljoin, urlsplit
 
-from tb_widgets.data.cache.limit import in_words
-from tb_widgets.data.sources.address import host_of, shortened
+from tb_widgets.data.cache.limit import size_in_words
+from tb_widgets.data.sources.address import host_of, shown
 from tb_widgets.errors import DataError
 from tb_widgets.runs.folders import default_cache_dir
 from tb_widgets.version import __version__
@@ -33,16 +32,11 @@ LOCAL_HOSTS = "TB_ALLOW_LOCAL_ADDRESSES"
 CONNECT, READ = 10.0, 30.0  # seconds: to connect, between two bytes
 HOPS = 5  # redirects
 PAUSES = (0.2, 1.0, 2.0)  # seconds before each further attempt that brings nothing new
-PIECE = 1 << 20  # bytes
 READ_AT_ONCE = 1 << 16  # bytes: what is lost when a connection breaks off
 
 
-class RefusedError(Exception):
-    """The server answered, and not with the file."""
-
-    def __init__(self, status: int, headers: Mapping[str, str], host: str) -> None:
-        super().__init__(status)
-        self.status, self.headers, self.host = status, headers, host
+class _FaultError(Exception):
+    """The server has a fault of its own, which may be gone in a moment."""
 
 
 @dataclass(frozen=True)
@@ -61,30 +55,21 @@ class Download:
     Parameters
     ----------
     url
-        Where it is.
+        Where it is, as somebody typed it: it is held to encryption and to public hosts.
     file
         Where it goes. Until it is whole, it grows beside it as ``NAME.part``, and is gone on with from there.
-    headers
-        For the address's own host only; a redirect to another one is followed without them.
     limit
         Bytes that it may have.
-    size
-        Bytes that it must have, where that is known.
     etag
         Of the copy that is here: if it is still that file, nothing is fetched.
-    guarded
-        Whether somebody typed the address: it is then held to encryption and to public hosts.
     report
         Called with bytes so far and in all; 0 where that is not known.
     """
 
     url: str
     file: Path
-    headers: Mapping[str, str] | None = None
-    limit: int | None = None
-    size: int | None = None
+    limit: int
     etag: str = ""
-    guarded: bool = False
     report: Callable[[int, int], None] = lambda _so_far, _size: None
 
     def run(self) -> Arrived:
@@ -92,25 +77,21 @@ class Download:
 
         Raises
         ------
-        RefusedError
-            If the server has none.
         DataError
-            If the address is not allowed, the network is gone for good, or the file is too large, a web page, or too
-            large for the disk.
+            If the address is not allowed, the server has no file there or does not give it, the network is gone for
+            good, or the file is too large, a web page, or too large for the disk.
         """
         import requests
 
         self._part = self.file.with_name(f"{self.file.name}.part")
         self._note = self.file.with_name(f"{self.file.name}.part.json")
         idle = 0
-        with _session(guarded=self.guarded and not _local_allowed()) as session:
+        with _session() as session:
             while True:
                 before = self._here()
                 try:
                     return self._once(session)
-                except (requests.RequestException, RefusedError) as error:
-                    if isinstance(error, RefusedError) and error.status < 500:
-                        raise
+                except (requests.RequestException, _FaultError) as error:
                     idle = 0 if self._here() > before else idle + 1
                     if idle > len(PAUSES):
                         raise self._gone(error) from error
@@ -121,7 +102,7 @@ class Download:
 
     def _once(self, session: requests.Session) -> Arrived:
         begun = self._begun()
-        headers = {"User-Agent": f"tb-widgets/{__version__}", "Accept-Encoding": "identity", **(self.headers or {})}
+        headers = {"User-Agent": f"tb-widgets/{__version__}", "Accept-Encoding": "identity"}
         if begun:
             headers |= {"Range": f"bytes={self._here()}-", "If-Range": begun}
         elif self.etag:
@@ -132,9 +113,11 @@ class Download:
             if response.status_code == 416 and begun:
                 self._forget()
                 return self._once(session)
+            if response.status_code >= 500:
+                raise _FaultError(f"has a fault of its own (status {response.status_code})")
             if response.status_code not in (200, 206):
-                raise RefusedError(response.status_code, response.headers, host_of(response.url))
-            if "html" in response.headers.get("Content-Type", "").lower() and self.guarded:
+                raise _refused(response, self.url)
+            if "html" in response.headers.get("Content-Type", "").lower():
                 raise _web_page(self.url)
             self._write(response, self._here() if response.status_code == 206 else 0)
             arrived = Arrived(_name_in(response.headers), response.headers.get("ETag", ""))
@@ -157,18 +140,15 @@ class Download:
         return str(note["etag"]) if fits and not str(note["etag"]).startswith("W/") else ""
 
     def _open(self, session: requests.Session, headers: dict[str, str]) -> requests.Response:
-        url, own = self.url, _origin(self.url)
+        url = self.url
         for _ in range(HOPS + 1):
-            if self.guarded:
-                _require_public(url)
-            own_only = {} if _origin(url) == own else self.headers or {}
-            sent = {name: text for name, text in headers.items() if name not in own_only}
-            response = session.get(url, headers=sent, stream=True, allow_redirects=False, timeout=(CONNECT, READ))
+            _require_public(url)
+            response = session.get(url, headers=headers, stream=True, allow_redirects=False, timeout=(CONNECT, READ))
             if not response.is_redirect:
                 return response
             response.close()
             url = urljoin(url, response.headers["location"])
-        raise DataError(f"{shortened(self.url)} redirects more than {HOPS} times.", hint="Give the file's own address.")
+        raise DataError(f"{shown(self.url)} redirects more than {HOPS} times.", hint="Give the file's own address.")
 
     def _write(self, response: requests.Response, start: int) -> None:
         size = self._announced(response, start)
@@ -178,14 +158,14 @@ class Download:
             file.truncate(start)
             file.seek(start)
             for piece in response.iter_content(READ_AT_ONCE):
-                if here == 0 and self.guarded and re.match(rb"\s*<(!doctype html|html)", piece[:1000], re.I):
+                if here == 0 and re.match(rb"\s*<(!doctype html|html)", piece[:1000], re.I):
                     self._forget()
                     raise _web_page(self.url)
                 file.write(piece)
                 here += len(piece)
-                if self.limit is not None and here > self.limit:
+                if here > self.limit:
                     self._forget()
-                    raise too_large(self.url, here, self.limit)
+                    raise self._too_large(here)
                 self.report(here, size)
         if size and here != size:
             import requests
@@ -196,74 +176,57 @@ class Download:
         """Return how many bytes the file has by the server's word, 0 if it gives none, if there is room for them."""
         length = response.headers.get("Content-Length", "")
         size = start + int(length) if length.isascii() and length.isdecimal() else 0
-        if self.size is not None and size and size != self.size:
-            raise DataError(
-                f"{shortened(self.url)} has {size:,} bytes where {self.size:,} are announced.", hint="Try again later."
-            )
-        if self.limit is not None and size > self.limit:
-            raise too_large(self.url, size, self.limit)
+        if size > self.limit:
+            raise self._too_large(size)
         free = shutil.disk_usage(self.file.parent).free
         if size - start > free:
             raise DataError(
-                f"The disk that holds {default_cache_dir()} has {free / 1e6:,.0f} MB free, "
-                f"and {(size - start) / 1e6:,.0f} MB are still to come.",
+                f"The disk that holds {default_cache_dir()} has {size_in_words(free)} free, "
+                f"and {size_in_words(size - start)} are still to come.",
                 hint="Make room, or set TB_CACHE_DIR to a folder on another disk.",
             )
         return size
 
-    def _gone(self, error: Exception) -> DataError:
-        host, here = host_of(self.url), self._here()
-        if isinstance(error, RefusedError):
-            how = f"{host} has a fault of its own (status {error.status})"
-        else:
-            how = f"{host} does not answer ({type(error).__name__})"
-        arrived = f" {here / 1e6:.1f} MB have arrived and stay here." if here else ""
+    def _too_large(self, size: int) -> DataError:
         return DataError(
-            f"{how}, so {shortened(self.url)} can't be fetched.{arrived}",
+            f"{shown(self.url)} is larger ({size_in_words(size)}) than there is room for "
+            f"({size_in_words(self.limit)}).",
+            hint="Clear the cache, set TB_CACHE_LIMIT higher, or set TB_CACHE_DIR to a folder on a larger disk.",
+        )
+
+    def _gone(self, error: Exception) -> DataError:
+        here = self._here()
+        how = error if isinstance(error, _FaultError) else f"does not answer ({type(error).__name__})"
+        arrived = f" {size_in_words(here)} have arrived and stay here." if here else ""
+        return DataError(
+            f"{host_of(self.url)} {how}, so {shown(self.url)} can't be fetched.{arrived}",
             hint="Look at your connection and try again"
             + ("; it goes on where it broke off." if here else ", or give the path of a file."),
         )
 
 
-def sha256_of(file: Path) -> str:
-    """Return a file's SHA-256, hexadecimal."""
-    digest = hashlib.sha256()
-    with file.open("rb") as content:
-        while piece := content.read(PIECE):
-            digest.update(piece)
-    return digest.hexdigest()
-
-
-def too_large(what: str, size: int, limit: int) -> DataError:
-    """Return the error for what is larger than the cache may be."""
-    return DataError(
-        f"{shortened(what)} is larger ({in_words(size)}) than there is room for ({in_words(limit)}).",
-        hint="Clear the cache, set TB_CACHE_LIMIT higher, or set TB_CACHE_DIR to a folder on a larger disk.",
-    )
-
-
-def explained(error: RefusedError, url: str) -> DataError:
+def _refused(response: requests.Response, url: str) -> DataError:
     """Return the sentence for a server's refusal of an address that somebody typed."""
-    place, status = shortened(url), error.status
+    host, status = host_of(response.url), response.status_code
     if status in (404, 410):
-        return DataError(f"There is no file at {place} (status {status}).", hint="Look for a typing error.")
+        return DataError(f"There is no file at {shown(url)} (status {status}).", hint="Look for a typing error.")
     if status in (401, 403):
         return DataError(
-            f"{error.host} does not give {place} to everybody (status {status}).",
+            f"{host} does not give {shown(url)} to everybody (status {status}).",
             hint="Download it in your browser, and give its path or upload it.",
         )
     if status == 429:
-        wait = error.headers.get("Retry-After", "")
+        wait = response.headers.get("Retry-After", "")
         until = f" for {wait} seconds" if wait.isdecimal() else ""
-        return DataError(f"{error.host} answers no more{until}: too many requests.", hint="Try again later.")
+        return DataError(f"{host} answers no more{until}: too many requests.", hint="Try again later.")
     return DataError(
-        f"{error.host} does not give {place} (status {status}).", hint="Open the address in your browser to see why."
+        f"{host} does not give {shown(url)} (status {status}).", hint="Open the address in your browser to see why."
     )
 
 
 def _web_page(url: str) -> DataError:
     return DataError(
-        f"{shortened(url)} is a web page, not a file.",
+        f"{shown(url)} is a web page, not a file.",
         hint="Copy the address of the file itself: on GitHub that of the button Raw, elsewhere that of Download.",
     )
 
@@ -282,21 +245,12 @@ def _local_allowed() -> bool:
     return os.environ.get(LOCAL_HOSTS) == "1"
 
 
-def _origin(url: str) -> tuple[str, str | None, int | None]:
-    try:
-        parts = urlsplit(url)
-        port = parts.port
-    except ValueError:
-        return "", None, None
-    return parts.scheme, parts.hostname, port
-
-
 def _require_public(url: str) -> None:
     host = host_of(url)
     if _local_allowed():
         return
     if urlsplit(url).scheme != "https":
-        raise DataError(f"{shortened(url)} is not encrypted.", hint="Give an address that begins with https://.")
+        raise DataError(f"{shown(url)} is not encrypted.", hint="Give an address that begins with https://.")
     if host == "localhost" or _is_private(host):
         raise _private(host)
 
@@ -316,13 +270,13 @@ def _private(host: str) -> DataError:
     )
 
 
-def _session(*, guarded: bool) -> requests.Session:
+def _session() -> requests.Session:
     import requests
 
     session = requests.Session()
     # Otherwise requests takes a password for the host from ~/.netrc.
     session.auth = lambda request: request
-    if guarded:
+    if not _local_allowed():
         from requests.adapters import HTTPAdapter
         from urllib3.connection import HTTPSConnection
         from urllib3.connectionpool import HTTPSConnectionPool

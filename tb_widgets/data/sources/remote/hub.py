@@ -1,26 +1,28 @@
-"""Datasets of the Hugging Face Hub, through its own client. Nothing that a dataset brings along is executed.
+"""Datasets of the Hugging Face Hub, through its own clients. Nothing that a dataset brings along is executed.
 
 Runs in the process that fetches: ``datasets`` reads its settings when it is imported, and weighs much.
 """
 
 from __future__ import annotations
 
-import hashlib
 import shutil
-from collections.abc import Callable, Iterator
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from tb_widgets.data.cache import fetched as kept
-from tb_widgets.data.cache.limit import make_room
-from tb_widgets.data.sources.address import HubAddress
+from tb_widgets.data.cache.built import built_folder, entry_key, recall, remember
+from tb_widgets.data.cache.limit import folder_size, make_room, size_in_words
 from tb_widgets.data.sources.remote import rows as row_files
-from tb_widgets.data.sources.remote.download import PIECE, Download, sha256_of
-from tb_widgets.data.sources.remote.hub_errors import Explained
-from tb_widgets.data.sources.remote.patience import patience
+from tb_widgets.data.sources.remote.hub_errors import explained
+from tb_widgets.data.sources.remote.rows import Report
 from tb_widgets.errors import DataError
 from tb_widgets.runs.folders import default_cache_dir
+from tb_widgets.spec.hub_address import HubAddress
 from tb_widgets.version import __version__
 
 if TYPE_CHECKING:
@@ -30,10 +32,11 @@ if TYPE_CHECKING:
 
     Info = DatasetInfo | ModelInfo
 
-Report = Callable[[str, float], None]
 READ = 30.0  # seconds for one answer
-TRIES, PAUSE = 4, 1.0  # attempts to go on with a row that is being read; seconds between them
+AT_ONCE = 8  # downloads
+LOOKED_EVERY = 0.2  # seconds between two looks at how much has arrived
 PARTS = {"train": "split", "validation": "validation_split"}  # folder of a copy: the field that names its split
+TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 
 
 class Repository:
@@ -41,43 +44,56 @@ class Repository:
 
     def __init__(self, address: HubAddress, kind: str = "dataset") -> None:
         self.address, self.kind, self.api = address, kind, hub_api()
-        patience.attach()
-        with Explained(address, kind):
+        with explained(address, kind):
             ask = self.api.dataset_info if kind == "dataset" else self.api.model_info
             self.info: Info = ask(address.id, revision=address.revision, timeout=READ, files_metadata=True)
         self.commit = str(self.info.sha)
-        self.files = {file.rfilename: file for file in self.info.siblings or []}
+        self.sizes = {file.rfilename: file.size or 0 for file in self.info.siblings or []}
 
-    def download(self, path: str, file: Path, report: Callable[[int, int], None] = lambda _here, _size: None) -> None:
-        """Fetch one file and compare its checksum with the Hub's.
+    def download(self, paths: Sequence[str], folder: Path, report: Report) -> None:
+        """Fetch files into a folder, as they lie in the repository, and compare their checksums with the Hub's.
+
+        Files that are whole in the folder are not fetched again.
 
         Raises
         ------
         DataError
-            If the Hub does not give it, or it arrives damaged.
+            If the Hub does not give one, or it arrives damaged.
         """
-        from huggingface_hub import hf_hub_url
-        from huggingface_hub.utils import build_hf_headers  # type: ignore[attr-defined]
+        try:
+            self._download(paths, folder, report)
+        except DataError:
+            if not any((folder / path).exists() for path in paths):
+                shutil.rmtree(folder, ignore_errors=True)  # there is nothing to go on with
+            raise
 
-        url = hf_hub_url(self.address.id, path, repo_type=self.kind, revision=self.commit, endpoint=self.api.endpoint)
-        facts = self.files[path]
-        file.parent.mkdir(parents=True, exist_ok=True)
-        if not file.exists():
-            with Explained(self.address, self.kind):
-                Download(url, file, headers=build_hf_headers(), size=facts.size, report=report).run()
-        lfs = facts.lfs
-        if (sha256_of(file) if lfs else _git_hash(file)) != (lfs.sha256 if lfs else facts.blob_id):
-            file.unlink()
-            raise DataError(
-                f"{path} of the Hub's {self.address.id} arrived damaged: its checksum differs.", hint="Try again."
-            )
+    def _download(self, paths: Sequence[str], folder: Path, report: Report) -> None:
+        id, kind = self.address.id, self.kind
+
+        def fetch(path: str) -> None:
+            self.api.hf_hub_download(id, path, repo_type=kind, revision=self.commit, local_dir=folder)
+
+        with explained(self.address, kind):
+            size = sum(self.sizes[path] for path in paths)
+            # As snapshot_download does it, which compares each file of a repository with each pattern: with thousands
+            # of files that takes longer than the download.
+            with _watched(folder, size, report), ThreadPoolExecutor(AT_ONCE) as pool:
+                deque(pool.map(fetch, paths), maxlen=0)
+            report("Comparing checksums", 1.0)
+            found = self.api.verify_repo_checksums(id, repo_type=kind, revision=self.commit, local_dir=folder)
+        damaged = [mismatch["path"] for mismatch in found.mismatches if mismatch["path"] in paths]
+        for path in damaged:
+            (folder / path).unlink()
+        if damaged or not set(paths).isdisjoint(found.missing_paths):
+            path = next(iter(damaged), "A file")
+            raise DataError(f"{path} of the Hub's {id} arrived damaged: its checksum differs.", hint="Try again.")
 
     @cached_property
     def configs(self) -> list[str]:
         """The variants of a dataset."""
         from datasets import get_dataset_config_names
 
-        with Explained(self.address):
+        with explained(self.address):
             return list(get_dataset_config_names(self.address.id, revision=self.commit))
 
     def builder(self, config: str | None) -> DatasetBuilder:
@@ -91,15 +107,14 @@ class Repository:
         from datasets import config as settings
         from datasets import load_dataset_builder
 
-        # The client under it has its own attempts: see Patience for how long all of them may take together.
-        settings.STREAMING_READ_MAX_RETRIES = settings.STREAMING_OPEN_MAX_RETRIES = TRIES
-        settings.STREAMING_READ_RETRY_INTERVAL = settings.STREAMING_OPEN_RETRY_INTERVAL = PAUSE
+        # The client under it tries each request again for half a minute, which is enough.
+        settings.STREAMING_READ_MAX_RETRIES = settings.STREAMING_OPEN_MAX_RETRIES = 1
         names = self.configs
         if config is not None and config not in names:
             raise DataError(
                 f"data.config: the Hub's {self.address.id} has no {config}.", hint=f"It has {listed(names)}."
             )
-        with Explained(self.address):
+        with explained(self.address):
             try:
                 return load_dataset_builder(self.address.id, name=config, revision=self.commit)
             except ValueError as error:
@@ -110,20 +125,49 @@ class Repository:
             hint=f"Choose one: {listed(names)}.",
         )
 
+    def paths_of(self, builder: DatasetBuilder, split: str) -> list[str]:
+        """Return the files of a split.
+
+        Raises
+        ------
+        DataError
+            If one is not in the repository.
+        """
+        prefix = f"hf://datasets/{self.address.id}@{self.commit}/"
+        paths = [str(url).removeprefix(prefix) for url in (builder.config.data_files or {})[split]]
+        for path in paths:
+            if path not in self.sizes or ".." in PurePosixPath(path).parts:
+                raise DataError(
+                    f"The Hub's {self.address.id} takes files from elsewhere: {path}.", hint="Choose another dataset."
+                )
+        return paths
+
+
+@contextmanager
+def _watched(folder: Path, size: int, report: Report) -> Iterator[None]:
+    """Tell while the block runs how much has arrived in a folder: every client shows that in a way of its own."""
+    finished = threading.Event()
+
+    def watch() -> None:
+        while not finished.wait(LOOKED_EVERY):
+            with suppress(FileNotFoundError):  # it has just been moved to its place
+                here = folder_size(folder)
+                report(f"Fetching {size_in_words(here)} of {size_in_words(size)}", here / max(1, size))
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        yield
+    finally:
+        finished.set()
+        watcher.join()
+
 
 def hub_api() -> HfApi:
     """Return the Hub's client."""
     from huggingface_hub import HfApi
 
     return HfApi(library_name="tb-widgets", library_version=__version__)
-
-
-def _git_hash(file: Path) -> str:
-    digest = hashlib.sha1(b"blob %d\0" % file.stat().st_size, usedforsecurity=False)
-    with file.open("rb") as content:
-        while piece := content.read(PIECE):
-            digest.update(piece)
-    return digest.hexdigest()
 
 
 def listed(names: list[str]) -> str:
@@ -134,8 +178,8 @@ def listed(names: list[str]) -> str:
 # ---- fetching --------------------------------------------------------------------------------------------------------
 
 
-def fetch(asked: dict[str, Any], report: Report) -> dict[str, Any]:
-    """Make a copy of a dataset in the cache, or find it there, and return its pinned address.
+def fetch_dataset(asked: dict[str, Any], report: Report) -> dict[str, Any]:
+    """Make a copy of a dataset in the cache, or find it there, and return what was asked for at its full revision.
 
     Parameters
     ----------
@@ -151,32 +195,58 @@ def fetch(asked: dict[str, Any], report: Report) -> dict[str, Any]:
     report("Asking the Hub", 0.0)
     repository = Repository(address)
     pinned = {**asked, "revision": repository.commit}
-    if (known := kept.recall(pinned)) is not None:
-        kept.remember(asked, known[0])
+    if (known := recall(pinned)) is not None:
+        remember(asked, known[0])
         return {"pinned": pinned}
     builder = repository.builder(asked["config"])
     splits = chosen_splits(builder, address.id, asked["split"], asked["validation_split"])
-    key = kept.key_of(
-        hub=address.id, revision=repository.commit, config=builder.config.name, splits=splits, size=address.megabytes
-    )
-    folder = default_cache_dir() / "datasets" / key
-    with kept.workplace(folder, report) as growing:
-        if kept.find(folder) is None:
-            built = growing / "built"
-            shutil.rmtree(built, ignore_errors=True)
-            try:
-                parts = _build(repository, builder, splits, growing, report=report)
-            except BaseException:
-                shutil.rmtree(built, ignore_errors=True)  # what has been downloaded whole stays, beside it
-                raise
-            origin: dict[str, Any] = {"kind": "hub", "id": address.id, "revision": repository.commit}
-            origin["megabytes"] = address.megabytes
-            origin |= {"config": builder.config.name, "splits": splits, "whole": parts["train"].whole}
-            kept.finish(built, folder, {**origin, "rows": {name: part.rows for name, part in parts.items()}})
-        shutil.rmtree(growing)
-    for question in (asked, pinned):
-        kept.remember(question, folder)
+    origin: dict[str, Any] = {"id": address.id, "revision": repository.commit, "megabytes": address.megabytes}
+    origin |= {"config": builder.config.name, "splits": splits}
+
+    def build(folder: Path) -> dict[str, Any]:
+        make = _all_of_it if address.megabytes is None else _beginning_of_it
+        parts = make(repository, builder, splits, folder, report)
+        rows = {name: part.rows for name, part in parts.items()}
+        return {"kind": "hub", **origin, "rows": rows, "whole": parts["train"].whole}
+
+    _answered([asked, pinned], "datasets", entry_key(**origin), build, report)
     return {"pinned": pinned}
+
+
+def fetch_tokenizer(asked: dict[str, Any], report: Report) -> dict[str, Any]:
+    """Make a copy of a repository's ``tokenizer.json`` and what belongs to it; otherwise as :func:`fetch_dataset`."""
+    address = HubAddress(asked["id"], asked["revision"])
+    report("Asking the Hub", 0.0)
+    repository = Repository(address, "model")
+    pinned = {**asked, "revision": repository.commit}
+    if TOKENIZER[0] not in repository.sizes:
+        raise DataError(
+            f"The Hub's {address.id} has no tokenizer.json.",
+            hint="Choose a model that has one, or a tokenizer that learns from your text.",
+        )
+
+    def build(folder: Path) -> dict[str, Any]:
+        paths, files = [name for name in TOKENIZER if name in repository.sizes], folder.with_name("files")
+        repository.download(paths, files, report)
+        for path in paths:
+            (files / path).replace(folder / path)
+        return {"kind": "tokenizer", "id": address.id, "revision": repository.commit}
+
+    _answered([asked, pinned], "tokenizers", entry_key(**pinned), build, report)
+    return {"pinned": pinned}
+
+
+def _answered(
+    questions: list[dict[str, Any]], group: str, key: str, build: Callable[[Path], dict[str, Any]], report: Report
+) -> None:
+    folder = built_folder(
+        default_cache_dir() / group,
+        key,
+        build,
+        on_wait=lambda: report("Waiting for another process that fetches the same", 0.0),
+    )
+    for question in questions:
+        remember(question, folder)
 
 
 def chosen_splits(builder: DatasetBuilder, id: str, split: str | None, validation_split: str | None) -> dict[str, str]:
@@ -209,89 +279,38 @@ def split_names(builder: DatasetBuilder) -> list[str]:
     return [str(name) for name in builder.config.data_files or {}]
 
 
-def _build(
-    repository: Repository,
-    builder: DatasetBuilder,
-    splits: dict[str, str],
-    growing: Path,
-    *,
-    report: Report,
+def _beginning_of_it(
+    repository: Repository, builder: DatasetBuilder, splits: dict[str, str], folder: Path, report: Report
 ) -> dict[str, row_files.Written]:
-    """Fill the folder ``built`` with a copy, and return what was written, by part."""
-    built = growing / "built"
-    megabytes = repository.address.megabytes
-    if megabytes is not None:
-        make_room(2 * megabytes * 1_000_000)
-        limit = megabytes * 1_000_000
-        with Explained(repository.address):
-            return {
-                part: row_files.write(builder, name, built / part, text_limit=limit, report=report)
-                for part, name in splits.items()
-            }
-    here = {part: dict(paths_of(repository, builder, name, growing / "files")) for part, name in splits.items()}
-    sizes = {path: repository.files[path].size or 0 for paths in here.values() for path in paths}
+    limit = (repository.address.megabytes or 0) * 1_000_000
+    make_room(2 * limit)
+    with explained(repository.address):
+        return {
+            part: row_files.write(builder, name, folder / part, text_limit=limit, report=report)
+            for part, name in splits.items()
+        }
+
+
+def _all_of_it(
+    repository: Repository, builder: DatasetBuilder, splits: dict[str, str], folder: Path, report: Report
+) -> dict[str, row_files.Written]:
+    paths = {part: repository.paths_of(builder, name) for part, name in splits.items()}
+    wanted = [path for of_part in paths.values() for path in of_part]
     try:
-        make_room(sum(sizes.values()))
+        make_room(sum(repository.sizes[path] for path in wanted))
     except DataError as error:
         hint = f"Set data.streaming to true, which fetches only what the run reads. {error.hint}"
         raise DataError(error.message, hint=hint) from error
-    done = 0
-    for paths in here.values():
-        for path, file in paths.items():
-            already = done
-
-            def tell(so_far: int, _size: int, path: str = path, already: int = already) -> None:
-                share = (already + so_far) / max(1, sum(sizes.values()))
-                report(f"Fetching {path}: {(already + so_far) / 1e6:.1f} of {sum(sizes.values()) / 1e6:.1f} MB", share)
-
-            repository.download(path, file, tell)
-            done += sizes[path]
+    files = folder.with_name("files")
+    repository.download(wanted, files, report)
     try:
-        with Explained(repository.address):
+        with explained(repository.address):
             return {
-                part: row_files.take_over(builder, splits[part], list(paths.values()), built / part, report=report)
-                for part, paths in here.items()
+                part: row_files.take_over(
+                    builder, splits[part], [files / path for path in of_part], folder / part, report=report
+                )
+                for part, of_part in paths.items()
             }
     except DataError:
-        shutil.rmtree(growing / "files")  # whole, and of no use
+        shutil.rmtree(files)  # whole, and of no use
         raise
-
-
-def paths_of(repository: Repository, builder: DatasetBuilder, split: str, folder: Path) -> Iterator[tuple[str, Path]]:
-    """Return the files of a split: where each is in the repository, and where it goes here."""
-    prefix = f"hf://datasets/{repository.address.id}@{repository.commit}/"
-    for number, url in enumerate((builder.config.data_files or {})[split]):
-        path = str(url).removeprefix(prefix)
-        if path not in repository.files:
-            raise DataError(
-                f"The Hub's {repository.address.id} takes files from elsewhere: {url}.", hint="Choose another dataset."
-            )
-        # Names of a repository are its owner's: here each file has one of ours, with its own ending.
-        endings = "".join(PurePosixPath(path).suffixes[-2:])
-        yield path, folder / hashlib.sha256(path.encode()).hexdigest()[:16] / f"{number:05d}{endings}"
-
-
-def fetch_tokenizer(asked: dict[str, Any], report: Report) -> dict[str, Any]:
-    """Make a copy of a repository's ``tokenizer.json`` and what belongs to it; otherwise as :func:`fetch`."""
-    address = HubAddress(asked["id"], asked["revision"])
-    report("Asking the Hub", 0.0)
-    repository = Repository(address, "model")
-    pinned = {**asked, "revision": repository.commit}
-    if "tokenizer.json" not in repository.files:
-        raise DataError(
-            f"The Hub's {address.id} has no tokenizer.json.",
-            hint="Choose a model that has one, or a tokenizer that learns from your text.",
-        )
-    folder = default_cache_dir() / "tokenizers" / kept.key_of(**pinned)
-    with kept.workplace(folder, report) as growing:
-        if kept.find(folder) is None:
-            names = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
-            for name in (name for name in names if name in repository.files):
-                report(f"Fetching {name}", 0.5)
-                repository.download(name, growing / "built" / name)
-            origin = {"kind": "tokenizer", "id": address.id, "revision": repository.commit}
-            kept.finish(growing / "built", folder, origin)
-        shutil.rmtree(growing)
-    for question in (asked, pinned):
-        kept.remember(question, folder)
-    return {"pinned": pinned}

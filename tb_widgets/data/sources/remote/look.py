@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-from tb_widgets.data.sources.address import HubAddress
-from tb_widgets.data.sources.remote.hub import Report, Repository, chosen_splits, hub_api, paths_of, split_names
-from tb_widgets.data.sources.remote.hub_errors import Explained
-from tb_widgets.data.sources.remote.rows import beginning
+from tb_widgets.data.sources.remote.hub import Repository, chosen_splits, hub_api, split_names
+from tb_widgets.data.sources.remote.hub_errors import explained
+from tb_widgets.data.sources.remote.rows import Report, beginning
+from tb_widgets.spec.hub_address import HubAddress
 
 SEARCH = 15.0  # seconds
 
@@ -35,13 +34,12 @@ def inspect(asked: dict[str, Any], report: Report) -> dict[str, Any]:
     builder = repository.builder(asked["config"])
     known = builder.info.splits or {}
     for name in split_names(builder):
-        files = dict(paths_of(repository, builder, name, Path()))
-        size = sum(repository.files[path].size or 0 for path in files)
+        size = sum(repository.sizes[path] for path in repository.paths_of(builder, name))
         rows = known[name].num_examples if name in known else None
         facts["splits"].append({"name": name, "size": size, "rows": rows})
     first = asked["split"] or ("train" if "train" in split_names(builder) else split_names(builder)[0])
     chosen_splits(builder, address.id, first, None)
-    with Explained(address):
+    with explained(address):
         columns, rows = beginning(builder, first)
     return {**facts, "config": builder.config.name, "columns": columns, "first_rows": rows}
 
@@ -51,7 +49,7 @@ def search(words: str, limit: int) -> dict[str, Any]:
     from huggingface_hub.utils import build_hf_headers, get_session, hf_raise_for_status  # type: ignore[attr-defined]
 
     asked: dict[str, str | int] = {"search": words, "sort": "downloads", "direction": -1, "limit": limit}
-    with Explained(HubAddress(repr(words)), "search"):
+    with explained(HubAddress(repr(words)), "search"):
         # The client's own list tries for half a minute before it says that there is no network.
         url = f"{hub_api().endpoint}/api/datasets"
         response = get_session().get(url, params=asked, headers=build_hf_headers(), timeout=SEARCH)

@@ -5,30 +5,45 @@ It alone talks to the network and holds a token, if there is one; pages and work
 
 from __future__ import annotations
 
-import errno
 import json
 import os
-import shutil
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from typing import Any, TextIO
 from urllib.parse import unquote, urlsplit
 
-from tb_widgets.data.cache import fetched as kept
-from tb_widgets.data.cache.limit import cache_limit, make_room
+from tb_widgets.data.cache.built import built_folder, entry_key, explain_cache_error, read_entry, remember
+from tb_widgets.data.cache.limit import cache_limit, size_in_words
 from tb_widgets.data.sources.file_names import clean_name
 from tb_widgets.data.sources.remote import hub, look
-from tb_widgets.data.sources.remote.download import Download, RefusedError, explained, sha256_of
-from tb_widgets.data.sources.remote.patience import patience
-from tb_widgets.errors import DataError
+from tb_widgets.data.sources.remote.download import Download
+from tb_widgets.data.sources.remote.rows import Report
+from tb_widgets.errors import DataError, TbError
 from tb_widgets.runs.folders import default_cache_dir
 
 TELL_EVERY = 0.2  # seconds: whoever asked may want to end it
+QUIET = 5.0  # seconds without anything new after which that is told
 
-Report = Callable[[str, float], None]
+
+class _Progress:
+    """How far an answer is, and since when."""
+
+    def __init__(self) -> None:
+        self._told, self._since = ("Starting", 0.0), time.monotonic()
+
+    def report(self, message: str, share: float) -> None:
+        told = (message, min(1.0, share))
+        if told != self._told:
+            self._told, self._since = told, time.monotonic()
+
+    def shown(self) -> tuple[str, float]:
+        message, share = self._told
+        quiet = time.monotonic() - self._since
+        return (f"{message}: nothing new for {quiet:.0f} s" if quiet > QUIET else message), share
 
 
 def main() -> int:
@@ -44,7 +59,7 @@ def main() -> int:
 
 def _answer(request: dict[str, Any], answers: TextIO) -> None:
     """Answer one question, and say until then how far it is."""
-    progress: list[Any] = ["Starting", 0.0]
+    progress = _Progress()
     finished = threading.Event()
 
     def tell(**answer: Any) -> None:
@@ -55,16 +70,11 @@ def _answer(request: dict[str, Any], answers: TextIO) -> None:
 
     def tick() -> None:
         while not finished.wait(TELL_EVERY):
-            message, share = progress
-            tell(progress=[f"{message}: no answer, trying again" if patience.is_tried else message, share])
+            tell(progress=progress.shown())
 
-    def report(message: str, share: float) -> None:
-        progress[:] = [message, min(1.0, share)]
-
-    patience.forget()
     ticker = threading.Thread(target=tick, daemon=True)
     ticker.start()
-    answer = _answered(request, report)
+    answer = _answered(request, progress.report)
     finished.set()
     ticker.join()
     tell(**answer)
@@ -73,31 +83,20 @@ def _answer(request: dict[str, Any], answers: TextIO) -> None:
 def _answered(request: dict[str, Any], report: Report) -> dict[str, Any]:
     try:
         return {"answer": _ANSWERS[request["ask"]](request, report)}
-    except DataError as error:
-        return {"error": error.message, "hint": error.hint}
+    except TbError as error:
+        told = error
     except OSError as error:
         traceback.print_exc()
-        told = _disk(error)
-        return {"error": told.message, "hint": told.hint}
-
-
-def _disk(error: OSError) -> DataError:
-    cache = default_cache_dir()
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DataError(
-            f"The disk that holds {cache} is full.",
-            hint="Make room, or set TB_CACHE_DIR to a folder on another disk.",
-        )
-    return DataError(
-        f"What is fetched can't be kept in {cache}: {error.strerror or error}.",
-        hint="Set TB_CACHE_DIR to a folder that you may write to.",
-    )
+        told = explain_cache_error(error, default_cache_dir())
+    return {"error": told.message, "hint": told.hint}
 
 
 def settings(folder: Path) -> dict[str, str]:
     """Return the environment in which the Hub's clients work here: quiet, and with their own copies in a folder."""
     return {
         "HF_HUB_CACHE": str(folder / "hub"),
+        "HF_XET_CACHE": str(folder / "xet"),
+        "HF_XET_CHUNK_CACHE_SIZE_BYTES": "0",  # each file is fetched once
         "HF_DATASETS_CACHE": str(folder / "datasets"),
         "HF_HUB_DISABLE_PROGRESS_BARS": "1",
         "HF_DATASETS_DISABLE_PROGRESS_BARS": "1",
@@ -110,44 +109,35 @@ def settings(folder: Path) -> dict[str, str]:
 
 def fetch_address(request: dict[str, Any], report: Report) -> dict[str, Any]:
     """Make a copy of the file at an address, or find that the copy which is here is still the same."""
-    url, asked = request["url"], request["asked"]
-    folder = default_cache_dir() / "downloads" / kept.key_of(address=url)
-    make_room()
-    with kept.workplace(folder, report) as growing:
-        known = kept.find(folder)
-        try:
-            arrived = Download(
-                url,
-                growing / "file",
-                limit=cache_limit(),
-                etag=known["etag"] if known else "",
-                guarded=True,
-                report=lambda here, size: report(
-                    f"Fetching {here / 1e6:.1f}{f' of {size / 1e6:.1f}' if size else ''} MB", here / size if size else 0
-                ),
-            ).run()
-        except RefusedError as error:
-            raise explained(error, url) from error
-        if not arrived.unchanged:
-            name = clean_name(arrived.name or unquote(PurePosixPath(urlsplit(url).path).name) or "data.txt")
-            size = (growing / "file").stat().st_size
-            if size == 0:
-                (growing / "file").unlink()
-                raise DataError(f"The file at {url} is empty.", hint="Give the address of a file with text in it.")
-            make_room(size, keep=[folder])
-            built = growing / "built"
-            shutil.rmtree(built, ignore_errors=True)
-            built.mkdir()
-            (growing / "file").replace(built / name)
-            sha256 = sha256_of(built / name)
-            kept.finish(built, folder, {"kind": "address", "url": url, "etag": arrived.etag, "sha256": sha256})
-        shutil.rmtree(growing)
-    kept.remember(asked, folder)
+    url = request["asked"]["url"]
+    root, key = default_cache_dir() / "downloads", entry_key(address=url)
+
+    def show(here: int, size: int) -> None:
+        of = f" of {size_in_words(size)}" if size else ""
+        report(f"Fetching {size_in_words(here)}{of}", here / size if size else 0)
+
+    def build(folder: Path) -> dict[str, Any]:
+        known = read_entry(root / key)
+        file = folder.with_name("file")
+        arrived = Download(url, file, cache_limit(), etag=known["etag"] if known else "", report=show).run()
+        if arrived.unchanged:
+            return {}
+        name = clean_name(arrived.name or unquote(PurePosixPath(urlsplit(url).path).name) or "data.txt")
+        if file.stat().st_size == 0:
+            file.unlink()
+            raise DataError(f"The file at {url} is empty.", hint="Give the address of a file with text in it.")
+        file.replace(folder / name)
+        return {"kind": "address", "url": url, "etag": arrived.etag}
+
+    def on_wait() -> None:
+        report("Waiting for another process that fetches the same", 0.0)
+
+    remember(request["asked"], built_folder(root, key, build, again=True, on_wait=on_wait))
     return {}
 
 
 _ANSWERS: dict[str, Callable[[dict[str, Any], Report], dict[str, Any]]] = {
-    "hub": lambda request, report: hub.fetch(request["asked"], report),
+    "hub": lambda request, report: hub.fetch_dataset(request["asked"], report),
     "address": fetch_address,
     "tokenizer": lambda request, report: hub.fetch_tokenizer(request["asked"], report),
     "inspect": lambda request, report: look.inspect(request["asked"], report),

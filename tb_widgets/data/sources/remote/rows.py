@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import shutil
+import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from tb_widgets.data.reading.open import Table, open_data
 from tb_widgets.errors import DataError
+from tb_widgets.spec import DataSpec
 
 if TYPE_CHECKING:
     import pyarrow as pa
-    from datasets import DatasetBuilder, Features
+    from datasets import DatasetBuilder
 
 ROWS = 1000  # looked at together; what a limit leaves is a multiple of it
 GROUP = 32_000_000  # bytes of a row group
@@ -121,14 +124,19 @@ def write(
 
 
 def beginning(builder: DatasetBuilder, split: str) -> tuple[list[dict[str, Any]], list[dict[str, str]]]:
-    """Return the columns (name, kind, names of classes) and the first rows of a split, as they can be shown."""
-    rows_of = builder.as_streaming_dataset(split).with_format("arrow")
-    table = next(iter(rows_of.iter(batch_size=SHOWN_ROWS)), None)
+    """Return the columns and the first rows of a split, as a copy of it would show them."""
+    import pyarrow.parquet as pq
+
+    table = next(iter(builder.as_streaming_dataset(split).with_format("arrow").iter(batch_size=SHOWN_ROWS)), None)
     if table is None:
         return [], []
-    columns = list(_columns(builder.info.features or _features(table)))
-    shown = [column["name"] for column in columns if column["kind"] not in ("image", "other")]
-    rows = table.flatten().select(shown).to_pylist()
+    with tempfile.TemporaryDirectory() as folder:
+        pq.write_table(table.cast(_schema(builder, table)), Path(folder) / "beginning.parquet")
+        copy = open_data(DataSpec(source=str(Path(folder) / "beginning.parquet")))
+        assert isinstance(copy, Table)  # noqa: S101  (for the type checker)
+        shown = [column.name for column in copy.columns if column.kind not in ("image", "other")]
+        rows = [dict(zip(shown, row, strict=True)) for row in copy.first_rows(shown, SHOWN_ROWS)]
+    columns = [column._asdict() for column in copy.columns]
     return columns, [{name: str(value)[:SHOWN] for name, value in row.items()} for row in rows]
 
 
@@ -138,41 +146,9 @@ def _tables(builder: DatasetBuilder, split: str) -> Iterator[pa.Table]:
 
 def _schema(builder: DatasetBuilder, table: pa.Table) -> pa.Schema:
     """Return the columns with the names of their classes: of the dataset's card, or as they are in its files."""
-    return (builder.info.features or _features(table)).arrow_schema
-
-
-def _features(table: pa.Table) -> Features:
     from datasets import Features
 
-    return Features.from_arrow_schema(table.schema)
-
-
-def _columns(features: Any, before: str = "") -> Iterator[dict[str, Any]]:
-    """Yield the columns, as they are named when the copy is opened: a mapping inside a row is columns of its own."""
-    for name, feature in features.items():
-        if isinstance(feature, dict):
-            yield from _columns(feature, f"{before}{name}.")
-        elif type(feature).__name__ == "Translation":
-            yield from ({"name": f"{before}{name}.{part}", "kind": "text", "names": []} for part in feature.languages)
-        else:
-            yield {"name": f"{before}{name}", **_kind(feature)}
-
-
-def _kind(feature: Any) -> dict[str, Any]:
-    """Return what a column holds, in the words of :class:`tb_widgets.data.reading.open.Column`."""
-    kind, dtype = type(feature).__name__, str(getattr(feature, "dtype", ""))
-    names = list(feature.names) if kind == "ClassLabel" else []
-    for word, fits in (
-        ("whole", kind == "ClassLabel" or dtype.startswith(("int", "uint"))),
-        ("image", kind == "Image"),
-        ("list", kind in ("List", "LargeList", "Sequence", "list")),
-        ("text", kind == "Value" and dtype in ("string", "large_string")),
-        ("truth", dtype == "bool"),
-        ("number", dtype.startswith(("float", "double", "decimal"))),
-    ):
-        if fits:
-            return {"kind": word, "names": names}
-    return {"kind": "other", "names": names}
+    return (builder.info.features or Features.from_arrow_schema(table.schema)).arrow_schema
 
 
 def _text_paths(schema: pa.Schema) -> list[tuple[str, ...]]:
