@@ -26,7 +26,7 @@ from tb_widgets.service.gathering import gather_shown
 from tb_widgets.spec import DataSpec, RunSpec, asked_for, read_settings
 
 if TYPE_CHECKING:
-    from tb_widgets.data.preview.preview import Preview
+    from tb_widgets.data.preview.result import Preview
     from tb_widgets.service.fitting import ModelFacts
 
 SHOWN, WIDTH = 5, 100  # rows or lines, characters of each

@@ -11,7 +11,7 @@ from typing import Any
 
 from tb_widgets.data.cache.limit import CacheUse, Cleared, cache_use, clear_cache
 from tb_widgets.data.formats.files import find_files, opened_files
-from tb_widgets.data.preview.preview import Bar, Preview
+from tb_widgets.data.preview.result import Bar, Preview
 from tb_widgets.data.preview.shown_batch import BatchRow, Marked
 from tb_widgets.data.reading.beginning import read_beginning
 from tb_widgets.data.reading.columns import ROLES

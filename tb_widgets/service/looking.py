@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from tb_widgets.data.preview.preview import Preview, preview
+from tb_widgets.data.preview.preview import preview
 from tb_widgets.data.preview.problems import problems_of
+from tb_widgets.data.preview.result import Preview
 from tb_widgets.data.reading.columns import map_columns
 from tb_widgets.data.reading.open import Column, Table, open_data
 from tb_widgets.data.sources.builtin import check_serves
