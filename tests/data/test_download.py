@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tb_widgets.data.sources.remote import download
-from tb_widgets.data.sources.remote.download import Download
+from tb_widgets.data.remote import download
+from tb_widgets.data.remote.download import Download
 from tb_widgets.errors import DataError
 
 from .hub_server import HubServer, cut, status

@@ -287,7 +287,7 @@ def test_rows_that_stop_coming_leave_nothing(quiet, fetcher):
 
 IMPATIENT = """
 import sys, time
-from tb_widgets.data.sources.remote import process
+from tb_widgets.data.remote import process
 process.QUIET = 0.3
 pause, time.sleep = time.sleep, lambda seconds: pause(seconds / 10)
 sys.exit(process.main())

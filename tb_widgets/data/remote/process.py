@@ -18,10 +18,10 @@ from urllib.parse import unquote, urlsplit
 
 from tb_widgets.data.cache.built import built_folder, entry_key, explain_cache_error, read_entry, remember
 from tb_widgets.data.cache.limit import cache_limit, size_in_words
+from tb_widgets.data.remote import hub, look
+from tb_widgets.data.remote.download import Download
+from tb_widgets.data.remote.rows import Report
 from tb_widgets.data.sources.file_names import clean_name
-from tb_widgets.data.sources.remote import hub, look
-from tb_widgets.data.sources.remote.download import Download
-from tb_widgets.data.sources.remote.rows import Report
 from tb_widgets.errors import DataError, TbError
 from tb_widgets.runs.folders import default_cache_dir
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from tb_widgets.data.sources.remote.hub import Repository, chosen_splits, hub_api, split_names
-from tb_widgets.data.sources.remote.hub_errors import explained
-from tb_widgets.data.sources.remote.rows import Report, beginning
+from tb_widgets.data.remote.hub import Repository, chosen_splits, hub_api, split_names
+from tb_widgets.data.remote.hub_errors import explained
+from tb_widgets.data.remote.rows import Report, beginning
 from tb_widgets.spec.hub_address import HubAddress
 
 SEARCH = 15.0  # seconds

@@ -17,9 +17,9 @@ from typing import TYPE_CHECKING, Any
 
 from tb_widgets.data.cache.built import built_folder, entry_key, recall, remember
 from tb_widgets.data.cache.limit import folder_size, make_room, size_in_words
-from tb_widgets.data.sources.remote import rows as row_files
-from tb_widgets.data.sources.remote.hub_errors import explained
-from tb_widgets.data.sources.remote.rows import Report
+from tb_widgets.data.remote import rows as row_files
+from tb_widgets.data.remote.hub_errors import explained
+from tb_widgets.data.remote.rows import Report
 from tb_widgets.errors import DataError
 from tb_widgets.runs.folders import default_cache_dir
 from tb_widgets.spec.hub_address import HubAddress
