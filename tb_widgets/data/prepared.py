@@ -11,6 +11,7 @@ from tb_widgets.data.batches.prepared_data import PreparedData
 from tb_widgets.data.batches.streams import StreamData, prepare_streams
 from tb_widgets.data.reading.columns import learns_from_running_text
 from tb_widgets.data.sources.builtin import check_serves
+from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec, Task, TokenizerSpec
 
 PrepareProgress = Callable[[str, float], None]
@@ -55,6 +56,11 @@ def prepare(
     check_serves(data.source, task)
     if task == "vision-classification":
         return prepare_pictures(data, image=image, report=report)
+    if data.reset_attention and task != "causal-lm":
+        raise DataError(
+            f"data.reset_attention is for models that continue texts (causal-lm), not for {task}.",
+            hint="Set it to false.",
+        )
     prepare_texts = prepare_streams if learns_from_running_text(data, task) else prepare_examples
     return prepare_texts(
         data, tokenizer, task=task, cache_dir=cache_dir, frozen_tokenizer=frozen_tokenizer, report=report

@@ -20,7 +20,6 @@ from tb_widgets.data.batches.windows import NOT_COUNTED, Batch, Batches
 from tb_widgets.data.reading.examples import find_examples
 from tb_widgets.data.tokenizers.make import Ids, Tokenizer, load_tokenizer
 from tb_widgets.data.tokenizers.special_tokens import SpecialTokens
-from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec, Task, TokenizerSpec
 
 
@@ -156,11 +155,6 @@ def prepare_examples(
     A text to be sorted into classes is cut at ``context_length`` tokens. Pairs are refused where one is longer, since
     half an answer would be a wrong one, unless ``long_pairs`` says otherwise.
     """
-    if data.reset_attention:
-        raise DataError(
-            f"data.reset_attention is for models that continue texts (causal-lm), not for {task}.",
-            hint="Set it to false.",
-        )
     report("Reading the examples", 0.0)
     found = find_examples(data, task)
     if frozen_tokenizer is not None:

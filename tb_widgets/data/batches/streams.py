@@ -230,7 +230,11 @@ def prepare_streams(
     report: Callable[[str, float], None],
 ) -> StreamData:
     """Turn a text into token streams, or find them in the cache; see :func:`tb_widgets.data.prepared.prepare`."""
-    _check_settings(data, task)
+    if task == "seq2seq" and data.context_length < SHORTEST_TO_CUT:
+        raise DataError(
+            f"data.context_length is {data.context_length}, which is too short to cut spans out of a text.",
+            hint=f"Set it to {SHORTEST_TO_CUT} or more; 64 to 512 are usual.",
+        )
     report("Reading the text", 0.0)
     corpus = open_corpus(data, task)
     if data.reset_attention and not corpus.has_documents:
@@ -270,19 +274,6 @@ def prepare_streams(
     _check_length(prepared, data, corpus.name)
     report("The text is ready", 1.0)
     return prepared
-
-
-def _check_settings(data: DataSpec, task: Task) -> None:
-    if data.reset_attention and task != "causal-lm":
-        raise DataError(
-            f"data.reset_attention is for models that continue texts (causal-lm), not for {task}.",
-            hint="Set it to false.",
-        )
-    if task == "seq2seq" and data.context_length < SHORTEST_TO_CUT:
-        raise DataError(
-            f"data.context_length is {data.context_length}, which is too short to cut spans out of a text.",
-            hint=f"Set it to {SHORTEST_TO_CUT} or more; 64 to 512 are usual.",
-        )
 
 
 def _left_out(statistics: Mapping[str, Any]) -> Iterator[str]:

@@ -68,9 +68,10 @@ def encoded_streams(
 
     def build(folder: Path) -> None:
         dtype = "<u2" if tokenizer.vocab_size + corpus.has_documents <= 2**16 else "<u4"
+        lines = HeldBackLines()
         # Equal documents are on one side. What ours repeat is told before the run, and is no warning of each.
-        lines = None if corpus.has_documents or resolve_source(data).is_built_in else HeldBackLines()
-        on_spans = lambda spans: None if lines is None else lines.note(spans)  # noqa: E731
+        is_told = not corpus.has_documents and not resolve_source(data).is_built_in
+        on_spans = lines.note if is_told else lambda _spans: None
         seen, counts = pack(corpus, tokenizer, folder, dtype, on_progress, on_size=growth_check(), on_spans=on_spans)
         statistics: dict[str, Any] = {
             "characters": seen.characters,
@@ -81,9 +82,8 @@ def encoded_streams(
         if corpus.has_documents:
             statistics |= {"documents": seen.documents, "held_back_documents": seen.held_back}
             statistics |= {"empty_documents": seen.empty, "documents_in_both_parts": seen.in_both}
-        copied = "" if lines is None else copies_note(lines.copies(corpus.read(ReadCounts()), seen.characters))
         described = {
-            "copied": copied,
+            "copied": copies_note(lines.copies(corpus.read(ReadCounts()), seen.characters)),
             "dtype": dtype,
             "fingerprint": _digest(folder, dtype, counts),
             "statistics": statistics,

@@ -106,16 +106,11 @@ class Texts:
             rest = ""
             for text in document():
                 rest += text
-                start = 0
-                while len(rest) - start > LONGEST_PIECE:
-                    end = (
-                        rest.rfind("\n", start + LONGEST_PIECE - _REACH, start + LONGEST_PIECE) + 1
-                        or start + LONGEST_PIECE
-                    )
-                    blank = blank and rest[start:end].isspace()
-                    yield Piece(rest[start:end], ends_document=False)
-                    start = end
-                rest = rest[start:]
+                while len(rest) > LONGEST_PIECE:
+                    end = rest.rfind("\n", LONGEST_PIECE - _REACH, LONGEST_PIECE) + 1 or LONGEST_PIECE
+                    blank = blank and rest[:end].isspace()
+                    yield Piece(rest[:end], ends_document=False)
+                    rest = rest[end:]
             blank = blank and not rest.strip()
             yield Piece(rest, ends_document=True)
         if blank:
@@ -244,13 +239,7 @@ def _texts(files: list[LocalFile], encoding: str, name: str) -> Texts:
     )
 
 
-def _table(
-    files: list[LocalFile],
-    encoding: str,
-    name: str,
-    *,
-    chosen: frozenset[str],
-) -> Table:
+def _table(files: list[LocalFile], encoding: str, name: str, *, chosen: frozenset[str]) -> Table:
     if files[0].kind == "parquet" and encoding != "auto":
         raise DataError(
             f"data.encoding: {name} is parquet, which knows its own encoding.", hint="Set data.encoding to auto."

@@ -6,7 +6,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Sequence
-from itertools import islice, pairwise
+from itertools import pairwise
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -204,7 +204,7 @@ def learn_unigram(vocab_size: int, text: str) -> PieceTokenizer:
     learned = [(piece, round(score, 6)) for piece, score in learned]  # read back as they are written
     # The library keeps a few more than it was asked for. Single characters stay: without them text would be lost.
     room = vocab_size - 1 - sum(len(piece) == 1 for piece, _ in learned)
-    longer = {piece for piece, _ in islice(((p, s) for p, s in learned if len(p) > 1), room)}
+    longer = set([piece for piece, _ in learned if len(piece) > 1][:room])
     kept = [(UNKNOWN, 0.0)] + [(piece, score) for piece, score in learned if len(piece) == 1 or piece in longer]
     core = tokenizers.Tokenizer(models.Unigram(kept, unk_id=0))
     core.pre_tokenizer = cutter
