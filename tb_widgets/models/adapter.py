@@ -77,9 +77,8 @@ class Extra:
     ----------
     recipe
         ``value`` (the ``value``, whatever the batch), ``segments`` (all tokens belong to the first text),
-        ``positions`` (0, 1, 2, ...), ``lengths`` (real tokens of each row), ``state`` (the model's own
-        ``init_hidden``), ``padding`` (which tokens are real), ``causal`` and ``decoder-causal`` (which tokens a token
-        may see).
+        ``positions`` (0, 1, 2, ...), ``lengths`` (real tokens of each row), ``padding`` (which
+        tokens are real), ``causal`` and ``decoder-causal`` (which tokens a token may see).
     convention, axes
         For masks: see :func:`mask_as`; for ``positions``: 1 for ``(T,)``, 2 for ``(B, T)``.
     """
@@ -124,7 +123,7 @@ class Adapter:
     output
         Where the scores are in what ``forward`` returns: an index, key or attribute; ``None`` for the first tensor.
     layout
-        ``btv``: as the task says; ``tbv``: time first; ``bvt``: scores before time; ``flat``: all rows in one.
+        ``btv``: as the task says; ``tbv``: time first; ``flat``: all rows in one.
     shortest
         Tokens that a text must have for a classifier: a shorter one is filled up with its last token, which a mask
         hides where the model takes one.
@@ -212,7 +211,7 @@ class Adapter:
                 by_position.append(value)
         for name, extra in self.extras.items():
             if name not in by_name:
-                by_name[name] = _made(extra, module, batch)
+                by_name[name] = _made(extra, batch)
         return module(*by_position, **by_name)
 
     def _filled_up(self, batch: Batch) -> Batch:
@@ -241,9 +240,7 @@ class Adapter:
             rows, length = batch.get("decoder_tokens", batch["tokens"]).shape
             length += self.late
             found = found.view(*((length, rows) if self.sequence_first else (rows, length)), -1)
-        if self.layout == "bvt":
-            found = found.transpose(1, 2)
-        elif self.sequence_first or self.layout == "tbv":
+        if self.sequence_first or self.layout == "tbv":
             found = found.transpose(0, 1)
         return found[:, 1:] if self.late else found
 
@@ -281,7 +278,7 @@ def mask_as(convention: str, real: Tensor, axes: int = 2) -> Tensor:
     raise ValueError(f"There is no mask convention {convention!r}.")
 
 
-def _made(extra: Extra, module: nn.Module, batch: Batch) -> Any:
+def _made(extra: Extra, batch: Batch) -> Any:
     """Work out an argument from the batch."""
     import torch
 
@@ -294,8 +291,6 @@ def _made(extra: Extra, module: nn.Module, batch: Batch) -> Any:
     if extra.recipe == "positions":
         positions = torch.arange(length, device=tokens.device)
         return positions if extra.axes == 1 else positions.expand(rows, length)
-    if extra.recipe == "state":
-        return next(getattr(module, name) for name in STATES if hasattr(module, name))(rows)
     if extra.recipe in ("padding", "lengths"):
         real = batch.get("mask", torch.ones_like(tokens, dtype=torch.bool))
         # Packing wants its lengths on the CPU.
@@ -303,10 +298,6 @@ def _made(extra: Extra, module: nn.Module, batch: Batch) -> Any:
     length = batch["decoder_tokens" if extra.recipe == "decoder-causal" else "tokens"].shape[1]
     seen = torch.ones(length, length, dtype=torch.bool, device=tokens.device).tril()
     return mask_as(extra.convention, seen).view(*[1] * (extra.axes - 2), length, length)
-
-
-STATES = ("init_hidden", "init_state", "initHidden", "init_states", "get_initial_state")
-"""Names under which recurrent models give the state that they begin with, for a number of rows."""
 
 
 def first_tensor(output: Any) -> Tensor:

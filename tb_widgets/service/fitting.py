@@ -168,7 +168,7 @@ def misfits(spec: RunSpec, facts: ModelFacts, *, chosen: bool = True) -> list[Mi
         found.append(Misfit("data.source", best.name, f"the model {doing}, and needs {need}."))
     if task == "vision-classification":
         return found
-    documents = tasks == TABLE_TASKS  # as far as the name tells: each then ends with a sign
+    documents = tasks == TABLE_TASKS  # as far as the name tells: each then ends with a special token
     # Signs stand for what is cut out of a plain text, unless other data take its place.
     is_kept = all(misfit.path != "data.source" for misfit in found)
     gaps = span_sizes(spec.data.context_length)[1] if tasks == PLAIN_TASKS and is_kept else 0

@@ -16,7 +16,7 @@ from tb_widgets.models.repairs.repairs import OpenFault, Repair, open_faults, re
 from tb_widgets.models.source import CODE, ModelSource
 from tb_widgets.models.sources import copies, upload
 from tb_widgets.models.sources.address import parse_gist
-from tb_widgets.models.sources.resolve import fetch, is_fetched, pinned, resolve
+from tb_widgets.models.sources.resolve import decided, fetch, is_fetched, pinned, resolve
 from tb_widgets.models.trust.consent import Trust, TrustStore
 from tb_widgets.models.trust.findings import Finding, findings
 from tb_widgets.service.checking import vocabulary_of_ours
@@ -346,9 +346,10 @@ class ModelChoice:
         self.address = spec.source
         try:
             self.policy.require_model(spec.source)
+            # A model that is not ours has its own sizes: what the text asks for plays no part.
             plain = spec.model_copy(update={"repairs": [], "config": {}})
-            self.original = _read(plain)
-            self.source = _read(spec)
+            self.original = resolve(plain, vocab_size=None, context_length=1, online=False)
+            self.source = decided(self.original, spec)
             if not self.policy.is_owner:
                 self.store.grant(self.source)  # whoever runs the server has agreed to what is on its list
             self.trust = self.store.state(self.source)
@@ -415,11 +416,6 @@ class ModelChoice:
             raise RunError("There is no model to try yet.", hint="Choose or load one in the Model step.")
         vocabulary = vocabulary_of_ours(spec)
         return resolve(spec.model, vocab_size=vocabulary, context_length=spec.data.context_length, online=False)
-
-
-def _read(spec: ModelSpec) -> ModelSource:
-    # A model that is no zoo model has its own sizes: what the text asks for plays no part.
-    return resolve(spec, vocab_size=None, context_length=1, online=False)
 
 
 def _decides(spec: ModelSpec) -> dict[str, Any]:
