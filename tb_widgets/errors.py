@@ -98,5 +98,13 @@ class PolicyError(TbError):
     """Something that a visitor of a shared page may not do."""
 
 
+class ExportError(TbError):
+    """A model that can't be written in a format, or comes back from it as another one."""
+
+
+class PluginError(TbError):
+    """A part that another installed package adds, and that can't be loaded."""
+
+
 class ServiceError(TbError):
     """A worker that can't be started, reached or controlled."""

@@ -1,46 +1,28 @@
-"""The dashboard: panels over plain models, driven by the page's own heartbeat.
-
-What a click does is a public method here, so a script can do the same, and the page can show the code of it.
-"""
+"""The dashboard: a session that has a page, driven by the page's own heartbeat."""
 
 from __future__ import annotations
 
-import logging
-import threading
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from tb_widgets.app import words
 from tb_widgets.app.page.view import PageView
-from tb_widgets.app.registry import STEPS, find_panels
-from tb_widgets.app.state.data_choice import DataChoice
-from tb_widgets.app.state.draft import Draft
+from tb_widgets.app.parts.heartbeat import Heartbeat
+from tb_widgets.app.registry import find_panels
+from tb_widgets.app.session import Session
 from tb_widgets.app.state.locking import one_at_a_time
-from tb_widgets.app.state.model_choice import ModelChoice
-from tb_widgets.app.state.watch import Watch
-from tb_widgets.errors import ConsentError, RunError, TbError
-from tb_widgets.models.trust.consent import require_frozen
-from tb_widgets.runs import RunDirectory
-from tb_widgets.service.generation import Generation, GenerationService
-from tb_widgets.service.policy import Policy
-from tb_widgets.service.probing import Probe
-from tb_widgets.service.service import TrainingService
-from tb_widgets.spec import RunSpec, read_value
+from tb_widgets.app.steps import STEPS
+from tb_widgets.errors import RunError
+from tb_widgets.spec import RunSpec
 
-LOOK_EVERY = 0.05  # seconds between two looks of a script that waits
 QUEUE_EVERY = 10  # beats
 BUSY, IDLE = 500, 1500  # milliseconds between two beats, while something moves and while nothing does
 
-logger = logging.getLogger(__name__)
 
-
-class Dashboard:
+class Dashboard(Session):
     """Choose a model and a text, press Start, watch a transformer learn; pause, stop, resume, let it write.
 
-    Show it by leaving it as the last line of a notebook cell.
+    Show it by leaving it as the last line of a notebook cell. Everything that its buttons do is a method.
 
     Parameters
     ----------
@@ -53,12 +35,8 @@ class Dashboard:
 
     Attributes
     ----------
-    policy
-        What may be done from this page; see :class:`tb_widgets.service.policy.Policy`.
-    data
-        Finds, fetches and looks at data; see :class:`tb_widgets.app.state.data_choice.DataChoice`.
-    untrusted
-        A run from elsewhere that was to go on or to write, and whose code nobody here has agreed to run.
+    page
+        What can be seen; see :class:`tb_widgets.app.page.view.PageView`.
 
     Notes
     -----
@@ -68,308 +46,13 @@ class Dashboard:
     def __init__(
         self, spec: RunSpec | None = None, *, runs_dir: str | Path | None = None, run: str | Path | None = None
     ) -> None:
-        self.service = TrainingService(runs_dir)
-        self.writer = GenerationService()
-        self._lock = threading.RLock()
-        self.policy = Policy(own=spec)
-        self.draft = Draft(spec, self.policy)
-        self.choice = ModelChoice(self.draft, self.policy)
-        self.data = DataChoice(self.draft, self.policy, self._lock)
-        self.watch = Watch()
-        self.generation: Generation | None = None
-        self.untrusted: RunDirectory | None = None
-        self.has_page = False
-        self._is_warm = self._has_address = False
-        self.figure_is_there = self.page_is_narrow = False
-        self.asked = ""
-        self._asked_at_state = ""
-        self._failure = self._failure_note = ""
+        super().__init__(spec, runs_dir=runs_dir, run=run)
+        self._has_address = False
         self._beats = 0
         find_panels()
-        if run is not None:
-            self.watch.attach(self.service.attach(run))
-        self.page = PageView(self, "train")
-        self.show("train")
+        on_visitor = None if self.policy.is_owner else self.policy.meet
+        self.page = PageView(self, Heartbeat(self.on_beat, self.on_address, on_visitor=on_visitor))
         self.refresh()
-
-    # ---- what buttons do, and scripts may ------------------------------------------------------------------------
-
-    @one_at_a_time
-    def start(self) -> RunDirectory:
-        """Start a run with what the form holds; while another one is at work, the new one waits for its turn.
-
-        Raises
-        ------
-        TbError
-            If the form holds something that can't be started, or the run can't be created.
-        """
-        self.draft.check(look_again=True)
-        if self.draft.blockers:
-            raise RunError("This can't be started yet. " + " ".join(self.draft.blockers))
-        self.policy.require_spec(self.draft.spec)
-        self.policy.require_room(self.service.runs(), self.service.runs_dir)
-        run = self.service.start(self.draft.spec, queue=True, visitor=self.policy.visitor)
-        self.watch.attach(run)
-        self._ask("start")
-        self.show("train")
-        return run
-
-    @one_at_a_time
-    def pause(self) -> None:
-        """Pause the run in sight after its current step."""
-        self.service.pause(self._own_run())
-        self._ask("pause")
-
-    @one_at_a_time
-    def resume(self) -> None:
-        """Go on with the run in sight: at once after a pause, else from its newest checkpoint.
-
-        Raises
-        ------
-        ConsentError
-            If it was started elsewhere and nobody on this machine has agreed to run its code; the page then shows it.
-        """
-        run = self._own_run()
-        if not run.status().is_active:
-            self.policy.require_spec(run.spec)
-            self.policy.require_room(self.service.runs(), self.service.runs_dir)
-        with self._asking_for_consent():
-            self.service.resume(run)
-        self._ask("resume")
-
-    @one_at_a_time
-    def trust_run(self) -> None:
-        """Agree to run the code in the folder of the run that waits for that; this is remembered for these very files.
-
-        Raises
-        ------
-        TbError
-            If no run waits for that, or your consent can't be remembered.
-        """
-        self.policy.require_owner("agree to run code")
-        if self.untrusted is None:
-            raise RunError("No run waits for your consent.", hint="Press Resume or Write first.")
-        require_frozen(self.untrusted.model_folder, "Going on", trust=True)
-        self.untrusted = None
-        self.page.say(words.note("You agreed to run this code.", "ok", detail="Press Resume or Write again."))
-
-    @one_at_a_time
-    def leave_run_untrusted(self) -> None:
-        """Do not agree to run the code of the run that waits for that."""
-        self.untrusted = None
-
-    @contextmanager
-    def _asking_for_consent(self) -> Iterator[None]:
-        try:
-            yield
-        except ConsentError:
-            self.untrusted = self.watch.run
-            raise
-
-    @one_at_a_time
-    def stop(self) -> None:
-        """Let the run in sight finish its step, save, and leave."""
-        self.service.stop(self._own_run())
-        self._ask("stop")
-
-    @one_at_a_time
-    def save_now(self) -> None:
-        """Let the run in sight save a checkpoint after its current step."""
-        self.service.save_now(self._own_run())
-        self.page.say(words.note("A checkpoint is saved after the current step.", "on"))
-
-    @one_at_a_time
-    def open_run(self, name: str | Path) -> None:
-        """Show another run, by id or path, whoever trains or trained it; on a shared page one's own, by its id.
-
-        Raises
-        ------
-        RunError
-            If there is none.
-        """
-        run = self.service.attach(name) if self.policy.is_owner else self._own_by_id(str(name))
-        if self.is_writing:
-            self.writer.stop()
-        self.watch.attach(run)
-        self.generation = self.untrusted = None
-        self.asked = ""  # it was asked of the other run
-
-    @one_at_a_time
-    def use_preset(self, name: str) -> None:
-        """Fill the form from a preset; model source and text stay."""
-        self.draft.use_preset(name)
-
-    @one_at_a_time
-    def load_model(self, source: str) -> ModelChoice:
-        """Take another model; returns at once, and what is found out about it arrives in the returned object.
-
-        Parameters
-        ----------
-        source
-            Any address of a Gist, ``hub:OWNER/NAME``, the path of a model.py or of its folder, or ``zoo:gpt``.
-
-        Notes
-        -----
-        Nothing of a Gist or Hub repository is run before :meth:`trust_model`. A path that you type is consent.
-        """
-        self.choice.load(source)
-        return self.choice
-
-    @one_at_a_time
-    def upload_model(self, files: Mapping[str, bytes]) -> ModelChoice:
-        """Take a model from the content of its files by name: model.py and config.json, or one zip that holds them.
-
-        Raises
-        ------
-        ModelError
-            If one of the two is missing, too large, or not text.
-        """
-        self.choice.upload(files)
-        return self.choice
-
-    @one_at_a_time
-    def trust_model(self) -> None:
-        """Agree that this revision's code may run on this machine, with your permissions; it is then tried.
-
-        Raises
-        ------
-        TbError
-            If no model waits for that, or your consent can't be remembered.
-        """
-        self.choice.agree()
-
-    @one_at_a_time
-    def answer(self, answer: str) -> None:
-        """Answer what only the author of a model knows, for example ``masked-lm``; the model is then tried again.
-
-        Raises
-        ------
-        RunError
-            If nothing is asked, or that is no answer.
-        """
-        self.choice.decide(answer)
-
-    @one_at_a_time
-    def stop_trying(self) -> None:
-        """Stop fetching or trying the model.
-
-        Raises
-        ------
-        RunError
-            If nothing is being fetched or tried.
-        """
-        self.choice.stop()
-
-    @one_at_a_time
-    def repair_model(self, ids: Sequence[str]) -> None:
-        """Apply these repairs to the model's source and no others; an empty list takes them back."""
-        self.choice.repair(ids)
-
-    @one_at_a_time
-    def check_model(self, tier: Literal[1, 2] = 2) -> Probe:
-        """Make the checks of tier 1, or of both, in a process of its own; results arrive in the returned object.
-
-        Raises
-        ------
-        TbError
-            If there is no model yet, or its code may not run.
-        """
-        self.policy.require_spec(self.draft.spec)
-        return self.choice.check(tier)
-
-    @one_at_a_time
-    def preflight(self, *, micro_batches: bool = False) -> Probe:
-        """Measure on this machine what a run with the form's settings would be like; figures arrive in the object.
-
-        Parameters
-        ----------
-        micro_batches
-            Find out as well which micro-batch is the fastest.
-
-        Raises
-        ------
-        TbError
-            If there is no model yet, or its code may not run.
-        """
-        self.policy.require_spec(self.draft.spec)
-        return self.choice.measure(micro_batches=micro_batches)
-
-    def wait_for_model(self, timeout: float = 120.0) -> ModelChoice:
-        """Wait until the model is fetched or tried, for scripts: the page looks by itself.
-
-        Raises
-        ------
-        TimeoutError
-            If that takes longer than ``timeout`` seconds.
-        """
-        deadline = time.monotonic() + timeout
-        self.refresh()
-        while self.choice.state in ("fetching", "trying"):
-            if time.monotonic() > deadline:
-                raise TimeoutError(f"The model is still {self.choice.state} after {timeout} seconds.")
-            time.sleep(LOOK_EVERY)
-            self.refresh()
-        return self.choice
-
-    @one_at_a_time
-    def use_what_fits(self) -> None:
-        """Choose the text and the sizes that fit the model, in place of what you chose and it can't use."""
-        self.draft.use_what_fits()
-
-    @one_at_a_time
-    def use_settings_of_run(self) -> None:
-        """Fill the form with the settings of the run in sight, for a new run."""
-        self.draft.preset = ""
-        self.draft.load(self._run().spec)
-        self.show("train")
-
-    @one_at_a_time
-    def generate(
-        self,
-        prompt: str,
-        *,
-        checkpoint: str = "best",
-        temperature: float | str = 0.8,
-        top_k: int | str | None = 40,
-        length: int | str = 120,
-        seed: int = 0,
-    ) -> Generation:
-        """Let a checkpoint of the run in sight continue a prompt; the text grows in the returned object.
-
-        A model that sorts images takes no prompt: it looks at ``length`` shapes that ``seed`` chooses.
-
-        Parameters
-        ----------
-        checkpoint
-            ``best``, ``last`` or a step.
-        temperature, top_k, length
-            Numbers, also as a person types them; an empty ``top_k`` means all tokens.
-        seed
-            The same seed writes the same text.
-
-        Raises
-        ------
-        TbError
-            If there is no such checkpoint, or a number is out of its range.
-        """
-        from tb_widgets.service.run import Run
-
-        run = self._run()
-        found = Run(run.path).checkpoint(checkpoint)
-        options: dict[str, Any] = {
-            "temperature": _number("Temperature", temperature, 0.0, 10.0),
-            "top_k": int(_number("Top k", top_k, 1, 1_000_000)) if top_k not in ("", None) else None,
-            "length": int(_number("Length", length, 1, 10_000)),
-            "seed": seed,
-        }
-        with self._asking_for_consent():
-            self.generation = self.writer.generate(run, found.path, prompt, **options)
-        return self.generation
-
-    @one_at_a_time
-    def stop_writing(self) -> None:
-        """Stop the text that is being written."""
-        self.writer.stop()
 
     @one_at_a_time
     def show(self, step: str) -> None:
@@ -382,63 +65,25 @@ class Dashboard:
         """
         if step not in STEPS:
             raise RunError(f"There is no step {step!r}.", hint=f"There are {', '.join(STEPS)}.")
-        self.page.show_step(step)
+        super().show(step)
 
     @one_at_a_time
     def close(self) -> None:
         """Take the dashboard off its pages and end what it has begun, except for runs: they go on without it."""
         self.page.close()
-        self.choice.close()
-        self.data.close()
-        self.writer.close()
-        self.service.close()
+        super().close()
 
-    def code(self) -> str:
-        """Return Python and a terminal command that do what Start does."""
-        refused = "".join(f"# Left out, because it can't be started: {reason}\n" for reason in self.draft.blockers)
-        folder = self.service.runs_dir.absolute()
-        elsewhere = None if folder == Path("runs").absolute() or not self.policy.is_owner else folder
-        return f"{refused}# Python\n{self.draft.code(elsewhere)}\n\n# Terminal\n{self.draft.command(elsewhere)}"
-
-    @property
-    def is_writing(self) -> bool:
-        """Whether a checkpoint writes a text at this moment."""
-        return self.generation is not None and not self.generation.finished.is_set()
-
+    @one_at_a_time
     def act(self, handler: Callable[[], Any]) -> None:
-        """Run a click's handler: one at a time, its error shown in words, its traceback in the log.
+        """Run a click's handler as :meth:`Session.act` does, and let the page ask soon what came of it."""
+        super().act(handler)
+        self.page.heartbeat.hurry()
 
-        Handlers may arrive on any thread of the kernel; this lock is what makes them one after the other.
-        """
-        with self._lock:
-            self.page.say("")
-            try:
-                handler()
-            except ConsentError as error:
-                if self.untrusted is None:  # else the page shows the code and asks
-                    self.page.say(words.error_note(error))
-            except TbError as error:
-                logger.info("shown to the user", exc_info=True)
-                self.page.say(words.error_note(error))
-            except Exception as error:
-                logger.exception("a click failed")
-                text = f"Something in tb_widgets failed: {type(error).__name__}: {error}"
-                self.page.say(words.note(text, "bad", detail="The traceback is in the notebook server's log."))
-            self._bring_up_to_date()
-            self.page.heartbeat.hurry()
-
+    @one_at_a_time
     def refresh(self) -> None:
         """Read what is new and show it. The heartbeat calls this; so may a script."""
-        with self._lock:
-            self.watch.refresh()
-            self.choice.refresh(may_try=self.has_page)
-            self.data.refresh(may_look=self.has_page)
-            state = self.watch.status.state if self.watch.status else ""
-            if self.asked and state != self._asked_at_state:
-                self.asked = ""
-            self.page.refresh()
-
-    # ---- the page ------------------------------------------------------------------------------------------------
+        super().refresh()
+        self.page.refresh()
 
     def _ipython_display_(self) -> None:
         from IPython.display import display
@@ -453,15 +98,12 @@ class Dashboard:
             self.figure_is_there = figure
             self.page_is_narrow = self.page_is_narrow if narrow is None else narrow
             self._beats += 1
-            self._bring_up_to_date(self._open_what_works if first else None)
-            status = self.watch.status
-            active = status is not None and status.is_active
-            busy = active or self.is_writing or self.choice.is_busy or self.data.is_busy
-            if not active and not self._is_warm and self._beats > 1:
-                self._warm()
+            self.bring_up_to_date(self.open_newest if first else None)
+            if self._beats > 1:
+                self.warm()
             if self._beats % QUEUE_EVERY == 1:
                 self.service.tend_queue()  # a notebook that is gone may have left runs that wait
-            return BUSY if busy or not self.figure_is_there else IDLE
+            return BUSY if self.is_busy or not self.figure_is_there else IDLE
 
     def on_address(self, address: str) -> None:
         """Load the Gist that the page's own address names, once."""
@@ -472,76 +114,3 @@ class Dashboard:
     def _open_address(self, address: str) -> None:
         self.show("model")
         self.load_model(address)
-
-    def _bring_up_to_date(self, before: Callable[[], None] | None = None) -> None:
-        """Refresh the page. One refresh that fails must not end the heartbeat: the page says so, the next tries again.
-
-        The log gets one traceback for a failure that lasts, and the page's message goes when it is over.
-        """
-        try:
-            if before is not None:
-                before()
-            self.refresh()
-        except Exception as error:
-            if repr(error) != self._failure:
-                logger.exception("the page could not be brought up to date")
-            self._failure = repr(error)
-            known = words.error_note(error) if isinstance(error, TbError) else ""
-            self._failure_note = known or words.note(
-                "The page could not be brought up to date.", "bad", detail=f"Trying again. {self._failure[:200]}"
-            )
-            if not self.page.message.value:
-                self.page.say(self._failure_note)
-        else:
-            if self._failure and self.page.message.value == self._failure_note:
-                self.page.say("")
-            self._failure = ""
-
-    def _open_what_works(self) -> None:
-        """Show the newest run that is at work, else the newest of all, if no run is open yet."""
-        if self.watch.run is None:
-            entries = [entry for entry in self.service.runs() if self.policy.may_see(entry.status)]
-            found = [entry for entry in entries if entry.status.is_active] or entries
-            if found:
-                self.watch.attach(found[0].run)
-
-    def _warm(self) -> None:
-        """Let a worker wait for the next start: now that a page is there, and not before."""
-        self._is_warm = True
-        try:
-            self.service.warm()
-        except TbError as error:
-            self.page.say(words.error_note(error))
-        except Exception:
-            logger.exception("no worker could be made to wait")  # the next start tries itself, and says what it finds
-
-    def _run(self) -> RunDirectory:
-        if self.watch.run is None:
-            raise RunError("No run is open.", hint="Press Start, or choose one under Runs.")
-        return self.watch.run
-
-    def _own_run(self) -> RunDirectory:
-        """Return the run in sight, which whoever is at the page may steer."""
-        run = self._run()
-        self.policy.require_steering(run.id, run.status())
-        return run
-
-    def _own_by_id(self, name: str) -> RunDirectory:
-        for entry in self.service.runs():
-            if entry.run.id == name and self.policy.may_see(entry.status):
-                return entry.run
-        raise RunError("There is no run of yours with this id.", hint="Choose one in the table under Runs.")
-
-    def _ask(self, what: str) -> None:
-        """Remember what was asked for until the run's state answers."""
-        self._is_warm = False
-        self.asked = what
-        self._asked_at_state = self.watch.status.state if self.watch.status else ""
-        self.watch.refresh()
-
-
-def _number(title: str, value: float | str | None, low: float, high: float) -> float:
-    read = read_value(value) if isinstance(value, str) else value
-    if isinstance(read, bool) or not isinstance(read, (int, float)) or not low <= read <= high:
-        raise RunError(f"{title} must be a number from {low:,.0f} to {high:,.0f}, not {value!r}.")
-    return float(read)

@@ -6,7 +6,7 @@ import math
 import re
 import time
 from html import escape
-from typing import Any
+from typing import Any, NamedTuple
 
 from tb_widgets.errors import SpecError, TbError
 from tb_widgets.runs.folders import default_cache_dir
@@ -27,15 +27,6 @@ def short_count(value: float | None) -> str:
     return f"{value:.0f}"
 
 
-def duration(seconds: float | None) -> str:
-    """Return seconds as ``0:41`` or ``1:02:03``, ``–`` when unknown."""
-    if seconds is None:
-        return "–"
-    minutes, rest = divmod(round(max(0.0, seconds)), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
 def size(value: float) -> str:
     """Return bytes as ``9.8 MB``."""
     for limit, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
@@ -49,10 +40,10 @@ def figure(value: float | None, digits: int = 4) -> str:
     return "–" if value is None else f"{value:.{digits}g}"
 
 
-def plain(value: float) -> str:
+def rounded(value: float) -> str:
     """Return a number with two significant digits, and all of those before the point; never with a power of ten.
 
-    >>> plain(2249.3), plain(1.52), plain(0.0000463)
+    >>> rounded(2249.3), rounded(1.52), rounded(0.0000463)
     ('2,249', '1.5', '0.000046')
     """
     if value == 0 or abs(value) >= 10:
@@ -94,6 +85,25 @@ def chip(text: str, tone: str = "") -> str:
     return f'<span class="tbw-chip {f"is-{tone}" if tone else ""}">{escape(text)}</span>'
 
 
+class Message(NamedTuple):
+    """Something that is said to a person: what happened, of what kind that is, and what to do.
+
+    Attributes
+    ----------
+    tone
+        ``on``, ``ok``, ``warn`` or ``bad``.
+    """
+
+    text: str
+    tone: str = "warn"
+    detail: str = ""
+
+    @property
+    def html(self) -> str:
+        """The message box."""
+        return note(self.text, self.tone, detail=self.detail)
+
+
 def note(text: str, tone: str = "warn", *, detail: str = "") -> str:
     """Return a message box; a sign as well as a colour says of what kind it is."""
     sign = {"bad": "✕", "ok": "✓", "on": "●"}.get(tone, "▲")
@@ -103,10 +113,15 @@ def note(text: str, tone: str = "warn", *, detail: str = "") -> str:
 
 
 def error_note(error: TbError) -> str:
-    """Return an error as a message box: what happened, and the way out."""
+    """Return an error as a message box."""
+    return error_message(error).html
+
+
+def error_message(error: TbError) -> Message:
+    """Return an error as a message: what happened, and the way out."""
     if isinstance(error, SpecError) and len(error.problems) > 1:
-        return note("Some settings need a look:", "bad", detail=" ".join(f"{f}: {r}" for f, r in error.problems))
-    return note(error.message, "bad", detail=error.hint)
+        return Message("Some settings need a look:", "bad", " ".join(f"{f}: {r}" for f, r in error.problems))
+    return Message(error.message, "bad", error.hint)
 
 
 def facts(pairs: list[tuple[str, Any]]) -> str:

@@ -11,6 +11,7 @@ from tb_widgets.models.adapter import Batch
 from tb_widgets.models.load import LoadedModel
 from tb_widgets.models.quoted_error import quoted_error
 from tb_widgets.models.undisturbed import device_of, undisturbed
+from tb_widgets.spec import TASKS
 
 SLOW, HOPELESS = 30.0, 300.0  # times slower than its own multiplications would take
 
@@ -51,7 +52,7 @@ def memory(model: LoadedModel) -> CheckResult:
 def speed(model: LoadedModel) -> CheckResult:
     """Measure tokens (or images) a second, forward only and in a training step."""
     batch = usual_batch(model)
-    unit = "images/s" if model.task == "vision-classification" else "tokens/s"
+    unit = "images/s" if TASKS[model.task].reads_images else "tokens/s"
     count = tokens_in(batch)
     with undisturbed(model.module, training=True):
         step = trial_step(model)

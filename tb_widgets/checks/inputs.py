@@ -9,6 +9,7 @@ from tb_widgets.engine.objective import prediction_loss
 from tb_widgets.models.adapter import NOT_COUNTED, Batch
 from tb_widgets.models.load import LoadedModel
 from tb_widgets.models.undisturbed import device_of
+from tb_widgets.spec import TASKS
 
 USUAL_LENGTH = 64  # tokens
 LARGE = 5_000_000  # parameters
@@ -41,7 +42,7 @@ def make_batch(
         return torch.randint(adapter.vocab_size or 1, (rows, width), generator=generator)
 
     batch: Batch = {}
-    if adapter.task == "vision-classification":
+    if TASKS[adapter.task].reads_images:
         batch["images"] = torch.randn((rows, *(adapter.image or (3, 32, 32))), generator=generator) / 2
     else:
         batch["tokens"] = tokens(length)

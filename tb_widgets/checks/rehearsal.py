@@ -16,14 +16,16 @@ import torch
 from tb_widgets.checks.inputs import choices, make_batch
 from tb_widgets.checks.measure import peak_memory
 from tb_widgets.checks.preflight import Preflight, Speed
-from tb_widgets.engine.hardware import autocast, choose_device, choose_precision, choose_threads, usable_cores
+from tb_widgets.engine.hardware import choose_device, choose_threads, usable_cores
 from tb_widgets.engine.memory import keep_freed_memory
 from tb_widgets.engine.objective import prediction_loss
 from tb_widgets.engine.optimisers.build import build_optimiser
+from tb_widgets.engine.optimisers.groups import set_learning_rate
+from tb_widgets.engine.precision import autocast, choose_precision
 from tb_widgets.models.adapter import Batch
 from tb_widgets.models.load import LoadedModel, check_fits
 from tb_widgets.models.modes import begin_training
-from tb_widgets.spec import RunSpec
+from tb_widgets.spec import TASKS, RunSpec
 
 OVERFIT_STEPS, OVERFIT_ROWS, OVERFIT_LENGTH = 30, 4, 64
 PASSES_AT_LEAST = 18  # a machine that has no time for so many is asked with fewer rows
@@ -53,7 +55,7 @@ class Rehearsal:
         self.model, self.spec, self.until, self._on_figures = model, spec, until, on_figures
         self._began = time.time()
         self.length = spec.data.context_length
-        is_image = model.task == "vision-classification"
+        is_image = TASKS[model.task].reads_images
         if not is_image:
             check_fits(model, context_length=self.length)
         self.device = choose_device(spec.hardware.device)
@@ -125,7 +127,7 @@ class Rehearsal:
         return self.until - time.time()
 
     def _rows_in_words(self, rows: int) -> str:
-        return f"{rows} images" if self.model.task == "vision-classification" else f"{rows} x {self.length:,} tokens"
+        return f"{rows} images" if TASKS[self.model.task].reads_images else f"{rows} x {self.length:,} tokens"
 
     def _batch(self, rows: int, length: int | None = None, seed: int = 0) -> Batch:
         return make_batch(self.model, rows=rows, length=length or self.length, seed=seed)
@@ -140,8 +142,7 @@ class Rehearsal:
     def _update(self, rate: float) -> None:
         if self.spec.training.clip is not None:
             torch.nn.utils.clip_grad_norm_(self.module.parameters(), self.spec.training.clip)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
+        set_learning_rate(self.optimiser, rate)
         self.optimiser.step()
         self.optimiser.zero_grad()
 

@@ -11,6 +11,7 @@ from tb_widgets.checks.result import CheckResult, Verdict
 from tb_widgets.models.load import LoadedModel
 from tb_widgets.models.quoted_error import quoted_error
 from tb_widgets.models.undisturbed import undisturbed
+from tb_widgets.spec import TASKS
 
 LARGEST_SCORES = 64e6  # numbers: 256 MB
 LARGEST_PASS = 5e10  # multiplications: about a second on two cores
@@ -38,7 +39,7 @@ def _edge_case_fault(model: LoadedModel) -> _Shapes | None:
 
 
 def _longest_context(model: LoadedModel) -> _Shapes:
-    if model.task == "vision-classification":
+    if TASKS[model.task].reads_images:
         return "pass", f"Batches of 1 and 3 images of {model.adapter.image} work.", "", None
     limit, longest = model.context_limit, _longest(model)
     works = longest

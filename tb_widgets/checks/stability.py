@@ -11,6 +11,7 @@ from tb_widgets.checks.inputs import make_batch, usual_length
 from tb_widgets.checks.result import CheckResult, Fault
 from tb_widgets.models.load import LoadedModel
 from tb_widgets.models.undisturbed import filled_zeros, undisturbed
+from tb_widgets.spec import TASKS
 
 FLAT, WILD, OFF_CENTRE = 0.01, 100.0, 10.0  # standard deviation and mean of scores
 ROUNDING = 1e-3  # of the scores' standard deviation
@@ -24,7 +25,7 @@ def stability(model: LoadedModel) -> CheckResult:
         scores, again = model.scores(batch).float(), model.scores(batch).float()
         alone = model.scores({role: value[:1] for role, value in batch.items()}).float()
         longer = scores
-        if model.task != "vision-classification" and usual_length(model, 4 * length) > length:
+        if not TASKS[model.task].reads_images and usual_length(model, 4 * length) > length:
             longer = model.scores(make_batch(model, rows=1, length=usual_length(model, 4 * length))).float()
     good: Fault = ("pass", "Scores are steady, and the same each time.", "")
     verdict, message, advice = next(_stability_faults(scores, again, alone, longer), good)

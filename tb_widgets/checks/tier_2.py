@@ -20,6 +20,7 @@ from tb_widgets.checks.result import CheckResult, Verdict
 from tb_widgets.models.adapter import Batch
 from tb_widgets.models.load import LoadedModel
 from tb_widgets.models.undisturbed import filled_zeros, undisturbed
+from tb_widgets.spec import TASKS
 
 LENGTH = 13  # tokens: no usual number of heads, of features or of anything else
 COLLAPSED = 0.02  # share of the greatest entropy that is possible
@@ -114,7 +115,7 @@ def attribution(model: LoadedModel) -> CheckResult:
         shares = _shares(felt)
     if not shares.isfinite().all():
         return _attribution_result("unknown", "The gradients are not numbers.", "Mend what the other checks found.")
-    if model.task == "vision-classification":
+    if TASKS[model.task].reads_images:
         return _judge_image(shares)
     return _judge_tokens(model, shares)
 

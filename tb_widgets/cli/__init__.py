@@ -8,7 +8,7 @@ import sys
 
 import typer
 
-from tb_widgets.cli import check, data, look, preflight, serve, specs, steer, training, writing
+from tb_widgets.cli import check, data, export, look, preflight, serve, specs, steer, training, writing
 from tb_widgets.cli.screen import print_error
 from tb_widgets.errors import TbError
 
@@ -31,6 +31,7 @@ for command in (
     steer.pause,
     steer.stop,
     writing.generate,
+    export.export,
 ):
     app.command()(command)
 app.add_typer(specs.group, name="spec")

@@ -26,7 +26,7 @@ from tb_widgets.service.gathering import gather_shown
 from tb_widgets.spec import DataSpec, RunSpec, asked_for, read_settings
 
 if TYPE_CHECKING:
-    from tb_widgets.data.preview.preview import Preview
+    from tb_widgets.data.preview.result import Preview
     from tb_widgets.service.fitting import ModelFacts
 
 SHOWN, WIDTH = 5, 100  # rows or lines, characters of each
@@ -163,8 +163,9 @@ def _look(data: DataSpec, *, as_json: bool) -> None:
         If the source is no dataset of the Hub.
     """
     from tb_widgets.data.sources.hub_facts import inspect_hub
+    from tb_widgets.data.sources.resolve import resolve_source
 
-    if not data.source.startswith("hub:"):
+    if resolve_source(data).kind != "hub":
         raise SpecError(
             [("data.source", f"--look is for datasets of the Hub (hub:OWNER/NAME), not for {data.source}.")]
         )
@@ -226,11 +227,13 @@ def _facts(data: DataSpec) -> dict[str, Any]:
     """Return what data that are here hold."""
     from tb_widgets.data.reading.beginning import read_beginning
     from tb_widgets.data.reading.open import Texts, open_data
-    from tb_widgets.data.sources.builtin import TEXT_TASKS, is_built_in, tasks_of
+    from tb_widgets.data.sources.builtin import TEXT_TASKS, tasks_of
+    from tb_widgets.data.sources.resolve import resolve_source
 
-    if is_built_in(data.source) and set(tasks_of(data.source)).isdisjoint(TEXT_TASKS):
+    is_ours = resolve_source(data).is_built_in
+    if is_ours and set(tasks_of(data.source)).isdisjoint(TEXT_TASKS):
         return {"source": data.source, "kind": "examples", "tasks": list(tasks_of(data.source))}
-    if not is_built_in(data.source):
+    if not is_ours:
         read_beginning(data)
     opened = open_data(data)
     facts: dict[str, Any] = {"source": data.source, "name": opened.name, "bytes": opened.size}

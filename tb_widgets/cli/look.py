@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,13 +10,16 @@ import typer
 from rich.table import Table
 from rich.text import Text
 
+from tb_widgets.cli.facts import checkpoint_facts, run_facts
 from tb_widgets.cli.options import Json, RunName, RunsDir, service
 from tb_widgets.cli.screen import console, print_json, say
+from tb_widgets.cli.training import follow_run
 from tb_widgets.display.terminal import STYLES
 from tb_widgets.display.terminal_plot import loss_plot
-from tb_widgets.display.wording import activity, age, duration, figures
+from tb_widgets.display.wording import activity, age, duration, metrics_in_words
 from tb_widgets.runs import CheckpointInfo, RunDirectory, RunEntry, Status
 from tb_widgets.runs.journal import iter_records
+from tb_widgets.spec.metrics import METRICS
 
 
 def runs(runs_dir: RunsDir = None, json: Json = False) -> None:
@@ -50,11 +52,17 @@ def _row(entry: RunEntry) -> tuple[str | Text, ...]:
         entry.run.id,
         Text(status.state, style=STYLES.get(status.state, "")),
         f"{_short(status.step)}/{_short(status.total)}",
-        f"{status.best['value']:.3f}" if status.best else "",
+        _written(status.best) if status.best else "",
         status.model,
         Path(status.data).name,
         age(time.time() - status.created) if status.created else "",
     )
+
+
+def _written(best: dict[str, Any]) -> str:
+    # The run may be one of another machine, with a metric that no package here knows.
+    monitor, value = best["monitor"], best["value"]
+    return METRICS[monitor].written(value) if monitor in METRICS else f"{value:.4g}"
 
 
 def _short(count: int) -> str:
@@ -67,9 +75,7 @@ def show(
     json: Json = False,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Watch the run until it has ended.")] = False,
 ) -> None:
-    """Show one run: its state, figures, curve and checkpoints."""
-    from tb_widgets.cli.training import follow_run
-
+    """Show one run: its state, metrics, curve and checkpoints."""
     training = service(runs_dir)
     run = training.attach(name)
     if follow:
@@ -77,7 +83,7 @@ def show(
     status, checkpoints = run.status(), run.checkpoints()
     if json:
         facts = run_facts(run, status)
-        facts |= {"checkpoints": [_checkpoint_facts(info) for info in checkpoints], "spec": run.spec.to_mapping()}
+        facts |= {"checkpoints": [checkpoint_facts(info) for info in checkpoints], "spec": run.spec.to_mapping()}
         print_json(facts)
         return
     _print_run(run, status, checkpoints)
@@ -93,8 +99,8 @@ def _print_run(run: RunDirectory, status: Status, checkpoints: list[CheckpointIn
             say(screen, sentence)
     facts = [
         ("step", f"{status.step:,} of {status.total:,}"),
-        ("figures", ", ".join(figures(status.metrics or {}, status))),
-        ("best", f"{status.best['monitor']} {status.best['value']:.4f} at step {status.best['step']:,}")
+        ("metrics", ", ".join(metrics_in_words(status.metrics or {}, status))),
+        ("best", f"{status.best['monitor']} {_written(status.best)} at step {status.best['step']:,}")
         if status.best
         else ("best", ""),
         ("time", duration(status.elapsed) if status.elapsed else ""),
@@ -108,7 +114,11 @@ def _print_run(run: RunDirectory, status: Status, checkpoints: list[CheckpointIn
         if value:
             screen.print(Text.assemble((f"{title:>9}  ", "dim"), value), soft_wrap=True)
     for info in checkpoints:
-        notes = [f"{key.removeprefix('val/')} {value:.4g}" for key, value in info.metrics.items()]
+        notes = [
+            f"{metric.title.lower()} {metric.written(info.metrics[metric.key])}"
+            for metric in METRICS.values()
+            if metric.key in info.metrics
+        ]
         notes += ["best"] * info.best + ["pinned"] * info.pinned
         line = f"checkpoint {info.step:,} ({info.size / 1e6:.1f} MB) {', '.join(notes)}".rstrip()
         screen.print(Text.assemble((f"{'':>9}  ", "dim"), line), soft_wrap=True)
@@ -119,14 +129,3 @@ def _print_run(run: RunDirectory, status: Status, checkpoints: list[CheckpointIn
         say(screen, f"\nEnd of {run.log_file}:", "dim")
         for line in run.log_tail(8):
             say(screen, f"  {line}", "dim")
-
-
-def run_facts(run: RunDirectory, status: Status) -> dict[str, Any]:
-    """Return what ``--json`` says of a run."""
-    facts = {"run_id": run.id, "path": str(run.path), "state": status.state, "step": status.step}
-    facts["metrics"] = status.metrics or {}
-    return facts | {key: value for key, value in asdict(status).items() if key not in facts}
-
-
-def _checkpoint_facts(info: CheckpointInfo) -> dict[str, Any]:
-    return {**asdict(info), "path": str(info.path)}

@@ -8,7 +8,7 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from tb_widgets.cli.look import run_facts
+from tb_widgets.cli.facts import run_facts
 from tb_widgets.cli.options import (
     Data,
     Detach,

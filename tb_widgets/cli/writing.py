@@ -14,6 +14,7 @@ from tb_widgets.errors import ServiceError
 from tb_widgets.runs import RunDirectory
 from tb_widgets.service.generation import Generation, GenerationService
 from tb_widgets.service.run import Checkpoint, Run
+from tb_widgets.spec import TASKS
 
 
 def generate(
@@ -71,7 +72,7 @@ def write(
         while not ended:
             ended = text.finished.wait(0.05)
             if show and text.text:
-                if not shown and text.task == "causal-lm":
+                if not shown and text.task is not None and TASKS[text.task].continues:
                     _write(prompt)
                 _write(text.text[shown:])
                 shown = len(text.text)

@@ -7,7 +7,7 @@ import hashlib
 import numpy as np
 from numpy.typing import NDArray
 
-Words = NDArray[np.uint64]
+Draws = NDArray[np.uint64]
 _GOLDEN = 0x9E3779B97F4A7C15
 _MIX_1, _MIX_2 = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
 _ROUND_CONSTANTS = [np.uint64(number * _GOLDEN % 2**64) for number in range(6)]
@@ -34,14 +34,14 @@ class Order:
         self._key = key_of(seed, fingerprint)
         self._half = np.uint64(max(1, ((count - 1).bit_length() + 1) // 2))
 
-    def take(self, first: int, number: int) -> tuple[Words, Words]:
+    def take(self, first: int, number: int) -> tuple[Draws, Draws]:
         """Return the things at places ``first .. first + number - 1`` of the order, and the keys of their passes."""
         order = np.arange(first, first + number, dtype=np.uint64)
         epoch, place = np.divmod(order, np.uint64(self.count))
         key = mix(self._key + epoch)
         return self._permuted(place, key), key
 
-    def _permuted(self, place: Words, key: Words) -> Words:
+    def _permuted(self, place: Draws, key: Draws) -> Draws:
         value = self._feistel(place, key)
         outside = np.flatnonzero(value >= self.count)
         while outside.size:
@@ -49,7 +49,7 @@ class Order:
             outside = outside[value[outside] >= self.count]
         return value
 
-    def _feistel(self, value: Words, key: Words) -> Words:
+    def _feistel(self, value: Draws, key: Draws) -> Draws:
         mask = (np.uint64(1) << self._half) - np.uint64(1)
         left, right = value >> self._half, value & mask
         for constant in _ROUND_CONSTANTS:
@@ -63,7 +63,7 @@ def key_of(*parts: object) -> np.uint64:
     return np.uint64(int.from_bytes(digest[:8], "little"))
 
 
-def mix(words: Words) -> Words:
+def mix(words: Draws) -> Draws:
     """Scramble 64-bit words: the output function of SplitMix64 (Steele, Lea and Flood, 2014)."""
     words = words + np.uint64(_GOLDEN)
     words = (words ^ (words >> np.uint64(30))) * _MIX_1
@@ -71,12 +71,12 @@ def mix(words: Words) -> Words:
     return words ^ (words >> np.uint64(31))
 
 
-def draws(key: np.uint64, number: int) -> Words:
+def draws(key: np.uint64, number: int) -> Draws:
     """Return so many words of 64 bits that look random and follow from the key."""
     start, places = np.array([int(key)], dtype=np.uint64), np.arange(number, dtype=np.uint64)
     return mix(np.add(mix(start), places, dtype=np.uint64))
 
 
-def shares(words: Words) -> NDArray[np.float64]:
+def shares(words: Draws) -> NDArray[np.float64]:
     """Turn words into numbers from 0 to below 1."""
     return (words >> np.uint64(11)).astype(np.float64) * 2.0**-53

@@ -13,7 +13,7 @@ from tb_widgets.data.reading.columns import learns_from_running_text
 from tb_widgets.data.sources.builtin import check_serves
 from tb_widgets.spec import DataSpec, Task, TokenizerSpec
 
-Progress = Callable[[str, float], None]
+PrepareProgress = Callable[[str, float], None]
 
 __all__ = ["PaddedData", "PictureData", "PreparedData", "StreamData", "prepare"]
 
@@ -26,7 +26,7 @@ def prepare(
     image: tuple[int, int, int] | None = None,
     cache_dir: Path,
     frozen_tokenizer: Path | None = None,
-    on_progress: Progress | None = None,
+    on_progress: PrepareProgress | None = None,
 ) -> PreparedData:
     """Turn a source into what a task trains on, or find it in the cache.
 

@@ -1,32 +1,39 @@
-"""Four curves in one Plotly figure: how a run went."""
+"""A plot for every metric in one Plotly figure: how a run went."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from tb_widgets.runs.curve import Curves
+from tb_widgets.spec.metrics import METRICS
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 TRAIN, VALIDATION = "#3b5bdb", "#c77700"
-KEYS = ("train/loss", "val/loss", "val/perplexity", "val/accuracy", "lr")
-# Title of each plot, and the unit that its axis is in.
-PLOTS = (
-    "Loss (nats per token)",
-    "Perplexity (validation)",
-    "Accuracy (next tokens)",
-    "Learning rate (per step)",
-)
-_CLASSES = ("Loss (nats per example)", "No perplexity: classes are told", "Accuracy (classes)", PLOTS[3])
-TASK_PLOTS = {
-    "masked-lm": (PLOTS[0], PLOTS[1], "Accuracy (hidden tokens)", PLOTS[3]),
-    "seq2seq": (PLOTS[0], PLOTS[1], "Accuracy (tokens of the answer)", PLOTS[3]),
-    "sequence-classification": _CLASSES,
-    "vision-classification": _CLASSES,
-}
-"""The titles of the plots for tasks other than continuing texts."""
+
+
+def curve_keys() -> tuple[str, ...]:
+    """Return the keys of a run's journal that are drawn: the training loss, every validation metric, the rate."""
+    return ("train/loss", *METRICS, "lr")
+
+
+def plot_titles(task: str = "") -> list[str]:
+    """Return the title of each plot, of which there is one for every metric, and one for the learning rate.
+
+    Parameters
+    ----------
+    task
+        What the run learns; empty for a model that continues texts.
+    """
+    task = task or "causal-lm"
+    headings = [
+        metric.heading(task) if metric.exists_for(task) else f"No {metric.title.lower()} for this task"
+        for metric in METRICS.values()
+    ]
+    return [*headings, "Learning rate (per step)"]
 
 
 def arrangement(*, narrow: bool = False) -> dict[str, Any]:
@@ -35,8 +42,12 @@ def arrangement(*, narrow: bool = False) -> dict[str, Any]:
     It changes the layout of :func:`figure_parts`, whose plots stand two a row.
     """
     columns = ((0.0, 1.0),) if narrow else ((0.0, 0.46), (0.54, 1.0))
-    rows = ((0.8, 1.0), (0.533, 0.733), (0.267, 0.467), (0.0, 0.2)) if narrow else ((0.58, 1.0), (0.0, 0.42))
-    places = [(column, row) for row in rows for column in columns]
+    plots = len(METRICS.values()) + 1
+    rows = math.ceil(plots / len(columns))
+    gap = 0.16 if rows == 2 else 0.2 / max(1, rows - 1)
+    height = (1 - gap * (rows - 1)) / rows
+    tops = [1 - row * (height + gap) for row in range(rows)]
+    places = [(column, (max(0.0, top - height), top)) for top in tops for column in columns][:plots]
     arranged: dict[str, Any] = {"annotations": []}
     for index, (column, row) in enumerate(places):
         suffix = "" if index == 0 else str(index + 1)
@@ -69,13 +80,12 @@ def figure_parts() -> dict[str, Any]:
             "hovertemplate": "step %{x:,}<br>%{y:.4g}<extra>" + name + "</extra>",
         }
 
+    metrics, titles = METRICS.values(), plot_titles()
     traces = [
         trace(1, "train, every step", TRAIN, faint=True),
         trace(1, "train", TRAIN),
-        trace(1, "validation", VALIDATION, markers=True),
-        trace(2, "validation", VALIDATION, markers=True),
-        trace(3, "validation", VALIDATION, markers=True),
-        trace(4, "learning rate", TRAIN),
+        *(trace(plot, "validation", VALIDATION, markers=True) for plot in range(1, len(titles))),
+        trace(len(titles), "learning rate", TRAIN),
     ]
     layout: dict[str, Any] = {
         "autosize": True,
@@ -88,7 +98,7 @@ def figure_parts() -> dict[str, Any]:
         "uirevision": "keep",
         **arrangement(),
     }
-    for index, title in enumerate(PLOTS):
+    for index, title in enumerate(titles):
         suffix = "" if index == 0 else str(index + 1)
         grid = {
             "gridcolor": "rgba(128,128,128,0.18)",
@@ -115,15 +125,18 @@ def figure_parts() -> dict[str, Any]:
             "showarrow": False,
             "yshift": 6,
         }
-    layout["yaxis3"] |= {"tickformat": ".2~%", "rangemode": "nonnegative"}  # 4.2 % and 4.4 % are not the same
-    layout["yaxis4"]["tickformat"] = "~g"
-    layout["yaxis4"]["rangemode"] = "tozero"
+    for plot, metric in enumerate(metrics, 1):
+        if metric.form.endswith("%"):  # 4.2 % and 4.4 % are not the same
+            layout[f"yaxis{plot}" if plot > 1 else "yaxis"] |= {"tickformat": ".2~%", "rangemode": "nonnegative"}
+    layout[f"yaxis{len(titles)}"] |= {"tickformat": "~g", "rangemode": "tozero"}
     return {"data": traces, "layout": layout}
 
 
 def show_ticks(layout: Any, points: list[tuple[list[float], list[float]]]) -> None:
     """Put numbers on the axes that have something to measure; an empty plot shows none."""
-    for suffix, trace in (("", 0), ("2", 3), ("3", 4), ("4", 5)):
+    # The first plot has three traces, every other one.
+    for plot, trace in enumerate((0, *range(3, len(points))), 1):
+        suffix = "" if plot == 1 else str(plot)
         filled = bool(points[trace][0])
         for axis in (f"xaxis{suffix}", f"yaxis{suffix}"):
             if layout[axis].showticklabels != filled:
@@ -135,7 +148,7 @@ def figure_points(curves: Curves) -> list[tuple[list[float], list[float]]]:
     return [
         curves["train/loss"].line.points(),
         curves["train/loss"].smooth_line.points(),
-        *(curves[key].line.points() for key in KEYS[1:]),
+        *(curves[key].line.points() for key in curve_keys()[1:]),
     ]
 
 
@@ -143,7 +156,7 @@ def run_figure(records: Iterable[dict[str, Any]], *, title: str, smoothing: floa
     """Return a Plotly figure of a run's journal records."""
     from plotly.graph_objects import Figure
 
-    curves = Curves(KEYS, smoothing)
+    curves = Curves(curve_keys(), smoothing)
     curves.extend(records)
     parts = figure_parts()
     for trace, (x, y) in zip(parts["data"], figure_points(curves), strict=True):

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tb_widgets.display.terminal_plot import KEYS, SMOOTHING, draw_losses
-from tb_widgets.display.wording import activity, duration, figures
+from tb_widgets.display.wording import activity, duration, metrics_in_words
 from tb_widgets.runs import RunDirectory, Status
 from tb_widgets.runs.curve import Curves
 from tb_widgets.runs.journal import Follower
@@ -144,7 +144,7 @@ def watch(
 
 
 class _Redrawn:
-    """A bar and the newest figures, drawn anew in place, always by the watching thread."""
+    """A bar and the newest metrics, drawn anew in place, always by the watching thread."""
 
     def __init__(self, run: RunDirectory, console: Console, *, curve: bool) -> None:
         self._run, self._console, self._curve = run, console, curve
@@ -188,7 +188,7 @@ def progress_lines(run_id: str, status: Status, width: int) -> list[RenderableTy
     place = f"step {status.step:,} of {status.total:,}" if in_training else f"{share:.0%}"
     bar = Table.grid(padding=(0, 2, 0, 0))
     bar.add_row(ProgressBar(total=1.0, completed=share, width=max(10, width - len(place) - 4)), Text(place))
-    parts = figures(status.metrics or {}, status)
+    parts = metrics_in_words(status.metrics or {}, status)
     if status.elapsed:
         parts.append(duration(status.elapsed))
     if status.eta is not None and status.state == "running":
@@ -235,7 +235,7 @@ class _Lines:
             if record.get("val/loss") is not None and step is not None and step > self._shown_step:
                 self._shown_step = int(step)
                 left = [f"{duration(status.eta)} left"] if status.eta is not None else []
-                parts = figures(record, status) + left
+                parts = metrics_in_words(record, status) + left
                 self._print(f"step {self._shown_step:,} of {status.total:,}: {', '.join(parts)}")
         now = activity(status)
         if now != self._said and status.is_active:

@@ -1,4 +1,4 @@
-"""Durations, ages and figures as people read them."""
+"""Durations, ages and metrics as people read them."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import Any
 
 from tb_widgets.runs import Status
 from tb_widgets.runs.numbers import finite
+from tb_widgets.spec.metrics import METRICS
 
 
 def duration(seconds: float) -> str:
@@ -44,16 +45,19 @@ def speed(status: Status) -> tuple[str, str] | None:
     return None
 
 
-def figures(metrics: Mapping[str, Any], status: Status) -> list[str]:
-    """Return the newest figures in words, for example ``loss 2.113`` and ``validation 2.204``, and the speed.
+def metrics_in_words(metrics: Mapping[str, Any], status: Status) -> list[str]:
+    """Return the newest metrics in words, for example ``loss 2.113`` and ``validation 2.204``, and the speed.
 
     >>> metrics = {"train/loss": 2.1134, "val/loss": 2.2041, "val/perplexity": 9.06}
-    >>> figures(metrics, Status(tokens_per_second=21_300))
+    >>> metrics_in_words(metrics, Status(tokens_per_second=21_300))
     ['loss 2.113', 'validation 2.204', 'perplexity 9.1', '21,300 tokens/s']
     """
-    shown = (("train/loss", "loss", ".3f"), ("val/loss", "validation", ".3f"), ("val/perplexity", "perplexity", ",.1f"))
-    found = [(name, finite(metrics.get(key)), form) for key, name, form in shown]
-    parts = [f"{name} {value:{form}}" for name, value, form in found if value is not None]
+    loss = finite(metrics.get("train/loss"))
+    parts = [f"loss {loss:.3f}"] if loss is not None else []
+    for metric in METRICS.values():
+        brief = metric.title.lower() if metric.brief is None else metric.brief
+        if brief and (value := finite(metrics.get(metric.key))) is not None:
+            parts.append(f"{brief} {metric.written(value)}")
     if fast := speed(status):
         parts.append(" ".join(fast))
     return parts

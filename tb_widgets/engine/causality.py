@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from tb_widgets.models.undisturbed import device_of, filled_zeros, undisturbed
+from tb_widgets.spec import TASKS
 
 if TYPE_CHECKING:
     from tb_widgets.models.adapter import Batch
@@ -82,7 +83,7 @@ class _Test:
 
     def __init__(self, model: LoadedModel, *, length: int) -> None:
         self.model = model
-        self.role = "decoder_tokens" if model.task == "seq2seq" else "tokens"
+        self.role = TASKS[model.task].inputs[-1]
         generator = torch.Generator().manual_seed(length)
         vocabulary = model.vocab_size or 2
         self.tokens = torch.randint(vocabulary, (ROWS, length), generator=generator)

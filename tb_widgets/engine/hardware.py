@@ -1,9 +1,8 @@
-"""Which device, how many threads, which number format."""
+"""Which device, and how many threads."""
 
 from __future__ import annotations
 
 import os
-from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
@@ -53,34 +52,6 @@ def choose_threads(hardware: HardwareSpec, *, parameters: int, tokens_per_pass: 
     if hardware.threads != "auto":
         return int(hardware.threads)
     return 1 if parameters * tokens_per_pass < 2e9 else usable_cores()
-
-
-def choose_precision(name: str, device: torch.device) -> torch.dtype:
-    """Return the number format of the forward pass; ``auto`` takes half precision on GPUs only.
-
-    Raises
-    ------
-    TrainingError
-        If the device can't compute in the format that was asked for.
-    """
-    if name == "auto":
-        if device.type != "cuda":
-            return torch.float32
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
-    if dtype == torch.float16 and device.type != "cuda":
-        raise TrainingError(
-            f"training.precision is fp16, which needs an NVIDIA GPU; this run uses {device.type}.",
-            hint="Set it to auto, bf16 or fp32.",
-        )
-    return dtype
-
-
-def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[object]:
-    """Return the context in which the forward pass runs."""
-    if dtype == torch.float32:
-        return nullcontext()
-    return torch.autocast(device.type, dtype=dtype)
 
 
 def describe_device(device: torch.device) -> str:

@@ -11,7 +11,7 @@ from torch import nn
 
 from tb_widgets.data.prepared import PreparedData, prepare
 from tb_widgets.engine.causality import measure_causality
-from tb_widgets.engine.evaluation import WITH_PERPLEXITY
+from tb_widgets.engine.parallel import Group
 from tb_widgets.errors import ModelError, TrainingError
 from tb_widgets.models.load import LoadedModel, build, check_fits, from_module
 from tb_widgets.models.repairs.leak_refusal import leak_refusal
@@ -22,7 +22,8 @@ from tb_widgets.runs import RunDirectory
 from tb_widgets.runs.durable import replace_json
 from tb_widgets.runs.folders import default_cache_dir
 from tb_widgets.runs.journal import JournalWriter
-from tb_widgets.spec import ModelSpec, Task
+from tb_widgets.spec import TASKS, ModelSpec, Task
+from tb_widgets.spec.metrics import METRICS
 
 DOCUMENTS = "document_ids"
 """Argument of a model's forward for the document that each token belongs to."""
@@ -37,7 +38,9 @@ class Inputs:
     origin: dict[str, Any]
 
 
-def gather_inputs(run: RunDirectory, journal: JournalWriter, module: nn.Module | None) -> Inputs:
+def gather_inputs(
+    run: RunDirectory, journal: JournalWriter, module: nn.Module | None, group: Group | None = None
+) -> Inputs:
     """Build the model and prepare the data that its task asks for.
 
     A model of ours has a known task and takes its vocabulary from the data, so the data come first; any other model is
@@ -48,11 +51,11 @@ def gather_inputs(run: RunDirectory, journal: JournalWriter, module: nn.Module |
     ModelError
         If the model can't be built, or is a language model that sees what it has to predict.
     TrainingError
-        If the best checkpoint is to be chosen by a figure that the task does not have.
+        If the best checkpoint is to be chosen by a metric that the task does not have.
     DataError
         If the source can't be prepared for the model's task, or does not fit the model.
     """
-    spec = run.spec
+    spec, group = run.spec, group or Group()
     data = None
     if module is None and not run.model_folder.is_dir():
         # Whoever agreed to a model that is not ours agreed to what was frozen, not to what is there now.
@@ -61,8 +64,8 @@ def gather_inputs(run: RunDirectory, journal: JournalWriter, module: nn.Module |
                 f"{run.id} has lost its model folder.", hint="Copy it back, or start a new run with that model."
             )
         task = _known_task(spec.model)
-        if task is not None and task != "vision-classification":
-            data = _prepare_data(run, journal, task=task, image=None)
+        if task is not None and not TASKS[task].reads_images:
+            data = _prepare_data(run, journal, group, task=task, image=None)
         write_source(
             resolve(
                 spec.model,
@@ -80,7 +83,7 @@ def gather_inputs(run: RunDirectory, journal: JournalWriter, module: nn.Module |
         source = read_source(run.model_folder)
         model, origin = build(source, spec.model), source.origin
     if data is None or data.task != model.task:
-        data = _prepare_data(run, journal, task=model.task, image=model.adapter.image)
+        data = _prepare_data(run, journal, group, task=model.task, image=model.adapter.image)
     check_fits(
         model,
         vocab_size=data.vocab_size,
@@ -91,7 +94,7 @@ def gather_inputs(run: RunDirectory, journal: JournalWriter, module: nn.Module |
     _check_monitor(spec.checkpoints.monitor, model.task)
     if spec.data.reset_attention:
         model = _told_documents(model)
-    if model.task in ("causal-lm", "seq2seq") and not spec.model.allow_leak:
+    if TASKS[model.task].must_not_see_ahead and not spec.model.allow_leak:
         _refuse_leak(model, source, spec.data.context_length, journal)
     return Inputs(model, data, origin)
 
@@ -105,7 +108,7 @@ def _known_task(spec: ModelSpec) -> Task | None:
 
 
 def _prepare_data(
-    run: RunDirectory, journal: JournalWriter, *, task: Task, image: tuple[int, int, int] | None
+    run: RunDirectory, journal: JournalWriter, group: Group, *, task: Task, image: tuple[int, int, int] | None
 ) -> PreparedData:
     last = [0.0]
 
@@ -126,9 +129,10 @@ def _prepare_data(
     )
     if frozen is None and data.tokenizer is not None:
         data.tokenizer.save(run.tokenizer_folder)
-    # What an answer can't be read without, kept with the weights: the data may be gone by then.
-    kept = {"classes": list(data.classes), "gaps": data.gaps, "document_end": data.document_end}
-    replace_json(run.data_file, kept)
+    if group.is_main:
+        # What an answer can't be read without, kept with the weights: the data may be gone by then.
+        kept = {"classes": list(data.classes), "gaps": data.sentinels, "document_end": data.document_end}
+        replace_json(run.data_file, kept)
     for note in (getattr(data.tokenizer, "note", ""), *data.notes):
         if note:
             journal.event("warning", message=note)
@@ -169,10 +173,11 @@ def _warn_of_lost_piece(model: LoadedModel, data: PreparedData, journal: Journal
 
 
 def _check_monitor(monitor: str, task: Task) -> None:
-    if monitor == "val/perplexity" and task not in WITH_PERPLEXITY:
+    if not METRICS[monitor].exists_for(task):
+        there = [metric.key for metric in METRICS.values() if metric.exists_for(task)]
         raise TrainingError(
-            f"checkpoints.monitor is val/perplexity, which a model for {task} does not have.",
-            hint="Set it to val/loss, or to val/accuracy with checkpoints.mode max.",
+            f"checkpoints.monitor is {monitor}, which a model for {task} does not have.",
+            hint=f"Set it to {' or '.join(there)}.",
         )
 
 

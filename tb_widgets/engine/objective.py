@@ -1,4 +1,4 @@
-"""What is minimised: the cross entropy between a model's scores and the labels of its batch.
+"""What is minimised: the cross entropy between a model's logits and the labels of its batch.
 
 One loss serves every objective, because the batch says what is predicted where:
 
@@ -23,30 +23,30 @@ from torch.nn.functional import cross_entropy
 from tb_widgets.models.adapter import NOT_COUNTED
 
 
-def prediction_loss(scores: Tensor, labels: Tensor, *, reduction: str = "mean") -> Tensor:
-    """Return the cross entropy of the labels under the scores, in nats.
+def prediction_loss(logits: Tensor, labels: Tensor, *, reduction: str = "mean") -> Tensor:
+    """Return the cross entropy of the labels under the logits, in nats.
 
     Parameters
     ----------
-    scores
-        (..., V): one row of unnormalised scores for each label.
+    logits
+        (..., V): one row for each label.
     labels
-        (...): what should score highest; -100 is not counted.
+        (...): what should be ranked highest; -100 is not counted.
     reduction
         ``"mean"`` over the counted labels (not a number if there is none) or ``"sum"``.
 
     Returns
     -------
     Tensor
-        A scalar in float32, whatever the precision of the scores.
+        A scalar in float32, whatever the precision of the logits.
     """
-    rows = scores.reshape(-1, scores.shape[-1]).float()
+    rows = logits.reshape(-1, logits.shape[-1]).float()
     return cross_entropy(rows, labels.reshape(-1), reduction=reduction, ignore_index=NOT_COUNTED)
 
 
-def count_correct(scores: Tensor, labels: Tensor) -> Tensor:
+def count_correct(logits: Tensor, labels: Tensor) -> Tensor:
     """Return how many counted labels were ranked first, as an int64 scalar on the device."""
-    return (scores.argmax(dim=-1) == labels).sum()  # no rank is -100
+    return (logits.argmax(dim=-1) == labels).sum()  # no rank is -100
 
 
 def count_labels(labels: Tensor) -> int:

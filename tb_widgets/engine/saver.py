@@ -84,7 +84,7 @@ class CheckpointSaver:
         verify(written.path)
         self._retain(folder, written)
         best = next(
-            (info for info in list_checkpoints(folder, monitor=rules.monitor, mode=rules.mode) if info.best), None
+            (info for info in list_checkpoints(folder, monitor=rules.monitor, mode=rules.better) if info.best), None
         )
         if best is not None:
             self._journal.update(
@@ -108,7 +108,7 @@ class CheckpointSaver:
             keep_last=rules.keep_last,
             keep_best=rules.keep_best,
             monitor=rules.monitor,
-            mode=rules.mode,
+            mode=rules.better,
         )
 
     def _mirror(self, target: Path, written: CheckpointInfo) -> None:

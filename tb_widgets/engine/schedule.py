@@ -3,8 +3,32 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
-from tb_widgets.spec import TrainingSpec
+from tb_widgets.spec import Schedule, TrainingSpec
+
+
+def constant(peak: float, _floor: float, _progress: float) -> float:
+    """Stay at the peak."""
+    return peak
+
+
+def linear(peak: float, floor: float, progress: float) -> float:
+    """Fall in a straight line from the peak to the floor."""
+    return floor + (peak - floor) * (1 - progress)
+
+
+def cosine(peak: float, floor: float, progress: float) -> float:
+    """Fall along half a cosine (Loshchilov and Hutter, arXiv 1608.03983): slowly at both ends."""
+    return floor + (peak - floor) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+SCHEDULES: dict[Schedule, Callable[[float, float, float], float]] = {
+    "cosine": cosine,
+    "linear": linear,
+    "constant": constant,
+}
+"""The rate after warm-up, of peak, floor and the share of the steps since warm-up that are done."""
 
 
 def learning_rate(training: TrainingSpec, step: int) -> float:
@@ -28,8 +52,4 @@ def learning_rate(training: TrainingSpec, step: int) -> float:
     if step <= warmup_steps:
         return peak * step / warmup_steps
     progress = (step - warmup_steps) / max(1, training.steps - warmup_steps)
-    if training.schedule == "constant":
-        return peak
-    if training.schedule == "linear":
-        return floor + (peak - floor) * (1 - progress)
-    return floor + (peak - floor) * 0.5 * (1 + math.cos(math.pi * progress))
+    return SCHEDULES[training.schedule](peak, floor, progress)

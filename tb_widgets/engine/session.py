@@ -12,17 +12,20 @@ import torch
 from filelock import Timeout
 from torch import nn
 
+from tb_widgets.engine.commands import Commands
 from tb_widgets.engine.environment import snapshot_environment
 from tb_widgets.engine.failures import explain
-from tb_widgets.engine.hardware import choose_device, choose_precision, choose_threads, describe_device
+from tb_widgets.engine.hardware import choose_device, choose_threads, describe_device
 from tb_widgets.engine.inputs import gather_inputs
 from tb_widgets.engine.memory import keep_freed_memory
+from tb_widgets.engine.parallel import Group, SilentJournal
+from tb_widgets.engine.precision import choose_precision
 from tb_widgets.engine.saver import CheckpointSaver
 from tb_widgets.engine.trainer import Trainer
 from tb_widgets.errors import CheckpointError, RunError, print_traceback
 from tb_widgets.models.load import LoadedModel
 from tb_widgets.runs import CheckpointInfo, RunDirectory, State
-from tb_widgets.runs.checkpoints import newest_verified, remove_leftovers, set_damaged_aside
+from tb_widgets.runs.checkpoints import checkpoint_name, newest_verified, remove_leftovers, set_damaged_aside
 from tb_widgets.runs.durable import replace_json
 from tb_widgets.runs.journal import JournalWriter, iter_records, rewind
 from tb_widgets.runs.process import ProcessIdentity
@@ -51,6 +54,9 @@ def train_run(run: RunDirectory, *, module: nn.Module | None = None) -> State:
     RunError
         If another process trains this run, or its directory can't be written at all.
     """
+    group = Group.current()
+    if not group.is_main:  # the main rank holds the lock for all
+        return _train_locked(run, module, group)
     lock = run.lock()
     try:
         lock.acquire(timeout=LOCKED_WITHIN)
@@ -59,12 +65,12 @@ def train_run(run: RunDirectory, *, module: nn.Module | None = None) -> State:
             f"{run.id} is already being trained by another process.", hint="Open it to watch it; both see the same."
         ) from None
     try:
-        return _train_locked(run, module)
+        return _train_locked(run, module, group)
     finally:
         lock.release()
 
 
-def _train_locked(run: RunDirectory, module: nn.Module | None) -> State:
+def _train_locked(run: RunDirectory, module: nn.Module | None, group: Group) -> State:
     process = ProcessIdentity.current()
     status = replace(
         read_status(run.status_file),
@@ -77,10 +83,11 @@ def _train_locked(run: RunDirectory, module: nn.Module | None) -> State:
         process_started=process.started,
         host=process.host,
     )
-    journal = JournalWriter(run.metrics_file, run.events_file, run.status_file, status)
+    files = run.metrics_file, run.events_file, run.status_file
+    journal = JournalWriter(*files, status) if group.is_main else SilentJournal(status)
     end: dict[str, Any]
     try:
-        end = {"state": _prepare_and_train(run, journal, module)}
+        end = {"state": _prepare_and_train(run, journal, module, group)}
     except BaseException as error:  # noqa: BLE001 - the run must say how it ended, whatever the model's code did
         print_traceback()
         end = _end_in_words(error, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
@@ -102,38 +109,42 @@ def _end_in_words(error: BaseException, state: State) -> dict[str, Any]:
     return {"state": state, "message": told.message, "hint": told.hint}
 
 
-def _prepare_and_train(run: RunDirectory, journal: JournalWriter, module: nn.Module | None) -> State:
+def _prepare_and_train(run: RunDirectory, journal: JournalWriter, module: nn.Module | None, group: Group) -> State:
     spec = run.spec
-    checkpoint = _choose_checkpoint(run, journal)
-    journal.event(
-        "started" if checkpoint is None else "resumed", pid=os.getpid(), step=checkpoint.step if checkpoint else 0
-    )
+    chosen = _choose_checkpoint(run, journal) if group.is_main else None
+    resumed_at = group.broadcast(chosen.step if chosen else -1)
+    begin = max(0, resumed_at)
+    journal.event("started" if resumed_at < 0 else "resumed", pid=os.getpid(), step=begin)
 
     device = choose_device(spec.hardware.device)
     dtype = choose_precision(spec.training.precision, device)
     _seed_everything(spec.training.seed, deterministic=spec.training.deterministic)
-    inputs = gather_inputs(run, journal, module)
-    if run.control.is_requested("stop"):
-        run.control.withdraw("stop")
+    with group.main_first():
+        inputs = gather_inputs(run, journal, module, group)
+    commands = Commands(run.control, group)
+    if "stop" in commands.standing():
+        commands.done("stop")
         return "stopped"
     model, data = inputs.model, inputs.data
     if module is None and device.type == "cpu":  # a live model's process is its owner's
         keep_freed_memory()
     threads = _use_threads(run, model, device)
-    replace_json(
-        run.environment_file,
-        snapshot_environment(spec, device=device, data_fingerprint=data.fingerprint, model_origin=inputs.origin),
-    )
+    if group.is_main:
+        replace_json(
+            run.environment_file,
+            snapshot_environment(spec, device=device, data_fingerprint=data.fingerprint, model_origin=inputs.origin),
+        )
     saver = CheckpointSaver(run, spec.checkpoints, journal)
     try:
-        trainer = Trainer(spec, model, data, run=run, journal=journal, saver=saver, device=device, dtype=dtype)
-        rewind_to = 0
-        if checkpoint is not None:
-            trainer.resume_from(checkpoint.path)
-            rewind_to = checkpoint.step
-        # What was written after the checkpoint is computed again, to the same values; no step stands there twice.
-        rewind(run.metrics_file, rewind_to)
-        rewind(run.samples_file, rewind_to)
+        trainer = Trainer(
+            spec, model, data, run=run, journal=journal, saver=saver, device=device, dtype=dtype, group=group
+        )
+        if resumed_at >= 0:
+            trainer.resume_from(run.checkpoints_folder / checkpoint_name(resumed_at))
+        if group.is_main:
+            # What was written after the checkpoint is computed again, to the same values; no step stands there twice.
+            rewind(run.metrics_file, begin)
+            rewind(run.samples_file, begin)
         journal.update(
             state="running",
             phase="Training",

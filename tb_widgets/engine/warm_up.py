@@ -6,6 +6,7 @@ import tokenizers  # noqa: F401 - imported here so that the run does not have to
 import torch
 from torch import nn
 
+from tb_widgets.engine import metrics  # noqa: F401 - likewise
 from tb_widgets.engine.objective import prediction_loss
 from tb_widgets.engine.optimisers.build import build_optimiser
 from tb_widgets.models.zoo import gpt

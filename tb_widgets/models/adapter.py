@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tb_widgets.errors import ModelError
-from tb_widgets.spec import Task
+from tb_widgets.spec import TASKS, Task
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -35,15 +35,6 @@ Batch = dict[str, "Tensor"]
 """
 
 NOT_COUNTED = -100
-
-ROLES: dict[Task, tuple[str, ...]] = {
-    "causal-lm": ("tokens",),
-    "masked-lm": ("tokens",),
-    "sequence-classification": ("tokens",),
-    "seq2seq": ("tokens", "decoder_tokens"),
-    "vision-classification": ("images",),
-}
-"""The roles that a task can't do without; ``mask`` is used where the batch has one and the model takes one."""
 
 
 @dataclass(frozen=True)
@@ -234,7 +225,7 @@ class Adapter:
         return chosen
 
     def _arranged(self, found: Tensor, batch: Batch) -> Tensor:
-        if self.task in ("sequence-classification", "vision-classification"):
+        if TASKS[self.task].tells_classes:
             return found.flatten(1) if found.dim() == 3 else found
         if self.layout == "flat":
             rows, length = batch.get("decoder_tokens", batch["tokens"]).shape

@@ -78,7 +78,7 @@ class RunDirectory:
     def checkpoints(self) -> list[CheckpointInfo]:
         """Return the whole checkpoints, oldest first, the best one marked by the spec's own monitor."""
         rules = self.spec.checkpoints
-        return list_checkpoints(self.checkpoints_folder, monitor=rules.monitor, mode=rules.mode)
+        return list_checkpoints(self.checkpoints_folder, monitor=rules.monitor, mode=rules.better)
 
     def log_tail(self, lines: int = 20, limit: int = 64 * 1024) -> list[str]:
         """Return the last lines that the worker printed, from at most the last ``limit`` bytes."""

@@ -47,6 +47,11 @@ _WORDS = {
 }
 
 
+def is_full(error: OSError) -> bool:
+    """Tell whether an error says that a disk, or somebody's share of it, is full."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT)
+
+
 def explain_os_error(error: OSError, path: Path, *, reading: bool = False) -> RunError:
     """Turn an operating-system error on a path into a sentence with a way out."""
     reason = error.strerror or error

@@ -10,7 +10,7 @@ from tb_widgets.data.sources.builtin import NEEDS, PLAIN_TASKS, TABLE_TASKS, lis
 from tb_widgets.data.tokenizers.special_tokens import span_sizes, vocabulary_with_specials
 from tb_widgets.errors import SpecError
 from tb_widgets.models.zoo import sizes
-from tb_widgets.spec import RunSpec, Task
+from tb_widgets.spec import TASKS, RunSpec, Task
 from tb_widgets.spec.fit import is_beyond, reads_at_most
 from tb_widgets.spec.text import write_value
 
@@ -166,17 +166,17 @@ def misfits(spec: RunSpec, facts: ModelFacts, *, chosen: bool = True) -> list[Mi
     if task not in tasks or (not chosen and tasks[0] != task == best.tasks[0]):
         doing, need = NEEDS[task]
         found.append(Misfit("data.source", best.name, f"the model {doing}, and needs {need}."))
-    if task == "vision-classification":
+    if TASKS[task].reads_images:
         return found
     documents = tasks == TABLE_TASKS  # as far as the name tells: each then ends with a special token
     # Signs stand for what is cut out of a plain text, unless other data take its place.
     is_kept = all(misfit.path != "data.source" for misfit in found)
-    gaps = span_sizes(spec.data.context_length)[1] if tasks == PLAIN_TASKS and is_kept else 0
-    added = vocabulary_with_specials(0, task, documents=documents, gaps=gaps)
-    return found + size_misfits(spec, facts.vocab_size, facts.context_limit, added=added)
+    sentinels = span_sizes(spec.data.context_length)[1] if tasks == PLAIN_TASKS and is_kept else 0
+    added = vocabulary_with_specials(0, task, documents=documents, sentinels=sentinels)
+    return found + _size_misfits(spec, facts.vocab_size, facts.context_limit, added=added)
 
 
-def size_misfits(spec: RunSpec, vocab_size: int | None, context_limit: int | None, *, added: int = 0) -> list[Misfit]:
+def _size_misfits(spec: RunSpec, vocab_size: int | None, context_limit: int | None, *, added: int = 0) -> list[Misfit]:
     """Return the sizes of a spec that don't fit a model, each with a value that does.
 
     Parameters

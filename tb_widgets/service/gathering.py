@@ -5,13 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tb_widgets.data.sources.ask_process import Progress
-from tb_widgets.data.sources.fetching import (
-    fetch_data,
-    fetch_tokenizer,
-    needs_fetch,
-    pinned_data,
-    pinned_tokenizer,
-)
+from tb_widgets.data.sources.fetching import fetch_data, fetch_tokenizer, pinned_tokenizer
+from tb_widgets.data.sources.resolve import resolve_source
 from tb_widgets.errors import ModelError
 from tb_widgets.models.source import ModelSource
 from tb_widgets.models.sources.resolve import decided, fetch, is_fetched, pinned, resolve
@@ -29,7 +24,7 @@ def tokens_read(spec: RunSpec) -> int:
 
 def is_remote(spec: RunSpec) -> bool:
     """Tell whether a run's data or tokenizer are elsewhere."""
-    return needs_fetch(spec.data) or _tokenizer(spec) is not None
+    return resolve_source(spec.data).is_remote or _tokenizer(spec) is not None
 
 
 def gather(spec: RunSpec, *, on_progress: Progress | None = None) -> RunSpec:
@@ -45,7 +40,7 @@ def gather(spec: RunSpec, *, on_progress: Progress | None = None) -> RunSpec:
     DataError
         If they can't be had.
     """
-    if needs_fetch(spec.data):
+    if resolve_source(spec.data).is_remote:
         fetched = fetch_data(spec.data, tokens=tokens_read(spec), on_progress=on_progress)
         spec = spec.with_values({"data.source": fetched.data.source})
     if (source := _tokenizer(spec)) is not None:
@@ -62,8 +57,8 @@ def with_pinned_data(spec: RunSpec) -> RunSpec:
         If something has not been fetched yet, or too little of it.
     """
     values = {}
-    if needs_fetch(spec.data):
-        values["data.source"] = pinned_data(spec.data, tokens=tokens_read(spec)).source
+    if resolve_source(spec.data).is_remote:
+        values["data.source"] = resolve_source(spec.data).pinned(tokens=tokens_read(spec)).source
     if (source := _tokenizer(spec)) is not None:
         values["tokenizer.file"] = pinned_tokenizer(source)
     return spec.with_values(values) if values else spec
@@ -110,7 +105,8 @@ def gather_shown(spec: RunSpec, console: Console) -> RunSpec:
     from rich.progress import Progress as Bars
 
     if not (console.is_terminal or console.is_jupyter):
-        console.print(f"Fetching {spec.data.source if needs_fetch(spec.data) else spec.tokenizer.file}", markup=False)
+        what = spec.data.source if resolve_source(spec.data).is_remote else spec.tokenizer.file
+        console.print(f"Fetching {what}", markup=False)
         return gather(spec)
     with Bars(TextColumn("{task.description}", markup=False), BarColumn(), console=console, transient=True) as bars:
         bar = bars.add_task("Fetching", total=1.0)

@@ -16,12 +16,12 @@ import shutil
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from tb_widgets.data.sources.address import parse_hub
-from tb_widgets.data.sources.builtin import is_built_in
 from tb_widgets.data.sources.curated import list_curated
+from tb_widgets.data.sources.resolve import resolve_source
 from tb_widgets.errors import ModelError, PolicyError, ServiceError, TbError
 from tb_widgets.runs import RunEntry, Status
 from tb_widgets.spec import PRESETS, DataSpec, RunSpec
+from tb_widgets.spec.hub_address import parse_hub
 
 ONLY_HERE = "TB_LOOPBACK_ONLY"  # set by our own page server, which nobody else can reach
 ALLOWED = "TB_ALLOWED_MODELS"
@@ -149,7 +149,7 @@ class Policy:
         """
         if self.is_owner or data.source in [usual["data.source"] for usual in self._usual]:
             return
-        if not is_built_in(data.source) and not _is_offered(data.source):
+        if not resolve_source(data).is_built_in and not _is_offered(data.source):
             raise PolicyError(
                 "This page is on a shared server, which learns only from what it offers.",
                 hint=f"Choose an entry of the list. {WAY_OUT}",

@@ -6,8 +6,8 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tb_widgets.data.preview.preview import Preview
 from tb_widgets.data.preview.preview import preview as preview_data
+from tb_widgets.data.preview.result import Preview
 from tb_widgets.service.fitting import ModelFacts, fitted
 from tb_widgets.service.gathering import gather
 from tb_widgets.service.preparing import tried

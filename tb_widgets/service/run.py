@@ -15,7 +15,7 @@ from tb_widgets.runs.journal import Record, iter_records, read_records
 from tb_widgets.service.gathering import gather
 from tb_widgets.service.preparing import prepared
 from tb_widgets.service.service import FOREIGN, LIVE, TrainingService
-from tb_widgets.spec import RunSpec, Task, asked_for
+from tb_widgets.spec import TASKS, RunSpec, Task, asked_for
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -99,7 +99,7 @@ class Checkpoint:
 
             writer = open_writer(self.run, self.path, module=module)
             task, text = writer.model.task, "".join(writer.write(prompt, **options))
-        return prompt + text if task == "causal-lm" else text
+        return prompt + text if task is not None and TASKS[task].continues else text
 
     def _write_apart(self, prompt: str, **options: Any) -> tuple[Task | None, str]:
         from tb_widgets.service.generation import GenerationService

@@ -14,8 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from tb_widgets.data.reading.open import open_data
-from tb_widgets.data.sources.builtin import is_built_in
-from tb_widgets.data.sources.fetching import needs_fetch
+from tb_widgets.data.sources.resolve import resolve_source
 from tb_widgets.errors import RunError, ServiceError, TbError, print_traceback
 from tb_widgets.models.describe import given_name
 from tb_widgets.models.source import CODE, ModelSource, write_source
@@ -125,7 +124,7 @@ class TrainingService:
         source, name = None, spec.model.source
         if module is None and not name.startswith(OURS):
             spec, source = gather_model(spec, trust=trust)
-        if not is_built_in(spec.data.source):
+        if not resolve_source(spec.data).is_built_in:
             open_data(spec.data)  # what can't be read is refused here, and leaves no run that never began
         title = given_name(source) if source is not None and is_fetched(name) else ""
         run = create_run(self.runs_dir, spec, title=title, visitor=visitor)
@@ -347,7 +346,7 @@ def _train_here(run: RunDirectory, module: nn.Module | None) -> None:
 def _with_whole_paths(spec: RunSpec) -> RunSpec:
     """A run may be resumed from another folder, and must find its text there too."""
     source = spec.data.source
-    if is_built_in(source) or needs_fetch(spec.data) or Path(source).is_absolute():
+    if resolve_source(spec.data).kind != "files" or Path(source).is_absolute():
         return spec
     path = Path(source).expanduser()
     try:

@@ -10,25 +10,31 @@ from tb_widgets.spec.sections import (
     EvaluationSpec,
     HardwareSpec,
     ModelSpec,
-    Task,
+    Optimiser,
+    Schedule,
     TokenizerSpec,
     TrackingSpec,
     TrainingSpec,
 )
+from tb_widgets.spec.tasks import TASKS, Task, TaskRecord
 from tb_widgets.spec.text import read_settings, read_value
 
 __all__ = [
     "PRESETS",
     "SCHEMA_VERSION",
+    "TASKS",
     "CheckpointSpec",
     "DataSpec",
     "EvaluationSpec",
     "FieldCard",
     "HardwareSpec",
     "ModelSpec",
+    "Optimiser",
     "Preset",
     "RunSpec",
+    "Schedule",
     "Task",
+    "TaskRecord",
     "TokenizerSpec",
     "TrackingSpec",
     "TrainingSpec",

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, GetCoreSchemaHandler, field_validator
 from pydantic.fields import FieldInfo
-from pydantic_core import PydanticCustomError
+from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError, core_schema
 
 Level = Literal["basic", "advanced"]
 
@@ -68,6 +68,29 @@ def setting(
 
 
 @dataclass(frozen=True)
+class OneOf:
+    """Marks a text that must be one of some names, which are known at run time: ``Annotated[str, OneOf(names)]``.
+
+    Parameters
+    ----------
+    names
+        Returns what holds the names, ours first: it is gone through only where a name is none of ours.
+    """
+
+    names: Callable[[], Iterable[str]]
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._check, handler(source))
+
+    def _check(self, value: str) -> str:
+        if value not in self.names():
+            *others, last = (repr(name) for name in self.names())
+            expected = f"{', '.join(others)} or {last}" if others else last
+            raise PydanticKnownError("literal_error", {"expected": expected})
+        return value
+
+
+@dataclass(frozen=True)
 class FieldCard:
     """What a form, a command line or a reference page needs to know about one field.
 
@@ -110,6 +133,9 @@ def _card(section: str, name: str, info: FieldInfo) -> FieldCard:
     parts = [part for part in parts if part is not NoneType]
     literals = tuple(str(value) for part in parts if get_origin(part) is Literal for value in get_args(part))
     plain = [get_origin(part) or part for part in parts if get_origin(part) is not Literal]
+    for rule in rules:
+        if isinstance(rule, OneOf):
+            literals, plain = (*rule.names(),), []
     names = {bool: "bool", int: "int", float: "float", str: "str", list: "list", dict: "mapping"}
     # "auto" or a number is a number that also takes a word.
     kind = names[plain[0]] if plain else "choice"

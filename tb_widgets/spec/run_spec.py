@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 
 from tb_widgets.errors import SpecError
 from tb_widgets.spec.fields import FieldCard, Section, cards, setting
+from tb_widgets.spec.metrics import METRICS
 from tb_widgets.spec.sections import (
     CheckpointSpec,
     DataSpec,
@@ -76,8 +77,8 @@ class RunSpec(Section):
                     f"{micro} is larger than the batch of {self.training.batch_size} examples.",
                 )
             )
-        better = {"val/accuracy": "max"}.get(self.checkpoints.monitor, "min")
-        if self.checkpoints.mode != better:
+        better = METRICS[self.checkpoints.monitor].better
+        if self.checkpoints.mode not in ("auto", better):
             found.append(
                 ("checkpoints.mode", f"for {self.checkpoints.monitor} better is {better}, not {self.checkpoints.mode}.")
             )

@@ -8,10 +8,13 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
-from tb_widgets.spec.fields import Section, setting
+from tb_widgets.spec.fields import OneOf, Section, setting
 from tb_widgets.spec.hub_pages import data_source, model_source
+from tb_widgets.spec.metrics import LOSS, METRICS, Better
+from tb_widgets.spec.tasks import Task
 
-Task = Literal["causal-lm", "masked-lm", "sequence-classification", "seq2seq", "vision-classification"]
+Optimiser = Literal["adamw"]
+Schedule = Literal["cosine", "linear", "constant"]
 
 
 def _plain(value: dict[str, Any]) -> dict[str, Any]:
@@ -60,13 +63,11 @@ class ModelSpec(Section):
         help="Single sizes that differ from the preset or from config.json, for example {n_layer: 6, dropout: 0.1}.",
         group="Model",
     )
-    task: Literal["auto", "causal-lm", "masked-lm", "sequence-classification", "seq2seq", "vision-classification"] = (
-        setting(
-            "auto",
-            title="Task",
-            help="What the model was built for. auto reads it from the model, and asks where it can't tell.",
-            group="Model",
-        )
+    task: Literal["auto", Task] = setting(
+        "auto",
+        title="Task",
+        help="What the model was built for. auto reads it from the model, and asks where it can't tell.",
+        group="Model",
     )
     entry: str | None = setting(
         None,
@@ -308,10 +309,10 @@ class TrainingSpec(Section):
         gt=0.0,
         le=10.0,
     )
-    optimizer: Literal["adamw"] = setting(
+    optimizer: Optimiser = setting(
         "adamw", title="Optimiser", help="AdamW, fused where this machine has it.", group="Optimiser"
     )
-    schedule: Literal["cosine", "linear", "constant"] = setting(
+    schedule: Schedule = setting(
         "cosine", title="Schedule", help="How the learning rate falls after warm-up.", group="Optimiser"
     )
     warmup: float = setting(
@@ -472,11 +473,14 @@ class CheckpointSpec(Section):
         ge=0,
         le=1000,
     )
-    monitor: Literal["val/loss", "val/perplexity", "val/accuracy"] = setting(
-        "val/loss", title="Best by", help="The figure that decides which checkpoint is best.", group="Checkpoints"
+    monitor: Annotated[str, OneOf(lambda: METRICS)] = setting(
+        LOSS.key, title="Best by", help="The metric that decides which checkpoint is best.", group="Checkpoints"
     )
-    mode: Literal["min", "max"] = setting(
-        "min", title="Better is", help="min where smaller is better (loss), max for accuracy.", group="Checkpoints"
+    mode: Literal["auto", "min", "max"] = setting(
+        "auto",
+        title="Better is",
+        help="min where smaller is better, max where larger is. auto follows from the metric.",
+        group="Checkpoints",
     )
     mirror: str | None = setting(
         None,
@@ -484,6 +488,11 @@ class CheckpointSpec(Section):
         help="Each verified checkpoint is copied there as well, for example a mounted Drive. Empty means none.",
         group="Checkpoints",
     )
+
+    @property
+    def better(self) -> Better:
+        """Which way the monitored metric is better."""
+        return METRICS[self.monitor].better if self.mode == "auto" else self.mode
 
 
 class HardwareSpec(Section):

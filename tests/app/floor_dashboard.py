@@ -15,7 +15,7 @@ import plotly
 
 import tb_widgets.app
 from tb_widgets import Dashboard
-from tb_widgets.app.registry import STEPS
+from tb_widgets.app.steps import STEPS
 from tb_widgets.runs import create_run
 from tb_widgets.spec import RunSpec
 

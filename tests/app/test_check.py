@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tb_widgets.app.parts.pictures import picture
+from tb_widgets.app.steps import STEPS
 from tb_widgets.checks.result import CheckResult
 from tb_widgets.service.probing import Probe
 from tb_widgets.spec import RunSpec
@@ -40,7 +41,7 @@ def test_the_leak_stands_on_top_with_its_repair(leaking):
     assert seen.index('data-check="causality"') < seen.index('data-check="shapes"')
     assert 'data-check="attention"' not in seen
     assert "<svg" in seen
-    assert "to mend" in leaking.page._checked()[0]
+    assert "to mend" in STEPS["check"].line(leaking)[0]
 
     at(box(leaking), "check-repair").click()
     assert leaking.draft.spec.model.repairs == ["causal-mask"]

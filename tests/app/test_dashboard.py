@@ -10,12 +10,12 @@ import time
 import psutil
 import pytest
 
-from tb_widgets.app import dashboard as dashboard_module
 from tb_widgets.app.dashboard import BUSY, IDLE, Dashboard
-from tb_widgets.app.registry import STEPS
+from tb_widgets.app.steps import STEPS
 from tb_widgets.errors import RunError, ServiceError, TbError
 from tb_widgets.runs.checkpoints import write_checkpoint
 from tb_widgets.service import service as service_module
+from tb_widgets.service.generation import Generation
 
 from .conftest import at, every_widget, set_status, shown
 
@@ -81,7 +81,7 @@ def test_start_makes_a_run_of_what_the_form_holds_and_shows_it(dashboard):
 
     assert run.spec.training.steps == 33
     assert dashboard.watch.run.path == run.path
-    assert dashboard.page.step == "train"
+    assert dashboard.step == "train"
 
 
 def test_start_with_something_missing_says_what(dashboard, runs_dir):
@@ -170,7 +170,7 @@ def test_every_step_can_be_shown_and_no_other(dashboard):
 
 def test_a_click_on_a_step_shows_it(dashboard):
     dashboard.page.steps.selected = "runs"
-    assert dashboard.page.step == "runs"
+    assert dashboard.step == "runs"
 
 
 def test_the_code_follows_the_form(dashboard):
@@ -358,7 +358,7 @@ class PretendedWriter:
 
     def generate(self, run, checkpoint, prompt, **options):
         self.asked.append((checkpoint.name, prompt, options))
-        return dashboard_module.Generation(run, checkpoint, prompt)
+        return Generation(run, checkpoint, prompt)
 
     def stop(self):
         self.stopped += 1

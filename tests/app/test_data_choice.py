@@ -9,7 +9,7 @@ import json
 import pytest
 
 from tb_widgets.app.dashboard import Dashboard
-from tb_widgets.app.words import plain
+from tb_widgets.app.words import rounded
 from tb_widgets.data.sources import uploads
 from tb_widgets.errors import DataError
 from tb_widgets.service.fitting import ModelFacts
@@ -339,7 +339,7 @@ def test_figures_are_written_as_people_write_them(dashboard, data, tmp_path):
     assert "<dt>Rows</dt><dd>40</dd>" in said
     assert "<dd>0.0000" in said
     assert "e-0" not in said
-    assert (plain(219.4), plain(1.0), plain(0.05)) == ("219", "1.0", "0.050")
+    assert (rounded(219.4), rounded(1.0), rounded(0.05)) == ("219", "1.0", "0.050")
 
 
 def test_an_address_does_not_outlive_the_choice_of_other_data(dashboard, data, reviews):

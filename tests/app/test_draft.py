@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tb_widgets.app.state.draft import CARDS, Draft, read_entry, show
+from tb_widgets.app.state.draft import CARDS, Draft, as_typed, read_entry
 from tb_widgets.errors import SpecError
 from tb_widgets.service.fitting import ModelFacts, fitted
 from tb_widgets.spec import PRESETS, FieldCard, RunSpec
@@ -239,7 +239,7 @@ TYPED = [card for card in CARDS.values() if card.kind != "bool"]
 @given(st.sampled_from(TYPED).flatmap(lambda card: st.tuples(st.just(card), values_of(card))))
 def test_what_a_field_shows_is_read_back_as_it_was(case: tuple[FieldCard, Any]):
     card, value = case
-    assert read_entry(card, show(card, value)) == value
+    assert read_entry(card, as_typed(card, value)) == value
 
 
 @pytest.mark.parametrize(("kind", "field"), [("byte", "tokenizer.kind"), ("bpe", "tokenizer.vocab_size")])

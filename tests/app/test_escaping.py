@@ -7,7 +7,7 @@ import json
 import ipywidgets as widgets
 import pytest
 
-from tb_widgets.app.registry import STEPS
+from tb_widgets.app.steps import STEPS
 from tb_widgets.errors import SpecError
 from tb_widgets.runs.checkpoints import write_checkpoint
 from tb_widgets.service.generation import Generation

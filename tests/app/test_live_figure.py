@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from tb_widgets.app.parts.live_figure import LiveFigure
-from tb_widgets.display.figure import KEYS
+from tb_widgets.display.figure import curve_keys
 from tb_widgets.runs.curve import Curves
 
 AT_MOST = 2 * 200 + 1  # points a trace
@@ -21,7 +21,7 @@ def figure(until):
 
 @pytest.fixture
 def curves():
-    return Curves(KEYS, 0.5)
+    return Curves(curve_keys(), 0.5)
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def sent(figure, monkeypatch):
 def test_its_space_is_kept_until_it_is_there():
     made = LiveFigure()
     assert "Preparing the curves" in made.box.children[0].value
-    assert made.draw(Curves(KEYS)) is False
+    assert made.draw(Curves(curve_keys())) is False
 
 
 def test_it_is_made_once(figure):
@@ -133,7 +133,7 @@ def test_loss_can_be_drawn_on_a_logarithmic_scale(figure):
     figure.set_log_scale(True)  # before the page has the figure: kept until then
     assert layout.yaxis.type is None
     figure.page_says(True)
-    figure.draw(Curves(KEYS))
+    figure.draw(Curves(curve_keys()))
     assert (layout.yaxis.type, layout.yaxis2.type, layout.yaxis3.type) == ("log", "log", None)
     figure.set_log_scale(False)
     assert layout.yaxis.type == "linear"
@@ -145,7 +145,7 @@ def test_plots_stand_below_each_other_on_a_narrow_page(figure):
     figure.page_says(True, narrow=True)
     assert (layout.xaxis.domain, layout.xaxis2.domain) == ((0.0, 1.0), (0.0, 1.0))
     assert layout.yaxis2.domain[1] < layout.yaxis.domain[0]
-    assert layout.annotations[1].text == "Perplexity (validation)"
+    assert layout.annotations[1].text == "Perplexity"
     assert layout.height is None  # a size of its own would keep it from following the page
     figure.page_says(True)
     assert layout.xaxis2.domain == (0.54, 1.0)

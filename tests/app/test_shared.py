@@ -6,7 +6,6 @@ from dataclasses import replace
 
 import pytest
 
-from tb_widgets.app.parts.file_drop import FileDrop
 from tb_widgets.app.parts.upload import Upload
 from tb_widgets.errors import ModelError, PolicyError, RunError, ServiceError
 from tb_widgets.runs.status import read_status, write_status
@@ -85,7 +84,7 @@ def test_the_page_s_own_address_loads_a_gist_once(github, open_dashboard):  # no
     dashboard = open_dashboard()
     for _ in range(2):
         dashboard.page.heartbeat._handle_custom_msg({"type": "address", "text": f"?gist_id={ID}"}, [])
-    assert dashboard.page.step == "model"
+    assert dashboard.step == "model"
     assert dashboard.wait_for_model().state == "asking"
     assert len(github.seen) == 1
 
@@ -105,7 +104,7 @@ def test_data_are_ours_or_those_that_are_offered(visit, text_file):
 def test_what_a_visitor_may_not_use_is_not_on_the_page(visit, open_dashboard, monkeypatch):  # noqa: F811
     page = visit()
     made = [*every_widget(page.page.widget)]
-    assert not [widget for widget in made if isinstance(widget, FileDrop | Upload)]
+    assert not [widget for widget in made if isinstance(widget, Upload)]
     places = {name for widget in made for name in widget._dom_classes if name.startswith("tbw-at-")}
     absent = {"model-address", "load", "model-config", "data-source", "data-search", "tokenizer-file", "clear-cache"}
     assert places.isdisjoint({f"tbw-at-{name}" for name in absent})

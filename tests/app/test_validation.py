@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from tb_widgets import Validation
-from tb_widgets.app.notebook import report
+from tb_widgets.app.notebook.validation import cell, shown_results
+from tb_widgets.app.parts.check_results import result_pictures
 from tb_widgets.checks.result import CheckResult
 from tb_widgets.errors import ModelError
 from tests.models.broken import UNDECLARED
@@ -90,7 +91,7 @@ def test_a_consent_that_can_not_be_remembered_is_told_below_the_button(github, t
 def test_known_faults_are_mended_on_request_and_shown_first(tmp_path):
     (tmp_path / "model.py").write_text(UNDECLARED)
     validation = Validation(str(tmp_path))
-    assert "On offer" in validation._repr_html_()
+    assert "offered</span>" in validation._repr_html_()
     assert validation.applied == []
     assert "Mend the known faults: done." in pressed(validation, "Mend the known faults")
     # The causal mask waits for what the checks find.
@@ -113,7 +114,8 @@ def test_what_somebody_wrote_is_shown_and_never_becomes_a_part_of_the_page(githu
     assert "&lt;script&gt;" in html
     assert "\u202e" not in html
     assert "⟨U+202E⟩" in html
-    assert "Line 1 imports os." in html
+    assert "<td>line 1</td>" in html
+    assert "<b>imports os</b>" in html
 
 
 def test_results_are_escaped_and_a_leak_is_said_in_plain_words():
@@ -124,13 +126,13 @@ def test_results_are_escaped_and_a_leak_is_said_in_plain_words():
         CheckResult("causality", evil, 1, "fail", evil, 1.5, evil, evil, evil, heat),
         CheckResult("gradients", evil, 1, "pass", evil, picture=bars),
     ]
-    html = report.page(report.results(results), report.pictures(results))
+    html = cell(shown_results(results), result_pictures(results))
     assert "<img" not in html
     assert "This model sees the answers." in html
     assert "✕ mend this" in html
     assert "1.5 &lt;img" in html
     assert html.count("<figure") == 2
-    assert "sees the answers" not in report.results(results[1:])
+    assert "sees the answers" not in shown_results(results[1:])
 
 
 def test_a_gist_that_is_not_there_is_an_error_in_one_sentence(github):

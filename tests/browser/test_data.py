@@ -146,8 +146,8 @@ def test_paths_addresses_and_dropped_tables_are_looked_at_and_trained_on_by_clic
 
     def train() -> str:
         page.locator(".tbw-at-start").click()
-        wait_until(lambda: runs.exists() and len(set(runs.iterdir()) - trained) == 1, "a run")
-        (run,) = set(runs.iterdir()) - trained
+        wait_until(lambda: len({*runs.glob("[!.]*")} - trained) == 1, "a run")  # .queue.lock lies beside them
+        (run,) = {*runs.glob("[!.]*")} - trained
         trained.add(run)
         wait_until((run / "status.json").exists, "its status")
         wait_until(lambda: json.loads((run / "status.json").read_text())["state"] == "done", "its end")

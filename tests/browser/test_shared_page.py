@@ -91,7 +91,6 @@ def test_a_stranger_s_messages_read_write_steer_and_run_nothing(visit: Any, runs
     # Writing, filling the disk: there is no upload to talk to, and no field for a path.
     states = client.widgets().values()
     assert not [state for state in states if "upload" in str(state.get("_anywidget_id", "")).lower()]
-    assert not [state for state in states if "file_drop" in str(state.get("_anywidget_id", ""))]
     assert not [state for state in states if "mirror" in str(state.get("_dom_classes", ""))]
 
     # Running and steering: a run is chosen by its path, by somebody else's id, and gone on with.

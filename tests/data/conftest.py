@@ -34,7 +34,7 @@ class Fetcher:
 
     def __init__(self, folder: Path, *words: str) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, *(words or ("-m", "tb_widgets.data.sources.remote.process"))],
+            [sys.executable, *(words or ("-m", "tb_widgets.data.remote.process"))],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,

@@ -40,7 +40,7 @@ def test_without_a_known_name_the_only_or_the_clearly_longest_texts_are_taken(ta
     }
     long = table({"who": "Ann", "said": "x" * 100}, {"who": "Bob", "said": "y" * 200})
     assert map_columns(long, "causal-lm", {}).roles == {"text": "said"}
-    assert map_columns(long, "causal-lm", {}).why == {"text": "Its texts are the longest: 150 letters on average."}
+    assert map_columns(long, "causal-lm", {}).why == {"text": "Its texts are the longest: 150 characters on average."}
     message = refused(table({"who": "Ann", "said": "Hello"}), "causal-lm")
     assert "which column of rows.jsonl is the text can't be told. It has who (texts), said (texts)." in message
     assert "Choose one, for example {text: who}." in message

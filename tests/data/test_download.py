@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tb_widgets.data.sources.remote import download
-from tb_widgets.data.sources.remote.download import Download, RefusedError, explained
+from tb_widgets.data.remote import download
+from tb_widgets.data.remote.download import Download
 from tb_widgets.errors import DataError
 
 from .hub_server import HubServer, cut, status
@@ -26,7 +26,7 @@ def web(monkeypatch):
 
 
 def fetch(web: HubServer, folder: Path, name: str = "a.bin", **options) -> Download:
-    wanted = Download(f"{web.url}/files/{name}", folder / "got", guarded=True, **options)
+    wanted = Download(f"{web.url}/files/{name}", folder / "got", **{"limit": 10**9, **options})
     wanted.arrived = wanted.run()
     return wanted
 
@@ -103,9 +103,8 @@ def test_a_file_that_grows_past_its_limit_is_left(web, tmp_path):
 )
 def test_refusals_have_their_own_words(web, tmp_path, code, message):
     web.fault = status(code, headers={"Retry-After": "7"})
-    with pytest.raises(RefusedError) as caught:
+    with pytest.raises(DataError, match=message):
         fetch(web, tmp_path)
-    assert message in str(explained(caught.value, web.url))
 
 
 def test_a_fault_of_the_server_is_tried_again(web, tmp_path):
@@ -123,14 +122,6 @@ def redirect(to: str):
         return True
 
     return answer
-
-
-def test_secrets_stay_with_the_host_that_they_are_for(web, tmp_path):
-    with HubServer(files={"a.bin": CONTENT}) as other:
-        web.fault = redirect(f"{other.url}/files/a.bin")
-        fetch(web, tmp_path, "hop", headers={"authorization": "Bearer canary"})
-        assert web.sent("hop")[0]["authorization"] == "Bearer canary"
-        assert "authorization" not in other.sent("a.bin")[0]
 
 
 def test_redirects_have_an_end(web, tmp_path):
@@ -154,20 +145,20 @@ def test_redirects_have_an_end(web, tmp_path):
 def test_only_public_hosts_are_asked(monkeypatch, tmp_path, url, message):
     monkeypatch.delenv("TB_ALLOW_LOCAL_ADDRESSES", raising=False)
     with pytest.raises(DataError, match=message):
-        Download(url, tmp_path / "got", guarded=True).run()
+        Download(url, tmp_path / "got", 10**9).run()
 
 
 def test_a_name_that_stands_for_this_machine_is_found_out_when_it_is_connected_to(web, tmp_path, monkeypatch):
     monkeypatch.delenv("TB_ALLOW_LOCAL_ADDRESSES")
     port = web.url.rpartition(":")[2]
     with pytest.raises(DataError, match=r"127\.1 is in this machine's own network"):
-        Download(f"https://127.1:{port}/files/a.bin", tmp_path / "got", guarded=True).run()
+        Download(f"https://127.1:{port}/files/a.bin", tmp_path / "got", 10**9).run()
     assert not web.seen
 
 
 def test_a_redirect_leads_to_no_private_host_either(web, tmp_path, monkeypatch):
     web.fault = redirect("https://10.0.0.1/secret")
-    wanted = Download(f"{web.url}/files/hop", tmp_path / "got", guarded=True)
+    wanted = Download(f"{web.url}/files/hop", tmp_path / "got", 10**9)
     asked = []
     allowed = download._local_allowed
     # The first host is the test's own server; from the second on the rules hold.

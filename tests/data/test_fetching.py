@@ -13,8 +13,9 @@ import pytest
 
 from tb_widgets.data.reading.open import open_data
 from tb_widgets.data.sources import ask_process as asking
-from tb_widgets.data.sources.fetching import fetch_data, is_here, local_files, needs_fetch
+from tb_widgets.data.sources.fetching import fetch_data
 from tb_widgets.data.sources.hub_facts import search_hub
+from tb_widgets.data.sources.resolve import resolve_source
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec
 from tests.runs.conftest import mounted
@@ -58,10 +59,10 @@ def held_up(web: HubServer, after: int) -> threading.Event:
 
 
 def test_a_file_at_an_address_is_fetched_once_and_read_as_a_text(web, data, cache):
-    assert needs_fetch(data)
-    assert not is_here(data)
+    assert resolve_source(data).is_remote
+    assert not resolve_source(data).is_here
     with pytest.raises(DataError, match="has not been fetched yet"):
-        local_files(data)
+        open_data(data)
     fetched = fetch_data(data)
     assert fetched.data == data
     assert [path.name for path in fetched.files] == ["squares.txt"]
@@ -79,7 +80,7 @@ def test_what_has_changed_takes_the_place_of_the_copy_and_what_is_gone_leaves_it
     del web.files["squares.txt"]
     with pytest.raises(DataError, match="There is no file at"):
         fetch_data(data)
-    assert local_files(data)[0].read_bytes() == b"other words\n"
+    assert resolve_source(data).files[0].read_bytes() == b"other words\n"
 
 
 def test_whoever_watches_can_end_it_at_once_and_it_is_gone_on_with(web, data, cache):
@@ -89,18 +90,18 @@ def test_whoever_watches_can_end_it_at_once_and_it_is_gone_on_with(web, data, ca
         pass
 
     def watch(message: str, _share: float) -> None:
-        if "0.1 of" in message:
+        if "0.1 MB of" in message:
             raise EndedError
 
     with pytest.raises(EndedError):
         fetch_data(data, on_progress=watch)
     go_on.set()
-    assert not is_here(data)
+    assert not resolve_source(data).is_here
     assert not [child for child in psutil.Process().children() if "remote.process" in " ".join(child.cmdline())]
     assert left_behind(cache)
     web.fault = None
     fetch_data(data)
-    assert local_files(data)[0].read_bytes() == WORDS
+    assert resolve_source(data).files[0].read_bytes() == WORDS
     assert not left_behind(cache)
 
 
@@ -108,14 +109,14 @@ def test_a_process_that_is_killed_leaves_nothing_that_could_be_taken_for_data(we
     go_on = held_up(web, 100_000)
 
     def kill(message: str, _share: float) -> None:
-        if "0.1 of" in message:
+        if "0.1 MB of" in message:
             for child in psutil.Process().children():
                 child.send_signal(signal.SIGKILL)
 
     with pytest.raises(DataError, match=r"ended without an answer \(exit code -9\)"):
         fetch_data(data, on_progress=kill)
     go_on.set()
-    assert not is_here(data)
+    assert not resolve_source(data).is_here
     web.fault = None
     assert fetch_data(data).size == len(WORDS)
 
@@ -142,7 +143,7 @@ def test_a_disk_that_fills_is_said_and_nothing_stays(web, data, tmp_path, monkey
     for folder in mounted(disk, "size=256k"):
         monkeypatch.setenv("TB_CACHE_DIR", str(folder))
         monkeypatch.setenv("TB_CACHE_LIMIT", "1G")
-        with pytest.raises(DataError, match=r"has 0 MB free, and 1 MB are still to come"):
+        with pytest.raises(DataError, match=r"has 0\.3 MB free, and 0\.6 MB are still to come"):
             fetch_data(data)
 
         def without_length(handler) -> bool:
@@ -157,7 +158,7 @@ def test_a_disk_that_fills_is_said_and_nothing_stays(web, data, tmp_path, monkey
         with pytest.raises(DataError, match=r"The disk that holds .* is full"):
             fetch_data(data)
         assert not [path for path in folder.rglob("*") if path.is_file() and path.stat().st_size]
-        assert not is_here(data)
+        assert not resolve_source(data).is_here
 
 
 def test_what_the_cache_may_not_hold_is_said_with_the_way_out(web, data, monkeypatch):

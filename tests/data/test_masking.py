@@ -4,13 +4,18 @@ import numpy as np
 import pytest
 import torch
 
-from tb_widgets.data.batches.masking import HiddenBatches, hide
+from tb_widgets.data.batches import masking
+from tb_widgets.data.batches.streams import HiddenBatches
 from tb_widgets.data.batches.windows import TrainBatches
 from tb_widgets.data.keyed_random import key_of
 from tb_widgets.data.prepared import prepare
 from tb_widgets.spec import DataSpec, TokenizerSpec
 
 VOCABULARY, MASK = 100, 101
+
+
+def hide(text, key, **ids):
+    return {role: torch.from_numpy(rows) for role, rows in masking.hide(text.numpy(), key, **ids).items()}
 
 
 def batches(seed=1, fingerprint="text", batch_size=8):

@@ -16,7 +16,7 @@ import psutil
 import pytest
 
 from tb_widgets.data.formats import files
-from tb_widgets.data.reading.open import PIECE, Table, Texts, open_data
+from tb_widgets.data.reading.open import LONGEST_PIECE, Table, Texts, open_data
 from tb_widgets.data.sources.builtin import read_text
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec
@@ -56,7 +56,7 @@ def test_a_text_comes_in_pieces_that_end_at_line_breaks_and_make_the_text_again(
     texts = opened(path)
     pieces = list(texts.pieces())
     assert "".join(piece.text for piece in pieces) == text
-    assert max(len(piece.text) for piece in pieces) <= PIECE
+    assert max(len(piece.text) for piece in pieces) <= LONGEST_PIECE
     assert all(piece.text.endswith("\n") for piece in pieces)
     assert [piece.ends_document for piece in pieces[-2:]] == [False, True]
     assert (texts.name, texts.size, texts.files) == ("book.md", path.stat().st_size, (path,))

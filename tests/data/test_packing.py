@@ -9,7 +9,8 @@ import pytest
 from filelock import FileLock
 
 from tb_widgets.data.batches import packing
-from tb_widgets.data.cache import built as cache
+from tb_widgets.data.cache.built import built_folder
+from tb_widgets.data.cache.limit import GROWING, lock_of, part_of
 from tb_widgets.data.prepared import prepare
 from tb_widgets.data.sources.builtin import read_text
 from tb_widgets.data.tokenizers.make import chunks
@@ -149,29 +150,31 @@ def test_a_long_text_is_packed_in_bounded_memory(tmp_path: Path):
     assert most - before < 50_000
 
 
-def test_a_builder_that_is_killed_leaves_nothing_for_long(tmp_path: Path):
+def test_a_builder_that_is_killed_leaves_nothing_for_long(tmp_path: Path, monkeypatch):
     (tmp_path / "long.txt").write_text(PROSE * 30)
     cache_dir = tmp_path / "cache"
+    monkeypatch.setenv("TB_CACHE_DIR", str(cache_dir))
     command = [sys.executable, "-c", PACK, "byte", str(tmp_path / "long.txt"), str(cache_dir)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout:
             if "per second" in line:
                 process.send_signal(signal.SIGKILL)
-    (left,) = cache_dir.glob("*.building")
+    (left,) = cache_dir.glob(".*.part/*")
     assert not (left / "streams.json").exists()
     # Another run comes by, for other data; and then the same.
     prepare(DataSpec(), TokenizerSpec(kind="byte"), cache_dir=cache_dir)
-    assert not list(cache_dir.glob("*.building"))
+    assert not list(cache_dir.glob(".*.part"))
     data = DataSpec(source=str(tmp_path / "long.txt"))
     assert len(prepare(data, TokenizerSpec(kind="byte"), cache_dir=cache_dir).train) > 5_000_000
 
 
-def test_what_a_living_builder_has_made_so_far_stays(tmp_path: Path):
-    (tmp_path / "one.abc.building").mkdir()
-    (tmp_path / "two.abc.building").mkdir()
-    with FileLock(tmp_path / "one.lock"):
-        cache.find_or_build(tmp_path, "three", lambda folder: (folder / "file").touch())
-    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {"one.abc.building", "three"}
+def test_what_a_living_builder_has_made_so_far_stays(tmp_path: Path, monkeypatch):
+    monkeypatch.setenv("TB_CACHE_DIR", str(tmp_path))
+    for key in ("one", "two"):
+        (part_of(tmp_path / key) / GROWING).mkdir(parents=True)
+    with FileLock(lock_of(tmp_path / "one")):
+        built_folder(tmp_path, "three", lambda folder: (folder / "file").touch())
+    assert {path.name for path in tmp_path.iterdir() if path.is_dir()} == {".one.part", "three"}
 
 
 def test_a_disk_that_fills_while_tokens_are_written(tmp_path: Path):
@@ -184,6 +187,5 @@ def test_a_disk_that_fills_while_tokens_are_written(tmp_path: Path):
         text=True,
         check=False,
     )
-    assert "DataError: The token cache" in done.stderr
-    assert "can't be written: File too large" in done.stderr
-    assert not [path for path in (tmp_path / "cache").iterdir() if path.is_dir() and "building" in path.name]
+    assert "cache can't be written: it would be larger than this process, or its disk, allows" in done.stderr
+    assert not list((tmp_path / "cache").glob(".*.part"))

@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,8 @@ from filelock import FileLock
 
 from tb_widgets.data.batches.windows import TrainBatches
 from tb_widgets.data.cache import built as cache
+from tb_widgets.data.cache.limit import lock_of
+from tb_widgets.data.formats.files import LocalFile
 from tb_widgets.data.prepared import prepare
 from tb_widgets.data.sources.builtin import read_text
 from tb_widgets.errors import DataError
@@ -143,7 +146,7 @@ def test_short_texts_say_how_many_tokens_there_are_and_how_many_are_needed(tmp_p
 def test_half_built_and_damaged_entries_are_never_used(tmp_path: Path, text_file: Path, monkeypatch):
     data = DataSpec(source=str(text_file), context_length=32)
     cache_dir = tmp_path / "cache"
-    monkeypatch.setattr(cache, "_flush", lambda path: (_ for _ in ()).throw(KeyboardInterrupt))
+    monkeypatch.setattr(cache, "sync_file", lambda path: (_ for _ in ()).throw(KeyboardInterrupt))
     with pytest.raises(KeyboardInterrupt):
         prepare(data, SMALL, cache_dir=cache_dir)
     assert [path.name for path in cache_dir.iterdir() if path.is_dir()] == []
@@ -161,10 +164,10 @@ def test_half_built_and_damaged_entries_are_never_used(tmp_path: Path, text_file
 def _prepare_slowly(source, cache_dir, counts):
     original, built = cache._build, []
 
-    def build(folder, key, fill):
-        built.append(key)
+    def build(folder, fill):
+        built.append(folder.name)
         time.sleep(0.2)
-        return original(folder, key, fill)
+        return original(folder, fill)
 
     cache._build = build
     prepared = prepare(DataSpec(source=source, context_length=32), SMALL, cache_dir=Path(cache_dir))
@@ -190,18 +193,14 @@ def test_two_runs_may_build_at_once_and_each_entry_is_built_once(tmp_path: Path,
 def test_a_cache_that_can_not_be_written_and_a_full_disk(tmp_path: Path, text_file: Path, monkeypatch):
     data = DataSpec(source=str(text_file), context_length=32)
     (tmp_path / "file").touch()
-    with pytest.raises(
-        DataError, match=r"The token cache .*file.cache can't be written: .*Set TB_CACHE_DIR to a folder"
-    ):
+    with pytest.raises(DataError, match=r"file.cache is not a folder.*set TB_CACHE_DIR to a folder"):
         prepare(data, SMALL, cache_dir=tmp_path / "file" / "cache")
 
     def full(path):
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
-    monkeypatch.setattr(cache, "_flush", full)
-    with pytest.raises(
-        DataError, match=r"The disk that holds the token cache .* is full\. Make room, or set TB_CACHE_DIR"
-    ):
+    monkeypatch.setattr(cache, "sync_file", full)
+    with pytest.raises(DataError, match=r"The disk that holds .*cache is full\. Make room, or set TB_CACHE_DIR"):
         prepare(data, SMALL, cache_dir=tmp_path / "cache")
     assert [path for path in (tmp_path / "cache").iterdir() if path.is_dir()] == []
 
@@ -211,7 +210,7 @@ def test_who_waits_for_another_run_says_so(tmp_path: Path, source, task):
     """Another run prepares the same, and has not done so yet."""
     data, spec = DataSpec(source=source, context_length=64), TokenizerSpec(kind="byte")
     prepare(data, spec, task=task, cache_dir=tmp_path)
-    locks = [FileLock(tmp_path / f"{folder.name}.lock") for folder in tmp_path.iterdir() if folder.is_dir()]
+    locks = [FileLock(lock_of(folder)) for folder in tmp_path.iterdir() if folder.is_dir()]
     for folder in [*tmp_path.iterdir()]:
         if folder.is_dir():
             shutil.rmtree(folder)
@@ -227,3 +226,29 @@ def test_who_waits_for_another_run_says_so(tmp_path: Path, source, task):
         lock.acquire()
     assert prepare(data, spec, task=task, cache_dir=tmp_path, on_progress=report)
     assert "Waiting for another run that prepares the same text" in said
+
+
+@pytest.mark.parametrize("form", ["one text", "texts", "table", "pairs"])
+def test_data_are_read_no_more_often_than_needed(tmp_path, monkeypatch, form):
+    """Counted in openings of a file: encoding, fingerprint, vocabulary, tokens, and lines that are repeated."""
+    sentences = [f"The sentence of the number {n}, which is {n * n} if it is squared.\n" for n in range(3000)]
+    (tmp_path / "data").mkdir()
+    if form in ("table", "pairs"):
+        rows = (f'{{"source": "{text.strip()}", "target": "{n}"}}\n' for n, text in enumerate(sentences))
+        (tmp_path / "data" / "rows.jsonl").write_text("".join(rows))
+    for number in range({"one text": 1, "texts": 2}.get(form, 0)):
+        (tmp_path / "data" / f"{number}.txt").write_text("".join(sentences[number:]))
+    opened = Counter()
+    blocks = LocalFile.blocks
+
+    def counted(file):
+        opened[file.path.name] += 1
+        return blocks(file)
+
+    monkeypatch.setattr(LocalFile, "blocks", counted)
+    task = "seq2seq" if form == "pairs" else "causal-lm"
+    columns = {"text": "source"} if form == "table" else {}
+    data = DataSpec(source=str(tmp_path / "data"), context_length=128, columns=columns)
+    prepare(data, TokenizerSpec(kind="bpe", vocab_size=512), task=task, cache_dir=tmp_path / "cache")
+    # Of a table the form and the columns are looked at besides; its fingerprint is that of the file as it lies there.
+    assert opened.most_common(1)[0][1] == {"one text": 5, "texts": 4, "table": 5, "pairs": 5}[form]

@@ -90,8 +90,18 @@ def test_a_masked_batch_tells_what_is_hidden_and_was_there(write):
 def test_a_batch_with_gaps_and_one_of_pairs(write):
     text = "".join(f"Line {n} of a text with many letters.\n" for n in range(50))
     (row, *_) = look(write(text), "seq2seq", context_length=64).batch
-    assert [mark.text for mark in row.reads if mark.kind == "special"] == ["[GAP 1]", "[GAP 2]", "[GAP 3]", "[END]"]
-    assert [mark.text for mark in row.answers if mark.kind == "special"] == ["[GAP 1]", "[GAP 2]", "[GAP 3]", "[END]"]
+    assert [mark.text for mark in row.reads if mark.kind == "special"] == [
+        "[SENTINEL 1]",
+        "[SENTINEL 2]",
+        "[SENTINEL 3]",
+        "[END]",
+    ]
+    assert [mark.text for mark in row.answers if mark.kind == "special"] == [
+        "[SENTINEL 1]",
+        "[SENTINEL 2]",
+        "[SENTINEL 3]",
+        "[END]",
+    ]
     pairs = [("en", "de"), *((f"number {n}", f"Zahl {n}") for n in range(30))]
     (row, *_) = look(write(pairs), "seq2seq").batch
     assert told(row) == "number 0[END]"
@@ -253,12 +263,12 @@ def test_the_first_rows_are_those_that_are_read(write):
 
 
 def test_of_a_single_long_line_the_first_is_told(write, monkeypatch):
-    monkeypatch.setattr(reading, "MOST_LETTERS", 20_000)
+    monkeypatch.setattr(reading, "MOST_CHARACTERS", 20_000)
     assert look(write("letters " * 100_000)).looked_at.startswith("the first line, about ")
 
 
 def test_of_large_data_only_the_beginning_is_read_and_that_is_said(write, monkeypatch):
-    monkeypatch.setattr(reading, "MOST_LETTERS", 20_000)
+    monkeypatch.setattr(reading, "MOST_CHARACTERS", 20_000)
     text = "".join(f"Line {n} of a text with many letters.\n" for n in range(10_000))
     found = look(write(text))
     assert found.looked_at.startswith("the first ")

@@ -11,7 +11,7 @@ import time
 import pytest
 
 from tb_widgets.data.cache import limit as room
-from tb_widgets.data.cache.built import find_or_build
+from tb_widgets.data.cache.built import built_folder
 from tb_widgets.data.prepared import prepare
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec, TokenizerSpec
@@ -73,17 +73,6 @@ def test_what_a_living_process_holds_stays(entry, cache, monkeypatch):
     assert not held.exists()
 
 
-def test_what_another_machine_holds_stays_for_a_week(entry, cache):
-    held = entry("a", 400, 9)
-    note = cache / "held" / "elsewhere-1.json"
-    note.parent.mkdir()
-    note.write_text(json.dumps({"pid": 1, "started": 1.0, "host": "elsewhere", "folders": [str(held)]}))
-    assert room.clear_cache().kept == 400
-    os.utime(note, (time.time() - 8 * DAY,) * 2)
-    assert room.clear_cache().freed == 400
-    assert not note.exists()
-
-
 def test_clearing_takes_all_but_what_is_kept_and_models_stay(entry, cache):
     kept, gone = entry("a", 10, 0), entry("b", 20, 0, group="uploads")
     model = cache / "models" / "hub" / "me" / "tiny"
@@ -95,16 +84,16 @@ def test_clearing_takes_all_but_what_is_kept_and_models_stay(entry, cache):
     assert model.exists()
 
 
-def test_what_was_left_unfinished_is_swept_after_a_while(cache):
+def test_what_was_left_unfinished_is_swept_after_a_while_and_what_can_not_be_gone_on_with_at_once(cache):
     stale, young = cache / "datasets" / f".{'a' * 32}.part", cache / "datasets" / f".{'b' * 32}.part"
     for folder in (stale, young):
-        folder.mkdir(parents=True)
+        (folder / room.GROWING).mkdir(parents=True)
         (folder / "file.part").write_bytes(b"x")
-    for path in (stale / "file.part", stale):
+    for path in (*stale.iterdir(), stale):
         os.utime(path, (time.time() - 8 * DAY,) * 2)
     room.make_room()
     assert not stale.exists()
-    assert young.exists()
+    assert [path.name for path in young.iterdir()] == ["file.part"]
 
 
 @pytest.mark.parametrize(("text", "size"), [("500M", 500e6), ("20 GB", 20e9), ("1.5t", 1.5e12), ("1000", 1000)])
@@ -126,7 +115,7 @@ def test_without_a_limit_it_is_at_most_twenty_gigabytes(cache, monkeypatch):
 def test_a_run_holds_its_token_files_and_what_is_unused_makes_room_for_them(entry, cache, monkeypatch):
     monkeypatch.setenv("TB_CACHE_LIMIT", "500")
     old = entry("a", 600, 1)
-    made = find_or_build(cache, "b" * 32, lambda folder: folder.joinpath("tokens").write_bytes(b"x" * 400) and None)
+    made = built_folder(cache, "b" * 32, lambda folder: folder.joinpath("tokens").write_bytes(b"x" * 400) and None)
     assert not old.exists()
     os.utime(made, (0, 0))
     monkeypatch.setenv("TB_CACHE_LIMIT", "100")
@@ -137,7 +126,6 @@ def test_a_run_holds_its_token_files_and_what_is_unused_makes_room_for_them(entr
 def test_a_text_that_the_cache_may_not_take_is_refused_before_it_is_packed(cache, tmp_path, monkeypatch):
     (tmp_path / "long.txt").write_text("to be or not to be\n" * 100_000)
     monkeypatch.setenv("TB_CACHE_LIMIT", "1M")
-    monkeypatch.setattr(room, "STEP", 100_000)
     said = []
     data = DataSpec(source=str(tmp_path / "long.txt"), context_length=16)
     with pytest.raises(DataError, match=r"may take 1\.0 MB, and there is no room in it for 3\.8 MB more.*TB_CACHE_L"):
@@ -148,7 +136,7 @@ def test_a_text_that_the_cache_may_not_take_is_refused_before_it_is_packed(cache
             on_progress=lambda words, share: said.append((words, share)),
         )
     assert max(share for _, share in said) < 0.4  # the rest was not even read
-    assert not list(cache.glob("*.building"))
+    assert not list(cache.glob(".*.part"))
     assert room.cache_use().size < 1000
     monkeypatch.setenv("TB_CACHE_LIMIT", "4M")
     assert prepare(data, TokenizerSpec(kind="byte"), cache_dir=cache).statistics["characters"] == 1_900_000
@@ -159,7 +147,6 @@ def test_rows_are_refused_while_they_are_packed(cache, tmp_path, monkeypatch, ta
     rows = ({"text": f"{number} {'word ' * 40}", "label": number % 2} for number in range(8000))
     (tmp_path / "rows.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     monkeypatch.setenv("TB_CACHE_LIMIT", "1M")
-    monkeypatch.setattr(room, "STEP", 100_000)
     done = []
     monkeypatch.setattr("tb_widgets.data.batches.token_files._digest", lambda *_: done.append(1) or "")
     monkeypatch.setattr("tb_widgets.data.batches.example_files._digest", lambda *_: done.append(1) or "")
@@ -167,12 +154,12 @@ def test_rows_are_refused_while_they_are_packed(cache, tmp_path, monkeypatch, ta
     with pytest.raises(DataError, match=r"may take 1\.0 MB, and there is no room in it for 1\.\d MB more"):
         prepare(data, TokenizerSpec(kind="byte"), task=task, cache_dir=cache)
     assert not done
-    assert not list(cache.glob("*.building"))
+    assert not list(cache.glob(".*.part"))
 
 
 def test_a_limit_that_is_no_size_is_said_also_where_nothing_is_to_be_made(cache, monkeypatch):
-    made = [find_or_build(cache, "b" * 32, lambda folder: folder.joinpath("tokens").touch())]
+    made = [built_folder(cache, "b" * 32, lambda folder: folder.joinpath("tokens").touch())]
     monkeypatch.setenv("TB_CACHE_LIMIT", "lots")
     with pytest.raises(DataError, match="TB_CACHE_LIMIT is 'lots', which is no size"):
-        find_or_build(cache, "b" * 32, made.append)
+        built_folder(cache, "b" * 32, made.append)
     assert len(made) == 1

@@ -1,23 +1,27 @@
-"""Stretches cut out of a text, and what is asked about them."""
+"""Spans cut out of a text, and what is asked about them."""
 
 import numpy as np
 import pytest
 import torch
 
-from tb_widgets.data.batches.spans import cut_out
+from tb_widgets.data.batches import spans
 from tb_widgets.data.keyed_random import key_of
 from tb_widgets.data.prepared import prepare
 from tb_widgets.data.tokenizers.special_tokens import SHORTEST_TO_CUT, SpecialTokens, span_sizes
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec, TokenizerSpec
 
-SPECIAL = SpecialTokens(100)  # start 102, end 103, and signs of stretches from 104 on
+SPECIAL = SpecialTokens(100)  # start 102, end 103, and sentinels from 104 on
+
+
+def cut_out(text, key):
+    return {role: torch.from_numpy(rows) for role, rows in spans.cut_out(text.numpy(), key, SPECIAL).items()}
 
 
 def test_a_batch_by_hand():
-    """Of 40 tokens 6 go, in two stretches; of 12 tokens two, in one. Where, follows from the key."""
+    """Of 40 tokens 6 go, in two spans; of 12 tokens two, in one. Where, follows from the key."""
     assert [span_sizes(length) for length in (10, 12, 40, 128, 512)] == [(2, 1), (2, 1), (6, 2), (19, 6), (77, 26)]
-    batch = cut_out(torch.arange(12).expand(3, 12), key_of("by hand"), SPECIAL)
+    batch = cut_out(torch.arange(12).expand(3, 12), key_of("by hand"))
     for row, first in enumerate((1, 7, 6)):
         kept = [*range(first), 104, *range(first + 2, 12), 103]
         assert batch["tokens"][row].tolist() == kept
@@ -26,37 +30,37 @@ def test_a_batch_by_hand():
 
 
 def put_back(read, written):
-    """Put the written stretches where their signs are read, as a person would."""
-    stretches, sign = {}, None
+    """Put the written spans where their sentinels are read, as a person would."""
+    found_spans, sentinel = {}, None
     for token in written[: written.index(103)]:
         if token >= 104:
-            sign, stretches[token] = token, []
+            sentinel, found_spans[token] = token, []
         else:
-            stretches[sign].append(token)
-    assert all(stretches.values())  # none is empty
+            found_spans[sentinel].append(token)
+    assert all(found_spans.values())  # none is empty
     found = []
     for token in read[: read.index(103)]:
-        found += stretches.pop(token) if token >= 104 else [token]
-    assert not stretches
+        found += found_spans.pop(token) if token >= 104 else [token]
+    assert not found_spans
     return found
 
 
 @pytest.mark.parametrize("length", [SHORTEST_TO_CUT, 11, 31, 64, 200])
 def test_what_was_cut_out_put_back_is_the_text(length):
     text = torch.randint(100, (5, length), generator=torch.Generator().manual_seed(length))
-    batch = cut_out(text, key_of(length), SPECIAL)
+    batch = cut_out(text, key_of(length))
     roles = [batch[role].tolist() for role in ("tokens", "decoder_tokens", "labels")]
     for row, read, shifted, written in zip(text.tolist(), *roles, strict=True):
         assert len(read) <= length
         assert shifted == [102, *written[:-1]]
         assert put_back(read, written) == row
-        signs = [token for token in read if token >= 104]
-        assert signs == list(range(104, 104 + span_sizes(length)[1]))  # each once, in order
+        sentinels = [token for token in read if token >= 104]
+        assert sentinels == list(range(104, 104 + span_sizes(length)[1]))  # each once, in order
 
 
-def test_15_in_a_hundred_go_in_stretches_of_three_everywhere_alike():
+def test_15_in_a_hundred_go_in_spans_of_three_everywhere_alike():
     text = torch.arange(100).expand(2000, 100)
-    batch = cut_out(text, key_of("many"), SPECIAL)
+    batch = cut_out(text, key_of("many"))
     gone = np.ones((2000, 100), dtype=bool)
     read = batch["tokens"].numpy()
     for row, tokens in enumerate(read):
@@ -64,7 +68,7 @@ def test_15_in_a_hundred_go_in_stretches_of_three_everywhere_alike():
     assert (gone.sum(1) == 15).all()
     per_place = gone.mean(0)
     assert per_place[10:90].std() < 0.02
-    assert per_place[[0, 99]].min() > 0.05  # a text may begin and end with a stretch
+    assert per_place[[0, 99]].min() > 0.05  # a text may begin and end with a span
     begins = gone & ~np.pad(gone, ((0, 0), (1, 0)))[:, :-1]
     assert (begins.sum(1) == 5).all()  # three tokens each, on average
 
@@ -82,7 +86,7 @@ def test_a_plain_text_serves_a_model_that_turns_one_text_into_another(tmp_path, 
     (held_back,) = prepared.validation_batches(batch_size=2, batches=1)
     assert torch.equal(held_back["labels"], prepared.validation_batches(batch_size=2, batches=1)[0]["labels"])
     for shown in prepared.held_back(3):
-        assert shown.prompt.count("[MASK]") == 3  # as many as there are signs
+        assert shown.prompt.count("[MASK]") == 3  # as many as there are sentinels
 
 
 def test_a_context_in_which_nothing_can_be_cut_out(tmp_path, text_file):

@@ -14,8 +14,8 @@ from tb_widgets.spec import DataSpec, TokenizerSpec
 
 def test_missing_ones_follow_the_pieces_in_order():
     none, some = SpecialTokens(10), SpecialTokens(10, {"pad": 3, "start": 1})
-    assert (none.pad, none.mask, none.start, none.end, none.gap(0), none.document_end) == (10, 11, 12, 13, 14, 10)
-    assert (some.pad, some.mask, some.start, some.end, some.gap(0), some.document_end) == (3, 10, 1, 11, 12, 3)
+    assert (none.pad, none.mask, none.start, none.end, none.sentinel(0), none.document_end) == (10, 11, 12, 13, 14, 10)
+    assert (some.pad, some.mask, some.start, some.end, some.sentinel(0), some.document_end) == (3, 10, 1, 11, 12, 3)
     assert SpecialTokens(10, {"end": 2}).document_end == 2
 
 
@@ -29,7 +29,7 @@ def test_missing_ones_follow_the_pieces_in_order():
         ("masked-lm", {"mask": 4}, {}, 11),
         ("masked-lm", {"mask": 4, "pad": 0}, {}, 10),
         ("sequence-classification", {"mask": 4}, {}, 11),
-        ("seq2seq", {"pad": 0, "end": 1}, {"gaps": 3}, 15),
+        ("seq2seq", {"pad": 0, "end": 1}, {"sentinels": 3}, 15),
     ],
 )
 def test_a_model_must_know_the_highest_id_that_a_task_uses(task, own, settings, needed):

@@ -11,26 +11,32 @@ from hypothesis import strategies as st
 from tb_widgets.data.prepared import prepare
 from tb_widgets.data.preview.preview import preview
 from tb_widgets.data.reading import repeated_lines as copies
-from tb_widgets.data.reading.corpus import Seen, open_corpus
-from tb_widgets.data.reading.repeated_lines import Copies, find_copies, in_words
-from tb_widgets.data.reading.split import Stretch, cut_at, find_borders
+from tb_widgets.data.reading.corpus import ReadCounts, open_corpus
+from tb_widgets.data.reading.repeated_lines import Copies, HeldBackLines, copies_note
+from tb_widgets.data.reading.split import Span, split_text
 from tb_widgets.data.sources.builtin import read_text
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec, TokenizerSpec
 
 
 def split(pieces, fraction):
-    return list(cut_at(find_borders(lambda: pieces, fraction), pieces))
+    return list(split_text(pieces, sum(map(len, pieces)), fraction))
+
+
+def find_copies(spans, characters):
+    lines = HeldBackLines()
+    lines.note(spans)
+    return lines.copies(spans, characters)
 
 
 def blocks(text, fraction):
     """Return training blocks and held-back blocks of a single text."""
     parts = [], []
     block = ""
-    for stretch in split([text], fraction):
-        block += stretch.text
-        if stretch.closes:
-            parts[stretch.held_back].append(block)
+    for span in split([text], fraction):
+        block += span.text
+        if span.closes:
+            parts[span.held_back].append(block)
             block = ""
     assert not block
     return parts
@@ -38,11 +44,11 @@ def blocks(text, fraction):
 
 def documents(data, task="causal-lm"):
     """Return training documents, held-back documents, and what was seen."""
-    seen, parts, text = Seen(), ([], []), ""
-    for stretch in open_corpus(data, task).read(seen):
-        text += stretch.text
-        if stretch.closes:
-            parts[stretch.held_back].append(text)
+    seen, parts, text = ReadCounts(), ([], []), ""
+    for span in open_corpus(data, task).read(seen):
+        text += span.text
+        if span.closes:
+            parts[span.held_back].append(text)
             text = ""
     assert not text
     return *parts, seen
@@ -52,8 +58,8 @@ def documents(data, task="causal-lm"):
 @given(lines=st.lists(st.integers(0, 3000), max_size=120), fraction=st.floats(0.01, 0.5))
 def test_both_parts_together_are_the_text_and_the_share_is_kept(lines, fraction):
     text = "\n".join(chr(97 + number % 26) * length for number, length in enumerate(lines))
-    stretches = split([text], fraction)
-    assert "".join(stretch.text for stretch in stretches) == text
+    spans = split([text], fraction)
+    assert "".join(span.text for span in spans) == text
     held_back = blocks(text, fraction)[1]
     assert len(held_back) <= 16
     # A cut moves by at most 1,024 characters to reach a line break, at either end of a block.
@@ -70,9 +76,9 @@ def test_the_cuts_do_not_depend_on_how_the_text_is_read(lines, fraction, size):
     text = "\n".join("x" * length for length in lines)
     pieces = [text[first : first + size] for first in range(0, len(text), size)]
     whole, read = ({False: "", True: ""} for _ in range(2))
-    for stretches, parts in ((split([text], fraction), whole), (split(pieces, fraction), read)):
-        for stretch in stretches:
-            parts[stretch.held_back] += stretch.text + "|" * stretch.closes
+    for spans, parts in ((split([text], fraction), whole), (split(pieces, fraction), read)):
+        for span in spans:
+            parts[span.held_back] += span.text + "|" * span.closes
     assert read == whole
 
 
@@ -127,12 +133,12 @@ def test_the_own_held_back_part_is_taken_and_its_texts_are_left_out_of_training(
     assert (seen.documents, seen.held_back, seen.in_both, seen.empty) == (4, 2, 2, 1)
 
 
-def texts_of(data: DataSpec) -> tuple[str, str, Seen]:
+def texts_of(data: DataSpec) -> tuple[str, str, ReadCounts]:
     """Return the whole training part and the whole held-back part of plain texts."""
-    seen = Seen()
+    seen = ReadCounts()
     parts = {True: "", False: ""}
-    for stretch in open_corpus(data, "causal-lm").read(seen):
-        parts[stretch.held_back] += stretch.text + "|" * stretch.closes
+    for span in open_corpus(data, "causal-lm").read(seen):
+        parts[span.held_back] += span.text + "|" * span.closes
     return parts[False], parts[True], seen
 
 
@@ -238,8 +244,8 @@ def test_files_are_documents_and_at_least_one_is_held_back(tmp_path: Path):
 
 
 @pytest.mark.parametrize("fraction", [0.1, 0.3])
-def test_parts_of_our_own_texts_are_what_they_were(fraction):
-    """The rule in the words of the version that read whole texts."""
+def test_a_text_read_in_pieces_is_cut_as_a_whole_text_would_be(fraction):
+    """The rule in the words of a program that holds the whole text."""
 
     def cut(position):
         if position <= 0 or position >= len(text):
@@ -251,15 +257,16 @@ def test_parts_of_our_own_texts_are_what_they_were(fraction):
     count = max(1, min(16, int(len(text) * fraction) // 4096))
     expected = [], []
     for number in range(count):
-        start, end = cut(len(text) * number // count), cut(len(text) * (number + 1) // count)
-        border = max(start, min(cut(end - round((end - start) * fraction)), end))
-        expected[0].append(text[start:border])
-        expected[1].append(text[border:end])
+        start, end = len(text) * number // count, len(text) * (number + 1) // count
+        border = cut(end - round((end - start) * fraction))
+        expected[0].append(text[cut(start) : border])
+        expected[1].append(text[border : cut(end)])
     assert blocks(text, fraction) == expected
     read = [
-        ("".join(stretch.text for stretch in group), held_back)
+        ("".join(span.text for span in group), held_back)
         for held_back, group in groupby(
-            open_corpus(DataSpec(validation_fraction=fraction), "causal-lm").read(Seen()), lambda one: one.held_back
+            open_corpus(DataSpec(validation_fraction=fraction), "causal-lm").read(ReadCounts()),
+            lambda one: one.held_back,
         )
     ]
     assert [text for text, held_back in read if held_back] == expected[1]
@@ -279,18 +286,18 @@ def test_held_back_lines_that_are_trained_on_too_are_told_before_the_run_and_in_
         assert again.notes == prepared.notes
         warnings = preview(data, tokenizer, "causal-lm").warnings
         assert [text for text in warnings if "also trained on" in text] == told
-    with_few = find_copies(lambda: [Stretch(lines[0], held_back, closes=True) for held_back in (False, True)], 100)
+    with_few = find_copies([Span(lines[0], held_back, closes=True) for held_back in (False, True)], 100)
     assert with_few.share == 0.0
 
 
 def test_of_a_long_text_copies_are_looked_for_in_some_of_it(monkeypatch):
     lines = [f"This is the line of the number {n}, which is {n * n} if squared.\n" for n in range(500)]
-    stretches = [Stretch("".join(lines), held_back, closes=True) for held_back in (False, True)]
-    assert find_copies(lambda: stretches, 40_000) == (1.0, False)
+    spans = [Span("".join(lines), held_back, closes=True) for held_back in (False, True)]
+    assert find_copies(spans, 40_000) == (1.0, False)
     monkeypatch.setattr(copies, "_KEPT", 30)
     monkeypatch.setattr(copies, "_LOOKED_THROUGH", 10_000)
-    parts = [Stretch(line, n % 10 == 0, closes=True) for n, line in enumerate(lines * 2)]
-    found = find_copies(lambda: parts, 80_000)
+    parts = [Span(line, n % 10 == 0, closes=True) for n, line in enumerate(lines * 2)]
+    found = find_copies(parts, 80_000)
     assert found.is_least
-    assert in_words(Copies(0.42, is_least=True)).startswith("At least 42 % of the held-back lines")
-    assert in_words(Copies(0.1, is_least=False)) == ""
+    assert copies_note(Copies(0.42, is_least=True)).startswith("At least 42 % of the held-back lines")
+    assert copies_note(Copies(0.1, is_least=False)) == ""

@@ -12,7 +12,7 @@ from tokenizers import models, normalizers, pre_tokenizers
 from tb_widgets.data.prepared import prepare
 from tb_widgets.data.sources.builtin import read_text
 from tb_widgets.data.tokenizers import fast_words as tokenizers_words
-from tb_widgets.data.tokenizers.fast_words import WORDS as WORDS_OF_LIBRARY
+from tb_widgets.data.tokenizers.fast_words import WORD_PATTERN as WORDS_OF_LIBRARY
 from tb_widgets.data.tokenizers.fast_words import WordTable
 from tb_widgets.data.tokenizers.make import chunks, load_tokenizer, train_tokenizer
 from tb_widgets.data.tokenizers.pieces import PieceTokenizer

@@ -1,4 +1,4 @@
-"""The validation figures, against values worked out by hand."""
+"""The validation metrics, against values worked out by hand."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ import torch
 from torch import nn
 
 from tb_widgets.data.batches.streams import next_tokens
-from tb_widgets.engine.evaluation import evaluate, perplexity
+from tb_widgets.engine.evaluation import evaluate
+from tb_widgets.engine.metrics import perplexity
 from tb_widgets.errors import TrainingError
 
 CPU = torch.device("cpu")
@@ -24,11 +25,11 @@ def test_every_token_counts_the_same_however_it_is_batched():
 
     three_rows = torch.zeros(3, 5, dtype=torch.int64)  # 12 targets, all 0
     one_row = torch.ones(1, 5, dtype=torch.int64)  # 4 targets, all 1
-    figures = evaluate(NOTHING, odds, [next_tokens(three_rows), next_tokens(one_row)], device=CPU)
+    metrics = evaluate(NOTHING, odds, [next_tokens(three_rows), next_tokens(one_row)], device=CPU)
     by_hand = (12 * math.log(4 / 3) + 4 * math.log(4)) / 16
-    assert figures["val/loss"] == pytest.approx(by_hand)
-    assert figures["val/accuracy"] == 12 / 16
-    assert figures["val/perplexity"] == pytest.approx(math.exp(by_hand))
+    assert metrics["val/loss"] == pytest.approx(by_hand)
+    assert metrics["val/accuracy"] == 12 / 16
+    assert metrics["val/perplexity"] == pytest.approx(math.exp(by_hand))
 
 
 def test_a_model_that_repeats_its_input_is_right_only_where_the_text_repeats_itself():
@@ -43,8 +44,8 @@ def test_a_model_that_knows_nothing_has_the_perplexity_of_its_vocabulary():
     def shrug(batch):
         return torch.zeros(*batch["tokens"].shape, 50)
 
-    figures = evaluate(NOTHING, shrug, [next_tokens(torch.arange(9).reshape(1, 9))], device=CPU)
-    assert figures["val/perplexity"] == pytest.approx(50.0)
+    metrics = evaluate(NOTHING, shrug, [next_tokens(torch.arange(9).reshape(1, 9))], device=CPU)
+    assert metrics["val/perplexity"] == pytest.approx(50.0)
 
 
 def test_a_loss_beyond_all_numbers_is_an_infinite_perplexity():

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import resource
-
 import pytest
 
 from tb_widgets.runs.checkpoints import verify
 from tb_widgets.spec import RunSpec
 
 pytestmark = pytest.mark.fault
+resource = pytest.importorskip("resource", reason="limits of processes are POSIX")
 
 MODEL = """
 import os

@@ -153,7 +153,8 @@ def test_a_gist_is_shown_and_not_run_before_somebody_agrees(execute: Execute, gi
     assert f"gist:{ID}@{sha}" in text
     assert "anna&lt;script&gt;" in text
     assert "mhsa_0" in text
-    assert "Line 2 imports pathlib" in text
+    assert "<td>line 2</td>" in text
+    assert "<b>imports pathlib</b>" in text
     assert "press Trust this revision" in text
     assert "Not checked." in text
     assert not (tmp_path / "content" / "executed").exists()

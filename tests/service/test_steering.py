@@ -41,7 +41,7 @@ def test_save_now_writes_a_checkpoint_between_the_regular_ones(endless, until):
     until(lambda: not run.control.is_requested("save-now"))
     new = until(lambda: [e for e in events(run, "checkpoint")[seen:] if e["step"] % 500])
     path = run.checkpoints_folder / f"step-{new[0]['step']:08d}"
-    until(lambda: path.exists() and verify(path) is None)
+    until(lambda: path.exists() and verify(path))
 
 
 def test_another_service_finds_the_run_and_may_steer_it_but_not_start_it_twice(endless):

@@ -9,16 +9,22 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 from tb_widgets.app import words
-from tb_widgets.app.notebook import report
+from tb_widgets.app.assets import read_asset
 from tb_widgets.app.parts import code_view
+from tb_widgets.app.parts.check_results import leaks, result_pictures, result_rows
+from tb_widgets.app.parts.model_view import conclusion_list, finding_list, model_files, origin_facts, repair_list
 from tb_widgets.checks.result import CheckResult
 from tb_widgets.errors import TbError
-from tb_widgets.models.repairs.repairs import apply_repairs, repairs
-from tb_widgets.models.source import CODE
-from tb_widgets.models.sources.resolve import pinned
-from tb_widgets.models.trust.consent import TrustStore, needs_consent
-from tb_widgets.models.trust.findings import findings
 from tb_widgets.service.checking import source_of
+from tb_widgets.service.models import (
+    CODE,
+    TrustStore,
+    apply_repairs,
+    findings,
+    needs_consent,
+    pinned,
+    repairs,
+)
 from tb_widgets.service.probing import Probe, ProbeService
 from tb_widgets.spec import RunSpec
 
@@ -28,6 +34,22 @@ if TYPE_CHECKING:
 LOOK_EVERY = 0.2  # seconds
 MASK = "causal-mask"
 TRUST, MEND = "Trust this revision", "Mend the known faults"
+LEAK = (
+    "This model sees the answers. When it learns to predict the next token, that very token is already among the "
+    "tokens it looks at, so its loss falls towards zero while it learns nothing. When it writes, there is nothing to "
+    "copy from. It needs a causal mask, which hides later tokens from earlier ones."
+)
+# A cell has no ground of its own: ink and ground are the notebook's, and the tints let them through.
+_COLOURS = "; ".join(
+    (
+        "--tbw-bg: transparent; --tbw-card: transparent; --tbw-ink: currentColor",
+        "--tbw-soft: color-mix(in srgb, currentColor 70%, transparent); --tbw-line: rgba(128, 128, 128, .3)",
+        "--tbw-accent: #5c7cfa; --tbw-accent-soft: rgba(92, 124, 250, .15)",
+        "--tbw-ok: #2b9348; --tbw-ok-soft: rgba(43, 147, 72, .15)",
+        "--tbw-warn: #c77700; --tbw-warn-soft: rgba(199, 119, 0, .15)",
+        "--tbw-bad: #e03131; --tbw-bad-soft: rgba(224, 49, 49, .15)",
+    )
+)
 
 
 class Validation:
@@ -100,7 +122,7 @@ class Validation:
             return []
         self.results = self._try(tier)
         can_be_masked = MASK in [offer.id for offer in self.repairs if offer.id not in self.applied]
-        if report.leaks(self.results) and can_be_masked:
+        if leaks(self.results) and can_be_masked:
             if not self.mends:
                 _display(words.note(f"The mask can be put in for you: press {MEND} above, then run this cell again."))
                 return self.results
@@ -124,43 +146,27 @@ class Validation:
 
     def pictures(self) -> None:
         """Show the pictures that the checks drew."""
-        _display(report.pictures(self.results) or words.note("There are no pictures: nothing was checked."))
+        _display(result_pictures(self.results) or words.note("There are no pictures: nothing was checked."))
 
     def __repr__(self) -> str:
         return f"<Validation of {pinned(self.source)}: {'may run' if self.may_run else 'not agreed to'}>"
 
     def _repr_html_(self) -> str:
         # What is shown is what will be run: the files with overrides and repairs.
-        origin, found = self.source.origin, findings(self.source.files[CODE])
-        listed = [f"{file['name']} ({file['bytes']} bytes)" for file in origin.get("listed", [])]
-        parts = [
-            report.facts(
-                [
-                    ("Model", pinned(self.source)),
-                    ("Owner", str(origin.get("owner") or "")),
-                    ("Description", str(origin.get("description") or "")),
-                    ("Changed", str(origin.get("updated") or "")),
-                    ("Files", ", ".join(listed)),
-                    ("Address", str(origin.get("url") or "")),
-                ]
-            ),
-        ]
+        found = findings(self.source.files[CODE])
+        parts = [words.facts([("Model", pinned(self.source))]), origin_facts(self.source.origin)]
         if needs_consent(self.source):
-            parts += [report.heading("What to look at in model.py"), report.findings(found)]
+            parts.append(finding_list(found))
         if self.trust.state == "changed":
             since = f"What has changed since revision {self.trust.revision[:10]}, which you agreed to"
-            parts += [report.heading(since), code_view.diff(self.trust.diff)]
-        code = report.source(self.source, found)
-        parts += [report.folded("The code that will be run", code)] if self.may_run else [code]
-        for title, offers in (
-            ("Mended", [offer for offer in self.repairs if offer.id in self.applied]),
-            ("On offer", [offer for offer in self.repairs if offer.id not in self.applied]),
-        ):
-            if offers:
-                parts += [report.heading(title), report.repairs(offers)]
+            parts += [f"<h4>{since}</h4>", code_view.diff(self.trust.diff)]
+        code = model_files(self.source, found)
+        if self.may_run:
+            code = f"<details><summary>The code that will be run</summary>{code}</details>"
+        parts += [code, repair_list(self.repairs, self.applied)]
         if not self.may_run:
             parts.append(words.note(self._how_to_agree()))
-        return report.page(*parts)
+        return cell(*parts)
 
     def _ipython_display_(self) -> None:
         from IPython.display import HTML, display
@@ -188,10 +194,10 @@ def _buttons(offered: list[tuple[str, Callable[[], None]]]) -> widgets.Widget:
         try:
             act()
         except TbError as error:
-            said.value = report.page(words.error_note(error))
+            said.value = cell(words.error_note(error))
             return
         button.disabled = True
-        said.value = report.page(words.note(f"{button.description}: done. Now run the cells below again.", "ok"))
+        said.value = cell(words.note(f"{button.description}: done. Now run the cells below again.", "ok"))
 
     made = []
     for title, act in offered:
@@ -204,7 +210,7 @@ def _buttons(offered: list[tuple[str, Callable[[], None]]]) -> widgets.Widget:
 def _display(html: str) -> None:
     from IPython.display import HTML, display
 
-    display(HTML(report.page(html)))
+    display(HTML(cell(html)))
 
 
 def _follow(probe: Probe) -> None:
@@ -212,24 +218,35 @@ def _follow(probe: Probe) -> None:
     from IPython.display import HTML, display
 
     shown = _progress(probe)
-    output = display(HTML(report.page(shown)), display_id=True)
+    output = display(HTML(cell(shown)), display_id=True)
     finished = False
     while not finished:
         finished = probe.finished.wait(LOOK_EVERY)
         if (now := _progress(probe)) != shown:
             shown = now
-            output.update(HTML(report.page(shown)))
+            output.update(HTML(cell(shown)))
 
 
 def _progress(probe: Probe) -> str:
     answer, parts = probe.answer, []
     if answer:
-        concluded = [(item["what"].capitalize(), f"{item['value']}. {item['why']}") for item in answer["conclusions"]]
-        parts.append(report.facts([("Model", f"{answer['title']}, {answer['parameters']:,} parameters"), *concluded]))
+        parts.append(words.facts([("Model", f"{answer['title']}, {answer['parameters']:,} parameters")]))
+        parts.append(conclusion_list(answer))
     if probe.results:
-        parts.append(report.results(probe.results))
+        parts.append(shown_results(probe.results))
     if not probe.finished.is_set():
         parts.append(words.note(f"At work: {probe.phase} …", "on"))
     if probe.error is not None:
         parts.append(words.error_note(probe.error))
     return "".join((*parts, *(words.note(sentence) for sentence in probe.notes)))
+
+
+def shown_results(results: list[CheckResult]) -> str:
+    """Return results without their pictures; a leak is said in plain words first."""
+    return (words.note(LEAK, "bad") if leaks(results) else "") + result_rows(results, pictures=False)
+
+
+def cell(*parts: str) -> str:
+    """Return parts of HTML as one output of a notebook, which carries its style and takes the page's colours."""
+    style = f"<style>{read_asset('theme.css')}</style>"
+    return f'{style}<div class="tbw" style="{_COLOURS}"><div class="tbw-card">{"".join(parts)}</div></div>'

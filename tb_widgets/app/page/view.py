@@ -4,26 +4,21 @@ from __future__ import annotations
 
 import os
 from html import escape
-from typing import TYPE_CHECKING
+from typing import Any
 
 import ipywidgets as widgets
 import psutil
 
 from tb_widgets.app import words
 from tb_widgets.app.assets import read_asset
-from tb_widgets.app.panels.check.checks import summary
 from tb_widgets.app.parts.cards import button, card, row, show
 from tb_widgets.app.parts.heartbeat import Heartbeat
 from tb_widgets.app.parts.run_bar import RunBar
 from tb_widgets.app.parts.run_consent import RunConsent
 from tb_widgets.app.parts.step_bar import StepBar
-from tb_widgets.app.registry import STEPS, Panel, panels_of
-
-if TYPE_CHECKING:
-    from tb_widgets.app.dashboard import Dashboard
-
-WAITING = {"fetching": "being fetched …", "asking": "waits for your consent", "trying": "being tried …"}
-TOKENS = ("data", "tokenizer")
+from tb_widgets.app.registry import Panel, panels_of
+from tb_widgets.app.session import Session
+from tb_widgets.app.steps import STEPS
 
 
 class PageView:
@@ -31,32 +26,28 @@ class PageView:
 
     Parameters
     ----------
-    dashboard
-        Whose models are shown, and whose methods the buttons call.
-    step
-        The step that is shown first.
+    session
+        What is shown, and whose methods the buttons call.
+    heartbeat
+        Ticks in the page.
     """
 
-    def __init__(self, dashboard: Dashboard, step: str) -> None:
-        self._dashboard = dashboard
-        self.step = step
+    def __init__(self, session: Session, heartbeat: Heartbeat) -> None:
+        self._session = session
+        self.heartbeat = heartbeat
         self.panels: dict[str, list[Panel]] = {}
         self.boxes: dict[str, widgets.Box] = {}
         style = widgets.HTML(f"<style>{read_asset('theme.css')}</style>")
         style.add_class("tbw-silent")
-        policy = dashboard.policy
-        self.heartbeat = Heartbeat(
-            dashboard.on_beat, dashboard.on_address, on_visitor=None if policy.is_owner else policy.meet
-        )
         self._title = widgets.HTML()
         self._machine = widgets.HTML()
         self._machine.add_class("tbw-right")
-        toggle = button("Show the code", lambda: dashboard.act(self.toggle_code), tooltip="The Python behind Start")
-        self.steps = StepBar(selected=step)
+        toggle = button("Show the code", lambda: session.act(self.toggle_code), tooltip="The Python behind Start")
+        self.steps = StepBar(selected=session.step)
         self.steps.observe(self._chosen, "selected")
-        self.bar = RunBar(dashboard)
+        self.bar = RunBar(session)
         self.message = widgets.HTML()
-        self._consent = RunConsent(dashboard)
+        self._consent = RunConsent(session)
         self._code = widgets.HTML()
         self._code_card = card("The code of this run", [self._code])
         self._code_is_open = False
@@ -70,16 +61,20 @@ class PageView:
         app.add_class("tbw-app")
         self.widget = widgets.VBox([style, self.heartbeat, app])
         self.widget.add_class("tbw")
-        self.say("")
+        session.observe(self._follow, ("message", "step"))
+        self._say(session.message)
+        self._show_step(session.step)
 
-    def say(self, html: str) -> None:
-        """Show a message below the run bar; an empty one takes it away."""
-        self.message.value = html
-        show(self.message, bool(html))
+    def _follow(self, change: dict[str, Any]) -> None:
+        (self._say if change["name"] == "message" else self._show_step)(change["new"])
 
-    def show_step(self, step: str) -> None:
+    def _say(self, message: words.Message | None) -> None:
+        """Show a message below the run bar, or take it away."""
+        self.message.value = message.html if message is not None else ""
+        show(self.message, message is not None)
+
+    def _show_step(self, step: str) -> None:
         """Show the cards of a step, which are built at its first visit."""
-        self.step = step
         if self.steps.selected != step:
             self.steps.selected = step
         if step not in self.panels:
@@ -96,9 +91,9 @@ class PageView:
         """Show what has changed."""
         self.bar.refresh()
         self._consent.refresh()
-        for panel in self.panels.get(self.step, []):
+        for panel in self.panels[self._session.step]:
             panel.refresh()
-        watch = self._dashboard.watch
+        watch = self._session.watch
         name = watch.run.id if watch.run else "no run open"
         brand = '<span class="tbw-brand">Transformer Builder</span>'
         self._title.value = f'{brand}<span class="tbw-muted">{escape(name)}</span>'
@@ -107,25 +102,28 @@ class PageView:
         free = f"{memory.available / 1e9:.0f} GB free of {memory.total / 1e9:.0f}"
         self._machine.value = words.chip(f"{cores} cores · {free}")
         if self._code_is_open:
-            self._code.value = f'<pre class="tbw-text">{escape(self._dashboard.code())}</pre>'
+            self._code.value = f'<pre class="tbw-text">{escape(self._session.code())}</pre>'
+        lines = {name: step.line(self._session) for name, step in STEPS.items()}
         self.steps.steps = [
-            {"id": step, "title": title, **dict(zip(("summary", "mark"), self._summary(step), strict=True))}
-            for step, title in STEPS.items()
+            {"id": name, "title": STEPS[name].title, "summary": line, "mark": mark}
+            for name, (line, mark) in lines.items()
         ]
 
     def close(self) -> None:
         """Take everything off the page; what is drawn by it answers no more."""
+        self._session.unobserve(self._follow, ("message", "step"))
         _close(self.widget)
 
     def _chosen(self, change: dict[str, str]) -> None:
-        if change["new"] != self.step:  # else it was us who chose it, and no click, which would clear the message
-            self._dashboard.act(lambda: self._dashboard.show(change["new"]))
+        session = self._session
+        if change["new"] != session.step:  # else it was us who chose it, and no click, which would clear the message
+            session.act(lambda: session.show(change["new"]))
 
     def _build_step(self, step: str) -> None:
         panels: list[Panel] = []
         columns: dict[str, list[widgets.Widget]] = {"main": [], "side": []}
-        for entry in panels_of(step, for_visitor=not self._dashboard.policy.is_owner):
-            panel = entry.make(self._dashboard)
+        for entry in panels_of(step, for_visitor=not self._session.policy.is_owner):
+            panel = entry.make(self._session)
             columns[entry.column].append(panel.render())
             panels.append(panel)
         boxes = []
@@ -140,59 +138,6 @@ class PageView:
         self.boxes[step] = box
         self.panels[step] = panels
         self._body.children = tuple(self.boxes.values())
-
-    def _summary(self, step: str) -> tuple[str, str]:
-        """Return a step's state in one line, and its mark: ticked off, in need of a look, or neither."""
-        draft = self._dashboard.draft
-        wrong = {path.split(".")[0] for path in draft.errors}
-        if step == "model":
-            return self._chosen_model("model" in wrong)
-        if step == "check":
-            return self._checked()
-        if step == "data":
-            return self._chosen_data(bool(wrong & {*TOKENS}))
-        if step == "train":
-            return self._trained(wrong)
-        return "open, resume, generate", ""
-
-    def _chosen_data(self, wrong: bool) -> tuple[str, str]:
-        data = self._dashboard.data
-        if data.wanted is not None and data.wanted.job is not None:
-            return "on its way …", ""
-        text = words.short_source(self._dashboard.draft.spec.data.source) or "choose a text"
-        if data.look is not None and data.look.preview is not None and data.look.preview.tokens:
-            text += f" · {words.short_count(data.look.preview.tokens)} tokens"
-        if wrong:
-            return text, "!"
-        return (f"▲ {text}", "") if data.warnings else (text, "✓")
-
-    def _chosen_model(self, wrong: bool) -> tuple[str, str]:
-        choice, model = self._dashboard.choice, self._dashboard.draft.model
-        if choice.state in WAITING:
-            return WAITING[choice.state], ""
-        if choice.state == "failed" or model is None:
-            return "needs a look" if choice.state == "failed" else "choose a model", "!"
-        count = choice.answer.get("parameters", model.parameters)
-        parameters = f" · {words.short_count(count)} parameters" if count else ""
-        return f"{model.title}{parameters}", "!" if wrong else "✓"
-
-    def _trained(self, wrong: set[str]) -> tuple[str, str]:
-        status = self._dashboard.watch.status
-        if status is not None and (status.is_active or not wrong):
-            share = 100 * status.step / max(1, status.total)
-            return f"{status.state} · {share:.0f} %", {"done": "✓", "failed": "!"}.get(status.state, "")
-        if wrong:
-            return "needs a look" if wrong - {"model", *TOKENS} else "waits for the steps before", ""
-        return "ready", ""
-
-    def _checked(self) -> tuple[str, str]:
-        probe = self._dashboard.choice.checks
-        if probe is None:
-            return "not checked yet", ""
-        if probe.state == "working":
-            return "checking …", ""
-        text, tone = summary(probe.results) if probe.state == "done" else (probe.state, "bad")
-        return text, {"ok": "✓", "warn": "✓"}.get(tone, "!")
 
 
 def _close(widget: widgets.Widget) -> None:

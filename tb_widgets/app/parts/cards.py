@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from html import escape
 
 import ipywidgets as widgets
 
@@ -21,6 +22,20 @@ def row(children: list[widgets.Widget], *classes: str) -> widgets.Box:
     box = widgets.Box(children)
     for name in ("tbw-row", *classes):
         box.add_class(name)
+    return box
+
+
+def framed(*children: widgets.Widget) -> widgets.Box:
+    """Return the frame of an input, with its unit beside it."""
+    box = widgets.Box(children)
+    box.add_class("tbw-input")
+    return box
+
+
+def labelled(label: str, *children: widgets.Widget) -> widgets.VBox:
+    """Return inputs below the words that say what they are."""
+    box = widgets.VBox([widgets.HTML(f'<span class="tbw-label">{escape(label)}</span>'), *children])
+    box.add_class("tbw-field")
     return box
 
 

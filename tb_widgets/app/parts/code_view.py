@@ -9,7 +9,7 @@ import re
 from collections.abc import Collection, Iterator
 from html import escape
 
-from tb_widgets.models import source_text
+from tb_widgets.service.models import source_text
 
 MOST_LINES = 4000  # what a browser shows without a pause
 

@@ -8,17 +8,19 @@ import ipywidgets as widgets
 
 from tb_widgets.app import words
 from tb_widgets.app.parts.cards import button
-from tb_widgets.app.state.draft import CARDS, Draft, show
+from tb_widgets.app.state.draft import CARDS, Draft, as_typed
 
 if TYPE_CHECKING:
-    from tb_widgets.app.dashboard import Dashboard
+    from tb_widgets.app.session import Session
 
 
 def fitted_notes(draft: Draft, *sections: str) -> str:
     """Return a message for each field that was changed, of these sections or of all."""
     return "".join(
         words.note(
-            f"{CARDS[path].title} is {show(CARDS[path], draft.values[path])}, chosen for this model:", "on", detail=why
+            f"{CARDS[path].title} is {as_typed(CARDS[path], draft.values[path])}, chosen for this model:",
+            "on",
+            detail=why,
         )
         for path, (_, why) in draft.fitted.items()
         if not sections or path.split(".")[0] in sections
@@ -27,10 +29,10 @@ def fitted_notes(draft: Draft, *sections: str) -> str:
 
 def fitted_line(draft: Draft) -> str:
     """Return in a few words what was chosen for the model; empty if nothing was."""
-    chosen = [f"{CARDS[path].title.lower()} {show(CARDS[path], draft.values[path])}" for path in draft.fitted]
+    chosen = [f"{CARDS[path].title.lower()} {as_typed(CARDS[path], draft.values[path])}" for path in draft.fitted]
     return f"chosen for this model: {', '.join(chosen)}" if chosen else ""
 
 
-def fits_button(dashboard: Dashboard) -> widgets.Button:
+def fits_button(session: Session) -> widgets.Button:
     """Return the button that changes what the user has chosen to what fits the model."""
-    return button("Use what fits the model", lambda: dashboard.act(dashboard.use_what_fits), "tbw-at-use-what-fits")
+    return button("Use what fits the model", lambda: session.act(session.use_what_fits), "tbw-at-use-what-fits")

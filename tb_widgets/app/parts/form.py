@@ -8,7 +8,8 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from tb_widgets.app.state.draft import CARDS, Draft, read_entry, show
+from tb_widgets.app.parts.cards import framed, labelled
+from tb_widgets.app.state.draft import CARDS, Draft, as_typed, read_entry
 from tb_widgets.spec import FieldCard
 
 
@@ -37,17 +38,16 @@ class Field:
         self.card: FieldCard = CARDS[path]
         self._draft, self._on_event = draft, on_event
         self._following = False
-        label = widgets.HTML(f'<span class="tbw-label">{escape(self.card.title)}</span>')
         self.input = self._make_input(choices)
         self.input.add_class(f"tbw-at-{path.replace('.', '-').replace('_', '-')}")
-        self._frame = widgets.Box([self.input])
-        self._frame.add_class("tbw-input")
-        if self.card.unit:
-            self._frame.children = (self.input, widgets.HTML(escape(self.card.unit)))
+        unit = [widgets.HTML(escape(self.card.unit))] if self.card.unit else []
+        self._frame = framed(self.input, *unit)
         self._help = widgets.HTML()
-        parts = [self.input] if self.card.kind == "bool" else [label, self._frame]
-        self.widget = widgets.VBox([*parts, self._help])
-        self.widget.add_class("tbw-field")
+        if self.card.kind == "bool":
+            self.widget = widgets.VBox([self.input, self._help])
+            self.widget.add_class("tbw-field")
+        else:
+            self.widget = labelled(self.card.title, self._frame, self._help)
         self._bad = False
         self.follow()
         self.input.observe(self._entered, "value")
@@ -80,7 +80,7 @@ class Field:
             elif isinstance(self.input, widgets.Checkbox):
                 self.input.value = bool(value)
             elif not _same(self.card, self.input.value, value):
-                self.input.value = show(self.card, value)
+                self.input.value = as_typed(self.card, value)
         finally:
             self._following = False
         reason = self._draft.errors.get(self.card.path, "")

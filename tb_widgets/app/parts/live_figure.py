@@ -8,12 +8,12 @@ from typing import Any
 
 import ipywidgets as widgets
 
-from tb_widgets.display.figure import PLOTS, TASK_PLOTS, arrangement, figure_parts, figure_points, show_ticks
+from tb_widgets.display.figure import arrangement, figure_parts, figure_points, plot_titles, show_ticks
 from tb_widgets.runs.curve import Curves
 
 
 class LiveFigure:
-    """Four plots in a FigureWidget.
+    """A plot for every metric and one for the learning rate, in a FigureWidget.
 
     The widget is made on the first beat of a page, because its bundle is large; until then its space is kept. Points
     are sent only once the page says that the figure stands there, because what is sent before is lost.
@@ -92,7 +92,7 @@ class LiveFigure:
                     trace = self._figure.data[index]
                     trace.x, trace.y = np.asarray(new[0], dtype="float32"), np.asarray(new[1], dtype="float32")
             show_ticks(self._figure.layout, points)
-            for note, title in zip(self._figure.layout.annotations, TASK_PLOTS.get(task, PLOTS), strict=True):
+            for note, title in zip(self._figure.layout.annotations, plot_titles(task), strict=True):
                 if note.text != title:
                     note.text = title
             self._scale("log" if self._log_scale else "linear")

@@ -11,11 +11,11 @@ import ipywidgets as widgets
 from tb_widgets.app import words
 from tb_widgets.app.parts.cards import button, row, show
 from tb_widgets.app.parts.fitted import fitted_line
-from tb_widgets.display.wording import speed
+from tb_widgets.display.wording import duration, speed
 from tb_widgets.runs import Status
 
 if TYPE_CHECKING:
-    from tb_widgets.app.dashboard import Dashboard
+    from tb_widgets.app.session import Session
 
 CHIPS = {
     "queued": ("Waiting", ""),
@@ -33,15 +33,15 @@ CHIPS = {
 class RunBar:
     """State, progress, speed, time, and Start, Pause, Resume, Stop."""
 
-    def __init__(self, dashboard: Dashboard) -> None:
-        self._dashboard = dashboard
+    def __init__(self, session: Session) -> None:
+        self._session = session
         self._text = widgets.HTML()
-        self._start = self._button("Start", dashboard.start, "tbw-primary", "tbw-at-start")
-        self._resume = self._button("Resume", dashboard.resume, "tbw-at-resume")
-        self._pause = self._button("Pause", dashboard.pause, "tbw-at-pause")
-        self._stop = self._button("Stop and save", dashboard.stop, "tbw-at-stop")
-        self._save = self._button("Save now", dashboard.save_now, "tbw-at-save")
-        self._fits = self._button("Use what fits the model", dashboard.use_what_fits, "tbw-at-bar-fits")
+        self._start = self._button("Start", session.start, "tbw-primary", "tbw-at-start")
+        self._resume = self._button("Resume", session.resume, "tbw-at-resume")
+        self._pause = self._button("Pause", session.pause, "tbw-at-pause")
+        self._stop = self._button("Stop and save", session.stop, "tbw-at-stop")
+        self._save = self._button("Save now", session.save_now, "tbw-at-save")
+        self._fits = self._button("Use what fits the model", session.use_what_fits, "tbw-at-bar-fits")
         buttons = row([self._fits, self._resume, self._pause, self._save, self._stop, self._start], "tbw-buttons")
         self.widget = widgets.Box([self._text, buttons])
         self.widget.add_class("tbw-bar")
@@ -52,16 +52,16 @@ class RunBar:
             if not made.disabled:
                 do()
 
-        made = button(label, lambda: self._dashboard.act(press), *classes)
+        made = button(label, lambda: self._session.act(press), *classes)
         return made
 
     def refresh(self) -> None:
         """Show the run in sight, or what Start would do."""
-        dashboard = self._dashboard
-        status = dashboard.watch.status
+        session = self._session
+        status = session.watch.status
         state = status.state if status else ""
         active = status is not None and status.is_active
-        asked = dashboard.asked
+        asked = session.asked
         show(self._pause, state in ("running", "preparing"))
         show(self._stop, active)
         show(self._save, state in ("running", "paused"))
@@ -71,22 +71,22 @@ class RunBar:
         self._pause.disabled = asked == "pause"
         self._stop.disabled = asked == "stop" or state == "stopping"
         self._resume.disabled = asked == "resume"
-        self._start.disabled = bool(dashboard.draft.blockers) or asked == "start"
-        show(self._fits, bool(dashboard.draft.remedies) and not active)
+        self._start.disabled = bool(session.draft.blockers) or asked == "start"
+        show(self._fits, bool(session.draft.remedies) and not active)
         # One filled button: Resume where there is something to go on with, Start otherwise.
-        asks = dashboard.untrusted is not None
+        asks = session.untrusted is not None
         for made, primary in ((self._resume, can_resume and not asks), (self._start, not can_resume)):
             (made.add_class if primary else made.remove_class)("tbw-primary")
         self._start.description = "Start" if status is None else "Start a new run"
         self._text.value = self._idle() if status is None else self._describe(status)
 
     def _idle(self) -> str:
-        draft = self._dashboard.draft
+        draft = self._session.draft
         if draft.blockers:
             reasons = " ".join(escape(reason) for reason in draft.blockers)
             return f'<div class="tbw-bar-text">{words.chip("Not ready", "warn")}<div>{reasons}</div></div>'
         spec, model = draft.spec, draft.model
-        count = self._dashboard.choice.answer.get("parameters", model.parameters if model else None)
+        count = self._session.choice.answer.get("parameters", model.parameters if model else None)
         size = f", {words.short_count(count)} parameters" if count else ""
         tokens = spec.training.batch_size * spec.data.context_length
         facts = (
@@ -104,7 +104,7 @@ class RunBar:
 
     def _warning(self) -> str:
         """Return the first thing about the data that would waste the run, and how many more there are."""
-        warnings = self._dashboard.data.warnings
+        warnings = self._session.data.warnings
         if not warnings:
             return ""
         more = f" And {len(warnings) - 1} more: see the Data step." if len(warnings) > 1 else ""
@@ -114,9 +114,9 @@ class RunBar:
         label, tone = CHIPS[status.state]
         if status.state == "queued" and not status.phase:
             label, tone = "Starting", "on"  # not behind another run: only until its process has begun
-        if self._dashboard.asked == "pause":
+        if self._session.asked == "pause":
             label = "Pausing …"
-        elif self._dashboard.asked == "stop" and status.is_active:
+        elif self._session.asked == "stop" and status.is_active:
             label = "Stopping …"
         done = status.step / status.total if status.total else 0.0
         waiting = status.state in ("queued", "preparing") and status.progress is None
@@ -124,8 +124,8 @@ class RunBar:
         facts = self._facts(status)
         if not status.is_active:
             # Start stands beside an ended run too: why it can't be pressed is said here as well.
-            chosen = fitted_line(self._dashboard.draft)
-            facts += [f"▲ {escape(reason)}" for reason in self._dashboard.draft.blockers]
+            chosen = fitted_line(self._session.draft)
+            facts += [f"▲ {escape(reason)}" for reason in self._session.draft.blockers]
             facts += [f"next: {escape(chosen)}"] if chosen else []
             facts += [warning] if (warning := self._warning()) else []
         line = "".join(f"<span>{fact}</span>" for fact in facts)
@@ -153,9 +153,9 @@ class RunBar:
         if fast := speed(status):
             count, unit = fast
             facts.append(f"{number(count)} {unit}")
-        facts.append(f"trained for {number(words.duration(status.elapsed))}")
+        facts.append(f"trained for {number(duration(status.elapsed))}")
         if status.eta is not None and status.state == "running":
-            facts.append(f"left about {number(words.duration(status.eta))}")
+            facts.append(f"left about {number(duration(status.eta))}")
         if status.best and not status.is_active:
             facts.append(f"best at step {number(format(status.best['step'], ','))}")
         if status.message:

@@ -9,12 +9,11 @@ import ipywidgets as widgets
 from tb_widgets.app import words
 from tb_widgets.app.parts import code_view
 from tb_widgets.app.parts.cards import button, card, row, show
-from tb_widgets.app.parts.finding_list import finding_list
-from tb_widgets.models.source import CODE, read_source
-from tb_widgets.models.trust.findings import findings
+from tb_widgets.app.parts.model_view import finding_list
+from tb_widgets.service.models import CODE, findings, read_source
 
 if TYPE_CHECKING:
-    from tb_widgets.app.dashboard import Dashboard
+    from tb_widgets.app.session import Session
 
 CONSENT = "Going on or writing runs the code in its folder with your permissions."
 
@@ -22,14 +21,14 @@ CONSENT = "Going on or writing runs the code in its folder with your permissions
 class RunConsent:
     """What there is to look at in the code of a run from elsewhere, and the button that agrees to it."""
 
-    def __init__(self, dashboard: Dashboard) -> None:
-        self._dashboard = dashboard
+    def __init__(self, session: Session) -> None:
+        self._session = session
         self._shown = ""
         self._text = widgets.HTML()
         self._code = widgets.HTML()
-        act = dashboard.act
-        trust = button("Trust this code", lambda: act(dashboard.trust_run), "tbw-primary", "tbw-at-trust-run")
-        leave = button("Not now", lambda: act(dashboard.leave_run_untrusted), "tbw-at-not-now")
+        act = session.act
+        trust = button("Trust this code", lambda: act(session.trust_run), "tbw-primary", "tbw-at-trust-run")
+        leave = button("Not now", lambda: act(session.leave_run_untrusted), "tbw-at-not-now")
         self.widget = card(
             "Read it, then decide", [self._text, row([trust, leave]), self._code], aside="nothing of it has run"
         )
@@ -37,7 +36,7 @@ class RunConsent:
 
     def refresh(self) -> None:
         """Show the code of the run that waits for consent; nothing while none does."""
-        run = self._dashboard.untrusted
+        run = self._session.untrusted
         show(self.widget, run is not None)
         name = str(run.path) if run is not None else ""
         if name == self._shown:

@@ -1,4 +1,4 @@
-// A file of any size travels in pieces: Jupyter closes the connection at messages above 10 MB, and Colab loses those
+// Files travel in pieces: Jupyter closes the connection at messages above 10 MB, and Colab loses those
 // near one. A piece is sent again until the kernel has said that it has it: a connection that is cut costs time and
 // nothing else. The whole is hashed here, by hand: a page on plain http is given no crypto by its browser.
 const PIECE = (window.google?.colab ? 180 : 720) * 1024; // a third more on its way, as base64
@@ -83,6 +83,7 @@ function render({ model, el }) {
   const input = document.createElement("input");
   input.type = "file";
   input.accept = model.get("accept");
+  input.multiple = model.get("most_files") > 1;
   zone.append(make("span", "", model.get("invitation")), input);
   const sending = make("div", "tbw-sending tbw-hidden");
   const line = make("div", "tbw-facts");
@@ -128,34 +129,43 @@ function render({ model, el }) {
       quiet();
     }
   };
-  const send = async (mine, file) => {
-    const hash = new Sha256();
-    const lost = (sent) => () => say(file, sent, " · no answer, trying again; what has arrived stays");
-    await ask(mine, { type: "begin", name: file.name, bytes: file.size }, (heard) => heard.type === "begun", lost(0));
-    for (let at = 0, number = 0; at < file.size; at += PIECE, number++) {
-      const bytes = new Uint8Array(await file.slice(at, at + PIECE).arrayBuffer());
-      hash.add(bytes);
-      say(file, at);
-      await ask(mine, { type: "piece", number, data: base64(bytes) }, (heard) => heard.type === "got" && heard.number === number, lost(at));
+  const send = async (mine, files) => {
+    const lost = (file, sent) => () => say(file, sent, " · no answer, trying again; what has arrived stays");
+    const announced = files.map((file) => ({ name: file.name, bytes: file.size }));
+    await ask(mine, { type: "begin", files: announced }, (heard) => heard.type === "begun", lost(files[0], 0));
+    const sums = [];
+    for (const [place, file] of files.entries()) {
+      const hash = new Sha256();
+      for (let at = 0, number = 0; at < file.size; at += PIECE, number++) {
+        const bytes = new Uint8Array(await file.slice(at, at + PIECE).arrayBuffer());
+        hash.add(bytes);
+        say(file, at);
+        const fits = (heard) => heard.type === "got" && heard.file === place && heard.number === number;
+        await ask(mine, { type: "piece", file: place, number, data: base64(bytes) }, fits, lost(file, at));
+      }
+      sums.push(hash.hex());
     }
-    say(file, file.size, " · checking that it is whole");
-    await ask(mine, { type: "end", sha256: hash.hex() }, (heard) => heard.type === "done", lost(file.size));
+    const last = files[files.length - 1];
+    say(last, last.size, " · checking that it is whole");
+    await ask(mine, { type: "end", sha256: sums }, (heard) => heard.type === "done", lost(last, last.size));
+  };
+  const refusal = (files) => {
+    const most = model.get("most_files"), bytes = model.get("most_bytes");
+    if (files.length > most) return `${most === 1 ? "One file" : `${most} files`} at a time; a zip may hold several.`;
+    const large = files.find((file) => file.size > bytes);
+    return large ? `${large.name} is larger than ${megabytes(bytes)} MB.` : "";
   };
   const take = async (files) => {
     if (job || !files.length) return;
-    problem.textContent = "";
-    if (files.length > 1) {
-      problem.textContent = "One file at a time; a zip may hold several.";
-      return;
-    }
-    const [file] = files;
+    problem.textContent = refusal(files);
+    if (problem.textContent) return;
     const mine = { key: Math.random().toString(36).slice(2), ended: false, end: () => {}, quiet: () => {} };
     job = mine;
     zone.classList.add("tbw-hidden");
     sending.classList.remove("tbw-hidden");
-    say(file, 0);
+    say(files[0], 0);
     try {
-      await send(mine, file);
+      await send(mine, files);
     } catch (error) {
       if (!(error instanceof Ended)) problem.textContent = `✕ ${error.message}`;
     } finally {

@@ -1,4 +1,4 @@
-"""A place to drop a file of any size on; it arrives in acknowledged pieces, in every host alike."""
+"""A place to drop files on; they arrive in acknowledged pieces and whole, in every host alike."""
 
 from __future__ import annotations
 
@@ -12,15 +12,16 @@ from typing import Any
 import anywidget
 import traitlets
 
+from tb_widgets.app import words
 from tb_widgets.app.assets import read_asset
-from tb_widgets.data.sources import uploads
 from tb_widgets.errors import DataError, TbError
+from tb_widgets.service.data import uploads
 
 logger = logging.getLogger(__name__)
 
 
 class Upload(anywidget.AnyWidget):  # type: ignore[misc]
-    """Takes one file at a time.
+    """Takes files, one after the other, into the uploads folder.
 
     Every message of the page is answered, and a message that comes twice is answered as the first one was: the page
     sends again what it has no answer to.
@@ -30,29 +31,36 @@ class Upload(anywidget.AnyWidget):  # type: ignore[misc]
     act
         Runs a handler with the dashboard's lock and error display around it.
     take
-        Called with the path of a file that has arrived whole.
+        Called with the paths of the files that were dropped together, once all have arrived whole.
     invitation
         What the place says.
     accept
         Which names the browser offers, for example ``.txt,.csv``.
+    most_files, most_bytes
+        How many may be dropped together, and how large each may be: both sides see to it.
     """
 
     _esm = read_asset("parts/upload.js")
     accept = traitlets.Unicode().tag(sync=True)
     invitation = traitlets.Unicode().tag(sync=True)
+    most_files = traitlets.Int().tag(sync=True)
+    most_bytes = traitlets.Int().tag(sync=True)
 
     def __init__(
         self,
         act: Callable[[Callable[[], Any]], None],
-        take: Callable[[Path], Any],
+        take: Callable[[list[Path]], Any],
         *,
         invitation: str,
         accept: str,
+        most_files: int,
+        most_bytes: int,
     ) -> None:
-        super().__init__(accept=accept, invitation=invitation)
+        super().__init__(accept=accept, invitation=invitation, most_files=most_files, most_bytes=most_bytes)
         self._act, self._take = act, take
-        self._key = self._id = ""
-        self._path: Path | None = None
+        self._key = ""
+        self._ids: list[str] = []
+        self._paths: list[Path] | None = None
         self.on_msg(self._on_message)
 
     def _on_message(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:
@@ -73,36 +81,67 @@ class Upload(anywidget.AnyWidget):  # type: ignore[misc]
         if kind == "begin":
             if key != self._key:
                 self._forget()
-                self._id = uploads.begin(*_announced(content))
+                self._begin(content.get("files"))
                 self._key = key
             return {"type": "begun"}
         if key != self._key:
             raise DataError("This file is no longer waited for.", hint="Choose it again.")
         if kind == "piece":
-            number = content.get("number")
-            if not isinstance(number, int):
+            file, number = content.get("file"), content.get("number")
+            if not isinstance(number, int) or not isinstance(file, int) or not 0 <= file < len(self._ids):
                 raise DataError("A piece of the file came without its number.", hint="Choose the file again.")
-            return {"type": "got", "number": number, "bytes": uploads.add(self._id, number, _piece(content))}
+            here = uploads.add(self._ids[file], number, _piece(content))
+            return {"type": "got", "file": file, "number": number, "bytes": here}
         if kind == "end":
-            if self._path is None:
-                self._path = path = uploads.finish(self._id, str(content.get("sha256")))
-                self._act(lambda: self._take(path))
+            if self._paths is None:
+                self._paths = paths = self._finish(content.get("sha256"))
+                self._act(lambda: self._take(paths))
             return {"type": "done"}
         self._forget()
         return {"type": "cancelled"}
 
+    def _begin(self, files: Any) -> None:
+        announced = _announced(files)
+        if len(announced) > self.most_files:
+            raise DataError(f"{self.most_files} at a time, not {len(announced)}.", hint="A zip may hold several.")
+        for name, size in announced:
+            if size > self.most_bytes:
+                raise DataError(f"{name} is larger than {words.size(self.most_bytes)}.")
+        try:
+            for name, size in announced:
+                self._ids.append(uploads.begin(name, size))
+        except TbError:
+            self._forget()
+            raise
+
+    def _finish(self, sums: Any) -> list[Path]:
+        if not isinstance(sums, list) or len(sums) != len(self._ids):
+            raise DataError("The checksums of the files are missing.", hint="Choose the files again.")
+        paths: list[Path] = []
+        try:
+            for id, sha256 in zip(self._ids, sums, strict=True):
+                paths.append(uploads.finish(id, str(sha256)))
+        except TbError:
+            for path in paths:
+                uploads.remove(path)
+            self._forget()
+            raise
+        return paths
+
     def _forget(self) -> None:
-        if self._id and self._path is None:
-            uploads.cancel(self._id)
-        self._key = self._id = ""
-        self._path = None
+        for id in self._ids:
+            uploads.cancel(id)
+        self._key, self._ids, self._paths = "", [], None
 
 
-def _announced(content: dict[str, Any]) -> tuple[str, int]:
-    name, size = content.get("name"), content.get("bytes")
-    if not isinstance(name, str) or not isinstance(size, int):
-        raise DataError("What was dropped is no file.", hint="Drop one file; a zip may hold several.")
-    return name, size
+def _announced(files: Any) -> list[tuple[str, int]]:
+    known = isinstance(files, list) and all(
+        isinstance(file, dict) and isinstance(file.get("name"), str) and isinstance(file.get("bytes"), int)
+        for file in files
+    )
+    if not known or not files:
+        raise DataError("What was dropped is no file.", hint="Drop files; a zip may hold several.")
+    return [(file["name"], file["bytes"]) for file in files]
 
 
 def _piece(content: dict[str, Any]) -> bytes:

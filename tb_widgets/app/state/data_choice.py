@@ -9,29 +9,33 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
-from tb_widgets.app.state.data_look import Look, Question, look_at
 from tb_widgets.app.state.draft import OF_DATA, Draft
 from tb_widgets.app.state.jobs import Job, Report
 from tb_widgets.app.state.locking import one_at_a_time
-from tb_widgets.data.cache.limit import CacheUse, Cleared, cache_use, clear_cache
-from tb_widgets.data.reading.beginning import read_beginning
-from tb_widgets.data.sources import uploads
-from tb_widgets.data.sources.builtin import is_built_in
-from tb_widgets.data.sources.fetching import (
+from tb_widgets.app.state.versioned import Versioned
+from tb_widgets.errors import DataError, TbError
+from tb_widgets.service.data import (
+    CacheUse,
+    Cleared,
+    HubFacts,
+    HubHit,
+    cache_use,
+    clear_cache,
     fetch_data,
     fetch_tokenizer,
-    is_here,
-    local_files,
-    needs_fetch,
+    inspect_hub,
     pinned_tokenizer,
+    read_beginning,
+    resolve_source,
+    search_hub,
+    uploads,
 )
-from tb_widgets.data.sources.hub_facts import HubFacts, HubHit, inspect_hub, search_hub
-from tb_widgets.errors import DataError, TbError
 from tb_widgets.service.gathering import tokens_read
+from tb_widgets.service.looking import Look, Question, look_at
 from tb_widgets.service.policy import Policy
 from tb_widgets.spec import DataSpec
 from tb_widgets.spec.hub_pages import data_source
@@ -39,7 +43,7 @@ from tb_widgets.spec.hub_pages import data_source
 LOOK_EVERY = 0.05  # seconds between two looks of a script that waits
 
 
-@dataclass
+@dataclass(frozen=True)
 class Wanted:
     """Data that were asked for and are not the form's yet.
 
@@ -66,10 +70,10 @@ class Wanted:
     @property
     def is_decided(self) -> bool:
         """Whether everything is chosen that must be before a fetch: of a dataset, its variant."""
-        return not self.data.source.startswith("hub:") or (self.facts is not None and bool(self.facts.splits))
+        return resolve_source(self.data).kind != "hub" or (self.facts is not None and bool(self.facts.splits))
 
 
-class DataChoice:
+class DataChoice(Versioned):
     """Follows the form's data, and takes others: from an address, a path or a name to what the form holds.
 
     Parameters
@@ -107,7 +111,6 @@ class DataChoice:
         self.search: Job[list[HubHit]] | None = None
         self.tokenizer: Job[str] | None = None
         self.cache: Job[tuple[CacheUse, Cleared | None]] | None = None
-        self.version = 0
         self._looking: Job[Look] | None = None
         self._asked: Question | None = None
         self._was_busy = False
@@ -140,15 +143,15 @@ class DataChoice:
         data = self.draft.spec.data.model_copy(update={**fresh, **decided, "source": source})
         self.policy.require_data(data)
         self.cancel()
-        if is_built_in(source):
+        found = resolve_source(data)
+        if found.is_built_in:
             self._take(data)
-        elif not needs_fetch(data) or is_here(data):
+        elif found.is_here:
             self._read(data)
-        elif source.startswith("hub:"):
+        elif found.kind == "hub":
             self._inspect(Wanted(data, "inspecting"))
         else:
-            self.wanted = Wanted(data, "asking")
-            self.get()
+            self._fetch(Wanted(data, "asking"))
 
     @one_at_a_time
     def decide(self, /, **decided: Any) -> None:
@@ -156,11 +159,11 @@ class DataChoice:
         wanted = self.wanted
         if wanted is None or wanted.stage not in ("asking", "failed"):
             raise DataError("No dataset waits for a choice.", hint="Choose one by its name first.")
-        wanted.data = wanted.data.model_copy(update=decided)
         if "config" in decided:  # another variant may have other parts and columns
-            wanted.data = wanted.data.model_copy(update={"split": None, "validation_split": None, "columns": {}})
-            self._inspect(wanted)
-        self.version += 1
+            decided = {**decided, "split": None, "validation_split": None, "columns": {}}
+        self.wanted = replace(wanted, data=wanted.data.model_copy(update=decided))
+        if "config" in decided:
+            self._inspect(self.wanted)
 
     @one_at_a_time
     def get(self) -> None:
@@ -176,17 +179,12 @@ class DataChoice:
             if not self.is_missing:
                 raise DataError("There is nothing to fetch.", hint="Choose a dataset or paste an address first.")
             wanted = Wanted(self.draft.spec.data, "asking")
-        data, tokens = wanted.data, tokens_read(self.draft.spec)
-        if not needs_fetch(data):
-            self._read(data)
-            return
-        if wanted.stage == "failed" and not wanted.is_decided:
+        if not resolve_source(wanted.data).is_remote:
+            self._read(wanted.data)
+        elif wanted.stage == "failed" and not wanted.is_decided:
             self._inspect(wanted)
-            return
-        wanted.error, wanted.stage = None, "fetching"
-        self._wait_for(
-            wanted, lambda report: fetch_data(data, tokens=tokens if data.streaming else None, on_progress=report)
-        )
+        else:
+            self._fetch(wanted)
 
     @one_at_a_time
     def cancel(self) -> None:
@@ -195,7 +193,6 @@ class DataChoice:
             if self.wanted.job is not None:
                 self.wanted.job.stop()
             self.wanted = None
-            self.version += 1
 
     @one_at_a_time
     def find(self, text: str) -> None:
@@ -204,7 +201,6 @@ class DataChoice:
         if not text.strip():
             raise DataError("Type a word to search for first.")
         self.search = Job(lambda report: search_hub(text.strip(), on_progress=report))
-        self.version += 1
 
     @one_at_a_time
     def set_role(self, role: str, column: str) -> None:
@@ -231,29 +227,27 @@ class DataChoice:
             return pinned_tokenizer(source)
 
         self.tokenizer = Job(work)
-        self.version += 1
 
     @one_at_a_time
     def look_at_cache(self) -> None:
         """Find out what the cache takes; the answer arrives in :attr:`cache`."""
         self.cache = Job(lambda report: (cache_use(), None))
-        self.version += 1
 
     @one_at_a_time
     def clear_cache(self) -> None:
         """Remove what can be fetched or made again, and uploads; what the form holds and what runs use stays."""
         self.policy.require_owner("clear the cache")
         data = self.draft.spec.data
-        keep = [] if self.is_missing or is_built_in(data.source) else [Path(data.source).expanduser()]
-        if needs_fetch(data) and not self.is_missing:
-            keep = list(local_files(data))
+        source = resolve_source(data)
+        keep = [Path(data.source).expanduser()] if source.kind == "files" else []
+        if source.is_remote and source.is_here:
+            keep = [*source.files]
 
         def work(report: Report) -> tuple[CacheUse, Cleared]:
             cleared = clear_cache(keep=keep)
             return cache_use(), cleared
 
         self.cache = Job(work)
-        self.version += 1
 
     # ---- what is known ---------------------------------------------------------------------------------------------
 
@@ -266,8 +260,7 @@ class DataChoice:
     @property
     def is_missing(self) -> bool:
         """Whether the form's data have to be fetched first."""
-        data = self.draft.spec.data
-        return needs_fetch(data) and not is_here(data)
+        return not resolve_source(self.draft.spec.data).is_here
 
     @property
     def warnings(self) -> tuple[str, ...]:
@@ -289,7 +282,7 @@ class DataChoice:
         self._follow_form(may_look)
         busy = self.is_busy
         if busy or self._was_busy:  # once more, for what came last
-            self.version += 1
+            self.touch()
         self._was_busy = busy
 
     def wait(self, timeout: float = 60.0) -> None:
@@ -322,13 +315,13 @@ class DataChoice:
         wanted = self.wanted
         if wanted is None or wanted.job is None or not wanted.job.finished.is_set():
             return
-        job, wanted.job = wanted.job, None
-        self.version += 1
+        job = wanted.job
+        self.wanted = replace(wanted, job=None)
         if job.error is not None:
-            wanted.stage, wanted.error = "failed", job.error
+            self.wanted = replace(self.wanted, stage="failed", error=job.error)
             uploads.remove(wanted.data.source)
         elif wanted.stage == "inspecting":
-            wanted.facts, wanted.stage = job.result, "asking"
+            self.wanted = replace(self.wanted, stage="asking", facts=job.result)
         elif wanted.stage == "fetching" and job.result is not None:
             self._read(job.result.data)
             self.look_at_cache()
@@ -347,7 +340,7 @@ class DataChoice:
     def _follow_form(self, may_look: bool) -> None:
         if self._looking is not None and self._looking.finished.is_set():
             done, self._looking = self._looking, None
-            self.version += 1
+            self.touch()  # also where it has found what was known
             if self._question() == self._asked:
                 self.look, self.error = done.result, done.error
                 problem = done.error or (done.result.problem if done.result is not None else None)
@@ -356,7 +349,7 @@ class DataChoice:
         if question != self._asked and self._looking is None:
             if self._asked is not None or self.look is not None:
                 self._asked = self.look = self.error = None
-                self.version += 1
+                self.touch()
             if may_look and not self.is_missing and not self.policy.problems(self.draft.spec):
                 self._asked = question
                 self._looking = Job(lambda report: look_at(question))
@@ -381,14 +374,18 @@ class DataChoice:
 
     def _inspect(self, wanted: Wanted) -> None:
         data = wanted.data
-        wanted.error, wanted.stage = None, "inspecting"
-        self._wait_for(wanted, lambda report: inspect_hub(data, on_progress=report))
+        asking = replace(wanted, stage="inspecting", error=None)
+        self._wait_for(asking, lambda report: inspect_hub(data, on_progress=report))
+
+    def _fetch(self, wanted: Wanted) -> None:
+        data = wanted.data
+        tokens = tokens_read(self.draft.spec) if data.streaming else None
+        fetching = replace(wanted, stage="fetching", error=None)
+        self._wait_for(fetching, lambda report: fetch_data(data, tokens=tokens, on_progress=report))
 
     def _wait_for(self, wanted: Wanted, work: Callable[[Report], Any]) -> None:
-        wanted.job = Job(work)
-        self.wanted = wanted
+        self.wanted = replace(wanted, job=Job(work))
         self._was_busy = True
-        self.version += 1
 
     def _take(self, data: DataSpec) -> None:
         self._asked = None

@@ -12,14 +12,11 @@ from typing import Any
 import traitlets
 
 from tb_widgets.app.words import without_upload_folder
-from tb_widgets.data.formats.files import find_files, opened_files
-from tb_widgets.data.sources.builtin import is_built_in
-from tb_widgets.data.sources.fetching import is_here, local_tokenizer, needs_fetch
 from tb_widgets.errors import DataError, ModelError, SpecError, TbError
-from tb_widgets.models.describe import ModelSummary, describe
-from tb_widgets.models.sources.resolve import resolve
 from tb_widgets.service.checking import vocabulary_of_ours
+from tb_widgets.service.data import find_files, local_tokenizer, opened_files, resolve_source
 from tb_widgets.service.fitting import FITTED, Misfit, ModelFacts, fitted
+from tb_widgets.service.models import ModelSummary, describe, resolve
 from tb_widgets.service.policy import Policy
 from tb_widgets.spec import PRESETS, DataSpec, FieldCard, RunSpec, TokenizerSpec, read_value
 from tb_widgets.spec import preset as preset_spec
@@ -310,10 +307,10 @@ def _check_here(data: DataSpec) -> None:
     """See whether data can be found on this machine; what is in them is looked at elsewhere, which takes longer."""
     if not data.source:
         raise DataError("choose a text, or type the path of a file.")
-    if needs_fetch(data):
-        if not is_here(data):
-            raise DataError("it is not on this machine yet.", hint="Press Get the data in the Data step.")
-    elif not is_built_in(data.source):
+    source = resolve_source(data)
+    if not source.is_here:
+        raise DataError("it is not on this machine yet.", hint="Press Get the data in the Data step.")
+    if source.kind == "files":
         opened_files(find_files(data.source))
 
 
@@ -386,7 +383,7 @@ def _read_number(text: str, *, whole: bool) -> int | float | str:
     return int(value) if whole and value.is_integer() else value
 
 
-def show(card: FieldCard, value: Any) -> str:
+def as_typed(card: FieldCard, value: Any) -> str:
     """Return a field's value as a person would type it."""
     if value is None:
         return ""

@@ -11,20 +11,32 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from tb_widgets.app.state.draft import Draft
+from tb_widgets.app.state.versioned import Versioned
 from tb_widgets.errors import ModelError, RunError, TbError, UndecidedError
-from tb_widgets.models.repairs.repairs import OpenFault, Repair, open_faults, repairs
-from tb_widgets.models.source import CODE, ModelSource
-from tb_widgets.models.sources import copies, upload
-from tb_widgets.models.sources.address import parse_gist
-from tb_widgets.models.sources.resolve import decided, fetch, is_fetched, pinned, resolve
-from tb_widgets.models.trust.consent import Trust, TrustStore
-from tb_widgets.models.trust.findings import Finding, findings
 from tb_widgets.service.checking import vocabulary_of_ours
 from tb_widgets.service.fitting import ModelFacts
+from tb_widgets.service.models import (
+    CODE,
+    Finding,
+    ModelSource,
+    OpenFault,
+    Repair,
+    Trust,
+    TrustStore,
+    decided,
+    fetch,
+    findings,
+    is_fetched,
+    keep_files,
+    kept_copies,
+    open_faults,
+    pinned,
+    repairs,
+    resolve,
+)
 from tb_widgets.service.policy import Policy
 from tb_widgets.service.probing import Probe, ProbeService
 from tb_widgets.spec import ModelSpec
-from tb_widgets.spec.hub_address import parse_hub
 from tb_widgets.spec.hub_pages import model_source
 
 State = Literal["ours", "waiting", "fetching", "asking", "trying", "ready", "failed"]
@@ -57,7 +69,7 @@ class Fetching:
             self.finished.set()
 
 
-class ModelChoice:
+class ModelChoice(Versioned):
     """Follows the form's model, from its address to what is known about it, and tells the form.
 
     Parameters
@@ -106,7 +118,6 @@ class ModelChoice:
         self.state: State = "ours"
         self.address = ""
         self.error: TbError | None = None
-        self.version = 0
         self.was_stopped = False
         self._fetching: Fetching | None = None
         self._spec: ModelSpec | None = None
@@ -158,12 +169,7 @@ class ModelChoice:
         """The kept revisions of what could not be fetched, the latest first."""
         if self.state != "failed" or not self._is_unfetched or not is_fetched(self.address):
             return []
-        try:
-            if self.address.startswith("hub:"):
-                return copies.revisions("hub", parse_hub(self.address, "model").id)
-            return copies.revisions("gist", parse_gist(self.address).id)
-        except ModelError:
-            return []
+        return kept_copies(self.address)
 
     def load(self, address: str) -> None:
         """Ask for a model by its address, path, or name; returns at once."""
@@ -186,10 +192,7 @@ class ModelChoice:
     def upload(self, files: Mapping[str, bytes]) -> None:
         """Take model.py and config.json, or a zip of them, as files that were dropped on the page."""
         self.policy.require_owner("send files")
-        names = list(files)
-        zipped = len(names) == 1 and names[0].lower().endswith(".zip")
-        found = upload.from_zip(files[names[0]]) if zipped else upload.from_files(files)
-        self.load(found.origin["source"])
+        self.load(keep_files(files).origin["source"])
 
     def agree(self) -> None:
         """Agree to run exactly the bytes that are shown.
@@ -283,7 +286,7 @@ class ModelChoice:
         self._follow()
         busy = self.is_busy
         if busy or self._was_busy:  # once more, for what came last
-            self.version += 1
+            self.touch()
         self._was_busy = busy
 
     def close(self) -> None:
@@ -318,7 +321,6 @@ class ModelChoice:
                 self._leave()
                 self._spec, self.error, self.address = None, ModelError(f"{source}: {wrong}"), source
                 self.state = "failed"
-                self.version += 1
             return
         spec = self.draft.spec.model
         if source != spec.source:
@@ -389,7 +391,7 @@ class ModelChoice:
     def _say(self, state: State) -> None:
         """Enter a state, and tell the form what it means for Start."""
         self.state = state
-        self.version += 1
+        self.touch()  # the form may have changed what that state means
         hold, facts = HOLDS.get(state, ""), None
         if state == "failed" and self.error is not None:
             is_question = isinstance(self.error, UndecidedError)

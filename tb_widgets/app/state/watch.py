@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from tb_widgets.display.figure import KEYS
+from tb_widgets.app.state.versioned import Versioned
+from tb_widgets.display.figure import curve_keys
 from tb_widgets.errors import TbError
 from tb_widgets.runs import CheckpointInfo, RunDirectory, Status
 from tb_widgets.runs.curve import Curves
@@ -20,10 +21,10 @@ GONE = Status(
 )
 
 
-class Watch:
+class Watch(Versioned):
     """Follows one run from offsets, so that a refresh costs what is new and not what is there.
 
-    ``curves_version`` grows when there is something new to draw, ``version`` whenever anything else changed.
+    ``curves_version`` grows when there is something new to draw, ``version`` whenever anything changed.
 
     Parameters
     ----------
@@ -33,9 +34,8 @@ class Watch:
 
     def __init__(self, smoothing: float = 0.6) -> None:
         self.smoothing = smoothing
-        self.curves = Curves(KEYS, smoothing)
+        self.curves = Curves(curve_keys(), smoothing)
         self.curves_version = 0
-        self.version = 0
         self.attach(None)
 
     def attach(self, run: RunDirectory | None) -> None:
@@ -53,7 +53,6 @@ class Watch:
             self._events = Follower(run.events_file)
             self.refresh_checkpoints()
         self.curves_version += 1
-        self.version += 1
         self.refresh()
 
     def refresh(self) -> None:
@@ -76,9 +75,7 @@ class Watch:
         self._warn(*(str(event.get("message", "")) for event in events if event.get("kind") == "warning"))
         if any(event.get("kind") == "checkpoint" for event in events):
             self.refresh_checkpoints()
-        changed = bool(events or samples.records or news.restarted) or status != self.status
-        if self._read_log() or changed:
-            self.version += 1
+        self._read_log()
         self.status = status
 
     @property
@@ -94,7 +91,6 @@ class Watch:
         except TbError as error:
             self.checkpoints = []
             self._warn(str(error))
-        self.version += 1
 
     def _warn(self, *messages: str) -> None:
         new = [message for message in messages if message not in self.warnings[-1:]]
@@ -102,21 +98,16 @@ class Watch:
 
     def _say_gone(self) -> None:
         before = self.status or Status()
-        gone = replace(before, state=GONE.state, message=GONE.message, hint=GONE.hint, **AT_REST)
-        if gone != self.status:
-            self.status = gone
-            self.version += 1
+        self.status = replace(before, state=GONE.state, message=GONE.message, hint=GONE.hint, **AT_REST)
 
-    def _read_log(self) -> bool:
+    def _read_log(self) -> None:
         try:
             size = self.run.log_file.stat().st_size if self.run is not None else self._log_size
-            if size == self._log_size:
-                return False
-            self.log = self.run.log_tail(40, limit=16 * 1024) if self.run is not None else []
+            if size != self._log_size:
+                self.log = self.run.log_tail(40, limit=16 * 1024) if self.run is not None else []
+                self._log_size = size
         except OSError:
-            return False  # not there yet, or not for us to read; the log is no reason to stop watching
-        self._log_size = size
-        return True
+            return  # not there yet, or not for us to read; the log is no reason to stop watching
 
     def set_smoothing(self, smoothing: float) -> None:
         """Smooth the training curve differently, 0 to below 1."""

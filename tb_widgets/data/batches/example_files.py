@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tb_widgets.data.batches.token_files import read_stream
-from tb_widgets.data.cache import built as cache
-from tb_widgets.data.cache.limit import Growth
+from tb_widgets.data.cache.built import built_folder, entry_key
+from tb_widgets.data.cache.limit import growth_check
 from tb_widgets.data.reading.examples import Example, ExampleSet
 from tb_widgets.data.refusals import pairs_too_long
 from tb_widgets.data.tokenizers.make import Ids, Tokenizer
@@ -25,11 +25,11 @@ from tb_widgets.spec import DataSpec
 
 _META = "examples.json"
 _AT_ONCE = 1024  # examples that the tokenizer gets together
-PARTS = ("train", "validation")
+_PARTS = ("train", "validation")
 
 
 @dataclass(frozen=True)
-class Rows:
+class TokenRows:
     """Rows of token ids of different lengths, one after the other in a file."""
 
     ids: NDArray[Any]
@@ -62,8 +62,8 @@ class EncodedPart:
         The number of each one's class, ``None`` where texts are answers.
     """
 
-    texts: Rows
-    answers: Rows
+    texts: TokenRows
+    answers: TokenRows
     classes: NDArray[np.int64] | None
 
     @property
@@ -101,7 +101,7 @@ def encode_examples(
     DataError
         If a pair is too long and may not be cut, or a part would be empty.
     """
-    key = cache.entry_key(
+    key = entry_key(
         what="examples",
         examples=found.fingerprint,
         held_back=data.validation_fraction,
@@ -109,25 +109,23 @@ def encode_examples(
         long_pairs=data.long_pairs,
         by=hashlib.sha256(tokenizer.serialized().encode("utf-8")).hexdigest(),
     )
-    return cache.find_or_build(
-        cache_dir, key, lambda folder: _build(folder, found, data, tokenizer, on_rows), on_wait=on_wait
-    )
+    return built_folder(cache_dir, key, lambda folder: _build(folder, found, data, tokenizer, on_rows), on_wait=on_wait)
 
 
 def read_encoded(folder: Path) -> EncodedExamples:
     """Map the files of a folder that :func:`encode_examples` made."""
     meta = json.loads((folder / _META).read_text(encoding="utf-8"))
 
-    def rows(name: str) -> Rows:
+    def rows(name: str) -> TokenRows:
         # Plain views: the memmap class would add its own cost to every row.
         ids, ends = read_stream(folder / f"{name}.bin", meta["dtype"]), read_stream(folder / f"{name}.ends", "<i8")
-        return Rows(ids.view(np.ndarray), ends.view(np.ndarray))
+        return TokenRows(ids.view(np.ndarray), ends.view(np.ndarray))
 
     def part(name: str) -> EncodedPart:
         classes = read_stream(folder / f"{name}-classes.bin", "<i8") if meta["classified"] else None
         return EncodedPart(rows(f"{name}-texts"), rows(f"{name}-answers"), classes)
 
-    train, validation = (part(name) for name in PARTS)
+    train, validation = (part(name) for name in _PARTS)
     return EncodedExamples(train, validation, meta["fingerprint"], meta["statistics"], tuple(meta["notes"]))
 
 
@@ -172,7 +170,7 @@ class _Part:
 
 @dataclass
 class _Tally:
-    """What happened to the rows."""
+    """Counts of rows by what became of them."""
 
     left_out: int = 0
     unreadable: int = 0
@@ -185,9 +183,9 @@ def _build(
     folder: Path, found: ExampleSet, data: DataSpec, tokenizer: Tokenizer, on_rows: Callable[[int], None]
 ) -> None:
     dtype = "<u2" if tokenizer.vocab_size <= 2**16 else "<u4"
-    parts = [_Part(folder, name, dtype) for name in PARTS]
+    parts = [_Part(folder, name, dtype) for name in _PARTS]
     numbers = {name: number for number, name in enumerate(found.classes)}
-    tally, growth = _Tally(), Growth()
+    tally, check_growth = _Tally(), growth_check()
     rows = found.rows(data)
     while batch := list(islice(rows, _AT_ONCE)):
         tally.left_out += sum(row is None for row in batch)
@@ -196,7 +194,7 @@ def _build(
             made = _fitted(text, answer, data, tally)
             if made is not None:
                 parts[is_held_back].add(*made)
-        growth.reach(sum(part.size for part in parts))
+        check_growth(sum(part.size for part in parts))
         on_rows(tally.kept + tally.unreadable + tally.left_out)
     counts = [part.close() for part in parts]
     _check(found, data, tally, counts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,8 +14,8 @@ from torch import Tensor
 
 from tb_widgets.data.batches.buckets import ExampleBatches
 from tb_widgets.data.batches.example_files import EncodedPart, encode_examples, read_encoded
-from tb_widgets.data.batches.prepared_data import WAITING, HeldBack, PreparedData
-from tb_widgets.data.batches.token_files import made_tokenizer, tokenizer_key
+from tb_widgets.data.batches.prepared_data import WAITING_FOR_TEXT, HeldBack, PreparedData
+from tb_widgets.data.batches.token_files import made_tokenizer
 from tb_widgets.data.batches.windows import NOT_COUNTED, Batch, Batches
 from tb_widgets.data.reading.examples import find_examples
 from tb_widgets.data.tokenizers.make import Ids, Tokenizer, load_tokenizer
@@ -166,14 +167,9 @@ def prepare_examples(
         encoder = load_tokenizer(frozen_tokenizer)
     else:
         report("Learning the vocabulary", 0.3)
-        key = tokenizer_key(found.fingerprint, data, tokenizer)
-        encoder = made_tokenizer(
-            key,
-            tokenizer,
-            lambda: found.learned_from(data, tokenizer.kind),
-            cache_dir,
-            on_wait=lambda: report(WAITING, 0.3),
-        )
+        waiting = partial(report, WAITING_FOR_TEXT, 0.3)
+        texts = partial(found.training_texts, data)
+        encoder = made_tokenizer(found.fingerprint, texts, data, tokenizer, cache_dir, on_wait=waiting)
     report("Turning text into tokens", 0.6)
     folder = encode_examples(
         found,
@@ -181,7 +177,7 @@ def prepare_examples(
         encoder,
         cache_dir,
         lambda rows: report(f"Turning text into tokens: {rows:,} examples", 0.6),
-        on_wait=lambda: report(WAITING, 0.6),
+        on_wait=lambda: report(WAITING_FOR_TEXT, 0.6),
     )
     encoded = read_encoded(folder)
     report("The examples are ready", 1.0)

@@ -22,7 +22,7 @@ from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec
 
 SHAPES = classes_of("drawn-shapes")  # in the order in which draw knows them
-IMAGES = 20_000
+DRAWN_IMAGES = 20_000
 _NOISE = 0.2
 _SIDE = 32  # pixels of a picture for people, at most
 
@@ -49,12 +49,12 @@ class PictureData(PreparedData):
 
     def validation_batches(self, *, batch_size: int, batches: int) -> list[Batch]:
         """Return batches of the first held-back images; each shape comes as often as the others."""
-        numbers = np.arange(self.held_back_from, min(IMAGES, self.held_back_from + batch_size * batches))
+        numbers = np.arange(self.held_back_from, min(DRAWN_IMAGES, self.held_back_from + batch_size * batches))
         return [self._batch(numbers[first : first + batch_size]) for first in range(0, len(numbers), batch_size)]
 
     def held_back(self, number: int) -> list[HeldBack]:
         """Return the first held-back images with their names, and what is on them."""
-        numbers = np.arange(self.held_back_from, min(IMAGES, self.held_back_from + number))
+        numbers = np.arange(self.held_back_from, min(DRAWN_IMAGES, self.held_back_from + number))
         drawn = draw(numbers, self.image)
         return [
             HeldBack(f"image {n}", SHAPES[n % len(SHAPES)], base64.b64encode(as_png(image)).decode())
@@ -101,16 +101,16 @@ def prepare_pictures(
             "What size of images the model takes is not known, so none can be drawn for it.",
             hint="Give the model a layer that fixes it, for example a table of positions.",
         )
-    held_back = max(len(SHAPES), round(IMAGES * data.validation_fraction))
+    held_back = max(len(SHAPES), round(DRAWN_IMAGES * data.validation_fraction))
     report("The images are ready", 1.0)
     return PictureData(
         task="vision-classification",
         fingerprint=hashlib.sha256(f"drawn-shapes/{image}/{held_back}".encode()).hexdigest(),
-        statistics={"train_examples": IMAGES - held_back, "validation_examples": held_back, "image": list(image)},
+        statistics={"train_examples": DRAWN_IMAGES - held_back, "validation_examples": held_back, "image": list(image)},
         tokenizer=None,
         classes=SHAPES,
         image=image,
-        held_back_from=IMAGES - held_back,
+        held_back_from=DRAWN_IMAGES - held_back,
     )
 
 

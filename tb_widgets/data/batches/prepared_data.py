@@ -11,7 +11,7 @@ from tb_widgets.data.tokenizers.make import Tokenizer
 from tb_widgets.data.tokenizers.special_tokens import vocabulary_with_specials
 from tb_widgets.spec import Task
 
-WAITING = "Waiting for another run that prepares the same text"
+WAITING_FOR_TEXT = "Waiting for another run that prepares the same text"
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class PreparedData(ABC):
     fingerprint
         SHA-256 over everything that the batches are made of: equal fingerprints mean equal data.
     statistics
-        A few figures about the data, for the journal.
+        A few numbers about the data, for the journal.
     tokenizer
         What turned text into numbers; ``None`` for images.
     classes
@@ -54,8 +54,8 @@ class PreparedData(ABC):
     notes: tuple[str, ...] = field(default=(), kw_only=True)
 
     @property
-    def gaps(self) -> int:
-        """How many stretches are cut out of each text that the model is to write; 0 where none are."""
+    def sentinels(self) -> int:
+        """How many spans are cut out of each text that the model is to write; 0 where none are."""
         return 0
 
     @property

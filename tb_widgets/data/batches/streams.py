@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -14,17 +15,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tb_widgets.data.batches.masking import HiddenBatches, hide
-from tb_widgets.data.batches.prepared_data import WAITING, HeldBack, PreparedData
+from tb_widgets.data.batches.masking import hide
+from tb_widgets.data.batches.prepared_data import WAITING_FOR_TEXT, HeldBack, PreparedData
 from tb_widgets.data.batches.spans import cut_out
-from tb_widgets.data.batches.token_files import STREAMS, corpus_tokenizer, encoded_streams, read_stream
-from tb_widgets.data.batches.windows import NOT_COUNTED, Batch, Batches, TrainBatches, validation_batches
+from tb_widgets.data.batches.token_files import STREAMS, encoded_streams, made_tokenizer, read_stream
+from tb_widgets.data.batches.windows import NOT_COUNTED, Batch, Batches, TrainBatches, share_of, validation_batches
 from tb_widgets.data.keyed_random import key_of
 from tb_widgets.data.reading.corpus import open_corpus
 from tb_widgets.data.refusals import too_short
 from tb_widgets.data.tokenizers.make import Tokenizer, load_tokenizer
 from tb_widgets.data.tokenizers.special_tokens import (
-    MASK_SIGN,
+    MASK_TEXT,
     SHORTEST_TO_CUT,
     SpecialTokens,
     span_sizes,
@@ -33,7 +34,7 @@ from tb_widgets.data.tokenizers.special_tokens import (
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec, Task, TokenizerSpec
 
-_BETWEEN_GAPS = 6  # tokens from one gap to the next in what is shown to people
+_BETWEEN_MASKS = 6  # tokens from one mask to the next in what is shown to people
 
 
 @dataclass
@@ -47,7 +48,7 @@ class StreamData(PreparedData):
     context_length
         Tokens that the model sees.
     documents
-        Whether the streams have several documents, each of which ends with a sign.
+        Whether the streams have several documents, each of which ends with a special token.
     apart
         Whether documents that share a window do not see each other.
     statistics
@@ -66,7 +67,7 @@ class StreamData(PreparedData):
     def vocab_size(self) -> int:
         """How many token ids a model must know to read the batches, special ones included."""
         pieces, own = self.tokenizer.vocab_size, self.tokenizer.special
-        return vocabulary_with_specials(pieces, self.task, own=own, documents=self.documents, gaps=self.gaps)
+        return vocabulary_with_specials(pieces, self.task, own=own, documents=self.documents, sentinels=self.sentinels)
 
     @property
     def document_end(self) -> int | None:
@@ -74,8 +75,8 @@ class StreamData(PreparedData):
         return self._special.document_end if self.documents and self.task == "causal-lm" else None
 
     @property
-    def gaps(self) -> int:
-        """How many stretches are cut out of each window, where a sequence-to-sequence model is to write them."""
+    def sentinels(self) -> int:
+        """How many spans are cut out of each window, where a sequence-to-sequence model is to write them."""
         return span_sizes(self.context_length)[1] if self.task == "seq2seq" else 0
 
     def train_batches(self, *, batch_size: int, seed: int) -> Batches:
@@ -93,32 +94,32 @@ class StreamData(PreparedData):
         )
         if self.task == "causal-lm":
             return [next_tokens(windows, self._border) for windows in found]
-        # Always the same masks: figures of different steps, seeds and runs are told about the same questions.
+        # Always the same masks: metrics of different steps, seeds and runs answer the same questions.
         return [
             self._hide(windows[:, :-1], key_of("held-back masks", self.fingerprint, number))
             for number, windows in enumerate(found)
         ]
 
     def held_back(self, number: int) -> list[HeldBack]:
-        """Return beginnings of held-back stretches: 8 tokens to go on from, or 24 of which every sixth is hidden."""
+        """Return beginnings of held-back spans: 8 tokens to go on from, or 24 of which every sixth is hidden."""
         places = [len(self.validation) * n // number for n in range(number)]
         if self.task == "causal-lm":
             return [HeldBack(text) for text in self._decoded([self.validation[place : place + 8] for place in places])]
-        return [self._with_gaps(self.validation[place : place + 24]) for place in places]
+        return [self._with_masks(self.validation[place : place + 24]) for place in places]
 
-    def _with_gaps(self, tokens: NDArray[Any]) -> HeldBack:
-        length = min(len(tokens), self.context_length, _BETWEEN_GAPS * self.gaps or len(tokens))
-        pieces = _between_gaps(tokens[:length])
+    def _with_masks(self, tokens: NDArray[Any]) -> HeldBack:
+        length = min(len(tokens), self.context_length, _BETWEEN_MASKS * self.sentinels or len(tokens))
+        pieces = _between_masks(tokens[:length])
         # What begins or ends inside a character is longer when it is read again.
         while length > 1 and sum(1 + len(self.tokenizer.encode(text)) for text in self._decoded(pieces)) > (
             self.context_length + 1
         ):
             length //= 2
-            pieces = _between_gaps(tokens[:length])
-        return HeldBack(MASK_SIGN.join(self._decoded(pieces)), expected=self._decoded([tokens[:length]])[0])
+            pieces = _between_masks(tokens[:length])
+        return HeldBack(MASK_TEXT.join(self._decoded(pieces)), expected=self._decoded([tokens[:length]])[0])
 
     def _decoded(self, pieces: list[NDArray[Any]]) -> list[str]:
-        # The sign between documents is no piece of the tokenizer; people see a new line.
+        # The token between documents is no piece of the tokenizer; people see a new line.
         return ["\n".join(map(self.tokenizer.decode, self._documents(piece))) for piece in pieces]
 
     def _documents(self, tokens: NDArray[Any]) -> list[NDArray[Any]]:
@@ -127,8 +128,10 @@ class StreamData(PreparedData):
 
     def _hide(self, windows: Tensor, key: np.uint64) -> Batch:
         if self.task == "seq2seq":
-            return cut_out(windows, key, self._special)
-        return hide(windows, key, vocab_size=self.tokenizer.vocab_size, mask=self._special.mask)
+            hidden = cut_out(windows.numpy(), key, self._special)
+        else:
+            hidden = hide(windows.numpy(), key, vocab_size=self.tokenizer.vocab_size, mask=self._special.mask)
+        return {role: torch.from_numpy(rows) for role, rows in hidden.items()}
 
     @property
     def _border(self) -> int | None:
@@ -139,10 +142,10 @@ class StreamData(PreparedData):
         return SpecialTokens(self.tokenizer.vocab_size, self.tokenizer.special)
 
 
-def _between_gaps(tokens: NDArray[Any]) -> list[NDArray[Any]]:
+def _between_masks(tokens: NDArray[Any]) -> list[NDArray[Any]]:
     """Cut out the fourth token and every sixth after it, or the last where there are fewer."""
-    gaps = range(min(3, len(tokens) - 1), len(tokens), _BETWEEN_GAPS)
-    return [tokens[: gaps[0]], *(tokens[gap + 1 : gap + 6] for gap in gaps)]
+    places = range(min(3, len(tokens) - 1), len(tokens), _BETWEEN_MASKS)
+    return [tokens[: places[0]], *(tokens[place + 1 : place + 6] for place in places)]
 
 
 class NextTokenBatches:
@@ -154,6 +157,40 @@ class NextTokenBatches:
     def batch(self, step: int, *, rank: int = 0, ranks: int = 1) -> Batch:
         """Return the batch of a step, or a rank's slice of it."""
         return next_tokens(self._windows.batch(step, rank=rank, ranks=ranks), self._border)
+
+
+class HiddenBatches:
+    """Windows of which a part is hidden; what, follows from seed, step and fingerprint alone, anew in every pass.
+
+    Parameters
+    ----------
+    windows
+        What is hidden in.
+    hide
+        Windows ``(B, T)`` and a key to a batch.
+    batch_size
+        Windows per step, over all ranks.
+    seed, fingerprint
+        Key of the choices.
+    """
+
+    def __init__(
+        self,
+        windows: TrainBatches,
+        hide: Callable[[Tensor, np.uint64], Batch],
+        *,
+        batch_size: int,
+        seed: int,
+        fingerprint: str,
+    ) -> None:
+        self._windows, self._hide, self._batch_size = windows, hide, batch_size
+        self._key = (seed, fingerprint)
+
+    def batch(self, step: int, *, rank: int = 0, ranks: int = 1) -> Batch:
+        """Return the batch of a step, or a rank's slice of it."""
+        whole = self._hide(self._windows.batch(step)[:, :-1], key_of("mask", *self._key, step))
+        rows = share_of(rank, ranks, self._batch_size)
+        return {role: tensor[rows] for role, tensor in whole.items()}
 
 
 def next_tokens(windows: Tensor, border: int | None = None) -> Batch:
@@ -205,13 +242,14 @@ def prepare_streams(
         encoder = load_tokenizer(frozen_tokenizer)
     else:
         report("Learning the vocabulary", 0.1)
-        encoder = corpus_tokenizer(corpus, data, tokenizer, cache_dir, lambda: report(WAITING, 0.1))
+        waiting = partial(report, WAITING_FOR_TEXT, 0.1)
+        encoder = made_tokenizer(corpus.fingerprint, corpus.training_texts, data, tokenizer, cache_dir, on_wait=waiting)
 
     def packed(share: float, speed: float) -> None:
         report(f"Turning text into tokens, {speed:.1f} million characters per second", 0.3 + 0.7 * share)
 
     report("Turning text into tokens", 0.3)
-    folder = encoded_streams(corpus, data, encoder, cache_dir, packed, on_wait=lambda: report(WAITING, 0.3))
+    folder = encoded_streams(corpus, data, encoder, cache_dir, packed, on_wait=lambda: report(WAITING_FOR_TEXT, 0.3))
     described = json.loads((folder / STREAMS).read_text(encoding="utf-8"))
     statistics = described["statistics"]
     if encoder.learned_from is not None:
@@ -242,7 +280,7 @@ def _check_settings(data: DataSpec, task: Task) -> None:
         )
     if task == "seq2seq" and data.context_length < SHORTEST_TO_CUT:
         raise DataError(
-            f"data.context_length is {data.context_length}, which is too short to cut stretches out of a text.",
+            f"data.context_length is {data.context_length}, which is too short to cut spans out of a text.",
             hint=f"Set it to {SHORTEST_TO_CUT} or more; 64 to 512 are usual.",
         )
 

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tb_widgets.data.batches.packing import Progress, pack
-from tb_widgets.data.cache import built as cache
-from tb_widgets.data.cache.limit import Growth
-from tb_widgets.data.reading.corpus import Corpus
-from tb_widgets.data.reading.repeated_lines import in_words
-from tb_widgets.data.sources.builtin import is_built_in
+from tb_widgets.data.batches.packing import PackProgress, pack
+from tb_widgets.data.cache.built import built_folder, entry_key
+from tb_widgets.data.cache.limit import growth_check
+from tb_widgets.data.reading.corpus import Corpus, ReadCounts, text_to_learn_from
+from tb_widgets.data.reading.repeated_lines import HeldBackLines, copies_note
+from tb_widgets.data.sources.resolve import resolve_source
 from tb_widgets.data.tokenizers.make import Tokenizer, load_tokenizer, read_tokenizer_file, train_tokenizer
 from tb_widgets.spec import DataSpec, TokenizerSpec
 
@@ -24,38 +24,30 @@ STREAMS = "streams.json"
 _NOTE = "note.json"
 
 
-def tokenizer_key(text_fingerprint: str, data: DataSpec, tokenizer: TokenizerSpec) -> str:
-    """Return the cache's name for a tokenizer made for a text."""
-    settings: dict[str, Any] = {"kind": tokenizer.kind}
-    if tokenizer.kind in ("bpe", "unigram"):
-        settings["vocab_size"] = tokenizer.vocab_size
-    if tokenizer.kind == "file":
-        settings["file"] = hashlib.sha256(read_tokenizer_file(tokenizer).encode("utf-8")).hexdigest()
-    return cache.entry_key(what="tokenizer", text=text_fingerprint, held_back=data.validation_fraction, **settings)
-
-
-def streams_key(text_fingerprint: str, data: DataSpec, tokenizer: Tokenizer) -> str:
-    """Return the cache's name for a text encoded by a tokenizer."""
-    content = hashlib.sha256(tokenizer.serialized().encode("utf-8")).hexdigest()
-    return cache.entry_key(what="streams", text=text_fingerprint, held_back=data.validation_fraction, by=content)
-
-
 def made_tokenizer(
-    key: str,
+    fingerprint: str,
+    training_texts: Callable[[], Iterable[str]],
+    data: DataSpec,
     spec: TokenizerSpec,
-    training_text: Callable[[], str],
     cache_dir: Path,
+    *,
     on_wait: Callable[[], None] = lambda: None,
 ) -> Tokenizer:
-    """Return the tokenizer that the cache holds under a key, made from the training text if it is not there."""
+    """Return the tokenizer that a spec asks for, made from training texts if the cache has none for the fingerprint."""
+    settings: dict[str, Any] = {"kind": spec.kind}
+    if spec.kind in ("bpe", "unigram"):
+        settings["vocab_size"] = spec.vocab_size
+    if spec.kind == "file":
+        settings["file"] = hashlib.sha256(read_tokenizer_file(spec).encode("utf-8")).hexdigest()
 
     def build(folder: Path) -> None:
-        text = training_text()
+        text = text_to_learn_from(spec.kind, training_texts())
         made = train_tokenizer(spec, text)
         made.write(folder)
         (folder / _NOTE).write_text(json.dumps({"note": made.note, "characters": len(text)}), encoding="utf-8")
 
-    folder = cache.find_or_build(cache_dir, key, build, on_wait=on_wait)
+    key = entry_key(what="tokenizer", text=fingerprint, held_back=data.validation_fraction, **settings)
+    folder = built_folder(cache_dir, key, build, on_wait=on_wait)
     made = load_tokenizer(folder)
     noted = json.loads((folder / _NOTE).read_text(encoding="utf-8"))
     made.note = noted["note"]
@@ -63,29 +55,12 @@ def made_tokenizer(
     return made
 
 
-def corpus_tokenizer(
-    corpus: Corpus,
-    data: DataSpec,
-    spec: TokenizerSpec,
-    cache_dir: Path,
-    on_wait: Callable[[], None] = lambda: None,
-) -> Tokenizer:
-    """Return the tokenizer that a spec asks for, made for a corpus."""
-
-    def training_text() -> str:
-        if spec.kind == "byte":
-            return ""
-        return corpus.characters() if spec.kind == "char" else corpus.sample()
-
-    return made_tokenizer(tokenizer_key(corpus.fingerprint, data, spec), spec, training_text, cache_dir, on_wait)
-
-
 def encoded_streams(
     corpus: Corpus,
     data: DataSpec,
     tokenizer: Tokenizer,
     cache_dir: Path,
-    on_progress: Progress,
+    on_progress: PackProgress,
     *,
     on_wait: Callable[[], None] = lambda: None,
 ) -> Path:
@@ -93,7 +68,10 @@ def encoded_streams(
 
     def build(folder: Path) -> None:
         dtype = "<u2" if tokenizer.vocab_size + corpus.has_documents <= 2**16 else "<u4"
-        seen, counts = pack(corpus, tokenizer, folder, dtype, on_progress, on_size=Growth().reach)
+        # Equal documents are on one side. What ours repeat is told before the run, and is no warning of each.
+        lines = None if corpus.has_documents or resolve_source(data).is_built_in else HeldBackLines()
+        on_spans = lambda spans: None if lines is None else lines.note(spans)  # noqa: E731
+        seen, counts = pack(corpus, tokenizer, folder, dtype, on_progress, on_size=growth_check(), on_spans=on_spans)
         statistics: dict[str, Any] = {
             "characters": seen.characters,
             **{f"{part}_tokens": count for part, count in counts.items()},
@@ -103,8 +81,7 @@ def encoded_streams(
         if corpus.has_documents:
             statistics |= {"documents": seen.documents, "held_back_documents": seen.held_back}
             statistics |= {"empty_documents": seen.empty, "documents_in_both_parts": seen.in_both}
-        # What ours repeat is told before the run, and is no warning of each.
-        copied = "" if is_built_in(data.source) else in_words(corpus.copies())
+        copied = "" if lines is None else copies_note(lines.copies(corpus.read(ReadCounts()), seen.characters))
         described = {
             "copied": copied,
             "dtype": dtype,
@@ -113,7 +90,9 @@ def encoded_streams(
         }
         (folder / STREAMS).write_text(json.dumps(described), encoding="utf-8")
 
-    return cache.find_or_build(cache_dir, streams_key(corpus.fingerprint, data, tokenizer), build, on_wait=on_wait)
+    by = hashlib.sha256(tokenizer.serialized().encode("utf-8")).hexdigest()
+    key = entry_key(what="streams", text=corpus.fingerprint, held_back=data.validation_fraction, by=by)
+    return built_folder(cache_dir, key, build, on_wait=on_wait)
 
 
 def _digest(folder: Path, dtype: str, counts: dict[str, int]) -> str:

@@ -10,7 +10,7 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tb_widgets.data.batches.corruption import NOT_COUNTED
+from tb_widgets.data.batches.masking import NOT_COUNTED
 from tb_widgets.data.keyed_random import Order, mix
 from tb_widgets.errors import DataError
 
@@ -24,7 +24,7 @@ _WINDOWS_AT_ONCE = 4096
 
 
 class Batches(Protocol):
-    """What the loop asks for batches, whatever the task."""
+    """Source of batches for the loop, whatever the task."""
 
     def batch(self, step: int, *, rank: int = 0, ranks: int = 1) -> Batch:
         """Return the batch of a step, counted from 0, or a rank's equal slice of it."""

@@ -3,31 +3,32 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import re
+import secrets
 import shutil
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-from tb_widgets.errors import DataError, RunError
-from tb_widgets.runs.durable import replace_json
+from filelock import FileLock, Timeout
+
+from tb_widgets.errors import DataError
 from tb_widgets.runs.folders import default_cache_dir
-from tb_widgets.runs.process import ProcessIdentity
 
 LIMIT = "TB_CACHE_LIMIT"
 USUAL_LIMIT = 20_000_000_000  # bytes
-STEP = 8_000_000  # bytes that an entry grows by until the cache is looked at again
 FRESH = 3600.0  # seconds: what was used so lately is in use
 STALE = 7 * 86400.0  # seconds: what was left unfinished so long ago is not gone on with
+GROWING = "built"
+"""Folder in the part of an entry that takes the entry's place when it is whole."""
 
 _ENTRY = re.compile("[0-9a-f]{32}|[0-9a-f]{64}")
 _GROUPS = ("", "datasets", "downloads", "uploads", "tokenizers")  # token files lie in the cache folder itself
-_UNFINISHED = re.compile(r"\.[0-9a-f]{32}\.part|[0-9a-f]{32}\..*\.building|\.upload-.*")
 _UNITS = {"": 1, "K": 10**3, "M": 10**6, "G": 10**9, "T": 10**12}
+
+_holding: dict[Path, FileLock] = {}
 
 
 @dataclass(frozen=True)
@@ -100,16 +101,16 @@ def chosen_limit() -> int | None:
     return int(float(found[1]) * _UNITS[found[2].upper()])
 
 
-def in_words(size: int) -> str:
-    """Return a size as people read it.
+def size_in_words(size: float) -> str:
+    """Return bytes as people read them.
 
-    >>> in_words(1_234_000), in_words(20_000_000_000)
+    >>> size_in_words(1_234_000), size_in_words(20_000_000_000)
     ('1.2 MB', '20.0 GB')
     """
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
-def make_room(size: int = 0, *, keep: Collection[Path] = (), limit: int | None = None) -> None:
+def make_room(size: int = 0, *, keep: Collection[Path] = ()) -> None:
     """Remove what was not used for longest, until so many bytes more fit into the cache.
 
     What is in use stays: what a living process holds, and what was used within the last hour.
@@ -120,8 +121,6 @@ def make_room(size: int = 0, *, keep: Collection[Path] = (), limit: int | None =
         Bytes that are to come.
     keep
         Folders that stay in any case.
-    limit
-        What the cache may take, by default :func:`cache_limit`.
 
     Raises
     ------
@@ -129,17 +128,13 @@ def make_room(size: int = 0, *, keep: Collection[Path] = (), limit: int | None =
         If there is not enough that may go; then nothing is removed.
     """
     _sweep()
-    entries, limit = sorted(_entries(), key=lambda entry: entry.used), cache_limit() if limit is None else limit
+    entries, limit = sorted(_entries(), key=lambda entry: entry.used), cache_limit()
     excess = sum(entry.size for entry in entries) + size - limit
     if excess <= 0:
         return
-    held, since = _held() | {folder.absolute() for folder in keep}, time.time() - FRESH
-    idle = [entry for entry in entries if entry.folder not in held and entry.used < since]
+    idle = _idle(entries, keep)
     if size > 0 and sum(entry.size for entry in idle) < excess:
-        raise DataError(
-            f"The cache may take {in_words(limit)}, and there is no room in it for {in_words(size)} more.",
-            hint=f"Clear the cache, set {LIMIT} higher, or set TB_CACHE_DIR to a folder on a larger disk.",
-        )
+        raise _no_room(size, limit)
     for entry in idle:
         if excess <= 0:
             return
@@ -147,32 +142,19 @@ def make_room(size: int = 0, *, keep: Collection[Path] = (), limit: int | None =
         excess -= entry.size
 
 
-class Growth:
-    """Room for one entry while it grows. The cache is looked at again only after some megabytes more."""
+def growth_check() -> Callable[[int], None]:
+    """Return what refuses an entry that grows, or is going to grow, to more bytes than the cache can give it.
 
-    def __init__(self) -> None:
-        # What grows takes from the free space that the usual limit is reckoned by, so that is asked for once.
-        self._limit, self._made = cache_limit(), 0
+    It is reckoned once: what grows takes from the free space by which the usual limit is reckoned.
+    """
+    entries, limit = list(_entries()), cache_limit()
+    most = limit - sum(entry.size for entry in entries) + sum(entry.size for entry in _idle(entries))
 
-    def reach(self, size: int) -> None:
-        """Make room for an entry that has so many bytes by now, or is going to have them.
+    def check(size: int) -> None:
+        if size > most:
+            raise _no_room(size, limit)
 
-        Raises
-        ------
-        DataError
-            If the cache may not take that much.
-        """
-        if size > self._made + STEP:
-            self._make(size)
-
-    def finish(self, size: int) -> None:
-        """Make room for an entry that is complete, as :meth:`reach` does."""
-        if size > self._made:
-            self._make(size)
-
-    def _make(self, size: int) -> None:
-        make_room(size, limit=self._limit)
-        self._made = size
+    return check
 
 
 def clear_cache(*, keep: Collection[Path] = ()) -> Cleared:
@@ -187,15 +169,28 @@ def clear_cache(*, keep: Collection[Path] = ()) -> Cleared:
     """
     _sweep(at_once=True)
     wanted = {parent for path in keep for parent in (path.absolute(), *path.absolute().parents)}
-    held = _held(others_only=True) | wanted
+    staying = _held_by_others() | wanted
     freed = kept = 0
     for entry in list(_entries()):
-        if entry.folder in held:
+        if entry.folder in staying:
             kept += entry.size
         else:
             _remove(entry.folder)
             freed += entry.size
     return Cleared(freed, kept)
+
+
+def _no_room(size: int, limit: int) -> DataError:
+    return DataError(
+        f"The cache may take {size_in_words(limit)}, and there is no room in it for {size_in_words(size)} more.",
+        hint=f"Clear the cache, set {LIMIT} higher, or set TB_CACHE_DIR to a folder on a larger disk.",
+    )
+
+
+def _idle(entries: list[_Entry], keep: Collection[Path] = ()) -> list[_Entry]:
+    staying = _held_by_others() | set(_holding) | {folder.absolute() for folder in keep}
+    since = time.time() - FRESH
+    return [entry for entry in entries if entry.folder not in staying and entry.used < since]
 
 
 # ---- in use ----------------------------------------------------------------------------------------------------------
@@ -209,84 +204,80 @@ def mark_used(folder: Path) -> None:
 
 
 def hold(folder: Path) -> None:
-    """Let an entry stay for as long as this process lives."""
-    me, notes = ProcessIdentity.current(), default_cache_dir() / "held"
-    note = notes / f"{me.host}-{me.pid}.json"
-    before = _read_note(note)
-    mine = before["folders"] if before and abs(before["started"] - me.started) < 1 else []
+    """Let an entry stay for as long as this process lives: by a lock that the system releases when it ends."""
     mark_used(folder)
-    if str(folder.absolute()) not in mine:
-        facts = {"pid": me.pid, "started": me.started, "host": me.host}
-        # A cache that may only be read is nobody's to clear from here.
-        with contextlib.suppress(OSError, RunError):
-            notes.mkdir(parents=True, exist_ok=True)
-            replace_json(note, {**facts, "folders": [*mine, str(folder.absolute())]})
+    folder = folder.absolute()
+    if folder not in _holding:
+        with contextlib.suppress(OSError):  # as above
+            _holders(folder.parent, folder.name)  # what dead ones left is not to pile up
+            lock = FileLock(folder.with_name(f".{folder.name}.{secrets.token_hex(8)}.lock"), thread_local=False)
+            lock.acquire()
+            _holding[folder] = lock
 
 
-def _held(*, others_only: bool = False) -> set[Path]:
-    found: set[Path] = set()
-    notes = default_cache_dir() / "held"
-    for path in notes.glob("*.json") if notes.is_dir() else ():
-        note = _read_note(path)
-        holder = ProcessIdentity(note["pid"], note["started"], note["host"]) if note else None
-        # Of a process on another machine nobody here can tell whether it lives: a week is enough for most runs.
-        if note and holder and (holder.is_alive() if holder.is_here else _is_recent(path)):
-            if not (others_only and holder.is_here and holder.pid == os.getpid()):
-                found |= {Path(folder) for folder in note["folders"]}
-        else:
-            path.unlink(missing_ok=True)
-    return found
+def _held_by_others() -> set[Path]:
+    return {group / lock.name.split(".")[1] for group in _groups() for lock in _holders(group, "*")}
 
 
-def _is_recent(path: Path) -> bool:
-    return time.time() - path.stat().st_mtime < STALE
-
-
-def _read_note(path: Path) -> dict[str, Any] | None:
-    try:
-        note: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return note if isinstance(note, dict) and {"pid", "started", "host", "folders"} <= set(note) else None
+def _holders(group: Path, name: str) -> list[Path]:
+    """Return the locks by which other processes hold entries; those of processes that are gone are removed."""
+    own = {Path(lock.lock_file) for lock in _holding.values()}
+    living = []
+    for path in group.glob(f".{name}.*.lock"):
+        if path not in own:
+            try:
+                with FileLock(path, timeout=0):
+                    path.unlink(missing_ok=True)
+            except Timeout:
+                living.append(path)
+    return living
 
 
 # ---- on disk ---------------------------------------------------------------------------------------------------------
 
 
-def _folders() -> Iterator[Path]:
-    root = default_cache_dir()
-    for group in _GROUPS:
-        folder = root / group
-        if folder.is_dir():
-            yield from (path for path in folder.iterdir() if path.is_dir())
+def lock_of(folder: Path) -> Path:
+    """Return the file that is locked while an entry is built."""
+    return folder.with_name(f".{folder.name}.lock")
+
+
+def part_of(folder: Path) -> Path:
+    """Return the folder in which an entry grows."""
+    return folder.with_name(f".{folder.name}.part")
+
+
+def _groups() -> Iterator[Path]:
+    yield from (group.absolute() for name in _GROUPS if (group := default_cache_dir() / name).is_dir())
 
 
 def _entries() -> Iterator[_Entry]:
-    for folder in _folders():
-        if _ENTRY.fullmatch(folder.name):
-            with contextlib.suppress(FileNotFoundError):  # another process was quicker
-                yield _Entry(folder.absolute(), _size_of(folder), folder.stat().st_mtime)
+    for group in _groups():
+        for folder in group.iterdir():
+            if _ENTRY.fullmatch(folder.name) and folder.is_dir():
+                with contextlib.suppress(FileNotFoundError):  # another process was quicker
+                    yield _Entry(folder, folder_size(folder), folder.stat().st_mtime)
 
 
-def _size_of(folder: Path) -> int:
+def folder_size(folder: Path) -> int:
+    """Return the bytes of all files in a folder."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def _sweep(*, at_once: bool = False) -> None:
-    """Remove what was begun and left; at once, if nothing has been written to it for an hour."""
-    before = time.time() - (FRESH if at_once else STALE)
-    for folder in _folders():
-        if _UNFINISHED.fullmatch(folder.name):
-            with contextlib.suppress(FileNotFoundError):
-                if max(path.stat().st_mtime for path in (folder, *folder.rglob("*"))) < before:
-                    shutil.rmtree(folder, ignore_errors=True)
+    """Remove what was begun by processes that are gone, and can't be gone on with; ``at_once`` also what can be."""
+    for group in _groups():
+        for part in group.glob(".*.part"):
+            lock = FileLock(lock_of(group / part.name[1:].removesuffix(".part")), timeout=0)
+            with contextlib.suppress(FileNotFoundError, Timeout), lock:
+                is_stale = max(path.stat().st_mtime for path in (part, *part.rglob("*"))) < time.time() - STALE
+                shutil.rmtree(part if at_once or is_stale else part / GROWING, ignore_errors=True)
+                with contextlib.suppress(OSError):  # there is something to go on with
+                    part.rmdir()
 
 
 def _remove(folder: Path) -> None:
     """Remove an entry: first from where it is looked for, so that nobody meets half of it."""
-    gone = folder.with_name(f".{folder.name}.part")
-    with contextlib.suppress(FileNotFoundError):
-        if gone.exists():
-            shutil.rmtree(gone)
+    gone = part_of(folder.with_name(f"{folder.name}-{secrets.token_hex(4)}"))
+    with contextlib.suppress(FileNotFoundError):  # another process was quicker
         folder.replace(gone)
         shutil.rmtree(gone)

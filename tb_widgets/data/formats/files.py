@@ -20,10 +20,10 @@ from typing import IO, Literal, NamedTuple
 
 from tb_widgets.errors import DataError
 
-Kind = Literal["text", "json", "jsonl", "csv", "tsv", "parquet"]
+FileKind = Literal["text", "json", "jsonl", "csv", "tsv", "parquet"]
 
 BLOCK = 2**20
-_KINDS: dict[str, Kind] = {
+_KINDS: dict[str, FileKind] = {
     ".json": "json",
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
@@ -71,7 +71,7 @@ class LocalFile:
     """
 
     path: Path
-    kind: Kind
+    kind: FileKind
     stamp: Stamp
     packed: Literal["", "gz", "zip"] = ""
     member: str = ""
@@ -88,7 +88,7 @@ class LocalFile:
             If it can't be read, is damaged, locked, made to fill disks, or was changed since it was chosen.
         """
         done = 0
-        with self._explained():
+        with _explained(self.path):
             self.check_unchanged()
             with self._open() as stream:
                 while block := stream.read(BLOCK):
@@ -102,7 +102,7 @@ class LocalFile:
     def seekable(self) -> Iterator[IO[bytes]]:
         """Open the file for reading at any place; what is packed is unpacked into a nameless temporary file."""
         if not self.packed:
-            with self._explained():
+            with _explained(self.path):
                 self.check_unchanged()
                 stream: IO[bytes] = self.path.open("rb")
             with stream:
@@ -137,11 +137,6 @@ class LocalFile:
             raise DataError(
                 f"{self.path} was changed while it was read.", hint="Begin again when nothing writes to it any more."
             )
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        with _explained(self.path):
-            yield
 
 
 def find_files(source: str) -> list[Path]:
@@ -183,7 +178,7 @@ def is_pattern(source: str) -> bool:
         return False
 
 
-def kind_by_name(name: str) -> Kind:
+def kind_by_name(name: str) -> FileKind:
     """Return what a file's name says about its content; without a word about it, plain text."""
     return _KINDS.get(Path(name.lower().removesuffix(".gz")).suffix, "text")
 
@@ -236,17 +231,14 @@ def _look_at(path: Path) -> list[LocalFile]:
 
 def _look_into_zip(path: Path, stamp: Stamp) -> list[LocalFile]:
     found = []
-    members = _archive(path, stamp).infolist()
+    members = [member for member in _archive(path, stamp).infolist() if member.file_size]
     _check_growth(path, sum(member.file_size for member in members), stamp.size)
-    twice = next(
-        (name for name, count in Counter(each.filename for each in members if each.file_size).items() if count > 1),
-        None,
-    )
-    if twice is not None:
-        raise DataError(f"{path} holds two files called {twice}.", hint="Pack it again, with each file once.")
-    beside = _beside_tables(member.filename for member in members if member.file_size)
+    names = Counter(member.filename for member in members)
+    if twice := [name for name, count in names.items() if count > 1]:
+        raise DataError(f"{path} holds two files called {twice[0]}.", hint="Pack it again, with each file once.")
+    beside = _beside_tables(names)
     for member in sorted(members, key=lambda member: member.filename):
-        if member.is_dir() or member.file_size == 0 or _is_hidden(member.filename) or member.filename in beside:
+        if member.is_dir() or _is_hidden(member.filename) or member.filename in beside:
             continue
         if member.flag_bits & 1:
             raise DataError(f"{path} is locked with a password.", hint="Unpack it, and give the files.")
@@ -290,8 +282,8 @@ def _archive(path: Path, stamp: Stamp) -> zipfile.ZipFile:
 
 @lru_cache(maxsize=64)
 def _digest(path: Path, stamp: Stamp) -> str:
+    digest = hashlib.sha256()
     with _explained(path), path.open("rb") as file:
-        digest = hashlib.sha256()
         while block := file.read(BLOCK):
             digest.update(block)
     return digest.hexdigest()
@@ -310,7 +302,7 @@ def _check_growth(path: Path, unpacked: int, packed: int) -> None:
 
 
 def _is_glob(source: str) -> bool:
-    return any(sign in source for sign in "*?[")
+    return any(character in source for character in "*?[")
 
 
 _MOST_FILES = 20_000

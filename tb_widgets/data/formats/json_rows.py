@@ -1,75 +1,209 @@
-"""Rows out of JSON: lists of records, mappings of lists, and JSON lines; none but a mapping is read as a whole."""
+"""Rows out of JSON: lists of records, mappings of lists, and JSON lines; none but a mapping is read as a whole.
+
+The standard library's decoder does the reading. Others were tried: pyarrow rounds large whole numbers, makes times of
+texts and reads no lists; ijson knows neither lines nor large numbers. Both name no place in the file.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+import re
+from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import count
 from typing import Any
 
+from tb_widgets.data.formats.encoding import Encoding, read_characters, read_lines
 from tb_widgets.data.formats.files import LocalFile
-from tb_widgets.data.formats.letters import Encoding, read_letters, read_lines
-from tb_widgets.data.formats.values import Column, Record, columns_of, flat, pick, well_formed
+from tb_widgets.data.formats.values import Column, Part, TableRecord, columns_of, flat, pick, well_formed
 from tb_widgets.errors import DataError
 
-_LARGEST_RECORD = 64 * 2**20
-_LARGEST_MAPPING = 64 * 2**20
-_NEAR_END = 16  # a number, a literal or an escape that is cut in two is told within so many letters of the cut
+_LARGEST_VALUE = 64 * 2**20
+_NEAR_END = 16  # a number, a literal or an escape that is cut in two is told within so many characters of the cut
+_BLANKS = re.compile(r"[ \t\r\n]*")
 _AS_LINES = "Save it as a list of records, or as JSON lines with one record in each line."
 
 
-@dataclass(frozen=True)
-class JsonPart:
-    """A file of JSON, opened; it is read again for each pass."""
-
-    file: LocalFile
-    columns: tuple[Column, ...]
-    read: Callable[[], Iterator[Record]]
-    count: int | None = None
-    notes: tuple[str, ...] = ()
-
-    def rows(self, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-        """Yield the values of these columns, row by row."""
-        known = {column.name: column for column in self.columns}
-        chosen = [known[name] for name in names]
-        return (pick(record, chosen, self.file) for record in self.read())
-
-
-def open_json(file: LocalFile, encoding: Encoding) -> JsonPart:
+def open_json(file: LocalFile, encoding: Encoding, late: frozenset[str] = frozenset()) -> Part:
     """Open a file of JSON, whichever of its forms it has.
+
+    Parameters
+    ----------
+    file, encoding
+        What to read.
+    late
+        Columns that are looked for in all of the file where they do not occur in its first rows.
 
     Raises
     ------
     DataError
-        If it is none, or has none of the forms that make rows.
+        If it is no JSON, or has none of the forms that make rows.
     """
-    codec = encoding.codec
-    reader = _Letters(file, codec)
-    first = reader.next_sign()
+    reader = _Reader(file, encoding.codec)
+    first = reader.next()
+    if not first:
+        raise DataError(f"{file} is empty: it holds blanks only.", hint="Give a file with rows in it.")
     if first == "[":
-        read: Callable[[], Iterator[Record]] = lambda: _of_list(file, codec)  # noqa: E731
-    elif first == "{" and (file.kind == "jsonl" or reader.is_lines()):
-        read = lambda: _of_lines(file, codec)  # noqa: E731
+        form = _of_list
+    elif file.kind == "jsonl" or (first == "{" and reader.is_lines()):
+        form = _of_lines
     elif first == "{":
-        read = lambda: _of_mapping(file, codec)  # noqa: E731
-    elif file.kind == "jsonl" and first:
-        read = lambda: _of_lines(file, codec)  # noqa: E731
+        form = _of_mapping
     else:
-        raise reader.refused("it begins with neither [ nor {") if first else _blank(file)
-    return JsonPart(file, columns_of(read()), read, notes=(encoding.note,) if encoding.note else ())
+        raise reader.refused("it begins with neither [ nor {")
+    read = partial(form, file, encoding.codec)
+    columns = list(columns_of(read()))
+    for name in sorted(late - {column.name for column in columns}):
+        columns += columns_of(row._replace(values={name: row.values[name]}) for row in read() if name in row.values)
+    known = {column.name: column for column in columns}
+
+    def rows(names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+        chosen: list[Column] = [known[name] for name in names]
+        return (pick(record, chosen, file) for record in read())
+
+    return Part(tuple(columns), rows, notes=(encoding.note,) if encoding.note else ())
 
 
-def _blank(file: LocalFile) -> DataError:
-    return DataError(f"{file} is empty: it holds blanks only.", hint="Give a file with rows in it.")
-
-
-def _record(value: Any, place: str, letters: int, file: LocalFile) -> Record:
+def _record(value: Any, place: str, characters: int, file: LocalFile) -> TableRecord:
     if isinstance(value, str):
         value = {"text": value}
     if not isinstance(value, dict):
         raise DataError(f"{file}, {place}: {str(value)[:40]} is no record with named fields.", hint=_AS_LINES)
-    return Record(place, letters, flat(value))
+    return TableRecord(place, characters, flat(value))
+
+
+def _of_lines(file: LocalFile, codec: str) -> Iterator[TableRecord]:
+    for number, line in enumerate(read_lines(file, codec), start=1):
+        if not line.strip():
+            continue
+        try:
+            value = _mended(json.loads(line), line, 0, len(line))
+        except (ValueError, RecursionError) as error:
+            raise _not_json(file, number, getattr(error, "colno", 1), _why(error)) from error
+        yield _record(value, f"line {number:,}", len(line), file)
+
+
+def _of_list(file: LocalFile, codec: str) -> Iterator[TableRecord]:
+    reader = _Reader(file, codec)
+    reader.next()
+    reader.at += 1  # the bracket
+    after = reader.next()
+    if after == "]":
+        return
+    for number in count(1):
+        place, before = f"row {number:,} (line {reader.place(reader.at)[0]:,})", reader.at
+        value = reader.value()
+        yield _record(value, place, reader.at - before, file)
+        after = reader.next()
+        if after not in (",", "]"):
+            raise reader.refused("a comma or ] is missing" if after else "the ] at its end is missing")
+        reader.at += 1
+        if after == "]":
+            break
+        reader.next()
+    if reader.next():
+        raise reader.refused("there is more after its end")
+
+
+def _of_mapping(file: LocalFile, codec: str) -> Iterator[TableRecord]:
+    reader = _Reader(file, codec)
+    reader.next()
+    content = reader.value()
+    characters = reader.at
+    if reader.next():
+        raise reader.refused("there is more after its end")
+    rows = [value for value in content.values() if isinstance(value, list) and value and isinstance(value[0], dict)]
+    if len(rows) == 1:
+        share = characters // len(rows[0])
+        yield from (_record(value, f"row {n:,}", share, file) for n, value in enumerate(rows[0], start=1))
+    elif content and all(isinstance(value, list) for value in content.values()):
+        lengths = {name: len(value) for name, value in content.items()}
+        if len(set(lengths.values())) > 1:
+            told = ", ".join(f"{name} {length:,}" for name, length in list(lengths.items())[:8])
+            raise DataError(f"{file}: its columns have different lengths: {told}.", hint=_AS_LINES)
+        for n, values in enumerate(zip(*content.values(), strict=True), start=1):
+            yield _record(dict(zip(content, values, strict=True)), f"row {n:,}", 0, file)
+    elif content and all(isinstance(value, dict) for value in content.values()):
+        raise DataError(f"{file} holds one record for each of its keys, and no rows in order.", hint=_AS_LINES)
+    else:
+        raise DataError(f"{file} holds a single record, and no rows.", hint=_AS_LINES)
+
+
+class _Reader:
+    """Reader of one value after another; ``at`` is its place in the text that it holds."""
+
+    def __init__(self, file: LocalFile, codec: str) -> None:
+        self.file, self.at = file, 0
+        self._parts, self._text = read_characters(file, codec), ""
+        self._decode = json.JSONDecoder().raw_decode
+        self._counted, self._line, self._column = 0, 1, 1  # up to where line breaks were counted, and its place
+
+    def _more(self) -> bool:
+        """Drop what is used up, and hold at least twice what is left; false at the end of the file."""
+        self.place(self.at)
+        parts = [self._text[self.at :]]
+        held = wanted = len(parts[0])
+        while held <= min(2 * wanted, _LARGEST_VALUE) and (part := next(self._parts, None)) is not None:
+            parts.append(part)
+            held += len(part)
+        self._text, self.at, self._counted = "".join(parts), 0, 0
+        return held > wanted
+
+    def place(self, at: int) -> tuple[int, int]:
+        """Return line and column of a position, which never goes back."""
+        self._line += self._text.count("\n", self._counted, at)
+        line_break = self._text.rfind("\n", self._counted, at)
+        self._column = at - line_break if line_break >= 0 else self._column + at - self._counted
+        self._counted = at
+        return self._line, self._column
+
+    def next(self) -> str:
+        """Skip blanks, and return the character that comes next, nothing at the end."""
+        while True:
+            self.at = _BLANKS.match(self._text, self.at).end()  # type: ignore[union-attr]  # it always matches
+            if self.at < len(self._text):
+                return self._text[self.at]
+            if not self._more():
+                return ""
+
+    def value(self) -> Any:
+        """Read one value, and stand behind it."""
+        while True:
+            try:
+                value, end = self._decode(self._text, self.at)
+                value = _mended(value, self._text, self.at, end)
+            except (ValueError, RecursionError) as error:
+                place = error.pos if isinstance(error, json.JSONDecodeError) else self.at
+                is_open = str(error).startswith("Unterminated string") or place >= len(self._text) - _NEAR_END
+                if isinstance(error, json.JSONDecodeError) and is_open:
+                    if len(self._text) - self.at > _LARGEST_VALUE:
+                        line, _ = self.place(self.at)
+                        raise DataError(
+                            f"{self.file}, line {line:,}: what begins here is longer than "
+                            f"{_LARGEST_VALUE // 2**20} million characters.",
+                            hint=_AS_LINES,
+                        ) from error
+                    place -= self.at
+                    if self._more():
+                        continue
+                raise self.refused(_why(error), place) from error
+            self.at = end
+            return value
+
+    def is_lines(self) -> bool:
+        """Tell whether a file named .json has one record in a line, and another after it."""
+        end = self._text.find("\n", self.at)
+        if end < 0:
+            return False
+        try:
+            json.loads(self._text[self.at : end])
+        except (ValueError, RecursionError):
+            return False
+        self.at = end
+        return self.next() == "{"
+
+    def refused(self, why: str, at: int | None = None) -> DataError:
+        return _not_json(self.file, *self.place(self.at if at is None else at), why)
 
 
 def _mended(value: Any, text: str, start: int, end: int) -> Any:
@@ -85,155 +219,6 @@ def _well_formed(value: Any) -> Any:
     if isinstance(value, dict):
         return {well_formed(name): _well_formed(inner) for name, inner in value.items()}
     return value
-
-
-def _of_lines(file: LocalFile, codec: str) -> Iterator[Record]:
-    for number, line in enumerate(read_lines(file, codec), start=1):
-        if not line.strip():
-            continue
-        try:
-            value = _mended(json.loads(line), line, 0, len(line))
-        except (ValueError, RecursionError) as error:
-            raise _not_json(file, number, getattr(error, "colno", 1), _why(error)) from error
-        yield _record(value, f"line {number:,}", len(line), file)
-
-
-def _of_list(file: LocalFile, codec: str) -> Iterator[Record]:
-    reader = _Letters(file, codec)
-    reader.next_sign()
-    reader.at += 1  # the bracket
-    if reader.next_sign() == "]":
-        return
-    for number in count(1):
-        reader.next_sign()
-        place, before = f"row {number:,} (line {reader.line:,})", reader.at
-        value = reader.value()
-        yield _record(value, place, reader.at - before, file)
-        sign = reader.next_sign()
-        if sign not in (",", "]"):
-            raise reader.refused("a comma or ] is missing" if sign else "the ] at its end is missing")
-        reader.at += 1
-        if sign == "]":
-            if reader.next_sign():
-                raise reader.refused("there is more after its end")
-            return
-
-
-def _of_mapping(file: LocalFile, codec: str) -> Iterator[Record]:
-    letters = 0
-    parts = []
-    for part in read_letters(file, codec):
-        parts.append(part)
-        letters += len(part)
-        if letters > _LARGEST_MAPPING:
-            raise DataError(
-                f"{file} is one mapping of more than {_LARGEST_MAPPING // 2**20} million characters.", hint=_AS_LINES
-            )
-    text = "".join(parts)
-    try:
-        content = _mended(json.loads(text), text, 0, len(text))
-    except (ValueError, RecursionError) as error:
-        raise _not_json(file, getattr(error, "lineno", 1), getattr(error, "colno", 1), _why(error)) from error
-    rows = [value for value in content.values() if isinstance(value, list) and value and isinstance(value[0], dict)]
-    share = letters // max(1, len(rows[0]) if rows else 1)
-    if len(rows) == 1:
-        yield from (_record(value, f"row {n:,}", share, file) for n, value in enumerate(rows[0], start=1))
-    elif content and all(isinstance(value, list) for value in content.values()):
-        lengths = {name: len(value) for name, value in content.items()}
-        if len(set(lengths.values())) > 1:
-            told = ", ".join(f"{name} {length:,}" for name, length in list(lengths.items())[:8])
-            raise DataError(f"{file}: its columns have different lengths: {told}.", hint=_AS_LINES)
-        for n, values in enumerate(zip(*content.values(), strict=True), start=1):
-            yield _record(dict(zip(content, values, strict=True)), f"row {n:,}", 0, file)
-    elif content and all(isinstance(value, dict) for value in content.values()):
-        raise DataError(f"{file} holds one record for each of its keys, and no rows in order.", hint=_AS_LINES)
-    else:
-        raise DataError(f"{file} holds a single record, and no rows.", hint=_AS_LINES)
-
-
-class _Letters:
-    """What was read of a file and not used up, and which line and column that is."""
-
-    def __init__(self, file: LocalFile, codec: str) -> None:
-        self.file = file
-        self.at = 0
-        self._letters = read_letters(file, codec)
-        self._text = ""
-        self._decoder = json.JSONDecoder()
-        self._counted, self._lines, self._columns = 0, 0, 0  # up to where lines were counted, and which place it is
-        self._ended = False
-
-    def _more(self) -> bool:
-        """Drop what is used up, and hold at least twice what is left; false at the end of the file."""
-        self._place(self.at)
-        parts = [self._text[self.at :]]
-        self.at = self._counted = 0
-        held = wanted = len(parts[0])
-        while held <= 2 * wanted and not self._ended:
-            part = next(self._letters, None)
-            self._ended = part is None
-            parts.append(part or "")
-            held += len(parts[-1])
-        self._text = "".join(parts)
-        return held > wanted
-
-    def _place(self, at: int) -> tuple[int, int]:
-        """Return how many lines, and letters of its own line, are before a position, which never goes back."""
-        breaks = self._text.count("\n", self._counted, at)
-        start = self._text.rfind("\n", self._counted, at) + 1 if breaks else self._counted - self._columns
-        self._counted, self._lines, self._columns = at, self._lines + breaks, at - start
-        return self._lines, self._columns
-
-    @property
-    def line(self) -> int:
-        return self._place(self.at)[0] + 1
-
-    def next_sign(self) -> str:
-        """Skip blanks, and return the sign that comes next, nothing at the end."""
-        while True:
-            while self.at < len(self._text) and self._text[self.at] in " \t\r\n":
-                self.at += 1
-            if self.at < len(self._text):
-                return self._text[self.at]
-            if not self._more():
-                return ""
-
-    def value(self) -> Any:
-        """Read one value of JSON, and stand behind it."""
-        while True:
-            try:
-                value, end = self._decoder.raw_decode(self._text, self.at)
-                value = _mended(value, self._text, self.at, end)
-            except json.JSONDecodeError as error:
-                cut_off = error.msg.startswith("Unterminated string") or error.pos >= len(self._text) - _NEAR_END
-                if cut_off and len(self._text) - self.at > _LARGEST_RECORD:
-                    raise self.refused(
-                        f"a record is longer than {_LARGEST_RECORD // 2**20} million characters"
-                    ) from error
-                behind = error.pos - self.at
-                if not (cut_off and self._more()):
-                    raise self.refused(_why(error), self.at + behind) from error
-            except (ValueError, RecursionError) as error:
-                raise self.refused(_why(error)) from error
-            else:
-                self.at = end
-                return value
-
-    def is_lines(self) -> bool:
-        """Tell whether a file named .json has one record in a line, and another after it."""
-        end = self._text.find("\n", self.at)
-        if end < 0:
-            return False
-        try:
-            json.loads(self._text[self.at : end])
-        except (ValueError, RecursionError):
-            return False
-        self.at = end
-        return self.next_sign() == "{"
-
-    def refused(self, why: str, at: int | None = None) -> DataError:
-        lines, columns = self._place(self.at if at is None else at)
-        return _not_json(self.file, lines + 1, columns + 1, why)
 
 
 def _why(error: Exception) -> str:

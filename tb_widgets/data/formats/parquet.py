@@ -6,36 +6,18 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from tb_widgets.data.formats.files import LocalFile
-from tb_widgets.data.formats.values import Column, ValueKind, kind_of
+from tb_widgets.data.formats.values import Column, Part, ValueKind, kind_of
 from tb_widgets.errors import DataError
 
 _ROWS = 1000
 _FLOATS = 8  # columns of them that are looked into; tables with more are measurements
 
 
-@dataclass(frozen=True)
-class ParquetPart:
-    """A parquet file, opened; it is read again for each pass."""
-
-    file: LocalFile
-    columns: tuple[Column, ...]
-    count: int | None
-    notes: tuple[str, ...] = ()
-
-    def rows(self, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-        """Yield the values of these columns, row by row."""
-        with _opened(self.file) as table:
-            top = set(table.schema_arrow.names)
-            for batch in table.iter_batches(_ROWS, columns=list(names)):
-                columns = [_values(batch, name, top, self.file) for name in names]
-                yield from zip(*columns, strict=True)
-
-
-def open_parquet(file: LocalFile) -> ParquetPart:
+def open_parquet(file: LocalFile) -> Part:
     """Open a parquet file.
 
     Raises
@@ -43,6 +25,8 @@ def open_parquet(file: LocalFile) -> ParquetPart:
     DataError
         If it is none or is damaged, or has two columns of one name.
     """
+    from pyarrow import types
+
     with _opened(file) as table:
         schema = table.schema_arrow
         classes = _class_names(schema.metadata or {})
@@ -50,7 +34,7 @@ def open_parquet(file: LocalFile) -> ParquetPart:
         for entry in schema:
             if _is_image(entry.type):
                 columns.append(Column(entry.name, "image"))
-            elif _is_mapping(entry.type):
+            elif types.is_struct(entry.type):
                 columns += [Column(f"{entry.name}.{inner.name}", _kind(inner.type)) for inner in entry.type]
             else:
                 columns.append(Column(entry.name, _kind(entry.type), classes.get(entry.name, ())))
@@ -59,7 +43,15 @@ def open_parquet(file: LocalFile) -> ParquetPart:
             raise DataError(f"{file} has two columns called {twice!r}.", hint="Rename one of them, and save it again.")
         whole = _whole_floats(table, schema)
         columns = [column._replace(kind="whole") if column.name in whole else column for column in columns]
-        return ParquetPart(file, tuple(columns), table.metadata.num_rows)
+        return Part(tuple(columns), partial(_rows, file), table.metadata.num_rows)
+
+
+def _rows(file: LocalFile, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
+    with _opened(file) as table:
+        top = set(table.schema_arrow.names)
+        for batch in table.iter_batches(_ROWS, columns=list(names)):
+            columns = [_values(batch, name, top, file) for name in names]
+            yield from zip(*columns, strict=True)
 
 
 def _whole_floats(table: Any, schema: Any) -> set[str]:
@@ -100,8 +92,8 @@ def _values(batch: Any, name: str, top: set[str], file: LocalFile) -> list[Any]:
     if name in top:
         column = batch.column(name)
     else:
-        outer, inner = _split(name, top)
-        column = pc.struct_field(batch.column(outer), inner)
+        outer = max((other for other in top if name.startswith(f"{other}.")), key=len)
+        column = pc.struct_field(batch.column(outer), name.removeprefix(f"{outer}."))
     try:
         found: list[Any] = column.to_pylist()
     except OverflowError as error:
@@ -112,19 +104,10 @@ def _values(batch: Any, name: str, top: set[str], file: LocalFile) -> list[Any]:
     return found
 
 
-def _split(name: str, top: set[str]) -> tuple[str, str]:
-    outer = max((other for other in top if name.startswith(f"{other}.")), key=len)
-    return outer, name[len(outer) + 1 :]
-
-
-def _is_mapping(kind: Any) -> bool:
-    import pyarrow as pa
-
-    return bool(pa.types.is_struct(kind))
-
-
 def _is_image(kind: Any) -> bool:
-    return _is_mapping(kind) and {field.name for field in kind} == {"bytes", "path"}
+    from pyarrow import types
+
+    return types.is_struct(kind) and {field.name for field in kind} == {"bytes", "path"}
 
 
 def _kind(kind: Any) -> ValueKind:

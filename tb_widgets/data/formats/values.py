@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, Literal, NamedTuple, Protocol
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, NamedTuple
 
 from tb_widgets.errors import DataError
 
 ValueKind = Literal["text", "whole", "number", "truth", "list", "image", "other"]
 
-SAMPLE_ROWS, SAMPLE_LETTERS = 1000, 4_000_000
+SAMPLE_ROWS, SAMPLE_CHARACTERS = 1000, 4_000_000
 """How much of a table is read to know its columns."""
 
 _KINDS: dict[type, ValueKind] = {str: "text", bool: "truth", int: "whole", float: "number", list: "list"}
@@ -37,30 +38,33 @@ class Column(NamedTuple):
         return "class names" if self.names else _WORDS[self.kind]
 
 
-class Part(Protocol):
-    """One file of a table."""
+@dataclass(frozen=True)
+class Part:
+    """One file of a table, opened; it is read again for each pass.
 
-    @property
-    def columns(self) -> tuple[Column, ...]:
-        """What there is in a row."""
+    Attributes
+    ----------
+    columns
+        What there is in a row.
+    rows
+        Yields the values of columns that are named, row by row.
+    count
+        Number of rows where the file says it.
+    notes
+        Sentences about what was found out.
+    """
 
-    @property
-    def count(self) -> int | None:
-        """Number of rows where the file says it."""
-
-    @property
-    def notes(self) -> tuple[str, ...]:
-        """Sentences about what was found out."""
-
-    def rows(self, names: Sequence[str]) -> Iterator[tuple[Any, ...]]:
-        """Yield the values of these columns, row by row."""
+    columns: tuple[Column, ...]
+    rows: Callable[[Sequence[str]], Iterator[tuple[Any, ...]]]
+    count: int | None = None
+    notes: tuple[str, ...] = ()
 
 
-class Record(NamedTuple):
-    """One row as it was found, and where; ``letters`` says how much was read for it."""
+class TableRecord(NamedTuple):
+    """One row as it was found, and where; ``characters`` says how much was read for it."""
 
     place: str
-    letters: int
+    characters: int
     values: Mapping[str, Any]
 
 
@@ -91,23 +95,23 @@ def flat(record: Mapping[str, Any]) -> dict[str, Any]:
     return found
 
 
-def columns_of(records: Iterable[Record]) -> tuple[Column, ...]:
+def columns_of(records: Iterable[TableRecord]) -> tuple[Column, ...]:
     """Judge the columns by the first rows: of what is mixed, the first kind counts, and the rest is told on reading."""
     kinds: dict[str, ValueKind | None] = {}
-    letters = 0
+    characters = 0
     for number, record in enumerate(records, start=1):
         for name, value in record.values.items():
             kind = kind_of(value)
             known = kinds.setdefault(name, kind)
             if known is None or (known, kind) == ("whole", "number"):
                 kinds[name] = kind
-        letters += record.letters
-        if number == SAMPLE_ROWS or letters > SAMPLE_LETTERS:
+        characters += record.characters
+        if number == SAMPLE_ROWS or characters > SAMPLE_CHARACTERS:
             break
     return tuple(Column(name, kind or "other") for name, kind in kinds.items())
 
 
-def pick(record: Record, columns: Sequence[Column], file: object) -> tuple[Any, ...]:
+def pick(record: TableRecord, columns: Sequence[Column], file: object) -> tuple[Any, ...]:
     """Return a row's values of some columns, ``None`` where there are none.
 
     Raises

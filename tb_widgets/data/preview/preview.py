@@ -7,20 +7,19 @@ that was.
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
-from typing import Literal, NamedTuple
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
+from tb_widgets.data.preview.result import Bar, ColumnChoice, Preview
 from tb_widgets.data.preview.sample import Sample, read_sample
-from tb_widgets.data.preview.shown_batch import BatchRow, show_batch
+from tb_widgets.data.preview.shown_batch import show_batch
 from tb_widgets.data.preview.warnings import warnings_of
-from tb_widgets.data.reading.columns import Role
-from tb_widgets.data.reading.open import PIECE
-from tb_widgets.data.reading.repeated_lines import find_copies, in_words
-from tb_widgets.data.reading.split import cut_at, find_borders
-from tb_widgets.data.sources.builtin import check_serves, classes_of, is_built_in
+from tb_widgets.data.reading.repeated_lines import HeldBackLines, copies_note
+from tb_widgets.data.reading.split import split_text
+from tb_widgets.data.sources.builtin import check_serves, classes_of
+from tb_widgets.data.sources.resolve import resolve_source
 from tb_widgets.data.tokenizers.make import Tokenizer, train_tokenizer
 from tb_widgets.data.tokenizers.special_tokens import span_sizes, vocabulary_with_specials
 from tb_widgets.spec import DataSpec, Task, TokenizerSpec
@@ -30,100 +29,6 @@ _COUNTED = 300_000  # characters of the sample that are turned into tokens
 _SHORT_LINE = 40  # bytes; shorter lines of a plain text are often the same without being copies
 _LONG_ENOUGH = 0.2  # share of the lines; where fewer are longer than that, the short ones are the text
 _MOST_CHARACTERS = 3000  # different ones that are looked for among the tokenizer's
-
-
-class ColumnChoice(NamedTuple):
-    """A column, the role that it plays, and why."""
-
-    role: Role
-    column: str
-    why: str
-
-
-class Bar(NamedTuple):
-    """One bar of a histogram: how many texts have at most so many tokens, and more than the bar before it."""
-
-    up_to: int
-    texts: int
-
-
-@dataclass(frozen=True)
-class Preview:
-    """What a task makes of some data.
-
-    Attributes
-    ----------
-    name
-        Built-in source or file name.
-    looked_at
-        How much was read, in words.
-    unit
-        What is counted: ``line`` of a plain text, or ``row``; ``image``.
-    share
-        How much was read, 0 to 1; ``None`` where that can't be told.
-    documents
-        Whether there are several, so that whole ones are held back.
-    columns
-        Which columns are read, and why.
-    header, first_rows
-        The first rows as a person reads them.
-    batch
-        Some rows of a batch as the model gets it.
-    lengths
-        How many units have how many tokens.
-    typical_length, long_length, longest
-        Tokens of a unit in the middle of them, of one that 95 in a hundred do not exceed, and of the longest.
-    classes
-        Names of the classes in the sample, and how many rows each has; the most frequent first.
-    truncated
-        Share of the units that are longer than the context; ``None`` where nothing is cut.
-    empty, duplicates
-        Shares of the units: without content (of rows: without text or without answer), and seen before.
-    longer_column
-        A column whose texts are much longer than those that are read, and how many times as long.
-    unknown
-        Share of the characters that the tokenizer does not know; ``unknown_characters`` are the most frequent ones.
-    units, tokens
-        How many there are in all; ``None`` where that can't be told. ``counted`` says whether that is ``exact`` or
-        ``about`` right.
-    vocab_size
-        Token ids that the model must know.
-    tokens_per_parameter, steps_per_epoch
-        Of the part that is trained on.
-    notes
-        What was found out on opening the data.
-    warnings
-        What would waste the user's time, in sentences.
-    """
-
-    name: str
-    looked_at: str
-    unit: str
-    share: float | None = 1.0
-    documents: bool = False
-    columns: tuple[ColumnChoice, ...] = ()
-    header: tuple[str, ...] = ()
-    first_rows: tuple[tuple[str, ...], ...] = ()
-    batch: tuple[BatchRow, ...] = ()
-    lengths: tuple[Bar, ...] = ()
-    typical_length: int = 0
-    long_length: int = 0
-    longest: int = 0
-    classes: tuple[tuple[str, int], ...] = ()
-    truncated: float | None = None
-    empty: float = 0.0
-    duplicates: float = 0.0
-    longer_column: tuple[str, float] | None = None
-    unknown: float = 0.0
-    unknown_characters: str = ""
-    units: int | None = None
-    tokens: int | None = None
-    counted: Literal["exact", "about"] = "about"
-    vocab_size: int | None = None
-    tokens_per_parameter: float | None = None
-    steps_per_epoch: float | None = None
-    notes: tuple[str, ...] = ()
-    warnings: tuple[str, ...] = ()
 
 
 def preview(
@@ -169,10 +74,11 @@ def preview(
     tokens = _tokens_in_all(sample, made, lengths)
     trained_on = 1.0 if data.validation_split is not None else 1 - data.validation_fraction
     per_step = batch_size * (data.context_length if sample.answers is None else 1)
-    copied = _copied(sample, data)
+    is_ours = resolve_source(data).is_built_in
+    copied = _copied(sample, data, is_ours=is_ours)
     things = tokens if sample.answers is None else units
     is_exact = sample.share == 1.0 and len(lengths) == len(sample.whole) and made.kind in ("byte", "char")
-    gaps = span_sizes(data.context_length)[1] if task == "seq2seq" and sample.answers is None else 0
+    sentinels = span_sizes(data.context_length)[1] if task == "seq2seq" and sample.answers is None else 0
     found = Preview(
         name=sample.name,
         looked_at=_looked_at(sample),
@@ -198,33 +104,32 @@ def preview(
         tokens=tokens,
         counted="exact" if is_exact else "about",
         vocab_size=vocabulary_with_specials(
-            made.vocab_size, task, own=made.special, documents=sample.documents, gaps=gaps
+            made.vocab_size, task, own=made.special, documents=sample.documents, sentinels=sentinels
         ),
         tokens_per_parameter=tokens * trained_on / parameters if tokens and parameters else None,
         steps_per_epoch=things * trained_on / per_step if things else None,
         notes=(
             *sample.notes,
-            *filter(None, [made.note if sample.share == 1.0 else "", copied if is_built_in(data.source) else ""]),
+            *filter(None, [made.note if sample.share == 1.0 else "", copied if is_ours else ""]),
         ),
     )
     warnings = warnings_of(found, data, context_limit=context_limit)
     # Of our own texts it is worth knowing, and nothing that anybody could mend.
-    more = [copied] if copied and not is_built_in(data.source) else []
+    more = [copied] if copied and not is_ours else []
     return replace(found, warnings=(*warnings, *more))
 
 
-def _copied(sample: Sample, data: DataSpec) -> str:
+def _copied(sample: Sample, data: DataSpec, *, is_ours: bool) -> str:
     """Return what is said of held-back lines that are trained on too, as far as the beginning of a text tells."""
     if sample.unit != "line" or sample.documents or data.validation_split is not None:
         return ""
     text = "".join(sample.texts)
-    pieces = [text[start : start + PIECE] for start in range(0, len(text), PIECE)]
-    borders = find_borders(lambda: pieces, data.validation_fraction)
-    copies = find_copies(lambda: cut_at(borders, pieces), len(text))
-    return in_words(copies, is_ours=is_built_in(data.source))
+    spans, lines = list(split_text([text], len(text), data.validation_fraction)), HeldBackLines()
+    lines.note(spans)
+    return copies_note(lines.copies(spans, len(text)), is_ours=is_ours)
 
 
-def _beginning(sample: Sample, letters: int) -> str:
+def _beginning(sample: Sample, characters: int) -> str:
     """Return what a vocabulary is learned from."""
     taken: list[str] = []
     size = 0
@@ -233,7 +138,7 @@ def _beginning(sample: Sample, letters: int) -> str:
         if sample.answers is not None and not sample.classes:
             taken.append(f"{sample.answers[place]}\n")
         size += len(text)
-        if size > letters:
+        if size > characters:
             break
     return "".join(taken)
 
@@ -241,11 +146,11 @@ def _beginning(sample: Sample, letters: int) -> str:
 def _measure(sample: Sample, tokenizer: Tokenizer) -> NDArray[np.int64]:
     """Return how many tokens units have, as far as they count for the context, for the first of the whole ones."""
     places: list[int] = []
-    letters = 0
+    characters = 0
     for place in sample.whole:
         places.append(place)
-        letters += len(sample.texts[place])
-        if letters > _COUNTED:
+        characters += len(sample.texts[place])
+        if characters > _COUNTED:
             break
     lengths = _token_counts(tokenizer, [sample.texts[place] for place in places])
     if sample.answers is None or sample.classes:
@@ -264,8 +169,8 @@ def _tokens_in_all(sample: Sample, tokenizer: Tokenizer, lengths: NDArray[np.int
         return None
     if sample.unit == "line":  # a text is encoded as a whole, with its blank lines
         beginning = _beginning(sample, _COUNTED)
-        per_letter = len(tokenizer.encode(beginning)) / max(1, len(beginning))
-        return round((per_letter * sum(map(len, sample.texts)) + len(sample.ends)) / sample.share)
+        per_character = len(tokenizer.encode(beginning)) / max(1, len(beginning))
+        return round((per_character * sum(map(len, sample.texts)) + len(sample.ends)) / sample.share)
     ends = 1 if sample.answers is None else 0
     return round((lengths.mean() + ends) * len(sample.whole) / sample.share) if lengths.size else 0
 
@@ -305,15 +210,15 @@ def _duplicates(sample: Sample) -> float:
 
 def _unknown(sample: Sample, tokenizer: Tokenizer) -> tuple[float, str]:
     """Return the share of characters that the tokenizer does not know, and the most frequent of them."""
-    sign = tokenizer.special.get("unknown")
-    if sign is None:
+    token = tokenizer.special.get("unknown")
+    if token is None:
         return 0.0, ""
     counts = Counter("".join(sample.texts))
     ids = tokenizer.encode_all([character for character, _ in counts.most_common(_MOST_CHARACTERS)])
     missing = [
         (character, count)
         for (character, count), found in zip(counts.most_common(_MOST_CHARACTERS), ids, strict=True)
-        if sign in found
+        if token in found
     ]
     share = sum(count for _, count in missing) / max(1, counts.total())
     return share, "".join(character for character, _ in missing[:20])

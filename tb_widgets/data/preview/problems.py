@@ -10,7 +10,7 @@ from tb_widgets.spec import DataSpec
 from tb_widgets.spec.fit import Limits, is_beyond
 
 if TYPE_CHECKING:
-    from tb_widgets.data.preview.preview import Preview
+    from tb_widgets.data.preview.result import Preview
     from tb_widgets.errors import DataError
 
 # What is counted in a look may differ a little from what a run counts: its vocabulary learns from the training part.

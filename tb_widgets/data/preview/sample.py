@@ -10,18 +10,18 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from tb_widgets.data.reading.columns import Mapping, Role, learns_from_running_text, map_columns
-from tb_widgets.data.reading.examples import Example, as_text, class_name, find_examples
+from tb_widgets.data.reading.columns import ColumnRoles, Role, learns_from_running_text, map_columns
+from tb_widgets.data.reading.examples import Example, cell_text, class_name, find_examples
 from tb_widgets.data.reading.open import Table, Texts, open_data
-from tb_widgets.data.sources.builtin import is_built_in
+from tb_widgets.data.sources.resolve import resolve_source
 from tb_widgets.spec import DataSpec, Task
 
-MOST_LETTERS, MOST_ROWS, MOST_SECONDS = 1_000_000, 20_000, 0.8
+MOST_CHARACTERS, MOST_ROWS, MOST_SECONDS = 1_000_000, 20_000, 0.8
 """How much is read at most; whichever comes first."""
 
-_SHOWN_ROWS, _SHOWN_COLUMNS, _SHOWN_LETTERS = 5, 8, 200
+_SHOWN_ROWS, _SHOWN_COLUMNS, _SHOWN_CHARACTERS = 5, 8, 200
 _MEASURED_ROWS, _MEASURED_VALUES = 200, 100_000
-_SHORT_TEXT, _MUCH_LONGER = 120, 2.0  # letters of a title or an address; and how many times as long a text is
+_SHORT_TEXT, _MUCH_LONGER = 120, 2.0  # characters of a title or an address; and how many times as long a text is
 _PACKED = (".gz", ".zip")
 
 
@@ -67,7 +67,7 @@ class Sample:
     share: float | None = 1.0
     header: tuple[str, ...] = ()
     first_rows: tuple[tuple[str, ...], ...] = ()
-    mapping: Mapping | None = None
+    mapping: ColumnRoles | None = None
     longer_column: tuple[str, float] | None = None
     notes: tuple[str, ...] = ()
 
@@ -93,7 +93,7 @@ def read_sample(data: DataSpec, task: Task) -> Sample:
     if learns_from_running_text(data, task):
         opened = open_data(data)
         return _of_texts(opened) if isinstance(opened, Texts) else _of_table(opened, data, task)
-    if is_built_in(data.source):
+    if resolve_source(data).is_built_in:
         return _of_ours(data, task)
     opened = open_data(data)
     if isinstance(opened, Texts):
@@ -106,22 +106,22 @@ class _Bounded:
     """Yields what is read until enough was read; ``is_all`` tells whether that was everything."""
 
     def __init__(self) -> None:
-        self.letters = 0
+        self.characters = 0
         self.is_all = True
         self._until = time.monotonic() + MOST_SECONDS
 
     def take(self, rows: Iterable[tuple[str, ...]]) -> Iterator[tuple[str, ...]]:
         for number, row in enumerate(rows):
-            if number >= MOST_ROWS or self.letters > MOST_LETTERS or time.monotonic() > self._until:
+            if number >= MOST_ROWS or self.characters > MOST_CHARACTERS or time.monotonic() > self._until:
                 self.is_all = False
                 return
-            self.letters += sum(map(len, row))
+            self.characters += sum(map(len, row))
             yield row
 
 
 def _of_texts(texts: Texts) -> Sample:
     bounded = _Bounded()
-    # Many short lines are no rows: only letters and time bound them.
+    # Many short lines are no rows: only characters and time bound them.
     closes: list[bool] = []
 
     def told() -> Iterator[tuple[str]]:
@@ -135,7 +135,7 @@ def _of_texts(texts: Texts) -> Sample:
     if not bounded.is_all:
         read = sum(len(piece.encode("utf-8", "replace")) for piece in pieces)
         share = min(1.0, read / max(1, texts.size))
-    beginnings = (line.strip()[:_SHOWN_LETTERS] for line in lines)
+    beginnings = (line.strip()[:_SHOWN_CHARACTERS] for line in lines)
     return Sample(
         name=texts.name,
         unit="line",
@@ -173,7 +173,7 @@ def _of_table(table: Table, data: DataSpec, task: Task) -> Sample:
     named = class_name(columns[names[-1]])
 
     def said(role: Role, value: object) -> str:
-        return named(value) if role == "label" else as_text(value)
+        return named(value) if role == "label" else cell_text(value)
 
     bounded = _Bounded()
     rows = list(
@@ -193,7 +193,8 @@ def _of_table(table: Table, data: DataSpec, task: Task) -> Sample:
         share=share,
         header=header,
         first_rows=tuple(
-            tuple(as_text(value)[:_SHOWN_LETTERS] for value in row) for row in _with_content(table, header, len(names))
+            tuple(cell_text(value)[:_SHOWN_CHARACTERS] for value in row)
+            for row in _with_content(table, header, len(names))
         ),
         mapping=mapping,
         longer_column=_longer_column(table, mapping),
@@ -201,7 +202,7 @@ def _of_table(table: Table, data: DataSpec, task: Task) -> Sample:
     )
 
 
-def _longer_column(table: Table, mapping: Mapping) -> tuple[str, float] | None:
+def _longer_column(table: Table, mapping: ColumnRoles) -> tuple[str, float] | None:
     """Return the column that may have been meant: its texts are long, and those of the chosen one are short."""
     chosen = mapping.roles.get("text")
     others = [column.name for column in table.columns if column.kind == "text"]
@@ -209,17 +210,17 @@ def _longer_column(table: Table, mapping: Mapping) -> tuple[str, float] | None:
     if chosen is None or not others:
         return None
     rows = table.first_rows([chosen, *others], _MEASURED_ROWS)
-    letters = [sum(len(as_text(row[place])) for row in rows) for place in range(len(others) + 1)]
-    longest = max(range(1, len(letters)), key=letters.__getitem__)
-    if letters[0] > _SHORT_TEXT * len(rows) or letters[longest] <= _MUCH_LONGER * letters[0] or not letters[0]:
+    lengths = [sum(len(cell_text(row[place])) for row in rows) for place in range(len(others) + 1)]
+    longest = max(range(1, len(lengths)), key=lengths.__getitem__)
+    if lengths[0] > _SHORT_TEXT * len(rows) or lengths[longest] <= _MUCH_LONGER * lengths[0] or not lengths[0]:
         return None
-    return others[longest - 1], letters[longest] / letters[0]
+    return others[longest - 1], lengths[longest] / lengths[0]
 
 
 def _with_content(table: Table, header: tuple[str, ...], read: int) -> list[tuple[Any, ...]]:
     """Return the first rows that a model would read: those with something in each of the columns that are read."""
     rows = table.first_rows(header, _MEASURED_ROWS)
-    told = [row for row in rows if all(map(as_text, row[:read]))]
+    told = [row for row in rows if all(map(cell_text, row[:read]))]
     return (told or rows)[:_SHOWN_ROWS]
 
 
@@ -231,8 +232,8 @@ def _share_of_rows(table: Table, read: int) -> float | None:
         return None
     number = min(_MEASURED_ROWS, 1 + _MEASURED_VALUES // len(table.columns))
     first = table.first_rows([column.name for column in table.columns], number)
-    letters = sum(len(as_text(value).encode("utf-8", "replace")) + 1 for row in first for value in row)
-    return min(1.0, read * letters / len(first) / max(1, table.size))
+    size = sum(len(cell_text(value).encode("utf-8", "replace")) + 1 for row in first for value in row)
+    return min(1.0, read * size / len(first) / max(1, table.size))
 
 
 def _of_ours(data: DataSpec, task: Task) -> Sample:

@@ -8,11 +8,12 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from tb_widgets.data.batches.corruption import NOT_COUNTED, gapped, masked
+from tb_widgets.data.batches.masking import NOT_COUNTED, hide
+from tb_widgets.data.batches.spans import cut_out
 from tb_widgets.data.keyed_random import key_of
 from tb_widgets.data.preview.sample import Sample
 from tb_widgets.data.tokenizers.make import Ids, Tokenizer
-from tb_widgets.data.tokenizers.special_tokens import MASK_SIGN, SHORTEST_TO_CUT, SpecialTokens
+from tb_widgets.data.tokenizers.special_tokens import MASK_TEXT, SHORTEST_TO_CUT, SpecialTokens
 from tb_widgets.spec import DataSpec, Task
 
 ROWS, LONGEST = 3, 192
@@ -32,7 +33,7 @@ class Marked(NamedTuple):
         What stands there.
     kind
         ``text``; ``hidden`` by a mask; ``changed`` into another; ``asked`` about although it stands there; ``special``
-        signs that are no text.
+        tokens that are no text.
     was
         What the text says there, if that is not what stands there.
     """
@@ -51,7 +52,7 @@ class BatchRow(NamedTuple):
 
 def show_batch(sample: Sample, tokenizer: Tokenizer, data: DataSpec, task: Task) -> tuple[BatchRow, ...]:
     """Return rows of a batch, made of a sample in the way in which batches are made of the whole data."""
-    # A stream is never filled up; there the same sign ends documents.
+    # A stream is never filled up; there the same token ends documents.
     special = SpecialTokens(tokenizer.vocab_size, tokenizer.special)
     shown = _Shown(tokenizer, special, "[END]" if sample.answers is None else "[PAD]")
     if sample.answers is None:
@@ -88,11 +89,11 @@ def _of_stream(sample: Sample, shown: _Shown, data: DataSpec, task: Task) -> Ite
             return
         key = key_of("preview", number)
         if task == "masked-lm":
-            seen, labels = masked(window, key, vocab_size=shown.tokenizer.vocab_size, mask=special.mask)
-            yield BatchRow(shown.tokens(seen[0], labels[0]))
+            hidden = hide(window, key, vocab_size=shown.tokenizer.vocab_size, mask=special.mask)
+            yield BatchRow(shown.tokens(hidden["tokens"][0], hidden["labels"][0]))
         elif task == "seq2seq" and window.size >= SHORTEST_TO_CUT:
-            seen, asked = gapped(window, key, special)
-            yield BatchRow(*(shown.tokens(np.append(part[0], special.end)) for part in (seen, asked)))
+            cut = cut_out(window, key, special)
+            yield BatchRow(*(shown.tokens(cut[role][0]) for role in ("tokens", "labels")))
         else:
             yield BatchRow(shown.tokens(window[0]))
 
@@ -108,7 +109,7 @@ class _Shown:
 
     def __init__(self, tokenizer: Tokenizer, special: SpecialTokens, first: str) -> None:
         self.tokenizer, self.special = tokenizer, special
-        self._names = {special.mask: MASK_SIGN, special.start: "[START]", special.end: "[END]", special.pad: first}
+        self._names = {special.mask: MASK_TEXT, special.start: "[START]", special.end: "[END]", special.pad: first}
 
     def tokens(self, ids: Ids, labels: Ids | None = None) -> tuple[Marked, ...]:
         """Return the tokens with their marks; ``labels`` say what is asked, -100 where nothing is."""
@@ -140,9 +141,9 @@ class _Shown:
         if token == label:
             return Marked(was, "asked")
         if token == self.special.mask:
-            return Marked(MASK_SIGN, "hidden", was)
+            return Marked(MASK_TEXT, "hidden", was)
         return Marked(self.tokenizer.decode([token]), "changed", was)
 
     def _name(self, token: int) -> str:
-        first_gap = self.special.gap(0)
-        return f"[GAP {token - first_gap + 1}]" if token >= first_gap else self._names[token]
+        first_sentinel = self.special.sentinel(0)
+        return f"[SENTINEL {token - first_sentinel + 1}]" if token >= first_sentinel else self._names[token]

@@ -9,7 +9,7 @@ from tb_widgets.data.reading.columns import CHOSEN
 from tb_widgets.spec import DataSpec
 
 if TYPE_CHECKING:
-    from tb_widgets.data.preview.preview import Preview
+    from tb_widgets.data.preview.result import Preview
 
 _MANY = 0.1  # share of rows that is worth a warning
 _BLANK_LINES = 0.38  # a plain text may have a blank line after every paragraph

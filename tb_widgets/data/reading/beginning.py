@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from tb_widgets.data.reading.examples import as_text
-from tb_widgets.data.reading.open import Texts, open_data, shortened
+from tb_widgets.data.reading.examples import cell_text
+from tb_widgets.data.reading.open import Texts, name_list, open_data
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec
 
-ROWS = 100  # of a table
+_ROWS = 100  # of a table
 
 
 def read_beginning(data: DataSpec) -> None:
-    """See whether data can be read, as far as their beginning tells.
+    """Check that data can be read, as far as their beginning tells.
 
     Raises
     ------
@@ -23,12 +23,12 @@ def read_beginning(data: DataSpec) -> None:
         next(piece for piece in opened.pieces() if piece.text.strip())  # blanks only are refused at their end
         return
     names = [column.name for column in opened.columns]
-    if not any(as_text(value) for row in opened.first_rows(names, ROWS) for value in row) and not any(
-        as_text(value) for row in opened.rows(names) for value in row
+    if not any(cell_text(value) for row in opened.first_rows(names, _ROWS) for value in row) and not any(
+        cell_text(value) for row in opened.rows(names) for value in row
     ):
         raise DataError(f"All rows of {opened.name} are empty.", hint="Give a table with texts in it.")
     if all(column.kind in ("list", "image", "other") for column in opened.columns):
-        held = shortened([f"{column.name} ({column.holds})" for column in opened.columns])
+        held = name_list([f"{column.name} ({column.holds})" for column in opened.columns])
         raise DataError(
             f"No column of {opened.name} can be read as a text or a label. It has {held}.",
             hint="Give a table with a column of texts; lists and nested values are not read.",

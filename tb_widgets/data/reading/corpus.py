@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from itertools import chain
 
 from tb_widgets.data.keyed_random import key_of
 from tb_widgets.data.reading.columns import map_columns
 from tb_widgets.data.reading.open import Table, Texts, open_data
-from tb_widgets.data.reading.repeated_lines import Copies, find_copies
-from tb_widgets.data.reading.split import Border, Stretch, cut_at, find_borders
+from tb_widgets.data.reading.split import Span, split_text
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec, Task
 
@@ -21,8 +20,8 @@ _SAMPLE = 16_000_000
 
 
 @dataclass
-class Seen:
-    """What was seen while a corpus was read.
+class ReadCounts:
+    """Counts of a corpus while it is read.
 
     Attributes
     ----------
@@ -60,7 +59,7 @@ class Corpus(ABC):
     fingerprint
         SHA-256 of what it is read from, and how; of a single text that of the text.
     has_documents
-        Whether there are several, so that a sign has to stand between them.
+        Whether there are several, so that a special token has to stand between them.
     notes
         Sentences about what was found out, for example an encoding.
     validation_fraction
@@ -74,7 +73,7 @@ class Corpus(ABC):
     validation_fraction: float
 
     @abstractmethod
-    def read(self, seen: Seen) -> Iterator[Stretch]:
+    def read(self, seen: ReadCounts) -> Iterator[Span]:
         """Yield all of it in order, in bounded memory, and note in ``seen`` what comes by.
 
         Raises
@@ -83,32 +82,23 @@ class Corpus(ABC):
             If it can't be read, or one of the two parts is empty.
         """
 
-    def copies(self) -> Copies:
-        """Return how much of the held-back part is trained on as well; of documents nothing is."""
-        return Copies(0.0, is_least=False)
-
-    def sample(self) -> str:
-        """Return the training text, or stretches spread evenly over it where it is longer than 16 million characters.
-
-        After each document stands a line break.
-        """
-        return spread_sample(
-            f"{stretch.text}\n" if self.has_documents and stretch.closes else stretch.text
-            for stretch in self.read(Seen())
-            if not stretch.held_back
-        )
-
-    def characters(self) -> str:
-        """Return the different characters of the training text."""
-        found: set[str] = set()
-        for stretch in self.read(Seen()):
-            if not stretch.held_back:
-                found.update(stretch.text)
-        return "".join(sorted(found))
+    def training_texts(self) -> Iterator[str]:
+        """Yield the training text; after each document stands a line break."""
+        for span in self.read(ReadCounts()):
+            if not span.held_back:
+                yield f"{span.text}\n" if self.has_documents and span.closes else span.text
 
 
-def spread_sample(texts: Iterable[str]) -> str:
-    """Return the texts, or some spread evenly over them where they are longer than 16 million characters together."""
+def text_to_learn_from(kind: str, texts: Iterable[str]) -> str:
+    """Return what a tokenizer of a kind learns from.
+
+    For ``byte`` that is nothing, for ``char`` the different characters; else the texts, or some spread evenly over them
+    where they are longer than 16 million characters together.
+    """
+    if kind == "byte":
+        return ""
+    if kind == "char":
+        return "".join(sorted(set(chain.from_iterable(texts))))
     kept: list[str] = []
     size, every = 0, 1
     for number, text in enumerate(texts):
@@ -127,35 +117,25 @@ class OneText(Corpus):
 
     texts: Texts
 
-    def read(self, seen: Seen) -> Iterator[Stretch]:
+    def read(self, seen: ReadCounts) -> Iterator[Span]:
         """See :meth:`Corpus.read`."""
         seen.documents, seen.is_measured = 1, True
-        for stretch in cut_at(self._borders, self._pieces()):
-            seen.characters += len(stretch.text)
-            seen.share = seen.characters / self._borders[-1].place
-            yield stretch
-
-    def copies(self) -> Copies:
-        """See :meth:`Corpus.copies`."""
-        return find_copies(lambda: self.read(Seen()), self._borders[-1].place)
-
-    @cached_property
-    def _borders(self) -> list[Border]:
-        return find_borders(self._pieces, self.validation_fraction)
-
-    def _pieces(self) -> Iterator[str]:
-        return (piece.text for piece in self.texts.pieces())
+        characters = self.texts.measured[0].characters
+        for span in split_text((piece.text for piece in self.texts.pieces()), characters, self.validation_fraction):
+            seen.characters += len(span.text)
+            seen.share = seen.characters / characters
+            yield span
 
 
 @dataclass(frozen=True)
-class Files(Corpus):
+class SeveralTexts(Corpus):
     """Several texts, each of which is a document. Whole ones are held back, at least one."""
 
     texts: Texts
 
-    def read(self, seen: Seen) -> Iterator[Stretch]:
+    def read(self, seen: ReadCounts) -> Iterator[Span]:
         """See :meth:`Corpus.read`."""
-        keys = list(_keys(self.texts))
+        keys = _keys(self.texts)
         known = sorted({key for key in keys if key is not None})
         if len(known) < 2:
             raise DataError(
@@ -164,18 +144,7 @@ class Files(Corpus):
             )
         # A few files may all fall on one side; then the one next to the border changes over.
         border = min(max(_border(self.validation_fraction), known[0] + 1), known[-1])
-        number = 0
-        for piece in self.texts.pieces():
-            key = keys[number]
-            if key is not None:
-                seen.characters += len(piece.text)
-                yield Stretch(piece.text, key < border, piece.ends_document)
-            if piece.ends_document:
-                number += 1
-                seen.share = number / len(keys)
-                seen.empty += key is None
-                seen.documents += key is not None
-                seen.held_back += key is not None and key < border
+        yield from _documents(self.texts, [key is not None and key < border for key in keys], seen, of=len(keys))
 
 
 @dataclass(frozen=True)
@@ -185,64 +154,53 @@ class SplitTexts(Corpus):
     texts: Texts
     own: Texts
 
-    def read(self, seen: Seen) -> Iterator[Stretch]:
+    def read(self, seen: ReadCounts) -> Iterator[Span]:
         """See :meth:`Corpus.read`."""
-        held_back = list(_keys(self.own))
-        training = list(_keys(self.texts))
-        known = set(held_back)
-        yield from self._part(self.own, [(key, key is not None) for key in held_back], seen, held_back=True)
-        chosen = [(key, key is not None and key not in known) for key in training]
-        yield from self._part(self.texts, chosen, seen, held_back=False)
+        files = self.texts.documents + self.own.documents
+        known = {key for key in _keys(self.own) if key is not None}
+        yield from _documents(self.own, [True] * self.own.documents, seen, of=files)
+        sides = [None if key in known else False for key in _keys(self.texts)]
+        yield from _documents(self.texts, sides, seen, of=files)
         if not 0 < seen.held_back < seen.documents:
             raise DataError(
                 f"Nothing of {self.name} is left to train on: all of its texts are also held back.",
                 hint="Give other texts for the two parts.",
             )
 
-    def copies(self) -> Copies:
-        """See :meth:`Corpus.copies`."""
-        if self.has_documents:
-            return super().copies()
-        return find_copies(lambda: self.read(Seen()), self.texts.size)
 
-    def _part(
-        self, texts: Texts, chosen: list[tuple[int | None, bool]], seen: Seen, *, held_back: bool
-    ) -> Iterator[Stretch]:
-        documents = self.texts.documents + self.own.documents
-        number = 0
-        for piece in texts.pieces():
-            key, is_read = chosen[number]
-            if is_read:
-                seen.characters += len(piece.text)
-                yield Stretch(piece.text, held_back, piece.ends_document)
-            if piece.ends_document:
-                number += 1
-                seen.share += 1 / documents
-                seen.empty += key is None
-                seen.in_both += key is not None and not is_read
-                seen.documents += is_read
-                seen.held_back += is_read and held_back
+def _keys(texts: Texts) -> list[int | None]:
+    """Return what decides on which side each text is, ``None`` where there is nothing but blanks."""
+    return [None if found.is_blank else key_of_text(found.digest) for found in texts.measured]
 
 
-def _keys(texts: Texts) -> Iterator[int | None]:
-    """Yield the key of each file's text, ``None`` where there is nothing but blanks."""
-    digest, blank = hashlib.sha256(), True
+def _documents(texts: Texts, sides: Sequence[bool | None], seen: ReadCounts, *, of: int) -> Iterator[Span]:
+    """Yield texts that are held back or not, as their side says, or left out without one; as blank ones are."""
+    number = 0
     for piece in texts.pieces():
-        digest.update(piece.text.encode("utf-8", "surrogatepass"))
-        blank = blank and not piece.text.strip()
+        side, is_blank = sides[number], texts.measured[number].is_blank
+        if side is not None and not is_blank:
+            seen.characters += len(piece.text)
+            yield Span(piece.text, side, piece.ends_document)
         if piece.ends_document:
-            yield None if blank else int(key_of("part", digest.hexdigest()))
-            digest, blank = hashlib.sha256(), True
+            number += 1
+            if is_blank:
+                seen.empty += 1
+            elif side is None:
+                seen.in_both += 1
+            else:
+                seen.documents += 1
+                seen.held_back += side
+            seen.share = (seen.empty + seen.in_both + seen.documents) / of
 
 
 @dataclass(frozen=True)
-class Rows(Corpus):
+class TableTexts(Corpus):
     """The texts of a table, each of which is a document."""
 
     table: Table
     column: str
 
-    def read(self, seen: Seen) -> Iterator[Stretch]:
+    def read(self, seen: ReadCounts) -> Iterator[Span]:
         """See :meth:`Corpus.read`.
 
         The part of a document follows from its own text, so that the same text is never in both.
@@ -269,10 +227,10 @@ class Rows(Corpus):
         if not 0 < seen.held_back < seen.documents:
             raise self._one_sided(seen)
 
-    def _one_sided(self, seen: Seen) -> DataError:
+    def _one_sided(self, seen: ReadCounts) -> DataError:
         part = "held-back" if seen.held_back == 0 else "training"
         told = f"The {part} part of {self.name} is empty: there are {seen.documents:,} texts, and "
-        different = len({key_of_text(text) for text in self._texts(self.table, Seen())})
+        different = len({key_of_text(text) for text in self._texts(self.table, ReadCounts())})
         if self.table.own_validation is None and different < seen.documents:
             return DataError(
                 f"{told}only {different:,} of them are different. The same texts are always on one side.",
@@ -283,18 +241,18 @@ class Rows(Corpus):
             hint="Give more different texts, or set data.validation_fraction to 0.1 or more.",
         )
 
-    def _texts(self, table: Table, seen: Seen) -> Iterator[str]:
+    def _texts(self, table: Table, seen: ReadCounts) -> Iterator[str]:
         for (value,) in table.rows([self.column]):
             if value is None or not str(value).strip():
                 seen.empty += 1
             else:
                 yield str(value)
 
-    def _counted(self, text: str, seen: Seen, *, held_back: bool) -> Stretch:
+    def _counted(self, text: str, seen: ReadCounts, *, held_back: bool) -> Span:
         seen.documents += 1
         seen.held_back += held_back
         seen.characters += len(text)
-        return Stretch(text, held_back, closes=True)
+        return Span(text, held_back, closes=True)
 
 
 def key_of_text(text: str) -> int:
@@ -323,7 +281,7 @@ def open_corpus(data: DataSpec, task: Task) -> Corpus:
             return SplitTexts(name, opened.fingerprint, opened.has_documents, opened.notes, fraction, opened, own)
         if opened.documents == 1:
             return OneText(opened.name, opened.fingerprint, False, opened.notes, fraction, opened)
-        return Files(opened.name, opened.fingerprint, True, opened.notes, fraction, opened)
+        return SeveralTexts(opened.name, opened.fingerprint, True, opened.notes, fraction, opened)
     column = map_columns(opened, task, data.columns).roles["text"]
     fingerprint = hashlib.sha256(f"{opened.fingerprint}/{column}".encode("utf-8", "surrogatepass")).hexdigest()
-    return Rows(opened.name, fingerprint, True, opened.notes, fraction, opened, column)
+    return TableTexts(opened.name, fingerprint, True, opened.notes, fraction, opened, column)

@@ -12,7 +12,6 @@ from typing import Any, NamedTuple
 
 from tb_widgets.data.keyed_random import draws, key_of
 from tb_widgets.data.reading.columns import map_columns
-from tb_widgets.data.reading.corpus import spread_sample
 from tb_widgets.data.reading.open import Column, Table, Texts, open_data
 from tb_widgets.data.refusals import MOST_CLASSES, nothing_to_tell_apart, too_many_values
 from tb_widgets.data.sources.builtin import NEEDS, classes_of, read_text
@@ -88,18 +87,8 @@ class ExampleSet:
             if row is None or key_of("part", row.text) not in seen:
                 yield None if row is None else (False, row)
 
-    def learned_from(self, data: DataSpec, kind: str) -> str:
-        """Return what a tokenizer of a kind learns from: of large data a sample, and nothing that is held back."""
-        if kind == "byte":
-            return ""
-        if kind == "char":
-            found: set[str] = set()
-            for text in self._training_texts(data):
-                found.update(text)
-            return "".join(sorted(found))
-        return spread_sample(self._training_texts(data))
-
-    def _training_texts(self, data: DataSpec) -> Iterator[str]:
+    def training_texts(self, data: DataSpec) -> Iterator[str]:
+        """Yield the texts that are not held back, and their answers where these are texts, a line each."""
         for row in self.rows(data):
             if row is not None and not row[0]:
                 yield f"{row[1].text}\n" if self.classes else f"{row[1].text}\n{row[1].answer}\n"
@@ -124,7 +113,7 @@ def find_examples(data: DataSpec, task: Task) -> ExampleSet:
         )
     roles = map_columns(table, task, data.columns).roles
     classes: tuple[str, ...] = ()
-    answer: Callable[[Any], str] = as_text
+    answer: Callable[[Any], str] = cell_text
     if task == "seq2seq":
         names = (roles["source"], roles["target"])
     else:
@@ -148,11 +137,11 @@ def find_examples(data: DataSpec, task: Task) -> ExampleSet:
 
 def _examples(table: Table, names: tuple[str, str], answer: Callable[[Any], str]) -> Iterator[Example | None]:
     for text, given in table.rows(names):
-        example = Example(as_text(text), answer(given))
+        example = Example(cell_text(text), answer(given))
         yield example if example.text and example.answer else None
 
 
-def as_text(value: Any) -> str:
+def cell_text(value: Any) -> str:
     """Return what a cell of a table says; empty where it says nothing."""
     if value is None:
         return ""
@@ -164,8 +153,8 @@ def class_name(column: Column) -> Callable[[Any], str]:
     """Return what names the class of a label column's value; the name is empty where there is none."""
     if not column.names:
         if column.kind == "whole":
-            return lambda value: _WHOLE_FLOAT.sub(r"\1", as_text(value).strip())
-        return lambda value: as_text(value).strip()
+            return lambda value: _WHOLE_FLOAT.sub(r"\1", cell_text(value).strip())
+        return lambda value: cell_text(value).strip()
     # Datasets mark rows whose label is secret with -1.
     return lambda value: column.names[value] if value is not None and 0 <= value < len(column.names) else ""
 

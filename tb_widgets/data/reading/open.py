@@ -11,20 +11,20 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tb_widgets.data.formats.files import LocalFile, find_files, opened_files, passed_over
-from tb_widgets.data.formats.letters import find_encoding, read_letters
-from tb_widgets.data.formats.values import Column, Part, columns_of
-from tb_widgets.data.parts import set_apart
-from tb_widgets.data.sources.builtin import is_built_in, read_text
+from tb_widgets.data.formats.encoding import find_encoding, read_characters
+from tb_widgets.data.formats.files import LocalFile, passed_over
+from tb_widgets.data.formats.values import Column, Part
+from tb_widgets.data.sources.builtin import read_text
+from tb_widgets.data.sources.resolve import resolve_source
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec
 
-__all__ = ["PIECE", "Column", "Piece", "Table", "Texts", "open_data"]
+__all__ = ["LONGEST_PIECE", "Column", "Piece", "Table", "Texts", "open_data"]
 
-PIECE = 65536
+LONGEST_PIECE = 65536
 """Most characters of a piece."""
 
-_REACH = PIECE // 4  # how far before the end of a piece a line break is looked for
+_REACH = LONGEST_PIECE // 4  # how far before the end of a piece a line break is looked for
 _LOOKED_AT = 32  # files whose encoding is found out at once
 _NAMED = 12  # columns that a sentence names
 
@@ -34,6 +34,14 @@ class Piece(NamedTuple):
 
     text: str
     ends_document: bool
+
+
+class Measured(NamedTuple):
+    """Facts of a document that was read: SHA-256 of its text in UTF-8, its length, and whether it is blank."""
+
+    digest: str
+    characters: int
+    is_blank: bool
 
 
 @dataclass
@@ -62,9 +70,14 @@ class Texts:
     own_validation: Texts | None = None
 
     @cached_property
+    def measured(self) -> list[Measured]:
+        """What is known of each document. Reads all of them, once."""
+        return [_measured(document) for document in self._documents]
+
+    @cached_property
     def fingerprint(self) -> str:
-        """SHA-256 of the text in UTF-8, hexadecimal; of several documents, over theirs. Reads all of it, once."""
-        digests = [_text_digest(document) for document in self._documents]
+        """SHA-256 of the text in UTF-8, hexadecimal; of several documents, over theirs."""
+        digests = [document.digest for document in self.measured]
         if self.own_validation is not None:
             digests += ["held back", self.own_validation.fingerprint]
         return digests[0] if len(digests) == 1 else hashlib.sha256("/".join(digests).encode()).hexdigest()
@@ -94,8 +107,11 @@ class Texts:
             for text in document():
                 rest += text
                 start = 0
-                while len(rest) - start > PIECE:
-                    end = rest.rfind("\n", start + PIECE - _REACH, start + PIECE) + 1 or start + PIECE
+                while len(rest) - start > LONGEST_PIECE:
+                    end = (
+                        rest.rfind("\n", start + LONGEST_PIECE - _REACH, start + LONGEST_PIECE) + 1
+                        or start + LONGEST_PIECE
+                    )
                     blank = blank and rest[start:end].isspace()
                     yield Piece(rest[start:end], ends_document=False)
                     start = end
@@ -187,28 +203,15 @@ def open_data(data: DataSpec) -> Texts | Table:
         If it is missing, was not fetched, can't be read, is empty, or holds files of several kinds; or if a setting
         makes no sense for it.
     """
-    from tb_widgets.data.sources.fetching import local_files, local_validation_files, needs_fetch
-
-    if is_built_in(data.source):
+    source = resolve_source(data)
+    if source.is_built_in:
         _refuse(data, "comes with Python", "columns", "validation_split", "encoding", "config", "split", "streaming")
         text = read_text(data.source)
         return Texts(data.source, len(text.encode()), (), (), [lambda: iter((text,))])
-    if not data.source.startswith("hub:"):
+    if source.kind != "hub":
         _refuse(data, "is no dataset of the Hub", "config", "split", "streaming")
-    held_back: list[LocalFile] = []
-    left_out: list[LocalFile] = []
-    if data.source.startswith("hub:"):
-        name = data.source.removeprefix("hub:").partition("@")[0]
-        own = local_validation_files(data)
-        files = opened_files([*local_files(data), *own])
-        held_back = [file for file in files if file.path in own]
-        files = [file for file in files if file.path not in own]
-    else:
-        paths = local_files(data) if needs_fetch(data) else find_files(data.source)
-        name = paths[0].name if needs_fetch(data) else Path(data.source).name or data.source
-        files = opened_files(paths)
-        if data.validation_split is not None:
-            files, held_back, left_out = set_apart(files, data.validation_split)
+    files, held_back, left_out = source.parts()
+    name = source.name
     own_name = f"{name} (held back)"
     if files[0].kind == "text":
         _refuse(data, "is plain text", "columns")
@@ -224,7 +227,7 @@ def open_data(data: DataSpec) -> Texts | Table:
 def _notes(found: Texts | Table, own: Texts | Table | None, left_out: list[LocalFile]) -> tuple[str, ...]:
     notes = [*found.notes, *(own.notes if own is not None else ())]
     if left_out:
-        names = shortened([file.member or file.path.name for file in left_out])
+        names = name_list([file.member or file.path.name for file in left_out])
         were = "was" if len(left_out) == 1 else "were"
         notes.append(f"{names} {were} left out: test files are neither trained on nor held back.")
     return tuple(dict.fromkeys(notes))
@@ -272,36 +275,20 @@ def _table(
 
 def _passed_over(files: list[LocalFile]) -> Iterator[str]:
     if names := passed_over(files):
-        yield f"{shortened(names)} beside the tables in the zip {'was' if len(names) == 1 else 'were'} passed over."
+        yield f"{name_list(names)} beside the tables in the zip {'was' if len(names) == 1 else 'were'} passed over."
 
 
 @lru_cache(maxsize=64)
 def _open_part(file: LocalFile, encoding: str, late: frozenset[str]) -> Part:
     """Open a file; of JSON, columns that are wanted and do not occur in the first rows are ``late``."""
-    if file.kind == "parquet":
-        from tb_widgets.data.formats.parquet import open_parquet
+    from tb_widgets.data.formats.delimited import open_delimited
+    from tb_widgets.data.formats.json_rows import open_json
+    from tb_widgets.data.formats.parquet import open_parquet
 
+    if file.kind == "parquet":
         return open_parquet(file)
     found = find_encoding(file, encoding)
-    if file.kind in ("csv", "tsv"):
-        from tb_widgets.data.formats.delimited import open_delimited
-
-        return open_delimited(file, found)
-    from tb_widgets.data.formats.json_rows import open_json
-
-    part = open_json(file, found)
-    missing = late - {column.name for column in part.columns}
-    more = [column for name in sorted(missing) for column in _late_column(file, encoding, name)]
-    return replace(part, columns=(*part.columns, *more)) if more else part
-
-
-@lru_cache(maxsize=64)
-def _late_column(file: LocalFile, encoding: str, name: str) -> tuple[Column, ...]:
-    """Return a column that occurs anywhere in a file of JSON; reads all of the file to say that there is none."""
-    from tb_widgets.data.formats.json_rows import open_json
-
-    rows = open_json(file, find_encoding(file, encoding)).read()
-    return columns_of(row._replace(values={name: row.values[name]}) for row in rows if name in row.values)
+    return open_delimited(file, found) if file.kind in ("csv", "tsv") else open_json(file, found, late)
 
 
 def _check_columns(names: Sequence[str], part: Part, file: LocalFile) -> None:
@@ -309,12 +296,12 @@ def _check_columns(names: Sequence[str], part: Part, file: LocalFile) -> None:
     for name in names:
         if name not in known:
             raise DataError(
-                f"{file} has no column {name!r}; it has {shortened([*known])}.",
+                f"{file} has no column {name!r}; it has {name_list([*known])}.",
                 hint="Choose one of these in data.columns.",
             )
 
 
-def shortened(names: Sequence[str]) -> str:
+def name_list(names: Sequence[str]) -> str:
     """Return names in a line, of many only the first."""
     more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
     return ", ".join(names[:_NAMED]) + more
@@ -336,16 +323,14 @@ class _Document:
     encoding: str
 
     def __call__(self) -> Iterator[str]:
-        return read_letters(self.file, find_encoding(self.file, self.encoding).codec)
+        return read_characters(self.file, find_encoding(self.file, self.encoding).codec)
 
 
 @lru_cache(maxsize=64)
-def _text_digest(document: Callable[[], Iterator[str]]) -> str:
-    digest = hashlib.sha256()
-    if isinstance(document, _Document) and find_encoding(document.file, document.encoding).codec == "utf-8":
-        for block in document.file.blocks():  # they are what the text would be encoded to
-            digest.update(block)
-        return digest.hexdigest()
+def _measured(document: Callable[[], Iterator[str]]) -> Measured:
+    digest, characters, is_blank = hashlib.sha256(), 0, True
     for text in document():
         digest.update(text.encode("utf-8", "surrogatepass"))
-    return digest.hexdigest()
+        characters += len(text)
+        is_blank = is_blank and not text.strip()
+    return Measured(digest.hexdigest(), characters, is_blank)

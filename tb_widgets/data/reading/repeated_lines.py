@@ -6,10 +6,10 @@ that it repeats may be in both parts: then the validation loss looks better than
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from tb_widgets.data.reading.split import Stretch
+from tb_widgets.data.reading.split import Span
 
 _SHORTEST, _LONGEST = 40, 1000  # bytes and characters of a line that counts; shorter ones are often the same by chance
 _FEWEST = 20  # held-back lines below which their share says little
@@ -26,28 +26,35 @@ class Copies(NamedTuple):
     is_least: bool
 
 
-def find_copies(read: Callable[[], Iterable[Stretch]], characters: int) -> Copies:
-    """Look for held-back lines in the training part. Memory is bounded whatever the length of the text.
+class HeldBackLines:
+    """The held-back lines of a text, some of them where there are many: memory is bounded whatever its length."""
 
-    Parameters
-    ----------
-    read
-        Returns the stretches of the text; it is called twice.
-    characters
-        How long the text is.
-    """
-    held_back = _spread(line for stretch in read() if stretch.held_back for line in _lines(stretch.text))
-    if len(held_back) < _FEWEST:
-        return Copies(0.0, is_least=False)
-    every = -(-characters // _LOOKED_THROUGH)
-    wanted, found = frozenset(held_back), set[str]()
-    for number, stretch in enumerate(read()):
-        if not stretch.held_back and number % max(1, every) == 0:
-            found |= wanted.intersection(map(str.strip, stretch.text.splitlines()))
-    return Copies(sum(line in found for line in held_back) / len(held_back), is_least=every > 1)
+    def __init__(self) -> None:
+        self._kept: list[str] = []
+        self._number, self._every = 0, 1
+
+    def note(self, spans: Iterable[Span]) -> None:
+        """Note the lines of those spans that are held back."""
+        for line in (line for span in spans if span.held_back for line in _lines(span.text)):
+            if self._number % self._every == 0:
+                self._kept.append(line)
+            self._number += 1
+            if len(self._kept) > _KEPT:
+                self._kept, self._every = self._kept[::2], self._every * 2
+
+    def copies(self, spans: Iterable[Span], characters: int) -> Copies:
+        """Look for the lines in the training part of a text that is so long."""
+        if len(self._kept) < _FEWEST:
+            return Copies(0.0, is_least=False)
+        every = max(1, -(-characters // _LOOKED_THROUGH))
+        wanted, found = frozenset(self._kept), set[str]()
+        for number, span in enumerate(spans):
+            if not span.held_back and number % every == 0:
+                found |= wanted.intersection(map(str.strip, span.text.splitlines()))
+        return Copies(sum(line in found for line in self._kept) / len(self._kept), is_least=every > 1)
 
 
-def in_words(copies: Copies, *, is_ours: bool = False) -> str:
+def copies_note(copies: Copies, *, is_ours: bool = False) -> str:
     """Return what is said of copies; empty where they are few. Of a text of ours nobody can mend it."""
     if copies.share <= _MANY:
         return ""
@@ -63,14 +70,3 @@ def _lines(text: str) -> Iterator[str]:
         stripped = line.strip()
         if len(stripped) <= _LONGEST and len(stripped.encode("utf-8", "surrogatepass")) >= _SHORTEST:
             yield stripped
-
-
-def _spread(lines: Iterable[str]) -> list[str]:
-    kept: list[str] = []
-    every = 1
-    for number, line in enumerate(lines):
-        if number % every == 0:
-            kept.append(line)
-        if len(kept) > _KEPT:
-            kept, every = kept[::2], every * 2
-    return kept

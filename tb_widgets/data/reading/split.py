@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
@@ -12,7 +12,7 @@ _MOST_BLOCKS = 16
 _REACH = 1024
 
 
-class Stretch(NamedTuple):
+class Span(NamedTuple):
     """Some of a text.
 
     Attributes
@@ -30,15 +30,8 @@ class Stretch(NamedTuple):
     closes: bool
 
 
-class Border(NamedTuple):
-    """Where a block ends, in characters from the beginning of the text, and whether it is held back."""
-
-    place: int
-    held_back: bool
-
-
-def find_borders(read: Callable[[], Iterable[str]], validation_fraction: float) -> list[Border]:
-    """Divide a text into blocks for training and held-back blocks, by turns.
+def split_text(pieces: Iterable[str], characters: int, validation_fraction: float) -> Iterator[Span]:
+    """Divide a text into blocks for training and held-back blocks, by turns, and yield it in its order.
 
     The held-back part is made of up to 16 blocks spread evenly over the text, each at least 4,096 characters where
     there are so many. A single tail would be of another kind than the rest (the last topic, the last author) and
@@ -49,60 +42,39 @@ def find_borders(read: Callable[[], Iterable[str]], validation_fraction: float) 
 
     Parameters
     ----------
-    read
-        Returns the pieces of the text. It is called three times, so that no text is too long for the memory.
+    pieces
+        The text, in pieces of any length.
+    characters
+        Length of the whole text.
     validation_fraction
         Share of the characters to hold back, between 0 and 1.
-
-    Returns
-    -------
-    list of Border
-        In the order of the text; the last one is at its end. A block may be empty where the text is short.
     """
-    length = sum(map(len, read()))
-    count = max(1, min(_MOST_BLOCKS, int(length * validation_fraction) // _BLOCK))
-    blocks = list(pairwise(_cuts(read(), [length * number // count for number in range(count + 1)], length)))
-    # The held-back part of a block ends it, so the text begins with training.
-    wanted = [end - round((end - start) * validation_fraction) for start, end in blocks]
-    borders = []
-    for (start, end), cut in zip(blocks, _cuts(read(), wanted, length), strict=True):
-        borders += [Border(max(start, min(cut, end)), held_back=False), Border(end, held_back=True)]
-    return borders
-
-
-def cut_at(borders: Iterable[Border], pieces: Iterable[str]) -> Iterator[Stretch]:
-    """Yield the stretches of a text, in its order; together they are the text."""
-    upcoming = iter(borders)
-    border = next(upcoming, Border(0, held_back=False))
-    begin = 0
-    for piece in pieces:
-        start = 0
-        while start < len(piece):
-            text = piece[start : start + border.place - begin]
-            start, begin = start + len(text), begin + len(text)
-            yield Stretch(text, border.held_back, closes=begin == border.place)
-            if begin == border.place:
-                border = next(upcoming, border)
-
-
-def _cuts(pieces: Iterable[str], positions: Sequence[int], length: int) -> list[int]:
-    """Return for each position, in order, the nearest place after a line break, or itself if that is far."""
-    found: list[int] = []
-    text, begin = "", 0
+    cuts = _cuts(characters, validation_fraction)
+    number, begin, text = 0, 0, ""  # the cut that comes next, and what is read and not yielded, from where on
     for piece in pieces:
         text += piece
         end = begin + len(text)
-        while len(found) < len(positions) and (end == length or positions[len(found)] + _REACH < end):
-            found.append(begin + _cut(text, positions[len(found)] - begin, length - begin))
-        if len(found) == len(positions):
-            break
-        text = text[-_REACH - 2 :]
-        begin = end - len(text)
-    return found
+        while number < len(cuts) and (end == characters or cuts[number] + _REACH < end):
+            length = _line_end(text, cuts[number] - begin, characters - begin)
+            if length:
+                yield Span(text[:length], number % 2 == 1, closes=True)
+            text, begin, number = text[length:], begin + length, number + 1
+        certain = cuts[number] - 1 - begin if number < len(cuts) else 0
+        if certain > 0:
+            yield Span(text[:certain], number % 2 == 1, closes=False)
+            text, begin = text[certain:], min(end, begin + certain)
 
 
-def _cut(text: str, position: int, length: int) -> int:
-    if position <= 0 or position >= length:
-        return max(0, min(position, length))
-    found = text.find("\n", position - 1, min(position + _REACH, length - 1))
+def _cuts(characters: int, validation_fraction: float) -> list[int]:
+    """Return about where blocks end; the held-back part of each pair is the second, so a text begins with training."""
+    count = max(1, min(_MOST_BLOCKS, int(characters * validation_fraction) // _BLOCK))
+    ends = [characters * number // count for number in range(count + 1)]
+    return [cut for start, end in pairwise(ends) for cut in (end - round((end - start) * validation_fraction), end)]
+
+
+def _line_end(text: str, position: int, characters: int) -> int:
+    """Return the nearest place after a line break from a position on, or the position itself if that is far."""
+    if position <= 0 or position >= characters:
+        return max(0, min(position, characters))
+    found = text.find("\n", position - 1, min(position + _REACH, characters - 1))
     return found + 1 if found >= 0 else position

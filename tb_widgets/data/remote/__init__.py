@@ -1,1 +1,1 @@
-"""What talks to the network: run in a process of its own, which asks, fetches, and leaves files behind."""
+"""What is asked of other machines, in a process of its own."""

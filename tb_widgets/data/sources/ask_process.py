@@ -38,7 +38,7 @@ def ask(request: dict[str, Any], on_progress: Progress | None, *, within: float 
     with tempfile.TemporaryDirectory(prefix="tb_widgets-fetch-") as folder, tempfile.TemporaryFile() as errors:
         try:
             process = subprocess.Popen(
-                [sys.executable, "-m", "tb_widgets.data.sources.remote.process"],
+                [sys.executable, "-m", "tb_widgets.data.remote.process"],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=errors,

@@ -16,7 +16,7 @@ TEXT_TASKS: tuple[Task, ...] = ("causal-lm", "masked-lm")
 """What learns from running text alone."""
 
 PLAIN_TASKS: tuple[Task, ...] = (*TEXT_TASKS, "seq2seq")
-"""What a plain text serves, of ours or of the user's: to learn to translate, stretches of it are cut out."""
+"""What a plain text serves, of ours or of the user's: to learn to translate, spans of it are cut out."""
 
 TABLE_TASKS: tuple[Task, ...] = (*PLAIN_TASKS, "sequence-classification")
 """What a table may serve; its columns decide."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from tb_widgets.data.sources.ask_process import Progress, ask
-from tb_widgets.data.sources.fetching import asked_of
+from tb_widgets.data.sources.resolve import resolve_source
 from tb_widgets.spec import DataSpec
 
 LOOK_WITHIN = 120.0  # seconds for a search, or a look at a dataset
@@ -74,7 +74,7 @@ def inspect_hub(data: DataSpec, *, on_progress: Progress | None = None) -> HubFa
     DataError
         If the Hub does not give it, or what was chosen is not there.
     """
-    answer = ask({"ask": "inspect", "asked": asked_of(data)}, on_progress, within=LOOK_WITHIN)
+    answer = ask({"ask": "inspect", "asked": resolve_source(data).question}, on_progress, within=LOOK_WITHIN)
     return HubFacts(
         id=answer["id"],
         revision=answer["revision"],

@@ -1,13 +1,12 @@
 """Files that arrive from a browser in pieces: each is acknowledged, and the whole is compared with its checksum.
 
-Only whole files are ever seen under ``uploads/``: they grow beside it, and what is left of an upload that broke off
-for good is removed by the next one.
+Only whole files are ever seen under ``uploads/``. They grow as any entry of the cache does, so that what is left by a
+process that is gone is removed as soon as room is made for another one.
 """
 
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import os
 import secrets
@@ -17,14 +16,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import psutil
+from filelock import FileLock
 
-from tb_widgets.data.cache.limit import make_room
+from tb_widgets.data.cache.built import explain_cache_error
+from tb_widgets.data.cache.limit import GROWING, lock_of, make_room, part_of, size_in_words
 from tb_widgets.data.sources.file_names import clean_name
 from tb_widgets.errors import DataError
+from tb_widgets.runs.durable import sync_file
 from tb_widgets.runs.folders import default_cache_dir
-
-_GROWING = ".upload-"
 
 
 @dataclass
@@ -34,6 +33,7 @@ class _Upload:
     name: str
     size: int
     folder: Path
+    held: FileLock
     next: int = 0
     here: int = 0
     digest: Any = field(default_factory=hashlib.sha256)
@@ -41,7 +41,7 @@ class _Upload:
 
     @property
     def file(self) -> Path:
-        return self.folder / self.name
+        return part_of(self.folder) / GROWING / self.name
 
 
 _uploads: dict[str, _Upload] = {}
@@ -67,21 +67,22 @@ def begin(name: str, size: int) -> str:
     folder = default_cache_dir() / "uploads"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        _remove_orphans(folder)
         free = shutil.disk_usage(folder).free
         if size > free:
             raise DataError(
-                f"{clean_name(name)} has {size / 1e6:,.0f} MB, and the disk that holds {folder} has "
-                f"{free / 1e6:,.0f} MB free.",
+                f"{clean_name(name)} has {size_in_words(size)}, and the disk that holds {folder} has "
+                f"{size_in_words(free)} free.",
                 hint="Make room, or set TB_CACHE_DIR to a folder on another disk.",
             )
         make_room(size)
-        id = f"{os.getpid()}-{secrets.token_hex(8)}"
-        upload = _Upload(clean_name(name), size, folder / f"{_GROWING}{id}")
-        upload.folder.mkdir()
+        id = secrets.token_hex(16)
+        held = FileLock(lock_of(folder / id), thread_local=False)
+        held.acquire()
+        upload = _Upload(clean_name(name), size, folder / id, held)
+        upload.file.parent.mkdir(parents=True)
         upload.file.touch()
     except OSError as error:
-        raise _unwritable(error, folder) from error
+        raise explain_cache_error(error, folder) from error
     _uploads[id] = upload
     return id
 
@@ -123,7 +124,7 @@ def add(id: str, number: int, piece: bytes) -> int:
                 file.write(piece)
         except OSError as error:
             cancel(id)
-            raise _unwritable(error, upload.folder.parent) from error
+            raise explain_cache_error(error, upload.folder.parent) from error
         upload.digest.update(piece)
         upload.next, upload.here = upload.next + 1, upload.here + len(piece)
         return upload.here
@@ -157,13 +158,12 @@ def finish(id: str, sha256: str) -> Path:
             )
         folder = upload.folder.parent / upload.digest.hexdigest()
         try:
-            with upload.file.open("rb") as file:
-                os.fsync(file.fileno())
+            sync_file(upload.file)
             folder.mkdir(exist_ok=True)
             os.utime(folder)
             path = upload.file.replace(folder / upload.name)
         except OSError as error:
-            raise _unwritable(error, upload.folder.parent) from error
+            raise explain_cache_error(error, upload.folder.parent) from error
         finally:
             cancel(id)
     return path
@@ -173,7 +173,9 @@ def cancel(id: str) -> None:
     """Forget an upload and what has arrived of it; one that is not there is no harm."""
     upload = _uploads.pop(id, None)
     if upload is not None:
-        shutil.rmtree(upload.folder, ignore_errors=True)
+        shutil.rmtree(part_of(upload.folder), ignore_errors=True)
+        upload.held.release()
+        lock_of(upload.folder).unlink(missing_ok=True)
 
 
 def is_upload(path: str | Path) -> bool:
@@ -193,23 +195,3 @@ def _find(id: str) -> _Upload:
     if id not in _uploads:
         raise DataError("This upload is not known here (any more).", hint="Choose the file again.")
     return _uploads[id]
-
-
-def _remove_orphans(folder: Path) -> None:
-    """Remove what processes left that are gone."""
-    for path in folder.glob(f"{_GROWING}*"):
-        pid = path.name.removeprefix(_GROWING).partition("-")[0]
-        if not (pid.isdecimal() and psutil.pid_exists(int(pid))):
-            shutil.rmtree(path, ignore_errors=True)
-
-
-def _unwritable(error: OSError, folder: Path) -> DataError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return DataError(
-            f"The disk that holds {folder} is full.",
-            hint="Make room, or set TB_CACHE_DIR to a folder on another disk.",
-        )
-    return DataError(
-        f"{folder} can't be written: {error.strerror or error}.",
-        hint="Set TB_CACHE_DIR to a folder that you may write to.",
-    )

@@ -35,7 +35,7 @@ class Tokenizer(ABC):
     note
         A sentence for the user where the tokenizer differs from what was asked for, else empty.
     special
-        Ids of the signs for ``pad``, ``mask``, ``start``, ``end`` and ``unknown`` that it has among its own.
+        Ids of its own special tokens by role: ``pad``, ``mask``, ``start``, ``end`` and ``unknown``.
     learned_from
         Characters of the text that pieces were learned from; ``None`` where none were, or where it is not known.
     """

@@ -17,10 +17,10 @@ from numpy.typing import NDArray
 
 from tb_widgets.data.tokenizers.base import Ids
 
-WORDS = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
+WORD_PATTERN = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+"
 """What one word is."""
 
-_LETTER, _NUMBER, _SIGN, _BLANK = 0, 1, 2, 3
+_LETTER, _NUMBER, _OTHER, _BLANK = 0, 1, 2, 3
 _PATTERNS = {_LETTER: r"\p{L}", _NUMBER: r"\p{N}", _BLANK: r"\s"}
 _SPACE, _QUOTE = ord(" "), ord("'")
 _ONE_LETTER = [ord(letter) for letter in "stmd"]
@@ -44,7 +44,7 @@ class WordTable:
     Parameters
     ----------
     core
-        Tokenizer of the ``tokenizers`` library that cuts texts by :data:`WORDS` and nothing else.
+        Tokenizer of the ``tokenizers`` library that cuts texts by :data:`WORD_PATTERN` and nothing else.
     """
 
     def __init__(self, core: Any) -> None:
@@ -193,7 +193,7 @@ def _word_places(codes: NDArray[Any], firsts: Places) -> Places:
 
 
 def _cut_endings(codes: NDArray[Any], begins: NDArray[np.bool_], is_cut: NDArray[np.bool_], quotes: Places) -> None:
-    """Make words of the English endings 's, 't, 'm, 'd, 're, 've and 'll, wherever a word may begin with their sign."""
+    """Make words of the English endings 's, 't, 'm, 'd, 're, 've and 'll, wherever a word may begin with a quote."""
     first = codes[quotes + 1].astype(np.int64)
     third = np.minimum(quotes + 2, len(codes) - 1)
     second = np.where((quotes + 2 < len(codes)) & ~is_cut[third], codes[third], 0)
@@ -207,10 +207,10 @@ def _cut_endings(codes: NDArray[Any], begins: NDArray[np.bool_], is_cut: NDArray
 
 @lru_cache(maxsize=1)
 def _kinds() -> NDArray[np.uint8]:
-    """Return for each code point whether the library takes it for a letter, a number, a blank or another sign."""
+    """Return for each code point whether the library takes it for a letter, a number, a blank or something else."""
     from tokenizers import Regex, normalizers
 
-    kinds = np.full(0x110000, _SIGN, dtype=np.uint8)
+    kinds = np.full(0x110000, _OTHER, dtype=np.uint8)
     others = {kind: normalizers.Replace(Regex(f"[^{pattern}]+"), "") for kind, pattern in _PATTERNS.items()}
     for first in range(0, len(kinds), 0x800):  # in parts, because the library takes a hundred bytes for each
         if first != 0xD800:  # halves of surrogate pairs, which are no characters

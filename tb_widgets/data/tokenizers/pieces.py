@@ -15,7 +15,7 @@ import numpy as np
 
 from tb_widgets.data.formats.values import well_formed
 from tb_widgets.data.tokenizers.base import BYTE_VALUES, Ids, Tokenizer, chunks
-from tb_widgets.data.tokenizers.fast_words import WORDS, WordTable
+from tb_widgets.data.tokenizers.fast_words import WORD_PATTERN, WordTable
 from tb_widgets.errors import DataError
 
 PIECES_FILE = "tokenizer.json"
@@ -26,7 +26,7 @@ UNKNOWN = "\ufffd"
 # The table of words pays from here on; what is shorter goes to the library directly.
 _MANY_CHARACTERS = 100_000
 _ROUND_TRIP = 20_000  # characters that are encoded and read back
-# How files write the signs that a task needs, by role; the first that a file has counts.
+# How files write the special tokens that a task needs, by role; the first that a file has counts.
 _ROLES = {
     "pad": ("[PAD]", "<pad>", "<|pad|>", "<|padding|>", "<|finetune_right_pad_id|>"),
     "mask": ("[MASK]", "<mask>"),
@@ -60,10 +60,10 @@ class PieceTokenizer(Tokenizer):
         self.note = note
         described = json.loads(content)
         ids = core.get_vocab(with_added_tokens=True)
-        # A file may leave gaps between its ids.
+        # A file may leave ids out.
         self.vocab_size = max(ids.values(), default=-1) + 1
         self.kind = str(described["model"]["type"]).lower()
-        # Only signs that were added count: a text may well hold "<s>", and pieces be learned from it.
+        # Only tokens that were added count: a text may well hold "<s>", and pieces be learned from it.
         added = {token["content"]: token["id"] for token in described["added_tokens"]}
         found = {role: next((added[name] for name in names if name in added), None) for role, names in _ROLES.items()}
         self.special = MappingProxyType({role: token for role, token in found.items() if token is not None})
@@ -87,7 +87,7 @@ class PieceTokenizer(Tokenizer):
         texts = [well_formed(text) for text in texts]
         if self._words is not None and sum(map(len, texts)) >= _MANY_CHARACTERS and all(texts):
             joined = "".join(texts)
-            if not any(sign in joined for sign in self._added):
+            if not any(token in joined for token in self._added):
                 return self._words.encode_all(texts)
         return [
             self._without_specials(text) if np.isin(ids, self._never_text).any() else ids
@@ -113,13 +113,13 @@ class PieceTokenizer(Tokenizer):
 
 
 def _cuts_into_words(described: dict[str, Any]) -> bool:
-    """Tell whether a tokenizer cuts a text by :data:`WORDS` alone and then looks at each word by itself."""
+    """Tell whether a tokenizer cuts a text by :data:`WORD_PATTERN` alone and then looks at each word by itself."""
     model, cutter = described["model"], described["pre_tokenizer"] or {}
     if described["normalizer"] is not None or model.get("dropout") or model["type"] not in ("BPE", "Unigram"):
         return False
     if cutter.get("type") == "ByteLevel":
         return cutter["use_regex"] and not cutter["add_prefix_space"]
-    return cutter == {"type": "Split", "pattern": {"Regex": WORDS}, "behavior": "Isolated", "invert": False}
+    return cutter == {"type": "Split", "pattern": {"Regex": WORD_PATTERN}, "behavior": "Isolated", "invert": False}
 
 
 def learn_bpe(vocab_size: int, text: str) -> PieceTokenizer:
@@ -159,18 +159,18 @@ def learn_character_bpe(vocab_size: int, text: str) -> PieceTokenizer:
     counts = Counter(text)
     rare = _rare(counts, vocab_size)
     core = tokenizers.Tokenizer(models.BPE(unk_token=UNKNOWN))
-    core.pre_tokenizer = pre_tokenizers.Split(Regex(WORDS), behavior="isolated")
+    core.pre_tokenizer = pre_tokenizers.Split(Regex(WORD_PATTERN), behavior="isolated")
     core.decoder = decoders.Fuse()
     trainer = trainers.BpeTrainer(vocab_size=vocab_size, min_frequency=2, special_tokens=[UNKNOWN], show_progress=False)
     core.train_from_iterator((chunk.translate(rare) if rare else chunk for chunk in chunks(text)), trainer)
-    # The sign for the unknown is a piece like others, and no sign that is looked for in texts.
+    # The unknown token is a piece like others, and not looked for in texts.
     learned = json.loads(core.to_str()) | {"added_tokens": []}
     note = _unknown(counts, rare, vocab_size) if rare else _borne(core.get_vocab_size(), vocab_size)
     return PieceTokenizer(json.dumps(learned, ensure_ascii=False), note)
 
 
 def _rare(counts: Counter[str], vocab_size: int) -> dict[int, None]:
-    """Return the characters that a vocabulary can't hold beside the sign for what is unknown, for ``str.translate``."""
+    """Return the characters that a vocabulary can't hold beside the unknown token, for ``str.translate``."""
     return {ord(character): None for character, _ in counts.most_common()[vocab_size - 1 :]}
 
 
@@ -193,7 +193,7 @@ def learn_unigram(vocab_size: int, text: str) -> PieceTokenizer:
 
     counts = Counter(text)
     rare = _rare(counts, vocab_size)
-    cutter = pre_tokenizers.Split(Regex(WORDS), behavior="isolated")
+    cutter = pre_tokenizers.Split(Regex(WORD_PATTERN), behavior="isolated")
     learner = tokenizers.Tokenizer(models.Unigram())
     learner.pre_tokenizer = cutter
     trainer = trainers.UnigramTrainer(

@@ -5,24 +5,16 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 
-from tb_widgets.spec import Task
+from tb_widgets.spec import TASKS, Task
 
-MASK_SIGN = "[MASK]"
+MASK_TEXT = "[MASK]"
 """How people write a hidden token in a text."""
 
 _ROLES = ("pad", "mask", "start", "end")
-# How many of these, in this order, the model must know.
-_NEEDED: dict[Task, int] = {
-    "causal-lm": 0,
-    "masked-lm": 2,
-    "sequence-classification": 1,
-    "seq2seq": 4,
-    "vision-classification": 0,
-}
-# Of a text, how much is cut out, and how long a stretch is on average (arXiv 1910.10683, section 3.3.4).
-CUT_OUT, MEAN_STRETCH = 0.15, 3.0
+# Of a text, how much is cut out, and how long a span is on average (arXiv 1910.10683, section 3.3.4).
+CUT_OUT, MEAN_SPAN = 0.15, 3.0
 SHORTEST_TO_CUT = 10
-"""Tokens of the shortest text from which something can be cut out: it must not grow by the signs for that."""
+"""Tokens of the shortest text from which something can be cut out: it must not grow by the sentinels."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +63,8 @@ class SpecialTokens:
         """What a decoder writes after its last token; ends the source too."""
         return self._id("end")
 
-    def gap(self, number: int) -> int:
-        """Stands where the stretch of this number, from 0, was cut out of a text."""
+    def sentinel(self, number: int) -> int:
+        """Stands where the span of this number, from 0, was cut out of a text."""
         return self.first + _missing(_ROLES, self.own) + number
 
     def _id(self, role: str) -> int:
@@ -84,7 +76,7 @@ def _missing(roles: tuple[str, ...], own: Collection[str]) -> int:
 
 
 def vocabulary_with_specials(
-    vocab_size: int, task: Task, *, own: Collection[str] = (), documents: bool = False, gaps: int = 0
+    vocab_size: int, task: Task, *, own: Collection[str] = (), documents: bool = False, sentinels: int = 0
 ) -> int:
     """Return how many ids a model must know to read a tokenizer of ``vocab_size`` pieces for a task.
 
@@ -97,26 +89,28 @@ def vocabulary_with_specials(
     own
         Roles of those that the tokenizer brings along.
     documents
-        Whether a causal stream has several documents, each of which ends with a sign.
-    gaps
-        Most stretches that are cut out of one text, where a sequence-to-sequence model learns from plain text.
+        Whether a causal stream has several documents, each of which ends with a special token.
+    sentinels
+        Most spans that are cut out of one text, where a sequence-to-sequence model learns from plain text.
 
     >>> vocabulary_with_specials(256, "causal-lm"), vocabulary_with_specials(256, "masked-lm")
     (256, 258)
-    >>> vocabulary_with_specials(256, "causal-lm", documents=True), vocabulary_with_specials(256, "seq2seq", gaps=6)
-    (257, 266)
+    >>> vocabulary_with_specials(256, "causal-lm", documents=True)
+    257
+    >>> vocabulary_with_specials(256, "seq2seq", sentinels=6)
+    266
     """
-    added = _missing(_ROLES[: _NEEDED[task]], own)
+    added = _missing(_ROLES[: TASKS[task].special_tokens], own)
     if task == "causal-lm" and documents:
         added = int(not {"pad", "end"} & {*own})
-    return vocab_size + added + (gaps if task == "seq2seq" else 0)
+    return vocab_size + added + (sentinels if task == "seq2seq" else 0)
 
 
 def span_sizes(length: int) -> tuple[int, int]:
-    """Return how many tokens are cut out of a text of ``length`` tokens, and in how many stretches.
+    """Return how many tokens are cut out of a text of ``length`` tokens, and in how many spans.
 
     >>> span_sizes(128), span_sizes(SHORTEST_TO_CUT)
     ((19, 6), (2, 1))
     """
     cut = max(1, round(length * CUT_OUT))
-    return cut, max(1, round(cut / MEAN_STRETCH))
+    return cut, max(1, round(cut / MEAN_SPAN))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 
-def in_words(scores: Tensor, classes: tuple[str, ...]) -> str:
+def in_words(logits: Tensor, classes: tuple[str, ...]) -> str:
     """Return how probable each class is, the likeliest first, for example ``prose 92 %, code 8 %``.
 
     >>> import torch
@@ -13,6 +13,6 @@ def in_words(scores: Tensor, classes: tuple[str, ...]) -> str:
     'code 88 %, prose 12 %'
     """
     # A model may tell more classes apart than the data have; they were never trained and have no name.
-    found = scores[: len(classes)].softmax(-1).tolist()
+    found = logits[: len(classes)].softmax(-1).tolist()
     ranked = sorted(zip(found, classes, strict=True), reverse=True)
     return ", ".join(f"{name} {share:.0%}".replace("%", " %") for share, name in ranked)

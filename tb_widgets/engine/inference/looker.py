@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 import torch
 
-from tb_widgets.data.batches.pictures import IMAGES, SHAPES, as_png, draw
+from tb_widgets.data.batches.pictures import DRAWN_IMAGES, SHAPES, as_png, draw
 from tb_widgets.engine.inference.class_words import in_words
+from tb_widgets.engine.inference.load_checkpoint import TrainedModel
 from tb_widgets.errors import ModelError
-from tb_widgets.models.load import LoadedModel
 
 MOST = 16  # images at once
 
@@ -26,13 +25,11 @@ class Seen(NamedTuple):
     text: str
 
 
-@dataclass(frozen=True)
 class Looker:
-    """A model in evaluation mode and the names of its classes."""
+    """Says what is on images, with a model that sorts them."""
 
-    model: LoadedModel
-    device: torch.device
-    classes: tuple[str, ...]
+    def __init__(self, trained: TrainedModel) -> None:
+        self.model, self.device, self.classes = trained.model, trained.device, trained.classes
 
     def check(self, prompt: str) -> None:
         """Check that there is no prompt.
@@ -66,11 +63,11 @@ class Looker:
         """
         image = self.model.adapter.image
         assert image is not None  # noqa: S101  (it reads images)
-        numbers = IMAGES + seed % 2**40 * MOST + np.arange(min(number, MOST))
+        numbers = DRAWN_IMAGES + seed % 2**40 * MOST + np.arange(min(number, MOST))
         drawn = draw(numbers, image)
         with torch.no_grad():
-            scores = self.model.scores({"images": torch.from_numpy(drawn).to(self.device)}).float().cpu()
-        for shape, pixels, row in zip(numbers % len(SHAPES), drawn, scores, strict=True):
+            logits = self.model.scores({"images": torch.from_numpy(drawn).to(self.device)}).float().cpu()
+        for shape, pixels, row in zip(numbers % len(SHAPES), drawn, logits, strict=True):
             picture = base64.b64encode(as_png(pixels)).decode()
             yield Seen(picture, SHAPES[shape], in_words(row, self.classes))
 

@@ -8,10 +8,11 @@ import torch
 
 from tb_widgets.data.batches.prepared_data import HeldBack, PreparedData
 from tb_widgets.engine.inference.class_words import in_words
+from tb_widgets.engine.inference.load_checkpoint import TrainedModel
 from tb_widgets.engine.inference.writer import Writer
 from tb_widgets.errors import ModelError
 from tb_widgets.models.load import LoadedModel
-from tb_widgets.spec import RunSpec
+from tb_widgets.spec import TASKS, RunSpec
 
 SHOWN = 3  # held-back examples, where each has a known answer
 
@@ -33,11 +34,12 @@ class Sampler:
                 "evaluation.prompts holds texts, and the model looks at images.",
                 hint="Leave it empty: held-back images are shown instead.",
             )
-        self._shown = prompts or data.held_back(1 if model.task == "causal-lm" else SHOWN)
+        self._shown = prompts or data.held_back(1 if TASKS[model.task].continues else SHOWN)
         self._writer = None
         if data.tokenizer is not None:
             length, end = spec.data.context_length, data.document_end
-            self._writer = Writer(model, data.tokenizer, length, device, data.classes, data.gaps, end)
+            trained = TrainedModel(model, device, data.tokenizer, length, data.classes, data.sentinels, end)
+            self._writer = Writer(trained)
             for shown in prompts:
                 self._writer.check(shown.prompt)
 
@@ -48,7 +50,7 @@ class Sampler:
         it is known what would be right; ``picture``, a PNG in base64, where it is an image.
         """
         answers = self._texts() if self._writer is not None else self._images()
-        task = {} if self._model.task == "causal-lm" else {"task": self._model.task}
+        task = {} if TASKS[self._model.task].continues else {"task": self._model.task}
         for shown, text in zip(self._shown, answers, strict=True):
             known = {"expected": shown.expected} if shown.expected else {}
             seen = {"picture": shown.picture} if shown.picture else {}
@@ -65,6 +67,6 @@ class Sampler:
     def _images(self) -> Iterator[str]:
         (batch,) = self._data.validation_batches(batch_size=len(self._shown), batches=1)
         with torch.no_grad():
-            scores = self._model.scores({"images": batch["images"].to(self._device)}).float()
-        for row in scores:
+            logits = self._model.scores({"images": batch["images"].to(self._device)}).float()
+        for row in logits:
             yield in_words(row, self._data.classes)

@@ -28,7 +28,7 @@ def sample_tokens(
     Parameters
     ----------
     logits_of
-        (1, T) token ids to (1, T, V) scores; call this inside ``torch.no_grad`` with the model in
+        (1, T) token ids to (1, T, V); call this inside ``torch.no_grad`` with the model in
         evaluation mode.
     prompt
         At least one token.
@@ -51,16 +51,16 @@ def sample_tokens(
         choices = torch.cat((choices, torch.tensor([end], device=device)))
     for _ in range(length):
         window = torch.tensor([tokens[-context_length:]], device=device)
-        scores = logits_of(window)[0, -1, choices].float()
+        logits = logits_of(window)[0, -1, choices].float()
         if temperature <= 0:
-            place = int(scores.argmax())
+            place = int(logits.argmax())
         else:
-            scores = scores / temperature
-            if top_k is not None and top_k < scores.numel():
-                best, places = scores.topk(top_k)
+            logits = logits / temperature
+            if top_k is not None and top_k < logits.numel():
+                best, places = logits.topk(top_k)
                 place = int(places[torch.multinomial(best.softmax(-1), 1, generator=generator)])
             else:
-                place = int(torch.multinomial(scores.softmax(-1), 1, generator=generator))
+                place = int(torch.multinomial(logits.softmax(-1), 1, generator=generator))
         token = int(choices[place])
         if token == end:
             return

@@ -2,40 +2,31 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from tb_widgets.data.batches.padded import pad
-from tb_widgets.data.tokenizers.make import Tokenizer, load_tokenizer
-from tb_widgets.data.tokenizers.special_tokens import MASK_SIGN, SpecialTokens
-from tb_widgets.engine.hardware import choose_device
+from tb_widgets.data.tokenizers.special_tokens import MASK_TEXT, SpecialTokens
 from tb_widgets.engine.inference.class_words import in_words
+from tb_widgets.engine.inference.load_checkpoint import TrainedModel, load_checkpoint
 from tb_widgets.engine.inference.looker import Looker
 from tb_widgets.engine.inference.sampling import sample_tokens
-from tb_widgets.engine.state import load_weights
-from tb_widgets.errors import ModelError, RunError
+from tb_widgets.errors import ModelError
 from tb_widgets.models.adapter import Batch
-from tb_widgets.models.load import LoadedModel, build, from_module
-from tb_widgets.models.source import read_source
 from tb_widgets.runs import RunDirectory
 
 
-@dataclass(frozen=True)
 class Writer:
-    """A model in evaluation mode together with its tokenizer and the names of its classes."""
+    """Answers prompts with a model that reads texts."""
 
-    model: LoadedModel
-    tokenizer: Tokenizer
-    context_length: int
-    device: torch.device
-    classes: tuple[str, ...] = ()
-    gaps: int = 0
-    document_end: int | None = None
+    def __init__(self, trained: TrainedModel) -> None:
+        assert trained.tokenizer is not None  # noqa: S101  (it reads texts)
+        self.model, self.tokenizer, self.device = trained.model, trained.tokenizer, trained.device
+        self.context_length, self.classes = trained.context_length, trained.classes
+        self.gaps, self.document_end = trained.gaps, trained.document_end
 
     def write(
         self, prompt: str, *, length: int, temperature: float = 0.8, top_k: int | None = 40, seed: int = 0
@@ -96,18 +87,18 @@ class Writer:
             If it can't; the hint says what can.
         """
         task, has_gaps = self.model.task, self.gaps > 0 or self.model.task == "masked-lm"
-        text = prompt.replace(MASK_SIGN, "") if has_gaps else prompt
-        if has_gaps and MASK_SIGN not in prompt:
+        text = prompt.replace(MASK_TEXT, "") if has_gaps else prompt
+        if has_gaps and MASK_TEXT not in prompt:
             raise ModelError(
                 f"The model fills gaps, and this prompt has none: {prompt[:60]!r}.",
-                hint=f"Write {MASK_SIGN} where a word is to be guessed.",
+                hint=f"Write {MASK_TEXT} where a word is to be guessed.",
             )
         tokens = len(self._encoded(text or "\n"))
         if has_gaps:
-            tokens += prompt.count(MASK_SIGN)
-        if 0 < self.gaps < prompt.count(MASK_SIGN):
+            tokens += prompt.count(MASK_TEXT)
+        if 0 < self.gaps < prompt.count(MASK_TEXT):
             raise ModelError(
-                f"The prompt has {prompt.count(MASK_SIGN)} gaps and the model was trained on {self.gaps} at most.",
+                f"The prompt has {prompt.count(MASK_TEXT)} gaps and the model was trained on {self.gaps} at most.",
                 hint="Leave fewer open.",
             )
         if task in ("masked-lm", "seq2seq") and tokens > self.context_length:
@@ -135,11 +126,11 @@ class Writer:
                 yield text[len(shown) :]
                 shown = text
 
-    def _scores(self, batch: Batch) -> Tensor:
+    def _logits_of(self, batch: Batch) -> Tensor:
         return self.model.scores({role: tensor.to(self.device) for role, tensor in batch.items()})[0].float()
 
     def _fill(self, prompt: str) -> Iterator[str]:
-        stretches = prompt.split(MASK_SIGN)
+        stretches = prompt.split(MASK_TEXT)
         tokens: list[int] = []
         gaps = []
         for number, stretch in enumerate(stretches):
@@ -147,18 +138,18 @@ class Writer:
                 gaps.append(len(tokens))
                 tokens.append(self._special.mask)
             tokens += [int(token) for token in self.tokenizer.encode(stretch)]
-        scores = self._scores({"tokens": torch.tensor([tokens])})
+        logits = self._logits_of({"tokens": torch.tensor([tokens])})
         yield stretches[0]
         for gap, stretch in zip(gaps, stretches[1:], strict=True):
-            guess = self.tokenizer.decode([int(scores[gap, : self.tokenizer.vocab_size].argmax())])
+            guess = self.tokenizer.decode([int(logits[gap, : self.tokenizer.vocab_size].argmax())])
             # The space before a word stands before the mark; a guess that is nothing but space stands inside.
             space = guess[: len(guess) - len(guess.lstrip())] if guess.strip() else ""
             yield f"{space}«{guess[len(space) :]}»{stretch}"
 
     def _restore(self, prompt: str, length: int) -> str:
         """Return the prompt with what the model writes for each of its gaps."""
-        stretches = prompt.split(MASK_SIGN)
-        signs = [self._special.gap(number) for number in range(len(stretches) - 1)]
+        stretches = prompt.split(MASK_TEXT)
+        signs = [self._special.sentinel(number) for number in range(len(stretches) - 1)]
         tokens = [int(token) for token in self.tokenizer.encode(stretches[0])]
         for sign, stretch in zip(signs, stretches[1:], strict=True):
             tokens += [sign, *(int(token) for token in self.tokenizer.encode(stretch))]
@@ -181,8 +172,8 @@ class Writer:
         written = [self._special.start]
         choices = torch.tensor([*range(self.tokenizer.vocab_size), self._special.end, *signs], device=self.device)
         for _ in range(min(length, self.context_length - 1)):
-            scores = self._scores({"tokens": tokens, "mask": mask, "decoder_tokens": torch.tensor([written])})
-            token = int(choices[scores[-1, choices].argmax()])
+            logits = self._logits_of({"tokens": tokens, "mask": mask, "decoder_tokens": torch.tensor([written])})
+            token = int(choices[logits[-1, choices].argmax()])
             if token == self._special.end:
                 return
             written.append(token)
@@ -190,7 +181,7 @@ class Writer:
 
     def _classify(self, prompt: str) -> str:
         tokens, mask = pad([self._encoded(prompt or "\n")[: self.context_length]], self._special.pad)
-        return in_words(self._scores({"tokens": tokens, "mask": mask}), self.classes)
+        return in_words(self._logits_of({"tokens": tokens, "mask": mask}), self.classes)
 
     @property
     def _special(self) -> SpecialTokens:
@@ -198,37 +189,6 @@ class Writer:
 
 
 def open_writer(run: RunDirectory, checkpoint: Path, *, module: nn.Module | None = None) -> Writer | Looker:
-    """Build a run's model, load a checkpoint's weights into it, and return what answers with it.
-
-    Raises
-    ------
-    ModelError
-        If the run trained a live module and none is given.
-    CheckpointError
-        If the weights do not fit.
-    RunError
-        If the run has lost what its answers are read with.
-    """
-    if module is not None:
-        model = from_module(module, run.spec.model)
-    elif run.model_folder.is_dir():
-        model = build(read_source(run.model_folder), run.spec.model)
-    else:
-        raise ModelError(
-            f"{run.id} trained a live nn.Module, whose code is not in the run.",
-            hint="Pass a module of the same shape: run.best.generate(..., module=my_model).",
-        )
-    load_weights(model.module, checkpoint)
-    device = choose_device(run.spec.hardware.device)
-    model.module.to(device).eval()
-    try:
-        kept = json.loads(run.data_file.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise RunError(
-            f"{run.data_file} can't be read: {error}.", hint="Copy it again from where the run was made."
-        ) from error
-    if model.task == "vision-classification":
-        return Looker(model, device, tuple(kept["classes"]))
-    tokenizer, context_length = load_tokenizer(run.tokenizer_folder), run.spec.data.context_length
-    end = kept["document_end"]
-    return Writer(model, tokenizer, context_length, device, tuple(kept["classes"]), kept["gaps"], end)
+    """Load a checkpoint, as :func:`load_checkpoint` does, and return what answers with it."""
+    trained = load_checkpoint(run, checkpoint, module=module)
+    return Looker(trained) if trained.tokenizer is None else Writer(trained)

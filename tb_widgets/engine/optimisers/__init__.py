@@ -1,1 +1,1 @@
-"""Optimisers over parameter groups."""
+"""Optimisers: one file each, which builds it over groups of parameters."""

@@ -13,6 +13,7 @@ from typing import Any, TextIO
 from tb_widgets.errors import TbError
 from tb_widgets.runs import RunDirectory
 from tb_widgets.service.workers.process import leave_with
+from tb_widgets.spec import TASKS
 
 
 def main() -> int:
@@ -57,7 +58,7 @@ def _answer(writer: Any, request: dict[str, Any], answers: TextIO) -> None:
         for piece in writer.write(request["prompt"], **options):
             _send(answers, piece=piece)
     # Only a text that is gone on with has exactly the length that was asked for.
-    continues = writer.model.task == "causal-lm"
+    continues = TASKS[writer.model.task].continues
     speed = round(request["length"] / (time.perf_counter() - started), 1) if continues else None
     _send(answers, done=True, tokens_per_second=speed)
 

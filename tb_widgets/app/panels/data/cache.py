@@ -8,39 +8,34 @@ import ipywidgets as widgets
 
 from tb_widgets.app import words
 from tb_widgets.app.parts.cards import button, card, row
-from tb_widgets.app.registry import panel
+from tb_widgets.app.registry import Panel, panel
 from tb_widgets.runs.folders import default_cache_dir
 
 if TYPE_CHECKING:
-    from tb_widgets.app.dashboard import Dashboard
+    pass
 
 TEACHES = "Fetched datasets, uploads, and texts as tokens are kept, so that the next run begins at once."
 
 
 @panel("data-cache", step="data", column="side", order=9, for_visitors=False)
-class DataCachePanel:
+class DataCachePanel(Panel):
     """The size of the cache."""
 
-    def __init__(self, dashboard: Dashboard) -> None:
-        self._dashboard = dashboard
-        self._version = -1
+    watches = ("data", "page")
 
     def render(self) -> widgets.Widget:
         """Build the card."""
-        data, act = self._dashboard.data, self._dashboard.act
+        data, act = self.session.data, self.act
         self._text = widgets.HTML()
         self._clear = button("Clear", lambda: act(data.clear_cache), "tbw-at-clear-cache")
         self._look = button("Look again", lambda: act(data.look_at_cache), "tbw-quiet")
         return card("Kept on this disk", [self._text, row([self._clear, self._look])])
 
-    def refresh(self) -> None:
+    def draw(self) -> None:
         """Follow what was found out; the first look is made once a page is there to show it."""
-        data = self._dashboard.data
-        if data.cache is None and self._dashboard.has_page:
+        data = self.session.data
+        if data.cache is None and self.session.has_page:
             data.look_at_cache()
-        if data.version == self._version:
-            return
-        self._version = data.version
         job = data.cache
         text = f'<p class="tbw-muted tbw-small">{TEACHES}</p>'
         if job is None or not job.finished.is_set():

@@ -8,21 +8,20 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 
 from tb_widgets.app import words
-from tb_widgets.app.parts.cards import button, card, row, show
+from tb_widgets.app.parts.cards import button, card, framed, labelled, row, show
 from tb_widgets.app.parts.choice_table import ChoiceTable
 from tb_widgets.app.parts.fitted import fits_button, fitted_notes
 from tb_widgets.app.parts.form import Form
 from tb_widgets.app.parts.upload import Upload
-from tb_widgets.app.registry import panel
-from tb_widgets.data.sources.address import parse_hub
-from tb_widgets.data.sources.builtin import NEEDS, list_sources
-from tb_widgets.data.sources.curated import Curated, list_curated
+from tb_widgets.app.registry import Panel, panel
+from tb_widgets.service.data import Offer, offer_of, offers
 from tb_widgets.spec import DataSpec, Task
 
 if TYPE_CHECKING:
-    from tb_widgets.app.dashboard import Dashboard
+    from tb_widgets.app.session import Session
 
 ACCEPTED = ".txt,.md,.json,.jsonl,.csv,.tsv,.parquet,.gz,.zip"
+MOST_BYTES = 10_000_000_000  # what is larger is given by its path
 INVITATION = "Drop a file here, or choose one: txt, md, json, jsonl, csv, tsv, parquet, gz or zip."
 HELP = (
     "A file, folder or pattern (books/*.txt) on the machine that runs this notebook, the https:// address of a file, "
@@ -46,21 +45,22 @@ ADVANCED = ["data.encoding", "data.validation_split", "data.padding_side", "data
 
 
 @panel("data", step="data", column="main", order=1)
-class DataPanel:
+class DataPanel(Panel):
     """What there is to learn from: ours, well-known datasets, one's own, and all of the Hub."""
 
-    def __init__(self, dashboard: Dashboard) -> None:
-        self._dashboard = dashboard
-        self._seen = (-1, -1)
+    watches = ("draft", "data")
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
         self._following = False
-        self._source = dashboard.draft.spec.data.source
+        self._source = session.draft.spec.data.source
 
     def render(self) -> widgets.Widget:
         """Build the card."""
-        dashboard = self._dashboard
-        act, data = dashboard.act, dashboard.data
+        session = self.session
+        act, data = self.act, session.data
         self._notes = widgets.HTML()
-        self._fits = fits_button(dashboard)
+        self._fits = fits_button(session)
         self._choice = widgets.Dropdown(options=[("–", "")])
         self._choice.add_class("tbw-at-data-source-choice")
         self._choice.observe(self._chosen, "value")
@@ -68,12 +68,12 @@ class DataPanel:
         self._all = widgets.Checkbox(description="Show also what does not fit the model", indent=False)
         self._all.add_class("tbw-at-data-all")
         self._all.observe(lambda _: act(self._offer), "value")
-        choice = _field("To begin with", [_framed(self._choice), self._about, self._all])
+        choice = labelled("To begin with", framed(self._choice), self._about, self._all)
 
         self._address = widgets.Text(placeholder="Path or address", continuous_update=True)
         self._address.add_class("tbw-at-data-source")
         self._address.on_msg(self._entered)
-        self._frame = _framed(self._address)
+        self._frame = framed(self._address)
         load = button("Load", lambda: act(self._load), "tbw-at-load-data")
         line = row([self._frame, load], "tbw-address")
         self._help = widgets.HTML(f'<div class="tbw-help">{HELP}</div>')
@@ -87,14 +87,23 @@ class DataPanel:
         self._table.observe(self._picked, "selected")
         self._results = widgets.Box([self._table])
         self._results.add_class("tbw-results")
-        hub = _field(
+        hub = labelled(
             "Or search the Hugging Face Hub",
-            [row([_framed(self._words), search], "tbw-address"), self._told, self._results],
+            row([framed(self._words), search], "tbw-address"),
+            self._told,
+            self._results,
         )
-        if not dashboard.policy.is_owner:
+        if not session.policy.is_owner:
             return card("Data", [self._notes, self._fits, choice])
-        upload = Upload(act, lambda path: data.choose(str(path)), invitation=INVITATION, accept=ACCEPTED)
-        own = _field("Or your own", [line, self._help, upload])
+        upload = Upload(
+            act,
+            lambda paths: data.choose(str(paths[0])),
+            invitation=INVITATION,
+            accept=ACCEPTED,
+            most_files=1,
+            most_bytes=MOST_BYTES,
+        )
+        own = labelled("Or your own", line, self._help, upload)
         return card("Data", [self._notes, self._fits, choice, own, hub])
 
     # ---- what is pressed -------------------------------------------------------------------------------------------
@@ -102,37 +111,32 @@ class DataPanel:
     def _chosen(self, change: dict[str, Any]) -> None:
         if self._following or not change["new"]:
             return
-        known = {entry.name: entry.values for entry in list_curated()}
-        values = known.get(change["new"], {"source": change["new"]})
-        self._dashboard.act(lambda: self._dashboard.data.choose(**values))
+        values = next((offer.values for offer in offers() if offer.name == change["new"]), {"source": change["new"]})
+        self.act(lambda: self.session.data.choose(**values))
 
     def _load(self) -> None:
-        self._dashboard.data.choose(self._address.value)
+        self.session.data.choose(self._address.value)
 
     def _search(self) -> None:
-        self._dashboard.data.find(self._words.value)
+        self.session.data.find(self._words.value)
 
     def _entered(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:
         if content.get("event") == "submit":  # Enter, in ipywidgets 7 and 8
-            self._dashboard.act(self._load)
+            self.act(self._load)
 
     def _entered_search(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:
         if content.get("event") == "submit":
-            self._dashboard.act(self._search)
+            self.act(self._search)
 
     def _picked(self, change: dict[str, Any]) -> None:
         if change["new"] and not self._following:
-            self._dashboard.act(lambda: self._dashboard.data.choose(f"hub:{change['new']}"))
+            self.act(lambda: self.session.data.choose(f"hub:{change['new']}"))
 
     # ---- what is shown ---------------------------------------------------------------------------------------------
 
-    def refresh(self) -> None:
+    def draw(self) -> None:
         """Follow the form and what is on its way."""
-        dashboard = self._dashboard
-        draft, data = dashboard.draft, dashboard.data
-        if (draft.version, data.version) == self._seen:
-            return
-        self._seen = (draft.version, data.version)
+        draft = self.session.draft
         self._forget_address()
         self._notes.value = fitted_notes(draft, "data", "tokenizer")
         show(self._notes, bool(self._notes.value))
@@ -146,7 +150,7 @@ class DataPanel:
 
     def _forget_address(self) -> None:
         """Leave no address standing that is not the one of the data, once others were chosen."""
-        source = self._dashboard.draft.spec.data.source
+        source = self.session.draft.spec.data.source
         if source != self._source:
             self._source = source
             if self._address.value.strip() != source:
@@ -154,12 +158,13 @@ class DataPanel:
 
     def _offer(self) -> None:
         """Offer what serves the model's task, and on request the rest, each with the reason why it does not."""
-        draft = self._dashboard.draft
+        draft = self.session.draft
         task: Task = draft.facts.task if draft.facts is not None else "causal-lm"
-        known = [*((entry.tasks, entry.title, entry.name) for entry in list_sources()), *_well_known()]
-        fitting = [(title, name) for tasks, title, name in known if task in tasks]
-        others = [(f"{title}: {_unfit(tasks)}", name) for tasks, title, name in known if task not in tasks]
-        value = _name_of(draft.spec.data)
+        known = [*offers()]
+        fitting = [(_title(offer), offer.name) for offer in known if task in offer.tasks]
+        others = [(f"{_title(o)}: only for {o.serves}", o.name) for o in known if task not in o.tasks]
+        chosen = offer_of(draft.spec.data)
+        value = chosen.name if chosen is not None else draft.spec.data.source
         offered = [*fitting, *(other for other in others if self._all.value or other[1] == value)]
         if value not in [name for _, name in offered]:
             offered.append((f"Your own: {words.short_source(value)}", value))
@@ -172,7 +177,7 @@ class DataPanel:
             self._following = False
 
     def _show_search(self) -> None:
-        search = self._dashboard.data.search
+        search = self.session.data.search
         show(self._results, search is not None and bool(search.result))
         if search is None:
             self._told.value = ""
@@ -196,35 +201,30 @@ class DataPanel:
 
 
 @panel("tokens", step="data", column="main", order=4)
-class TokensPanel:
+class TokensPanel(Panel):
     """How text becomes tokens, how much the model sees at once, and how much is held back."""
 
-    def __init__(self, dashboard: Dashboard) -> None:
-        self._dashboard = dashboard
-        self._seen = (-1, -1)
+    watches = ("draft", "data")
 
     def render(self) -> widgets.Widget:
         """Build the form; what few need is behind a switch."""
-        draft, act = self._dashboard.draft, self._dashboard.act
-        may_set = self._dashboard.policy.may_set
+        draft, act = self.session.draft, self.act
+        may_set = self.session.policy.may_set
         kinds = [kind for kind in KINDS if kind[1] != "file" or may_set("tokenizer.file")]
         self._form = Form(draft, filter(may_set, BASIC), act, choices={"tokenizer.kind": kinds})
         self._more = widgets.ToggleButton(description="More settings")
         self._advanced = Form(draft, ADVANCED, act)
         show(self._advanced.widget, False)
         self._more.observe(lambda change: show(self._advanced.widget, change["new"]), "value")
-        self._get = button("Get the tokenizer", lambda: act(self._dashboard.data.get_tokenizer), "tbw-at-get-tokenizer")
+        self._get = button("Get the tokenizer", lambda: act(self.session.data.get_tokenizer), "tbw-at-get-tokenizer")
         self._told = widgets.HTML()
         fetch = [self._get, self._told]
         self._card = card("From text to tokens", [self._form.widget, *fetch, self._more, self._advanced.widget])
         return self._card
 
-    def refresh(self) -> None:
+    def draw(self) -> None:
         """Follow the draft."""
-        draft, data = self._dashboard.draft, self._dashboard.data
-        if (draft.version, data.version) == self._seen:
-            return
-        self._seen = (draft.version, data.version)
+        draft, data = self.session.draft, self.session.data
         reads_text = draft.facts is None or draft.facts.task != "vision-classification"
         kind = draft.values["tokenizer.kind"]
         shown = {
@@ -248,46 +248,12 @@ class TokensPanel:
             self._told.value = words.error_note(job.error) if job.error is not None else waiting
 
 
-def _field(label: str, children: list[widgets.Widget]) -> widgets.VBox:
-    box = widgets.VBox([widgets.HTML(f'<span class="tbw-label">{escape(label)}</span>'), *children])
-    box.add_class("tbw-field")
-    return box
-
-
-def _framed(widget: widgets.Widget) -> widgets.Box:
-    box = widgets.Box([widget])
-    box.add_class("tbw-input")
-    return box
-
-
-def _well_known() -> list[tuple[tuple[Task, ...], str, str]]:
-    return [
-        (entry.tasks, f"{entry.title}, about {words.size(entry.megabytes * 1e6)} to fetch", entry.name)
-        for entry in list_curated()
-    ]
-
-
-def _name_of(data: DataSpec) -> str:
-    """Return the name under which data are offered: a dataset stays the same at whatever revision."""
-    return next((entry.name for entry in list_curated() if _is(data, entry)), data.source)
-
-
-def _is(data: DataSpec, entry: Curated) -> bool:
-    source = str(entry.values["source"])
-    if source.startswith("hub:"):
-        same = data.source.startswith("hub:") and parse_hub(data.source).id == parse_hub(source).id
-        return same and data.config == entry.values.get("config")
-    return data.source == source
+def _title(offer: Offer) -> str:
+    more = f", about {words.size(offer.megabytes * 1e6)} to fetch" if offer.megabytes else ""
+    return f"{offer.title}{more}"
 
 
 def _about(data: DataSpec) -> str:
     """Return what is said of data that are offered, or where one's own are."""
-    name = _name_of(data)
-    ours = {entry.name: entry.help for entry in list_sources()}
-    known = {entry.name: entry.help for entry in list_curated()} | ours
-    return known.get(name) or words.without_upload_folder(data.source)
-
-
-def _unfit(tasks: tuple[Task, ...]) -> str:
-    """Return for what data are that do not fit the model."""
-    return f"only for a model that {' or '.join(dict.fromkeys(NEEDS[task][0] for task in tasks))}"
+    offer = offer_of(data)
+    return offer.help if offer is not None else words.without_upload_folder(data.source)

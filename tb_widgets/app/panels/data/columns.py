@@ -10,11 +10,11 @@ import ipywidgets as widgets
 from tb_widgets.app import words
 from tb_widgets.app.panels.data.found import Pick
 from tb_widgets.app.parts.cards import card, show
-from tb_widgets.app.registry import panel
-from tb_widgets.data.reading.columns import ROLES
+from tb_widgets.app.registry import Panel, panel
+from tb_widgets.service.data import ROLES
 
 if TYPE_CHECKING:
-    from tb_widgets.app.dashboard import Dashboard
+    pass
 
 TITLES = {
     "text": "Text: what is read",
@@ -25,12 +25,10 @@ TITLES = {
 
 
 @panel("data-columns", step="data", column="main", order=3)
-class DataColumnsPanel:
+class DataColumnsPanel(Panel):
     """One choice for each role that the model's task has."""
 
-    def __init__(self, dashboard: Dashboard) -> None:
-        self._dashboard = dashboard
-        self._seen = (-1, -1)
+    watches = ("draft", "data")
 
     def render(self) -> widgets.Widget:
         """Build the card."""
@@ -46,14 +44,11 @@ class DataColumnsPanel:
         return self._card
 
     def _pick(self, role: str, column: str) -> None:
-        self._dashboard.act(lambda: self._dashboard.data.set_role(role, column))
+        self.act(lambda: self.session.data.set_role(role, column))
 
-    def refresh(self) -> None:
+    def draw(self) -> None:
         """Follow the look at the data."""
-        data, draft = self._dashboard.data, self._dashboard.draft
-        if (data.version, draft.version) == self._seen:
-            return
-        self._seen = (data.version, draft.version)
+        data, draft = self.session.data, self.session.draft
         look = data.look
         if look is None and data.is_busy:
             return  # what stands there stays until more is known: nothing jumps

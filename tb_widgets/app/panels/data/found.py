@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 
 from tb_widgets.app import words
-from tb_widgets.app.parts.cards import button, card, row, show
-from tb_widgets.app.registry import panel
-from tb_widgets.data.sources.uploads import is_upload
+from tb_widgets.app.parts.cards import button, card, framed, labelled, row, show
+from tb_widgets.app.registry import Panel, panel
+from tb_widgets.service.data import uploads
 
 if TYPE_CHECKING:
-    from tb_widgets.app.dashboard import Dashboard
+    from tb_widgets.app.session import Session
     from tb_widgets.app.state.data_choice import Wanted
-    from tb_widgets.data.sources.hub_facts import HubFacts
+    from tb_widgets.service.data import HubFacts
 
 TITLES = {
     "inspecting": ("Looking what there is …", ""),
@@ -34,10 +34,7 @@ class Pick:
         self._choice = widgets.Dropdown(options=[("–", "")])
         self._choice.add_class(f"tbw-at-{place}")
         self._choice.observe(self._chosen, "value")
-        frame = widgets.Box([self._choice])
-        frame.add_class("tbw-input")
-        self.widget = widgets.VBox([widgets.HTML(f'<span class="tbw-label">{escape(label)}</span>'), frame])
-        self.widget.add_class("tbw-field")
+        self.widget = labelled(label, framed(self._choice))
 
     def _chosen(self, change: dict[str, Any]) -> None:
         if not self._following:
@@ -56,17 +53,18 @@ class Pick:
 
 
 @panel("data-found", step="data", column="main", order=2)
-class DataFoundPanel:
+class DataFoundPanel(Panel):
     """One card for data on their way."""
 
-    def __init__(self, dashboard: Dashboard) -> None:
-        self._dashboard = dashboard
-        self._version = -1
+    watches = ("data",)
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
         self._following = False
 
     def render(self) -> widgets.Widget:
         """Build the card."""
-        data, act = self._dashboard.data, self._dashboard.act
+        data, act = self.session.data, self.act
         self._text = widgets.HTML()
 
         def decide(name: str) -> Any:
@@ -86,18 +84,15 @@ class DataFoundPanel:
         self._heading = self._card.children[0]
         return self._card
 
-    def refresh(self) -> None:
+    def draw(self) -> None:
         """Follow what is wanted."""
-        data = self._dashboard.data
-        if data.version == self._version:
-            return
-        self._version = data.version
+        data = self.session.data
         wanted = data.wanted
         missing = wanted is None and data.is_missing
         show(self._card, wanted is not None or missing)
         if wanted is None:
             self._heading.value = words.heading("Not on this machine yet")
-            source = words.without_upload_folder(self._dashboard.draft.spec.data.source)
+            source = words.without_upload_folder(self.session.draft.spec.data.source)
             self._text.value = f'<p class="tbw-muted">{escape(source)}</p>'
         else:
             self._heading.value = words.heading(*TITLES[wanted.stage])
@@ -108,7 +103,7 @@ class DataFoundPanel:
         may_get = missing
         if wanted is not None:
             # What was dropped on the page and refused is not kept.
-            again = stage == "failed" and not is_upload(wanted.data.source)
+            again = stage == "failed" and not uploads.is_upload(wanted.data.source)
             may_get = again or (stage == "asking" and wanted.is_decided)
         show(self._get, may_get)
         self._get.description = "Try again" if stage == "failed" else "Get the data"

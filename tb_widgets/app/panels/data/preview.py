@@ -1,4 +1,4 @@
-"""What the model will be given, seen before Start: figures, warnings, the first rows, and one real batch."""
+"""What the model will be given, seen before Start: counts, warnings, the first rows, and one real batch."""
 
 from __future__ import annotations
 
@@ -10,16 +10,14 @@ import ipywidgets as widgets
 
 from tb_widgets.app import words
 from tb_widgets.app.parts.cards import card, show
-from tb_widgets.app.registry import panel
+from tb_widgets.app.registry import Panel, panel
 
 if TYPE_CHECKING:
-    from tb_widgets.app.dashboard import Dashboard
-    from tb_widgets.data.preview.preview import Bar, Preview
-    from tb_widgets.data.preview.shown_batch import BatchRow, Marked
+    from tb_widgets.service.data import Bar, BatchRow, Marked, Preview
 
 BREAK, SHOWN_BREAK = "\n", "↵\n"
 LEGEND = {
-    "special": "a sign that is no text",
+    "special": "a special token, which stands for no text",
     "hidden": "hidden, to be guessed",
     "changed": "changed into another, to be guessed",
     "asked": "left as it is, and asked about",
@@ -27,12 +25,10 @@ LEGEND = {
 
 
 @panel("data-preview", step="data", column="side", order=1)
-class DataPreviewPanel:
-    """Figures, and what would waste a night."""
+class DataPreviewPanel(Panel):
+    """Counts, and what would waste a night."""
 
-    def __init__(self, dashboard: Dashboard) -> None:
-        self._dashboard = dashboard
-        self._version = -1
+    watches = ("data",)
 
     def render(self) -> widgets.Widget:
         """Build the card."""
@@ -40,12 +36,9 @@ class DataPreviewPanel:
         self._card = card("What you get", [self._text])
         return self._card
 
-    def refresh(self) -> None:
+    def draw(self) -> None:
         """Follow the look at the data."""
-        data = self._dashboard.data
-        if data.version == self._version:
-            return
-        self._version = data.version
+        data = self.session.data
         look = data.look
         if look is None and data.is_busy and self._text.value:
             self._card.add_class("tbw-stale")  # what stands there stays until more is known: nothing jumps
@@ -54,19 +47,17 @@ class DataPreviewPanel:
         problem = data.error or (look.problem if look is not None else None)
         told = "" if problem is None else words.error_note(problem)
         if look is not None and look.preview is not None:
-            self._text.value = told + _figures(look.preview)
+            self._text.value = told + _counts(look.preview)
         else:
             waiting = "Looking …" if data.is_busy else "Choose data first."
             self._text.value = told or f'<p class="tbw-muted">{waiting}</p>'
 
 
 @panel("data-batch", step="data", column="main", order=5)
-class DataBatchPanel:
-    """The first rows, a batch with every sign in it, and how long the texts are."""
+class DataBatchPanel(Panel):
+    """The first rows, a batch with every special token in it, and how long the texts are."""
 
-    def __init__(self, dashboard: Dashboard) -> None:
-        self._dashboard = dashboard
-        self._version = -1
+    watches = ("data",)
 
     def render(self) -> widgets.Widget:
         """Build the card."""
@@ -75,12 +66,9 @@ class DataBatchPanel:
         self._card.add_class("tbw-last")
         return self._card
 
-    def refresh(self) -> None:
+    def draw(self) -> None:
         """Follow the look at the data."""
-        data = self._dashboard.data
-        if data.version == self._version:
-            return
-        self._version = data.version
+        data = self.session.data
         look = data.look
         if look is None and data.is_busy:
             return
@@ -90,7 +78,7 @@ class DataBatchPanel:
             self._text.value = _rows(shown) + _batch(shown.batch) + _lengths(shown)
 
 
-def _figures(found: Preview) -> str:
+def _counts(found: Preview) -> str:
     about = "" if found.counted == "exact" else ", about"
     pairs = [("Looked at", found.looked_at)]
     if found.units is not None and found.unit == "row":
@@ -98,7 +86,7 @@ def _figures(found: Preview) -> str:
     if found.tokens is not None:
         pairs.append((f"Tokens{about}", words.count(found.tokens)))
     if found.tokens_per_parameter is not None:
-        pairs.append(("Tokens per parameter", words.plain(found.tokens_per_parameter)))
+        pairs.append(("Tokens per parameter", words.rounded(found.tokens_per_parameter)))
     if found.steps_per_epoch is not None:
         steps = words.count(max(1, found.steps_per_epoch))
         pairs.append(("One pass", f"{steps} step{'' if steps == '1' else 's'}"))

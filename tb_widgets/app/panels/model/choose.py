@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
 from tb_widgets.app import words
-from tb_widgets.app.parts.cards import button, card, row, show
-from tb_widgets.app.parts.file_drop import FileDrop
+from tb_widgets.app.parts.cards import button, card, framed, labelled, row, show
 from tb_widgets.app.parts.fitted import fitted_notes
 from tb_widgets.app.parts.form import Form
-from tb_widgets.app.registry import panel
-from tb_widgets.errors import ModelError, UndecidedError
-from tb_widgets.models.sources.address import is_gist, parse_gist
-from tb_widgets.models.zoo.sizes import TITLES
+from tb_widgets.app.parts.upload import Upload
+from tb_widgets.app.registry import Panel, panel
+from tb_widgets.errors import UndecidedError
+from tb_widgets.service.data import uploads
+from tb_widgets.service.models import TITLES, names_whole_address
 from tb_widgets.service.policy import allowed_models
-from tb_widgets.spec.hub_address import parse_hub
-from tb_widgets.spec.hub_pages import model_source
 
 if TYPE_CHECKING:
-    from tb_widgets.app.dashboard import Dashboard
+    from tb_widgets.app.session import Session
 
+INVITATION = "Drop model.py and config.json here, or a zip of them, or choose them."
+MOST_FILES, MOST_BYTES = 20, 50_000_000
 PASTED = 8  # characters that come at once are pasted, not typed
 OURS = {
     "gpt": "continues texts",
@@ -37,79 +38,80 @@ HELP = (
 
 
 @panel("model", step="model", column="main", order=1)
-class ModelPanel:
+class ModelPanel(Panel):
     """One field for whatever names a model, and ours to choose from."""
 
-    def __init__(self, dashboard: Dashboard) -> None:
-        self._dashboard = dashboard
-        self._seen = (-1, -1)
+    watches = ("draft", "model")
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
         self._following = False
 
     def render(self) -> widgets.Widget:
         """Build the form."""
-        dashboard = self._dashboard
+        session = self.session
         self._address = widgets.Text(placeholder="Paste the address of a Gist, or a path", continuous_update=True)
         self._address.add_class("tbw-at-model-address")
         self._address.observe(self._typed, "value")
         self._address.on_msg(self._entered)
-        self._load = button("Load", lambda: dashboard.act(self._press), "tbw-at-load")
-        frame = widgets.Box([self._address])
-        frame.add_class("tbw-input")
-        self._frame = frame
-        line = row([frame, self._load], "tbw-address")
+        self._load = button("Load", lambda: self.act(self._press), "tbw-at-load")
+        self._frame = framed(self._address)
+        line = row([self._frame, self._load], "tbw-address")
         self._help = widgets.HTML()
-        policy = dashboard.policy
+        policy = session.policy
         own = []
         if policy.is_owner:
-            label = widgets.HTML('<span class="tbw-label">Your model</span>')
-            own = [widgets.VBox([label, line, self._help, FileDrop(dashboard.act, dashboard.upload_model)])]
-            own[0].add_class("tbw-field")
+            upload = Upload(
+                self.act,
+                self._take,
+                invitation=INVITATION,
+                accept=".py,.json,.zip",
+                most_files=MOST_FILES,
+                most_bytes=MOST_BYTES,
+            )
+            own = [labelled("Your model", line, self._help, upload)]
         ours = [(f"{TITLES[name]}: {what}", f"zoo:{name}") for name, what in OURS.items()]
         ours += [] if policy.is_owner else [(name, name) for name in allowed_models()]
         self._ours = widgets.Dropdown(options=[*ours, ("–", "")])
         self._ours.add_class("tbw-at-model-source-choice")
         self._ours.observe(self._chosen, "value")
-        box = widgets.Box([self._ours])
-        box.add_class("tbw-input")
-        title = "Or one of ours" if policy.is_owner else "One of these"
-        choice = widgets.VBox([widgets.HTML(f'<span class="tbw-label">{title}</span>'), box])
-        choice.add_class("tbw-field")
+        choice = labelled("Or one of ours" if policy.is_owner else "One of these", framed(self._ours))
         fields = [path for path in ("model.preset", "model.config") if policy.may_set(path)]
-        self._zoo = Form(dashboard.draft, fields, dashboard.act)
+        self._zoo = Form(session.draft, fields, self.act)
         return card("Model", [*own, choice, self._zoo.widget])
 
     def _press(self) -> None:
-        self._dashboard.load_model(self._address.value)
+        self.session.load_model(self._address.value)
+
+    def _take(self, paths: list[Path]) -> None:
+        """Take a model's files, which are kept elsewhere than data are."""
+        try:
+            self.session.upload_model({path.name: path.read_bytes() for path in paths})
+        finally:
+            for path in paths:
+                uploads.remove(path)
 
     def _entered(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:
         if content.get("event") == "submit":  # Enter, in ipywidgets 7 and 8
-            self._dashboard.act(self._press)
+            self.act(self._press)
 
     def _typed(self, change: dict[str, Any]) -> None:
         """Load a whole address that was pasted without waiting for Enter."""
         old, new = change["old"], change["new"]
         kept = next((at for at, pair in enumerate(zip(old, new, strict=False)) if len({*pair}) > 1), len(old))
         is_typed = abs(len(new) - len(old)) == 1 or len(new) - kept < PASTED
-        named = model_source(new)
-        if self._following or is_typed or not (is_gist(new) or named != new):
-            return
-        try:
-            parse_gist(new) if is_gist(new) else parse_hub(named, "model")
-        except ModelError:
-            return  # told when it is entered: more may be pasted behind it
-        self._dashboard.act(self._press)
+        # Half an address is told when it is entered: more may be pasted behind it.
+        if not self._following and not is_typed and names_whole_address(new):
+            self.act(self._press)
 
     def _chosen(self, change: dict[str, str]) -> None:
         if change["new"] and not self._following:
-            self._dashboard.act(lambda: self._dashboard.load_model(change["new"]))
+            self.act(lambda: self.session.load_model(change["new"]))
 
-    def refresh(self) -> None:
+    def draw(self) -> None:
         """Follow the draft."""
-        dashboard = self._dashboard
-        draft, choice = dashboard.draft, dashboard.choice
-        if (draft.version, choice.version) == self._seen:
-            return
-        self._seen = (draft.version, choice.version)
+        session = self.session
+        draft, choice = session.draft, session.choice
         source = str(draft.values["model.source"])
         is_ours = source.startswith("zoo:") and choice.state == "ours"
         known = [value for _, value in self._ours.options]
@@ -134,20 +136,19 @@ class ModelPanel:
 
 
 @panel("model-summary", step="model", column="side", order=1)
-class ModelSummaryPanel:
+class ModelSummaryPanel(Panel):
     """What the chosen model is like."""
 
-    def __init__(self, dashboard: Dashboard) -> None:
-        self._dashboard = dashboard
+    watches = ("draft", "model")
 
     def render(self) -> widgets.Widget:
         """Build the card."""
         self._facts = widgets.HTML()
         return card("What you get", [self._facts])
 
-    def refresh(self) -> None:
+    def draw(self) -> None:
         """Follow the draft and what is found out about its model."""
-        draft, choice = self._dashboard.draft, self._dashboard.choice
+        draft, choice = self.session.draft, self.session.choice
         model, spec = draft.model, draft.spec
         unknown_model = choice.state == "failed" and choice.source is None  # the form still holds the one before
         if choice.state == "fetching" or model is None or unknown_model:

@@ -3,28 +3,25 @@
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 
 from tb_widgets.app import words
 from tb_widgets.app.parts import code_view
 from tb_widgets.app.parts.cards import button, card, row, show
-from tb_widgets.app.parts.finding_list import finding_list
 from tb_widgets.app.parts.form import Form
-from tb_widgets.app.registry import panel
-from tb_widgets.data.sources.builtin import NEEDS
+from tb_widgets.app.parts.model_view import conclusion_list, finding_list, model_files, origin_facts, repair_list
+from tb_widgets.app.registry import Panel, panel
 from tb_widgets.errors import UndecidedError
-from tb_widgets.models.repairs.repairs import Repair
-from tb_widgets.models.source import CODE, CONFIG
-from tb_widgets.models.sources.resolve import pinned
+from tb_widgets.service.data import NEEDS
+from tb_widgets.service.models import CODE, Repair, pinned
 from tb_widgets.service.probing import ADAPT_WITHIN
 
 if TYPE_CHECKING:
-    from tb_widgets.app.dashboard import Dashboard
+    from tb_widgets.app.session import Session
     from tb_widgets.app.state.model_choice import ModelChoice
 
-KINDS = {"gist": "Gist", "hub": "Hub repository", "path": "Your file", "upload": "Your files"}
 MOST_ANSWERS = 8  # buttons; the field takes any
 CONSENT = "Loading runs the author's code with your permissions."
 OVERRIDES = (
@@ -46,22 +43,20 @@ OF_IMAGES = ("model.image_size", "model.image_channels")
 
 
 @panel("found-model", step="model", column="main", order=2)
-class FoundModelPanel:
+class FoundModelPanel(Panel):
     """One card for a model on its way: fetching, asking, trying, ready, failed."""
 
-    def __init__(self, dashboard: Dashboard) -> None:
-        self._dashboard = dashboard
-        self._version = -1
+    watches = ("model",)
 
     def render(self) -> widgets.Widget:
         """Build the card."""
-        dashboard = self._dashboard
-        act = dashboard.act
+        session = self.session
+        act = self.act
         self._head = widgets.HTML()
-        self._trust = button("Trust this revision", lambda: act(dashboard.trust_model), "tbw-primary", "tbw-at-trust")
+        self._trust = button("Trust this revision", lambda: act(session.trust_model), "tbw-primary", "tbw-at-trust")
         self._again = button("Try again", lambda: act(self._retry), "tbw-at-retry")
         self._copy = button("Use the cached copy", lambda: act(self._use_copy), "tbw-at-copy")
-        self._stop = button("Stop", lambda: act(dashboard.stop_trying), "tbw-at-stop-trying")
+        self._stop = button("Stop", lambda: act(session.stop_trying), "tbw-at-stop-trying")
         self._answers = row([])
         self._answered: tuple[str, ...] = ()
         self._buttons = row([self._answers, self._trust, self._again, self._copy, self._stop])
@@ -80,21 +75,18 @@ class FoundModelPanel:
     def _answer_button(self, answer: str) -> widgets.Button:
         does = {str(task): f"It {does}" for task, (does, _) in NEEDS.items()}
         label = does.get(answer, answer)
-        dashboard = self._dashboard
-        return button(label, lambda: dashboard.act(lambda: dashboard.answer(answer)), f"tbw-at-is-{answer}")
+        session = self.session
+        return button(label, lambda: self.act(lambda: session.answer(answer)), f"tbw-at-is-{answer}")
 
     def _retry(self) -> None:
-        self._dashboard.load_model(self._dashboard.choice.typed)
+        self.session.load_model(self.session.choice.typed)
 
     def _use_copy(self) -> None:
-        self._dashboard.load_model(pinned(self._dashboard.choice.copies[0]))
+        self.session.load_model(pinned(self.session.choice.copies[0]))
 
-    def refresh(self) -> None:
+    def draw(self) -> None:
         """Follow the model."""
-        choice = self._dashboard.choice
-        if choice.version == self._version:
-            return
-        self._version = choice.version
+        choice = self.session.choice
         state = choice.state
         show(self._card, state not in ("ours", "waiting"))
         asking, failed = state == "asking", state == "failed"
@@ -114,29 +106,27 @@ class FoundModelPanel:
 
 
 @panel("repairs", step="model", column="main", order=3)
-class RepairsPanel:
+class RepairsPanel(Panel):
     """What is wrong with the source and can be mended, as a diff, with one button."""
 
-    def __init__(self, dashboard: Dashboard) -> None:
-        self._dashboard = dashboard
-        self._seen: Any = None
+    watches = ("draft", "model")
 
     def render(self) -> widgets.Widget:
         """Build the card."""
-        dashboard = self._dashboard
+        session = self.session
         self._text = widgets.HTML()
-        self._apply = button("Apply", lambda: dashboard.act(self._press), "tbw-primary", "tbw-at-repair")
-        self._undo = button("Take the repairs back", lambda: dashboard.act(lambda: dashboard.repair_model([])))
+        self._apply = button("Apply", lambda: self.act(self._press), "tbw-primary", "tbw-at-repair")
+        self._undo = button("Take the repairs back", lambda: self.act(lambda: session.repair_model([])))
         self._card = card("Repairs", [self._text, row([self._apply, self._undo])])
         return self._card
 
     def _press(self) -> None:
-        self._dashboard.repair_model([repair.id for repair in self._offered()])
+        self.session.repair_model([repair.id for repair in self._offered()])
 
     def _offered(self) -> list[Repair]:
         """The repairs that fit what is known: a mask that hides later tokens is for models that continue texts."""
-        choice = self._dashboard.choice
-        applied = self._dashboard.draft.spec.model.repairs
+        choice = self.session.choice
+        applied = self.session.draft.spec.model.repairs
         task = choice.answer.get("task") if choice.state == "ready" else None
         return [
             repair
@@ -144,13 +134,9 @@ class RepairsPanel:
             if repair.id != "causal-mask" or repair.id in applied or task is None or choice.leaks
         ]
 
-    def refresh(self) -> None:
+    def draw(self) -> None:
         """Follow the model."""
-        choice, spec = self._dashboard.choice, self._dashboard.draft.spec.model
-        seen = (choice.version, spec.repairs)
-        if seen == self._seen:
-            return
-        self._seen = seen
+        choice, spec = self.session.choice, self.session.draft.spec.model
         # A model that has not been tried may be whole as it is; one that needs consent needs that first.
         known = choice.state in ("ready", "failed")
         offered = self._offered() if known or spec.repairs else []
@@ -161,54 +147,47 @@ class RepairsPanel:
         show(self._apply, bool(missing))
         show(self._undo, bool(applied))
         self._apply.description = "Apply" if len(offered) == 1 else f"Apply all {len(offered)}"
-        parts = [
-            f"<h4>{words.chip('applied', 'ok') if repair.id in spec.repairs else words.chip('offered', 'warn')} "
-            f"{escape(repair.title)}</h4><p>{escape(repair.why)}</p>{code_view.diff(repair.diff)}"
-            for repair in offered
-        ]
-        parts += [
+        told = [
             words.note(f"{fault.title}: this can't be done from the source alone.", detail=fault.why)
             for fault in faults
         ]
-        self._text.value = "".join(parts)
+        self._text.value = repair_list(offered, spec.repairs) + "".join(told)
 
 
 @panel("conclusions", step="model", column="main", order=4)
-class ConclusionsPanel:
+class ConclusionsPanel(Panel):
     """What was concluded about the model and why, and a way to say otherwise."""
 
-    def __init__(self, dashboard: Dashboard) -> None:
-        self._dashboard = dashboard
-        self._seen = (-1, -1)
+    watches = ("draft", "model")
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
         self._address = ""
 
     def render(self) -> widgets.Widget:
         """Build the card."""
-        dashboard = self._dashboard
+        session = self.session
         self._text = widgets.HTML()
-        self._form = Form(dashboard.draft, OVERRIDES, dashboard.act)
+        self._form = Form(session.draft, OVERRIDES, self.act)
         self._more = widgets.ToggleButton(description="Decide otherwise")
         self._more.add_class("tbw-at-decide")
         self._more.observe(lambda change: show(self._form.widget, change["new"]), "value")
         show(self._form.widget, False)
         self._source = widgets.HTML()
         self._read = widgets.ToggleButton(description="Show the source")
-        self._read.observe(lambda change: dashboard.act(lambda: self._show_source(change["new"])), "value")
+        self._read.observe(lambda change: self.act(lambda: self._show_source(change["new"])), "value")
         self._card = card(
             "How it is called", [self._text, row([self._more, self._read]), self._form.widget, self._source]
         )
         return self._card
 
     def _show_source(self, visible: bool) -> None:
-        source = self._dashboard.choice.source
+        source = self.session.choice.source
         self._source.value = code_view.source(source.files[CODE]) if visible and source is not None else ""
 
-    def refresh(self) -> None:
+    def draw(self) -> None:
         """Follow the model."""
-        choice, draft = self._dashboard.choice, self._dashboard.draft
-        if (choice.version, draft.version) == self._seen:
-            return
-        self._seen = (choice.version, draft.version)
+        choice = self.session.choice
         wrong = choice.state == "failed" and choice.trial is not None and not choice.was_stopped
         show(self._card, choice.state == "ready" or wrong)
         if choice.address != self._address:
@@ -221,12 +200,7 @@ class ConclusionsPanel:
         beside = () if task is None else OF_TEXTS if task == "vision-classification" else OF_IMAGES
         for field in self._form.fields:
             show(field.widget, field.card.path not in beside)
-        lines = "".join(
-            f"<tr><td>{escape(str(entry['what']))}</td><td>{escape(str(entry['value']))}</td>"
-            f"<td>{escape(str(entry['why']))}</td></tr>"
-            for entry in choice.answer.get("conclusions", [])
-        )
-        self._text.value = f'<table class="tbw-table is-told">{lines}</table>' if lines else ""
+        self._text.value = conclusion_list(choice.answer)
 
 
 def _title(choice: ModelChoice) -> tuple[str, str]:
@@ -252,7 +226,7 @@ def _head(choice: ModelChoice) -> str:
         return f'<p class="tbw-muted">{escape(choice.address)}</p>{wait}'
     parts = []
     if choice.state == "asking" and choice.source is not None:
-        parts.append(_origin(choice.source.origin))
+        parts.append(origin_facts(choice.source.origin))
         if choice.trust.state == "changed":
             parts.append(
                 words.note(
@@ -293,24 +267,6 @@ def _head(choice: ModelChoice) -> str:
     return "".join(parts)
 
 
-def _origin(origin: dict[str, Any]) -> str:
-    kind = origin.get("kind", "")
-    pairs = [(KINDS.get(kind, kind), origin.get("id") or origin.get("path") or origin["source"])]
-    if kind in ("gist", "hub"):
-        pairs += [
-            ("Description", origin.get("description") or "–"),
-            ("Owner", origin.get("owner") or "unknown"),
-            ("Last change", str(origin.get("updated", "–"))[:16].replace("T", " ")),
-            ("Revision", str(origin.get("revision"))),
-        ]
-    listed = origin.get("listed")
-    if listed:
-        names = [f"{entry['name']} ({words.size(entry['bytes'] or 0)})" for entry in listed[:8]]
-        more = f" and {len(listed) - 8} more" if len(listed) > 8 else ""
-        pairs.append(("Files", ", ".join(names) + more))
-    return words.facts(pairs)
-
-
 def _findings(choice: ModelChoice) -> str:
     """Return what differs from what was trusted, and what to look at, of a model that waits for consent."""
     parts = []
@@ -323,7 +279,5 @@ def _findings(choice: ModelChoice) -> str:
 def _below(choice: ModelChoice) -> str:
     """Return the source of a model that waits for consent; of any other where it comes from."""
     if choice.state != "asking" or choice.original is None:
-        return _origin(choice.source.origin) if choice.source is not None else ""
-    files = choice.original.files
-    code = code_view.source(files[CODE], {found.line for found in choice.findings})
-    return f"<h4>{CODE}</h4>{code}<h4>{CONFIG}</h4>{code_view.plain(files[CONFIG][:20_000])}"
+        return origin_facts(choice.source.origin) if choice.source is not None else ""
+    return model_files(choice.original, choice.findings)

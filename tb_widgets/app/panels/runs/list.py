@@ -9,24 +9,26 @@ import ipywidgets as widgets
 from tb_widgets.app import words
 from tb_widgets.app.parts.cards import button, card, row, show
 from tb_widgets.app.parts.choice_table import ChoiceTable
-from tb_widgets.app.registry import panel
+from tb_widgets.app.registry import Panel, panel
+from tb_widgets.display.wording import duration
 from tb_widgets.runs import RunEntry
 from tb_widgets.runs.run_list import RunList
+from tb_widgets.spec.metrics import METRICS
 
 if TYPE_CHECKING:
-    from tb_widgets.app.dashboard import Dashboard
+    from tb_widgets.app.session import Session
 
 SHOWN = 50
 TONES = {"done": "is-ok", "failed": "is-bad", "interrupted": "is-warn", "stopped": "", "queued": ""}
 
 
 @panel("runs", step="runs", column="main", order=1)
-class RunsPanel:
+class RunsPanel(Panel):
     """A table of the newest runs; choosing one opens it everywhere on the page."""
 
-    def __init__(self, dashboard: Dashboard) -> None:
-        self._dashboard = dashboard
-        self._runs = RunList(dashboard.service.runs_dir)
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._runs = RunList(session.service.runs_dir)
 
     def render(self) -> widgets.Widget:
         """Build the card."""
@@ -38,24 +40,24 @@ class RunsPanel:
         return made
 
     def _chosen(self, change: dict[str, Any]) -> None:
-        run = self._dashboard.watch.run
+        run = self.session.watch.run
         if change["new"] and (run is None or change["new"] != run.id):
-            self._dashboard.act(lambda: self._dashboard.open_run(change["new"]))
+            self.act(lambda: self.session.open_run(change["new"]))
 
-    def refresh(self) -> None:
+    def draw(self) -> None:
         """List the runs, read anew where they have changed."""
-        dashboard = self._dashboard
+        session = self.session
         self._runs.refresh()
-        policy = dashboard.policy
+        policy = session.policy
         entries = [entry for entry in self._runs.entries if policy.may_see(entry.status)]
-        self._heading.value = words.heading("Runs", str(dashboard.service.runs_dir) if policy.is_owner else "yours")
+        self._heading.value = words.heading("Runs", str(session.service.runs_dir) if policy.is_owner else "yours")
         hidden = len(entries) - SHOWN
         about = "No runs yet. The first one appears here as soon as you press Start." if not entries else ""
         about = f"The newest {SHOWN} of {len(entries):,} runs." if hidden > 0 else about
         self._about.value = f'<span class="tbw-muted">{about}</span>' if about else ""
         show(self._about, bool(about))
         self._table.rows = [self._line(entry) for entry in entries[:SHOWN]]
-        self._table.selected = dashboard.watch.run.id if dashboard.watch.run else ""
+        self._table.selected = session.watch.run.id if session.watch.run else ""
 
     @staticmethod
     def _line(entry: RunEntry) -> dict[str, Any]:
@@ -73,28 +75,27 @@ class RunsPanel:
 
 
 @panel("run-details", step="runs", column="side", order=1)
-class RunDetailsPanel:
+class RunDetailsPanel(Panel):
     """What the opened run was, and what can be done with it."""
 
-    def __init__(self, dashboard: Dashboard) -> None:
-        self._dashboard = dashboard
+    watches = ("run",)
 
     def render(self) -> widgets.Widget:
         """Build the card."""
-        dashboard = self._dashboard
+        session = self.session
         self._facts = widgets.HTML()
-        self._curves = button("Show its curves", lambda: dashboard.act(lambda: dashboard.show("train")))
+        self._curves = button("Show its curves", lambda: self.act(lambda: session.show("train")))
         self._again = button(
             "Use its settings",
-            lambda: dashboard.act(dashboard.use_settings_of_run),
+            lambda: self.act(session.use_settings_of_run),
             tooltip="Fill the form with this run's settings, to start a new run from them",
         )
         self._buttons = row([self._curves, self._again])
         return card("This run", [self._facts, self._buttons])
 
-    def refresh(self) -> None:
+    def draw(self) -> None:
         """Describe the opened run."""
-        watch = self._dashboard.watch
+        watch = self.session.watch
         show(self._buttons, watch.run is not None)
         status = watch.status
         if watch.run is None or status is None:
@@ -106,10 +107,12 @@ class RunDetailsPanel:
             ("Model", f"{status.model}, {words.short_count(status.parameters)} parameters"),
             ("Data", status.data),
             ("Step", f"{status.step:,} of {status.total:,}"),
-            ("Validation loss", words.figure(metrics.get("val/loss"))),
-            ("Perplexity", words.figure(metrics.get("val/perplexity"))),
-            ("Accuracy", words.percent(metrics.get("val/accuracy"))),
-            ("Trained for", words.duration(status.elapsed)),
+            *(
+                (f"Validation {metric.title.lower()}", metric.written(metrics[metric.key]))
+                for metric in METRICS.values()
+                if metric.key in metrics
+            ),
+            ("Trained for", duration(status.elapsed)),
             (
                 "On",
                 f"{status.device}, {status.threads} thread{'s' * (status.threads != 1)}"

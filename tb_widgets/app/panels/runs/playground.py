@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 import ipywidgets as widgets
 
 from tb_widgets.app import words
-from tb_widgets.app.parts.cards import button, card, row, show
+from tb_widgets.app.parts.cards import button, card, framed, labelled, row, show
 from tb_widgets.app.parts.pictures import seen
-from tb_widgets.app.registry import panel
+from tb_widgets.app.registry import Panel, panel
 
 if TYPE_CHECKING:
-    from tb_widgets.app.dashboard import Dashboard
+    from tb_widgets.app.session import Session
 
 IMAGES = "vision-classification"
 LOOKED_AT = 8
@@ -34,18 +34,18 @@ ASKS = {
 
 
 @panel("playground", step="runs", column="main", order=2)
-class PlaygroundPanel:
+class PlaygroundPanel(Panel):
     """Prompt, checkpoint, temperature, top-k, length; the text appears as it is written."""
 
-    def __init__(self, dashboard: Dashboard) -> None:
-        self._dashboard = dashboard
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
         self._offered: list[tuple[str, str]] = []
         self._looks = 0
         self._is_warm = False
 
     def render(self) -> widgets.Widget:
         """Build the card."""
-        dashboard = self._dashboard
+        session = self.session
         self._prompt = widgets.Textarea(value="The ", rows=2, placeholder="Where should it begin?")
         self._prompt.add_class("tbw-at-prompt")
         self._checkpoint = widgets.Dropdown(options=[("no checkpoint yet", "")])
@@ -53,21 +53,21 @@ class PlaygroundPanel:
         self._temperature = widgets.Text(value="0.8")
         self._top_k = widgets.Text(value="40", placeholder="all")
         self._length = widgets.Text(value="120")
-        self._write = button("Write", lambda: dashboard.act(self._press), "tbw-primary")
-        self._stop = button("Stop writing", lambda: dashboard.act(dashboard.stop_writing))
+        self._write = button("Write", lambda: self.act(self._press), "tbw-primary")
+        self._stop = button("Stop writing", lambda: self.act(session.stop_writing))
         self._text = widgets.HTML()
         fields = row(
             [
-                _field("Checkpoint", self._checkpoint, ""),
-                _field("Temperature", self._temperature, "0 to 10"),
-                _field("Top k", self._top_k, "tokens"),
-                _field("Length", self._length, "tokens"),
+                labelled("Checkpoint", framed(self._checkpoint)),
+                labelled("Temperature", framed(self._temperature, widgets.HTML("0 to 10"))),
+                labelled("Top k", framed(self._top_k, widgets.HTML("tokens"))),
+                labelled("Length", framed(self._length, widgets.HTML("tokens"))),
             ],
             "tbw-fields",
         )
         self._fields = fields
         self._help = widgets.HTML()
-        self._begin = _field("Prompt", self._prompt, "")
+        self._begin = labelled("Prompt", framed(self._prompt))
         self._asked = widgets.VBox([self._begin, fields, row([self._write, self._stop])])
         self._asked.add_class("tbw-form")
         made = card("Let it write", [self._help, self._asked, self._text])
@@ -75,12 +75,12 @@ class PlaygroundPanel:
         return made
 
     def _press(self) -> None:
-        if self._dashboard.watch.task == IMAGES:
+        if self.session.watch.task == IMAGES:
             chosen = self._checkpoint.value or "best"
-            self._dashboard.generate("", checkpoint=chosen, length=LOOKED_AT, seed=self._looks)
+            self.session.generate("", checkpoint=chosen, length=LOOKED_AT, seed=self._looks)
             self._looks += 1
             return
-        self._dashboard.generate(
+        self.session.generate(
             self._prompt.value,
             checkpoint=self._checkpoint.value or "best",
             temperature=self._temperature.value,
@@ -88,10 +88,10 @@ class PlaygroundPanel:
             length=self._length.value,
         )
 
-    def refresh(self) -> None:
+    def draw(self) -> None:
         """Offer the run's checkpoints and show the text so far."""
-        dashboard = self._dashboard
-        found = dashboard.watch.checkpoints
+        session = self.session
+        found = session.watch.checkpoints
         offered = [(f"step {c.step:,}{' (best)' if c.best else ''}", str(c.step)) for c in reversed(found)]
         if offered != self._offered:
             chosen = self._checkpoint.value
@@ -100,7 +100,7 @@ class PlaygroundPanel:
             self._checkpoint.options = offered or [("no checkpoint yet", "")]
             if offered:
                 self._checkpoint.value = chosen if chosen in [value for _, value in offered] else best
-        task = dashboard.watch.task
+        task = session.watch.task
         title, how = ASKS.get(task, ASKS[""])
         self._heading.value = words.heading(title)
         self._help.value = f'<div class="tbw-help">{escape(how)}</div>' if how else ""
@@ -108,12 +108,12 @@ class PlaygroundPanel:
         self._write.description = "Look at new ones" if task == IMAGES else "Write"
         for field in self._fields.children[1:]:
             show(field, task in ("", "causal-lm"))
-        writing = dashboard.generation
+        writing = session.generation
         busy = writing is not None and writing.state in ("loading", "writing")
-        if dashboard.has_page and found and not self._is_warm:
+        if session.has_page and found and not self._is_warm:
             # Who looks at this card is about to write: its imports take seconds.
             self._is_warm = True
-            dashboard.writer.warm()
+            session.writer.warm()
         self._write.disabled = busy or not found
         show(self._stop, busy)
         if writing is None:
@@ -137,11 +137,3 @@ class PlaygroundPanel:
                 f'<pre class="tbw-text tbw-sample">{begins}{escape(writing.text)}</pre>'
                 f'<div class="tbw-help">{escape(line)}</div>'
             )
-
-
-def _field(title: str, control: widgets.Widget, unit: str) -> widgets.VBox:
-    frame = widgets.Box([control, widgets.HTML(escape(unit))] if unit else [control])
-    frame.add_class("tbw-input")
-    box = widgets.VBox([widgets.HTML(f'<span class="tbw-label">{title}</span>'), frame])
-    box.add_class("tbw-field")
-    return box

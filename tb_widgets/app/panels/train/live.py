@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 
 from tb_widgets.app import words
-from tb_widgets.app.parts.cards import card, row, show
+from tb_widgets.app.parts.cards import card, framed, row, show
 from tb_widgets.app.parts.live_figure import LiveFigure
 from tb_widgets.app.parts.pictures import seen
-from tb_widgets.app.registry import panel
+from tb_widgets.app.registry import Panel, panel
 
 if TYPE_CHECKING:
-    from tb_widgets.app.dashboard import Dashboard
+    from tb_widgets.app.session import Session
 
 TITLES = {
     "masked-lm": "What it fills in",
@@ -26,42 +26,38 @@ SMOOTHING = [("no smoothing", 0.0), ("light smoothing", 0.6), ("strong smoothing
 
 
 @panel("live", step="train", column="main", order=1)
-class LivePanel:
+class LivePanel(Panel):
     """The four curves with their two switches."""
 
-    def __init__(self, dashboard: Dashboard) -> None:
-        self._dashboard = dashboard
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
         self._drawn = (-1, "")
         self.figure = LiveFigure()
 
     def render(self) -> widgets.Widget:
         """Build the card; the figure itself comes with the first beat."""
-        dashboard = self._dashboard
-        self._smoothing = widgets.Dropdown(options=SMOOTHING, value=dashboard.watch.smoothing)
+        session = self.session
+        self._smoothing = widgets.Dropdown(options=SMOOTHING, value=session.watch.smoothing)
         self._smoothing.add_class("tbw-at-smoothing")
-        self._smoothing.observe(
-            lambda change: dashboard.act(lambda: dashboard.watch.set_smoothing(change["new"])), "value"
-        )
-        frame = widgets.Box([self._smoothing])
-        frame.add_class("tbw-input")
+        self._smoothing.observe(lambda change: self.act(lambda: session.watch.set_smoothing(change["new"])), "value")
         self._log = widgets.Checkbox(description="Log scale", indent=False)
         self._log.add_class("tbw-at-log-scale")
-        self._log.observe(lambda change: dashboard.act(lambda: self.figure.set_log_scale(change["new"])), "value")
+        self._log.observe(lambda change: self.act(lambda: self.figure.set_log_scale(change["new"])), "value")
         self._legend = widgets.HTML()
         self._notes = widgets.HTML()
-        switches = row([self._legend, row([self._log, frame], "tbw-inline")], "tbw-top")
+        switches = row([self._legend, row([self._log, framed(self._smoothing)], "tbw-inline")], "tbw-top")
         return card("Live", [switches, self.figure.box, self._notes])
 
-    def refresh(self) -> None:
+    def draw(self) -> None:
         """Draw what is new and say what deserves attention."""
-        dashboard = self._dashboard
-        watch = dashboard.watch
-        if dashboard.has_page:
-            self.figure.page_says(dashboard.figure_is_there, narrow=dashboard.page_is_narrow)
+        session = self.session
+        watch = session.watch
+        if session.has_page:
+            self.figure.page_says(session.figure_is_there, narrow=session.page_is_narrow)
             self.figure.make()
             if self._drawn != (watch.curves_version, watch.task) and self.figure.draw(watch.curves, watch.task):
                 self._drawn = (watch.curves_version, watch.task)
-            elif not dashboard.figure_is_there:
+            elif not session.figure_is_there:
                 self._drawn = (-1, "")
         train, val = watch.curves["train/loss"].last, watch.curves["val/loss"].last
         best = watch.status.best if watch.status else None
@@ -77,7 +73,7 @@ class LivePanel:
 
     def _ending(self) -> str:
         """Why a run ended badly, with the last lines that its worker printed."""
-        watch = self._dashboard.watch
+        watch = self.session.watch
         status = watch.status
         if status is None or status.state not in ("failed", "interrupted"):
             return ""
@@ -88,7 +84,7 @@ class LivePanel:
 
     def _memorising(self) -> str:
         """Advice when validation turns upwards while training still falls."""
-        watch = self._dashboard.watch
+        watch = self.session.watch
         values = watch.curves["val/loss"].values
         if len(values) < 5 or watch.status is None or not watch.status.best:
             return ""
@@ -104,11 +100,10 @@ class LivePanel:
 
 
 @panel("sample", step="train", column="main", order=2)
-class SamplePanel:
+class SamplePanel(Panel):
     """The newest text that the model wrote while training."""
 
-    def __init__(self, dashboard: Dashboard) -> None:
-        self._dashboard = dashboard
+    watches = ("run",)
 
     def render(self) -> widgets.Widget:
         """Build the card."""
@@ -117,9 +112,9 @@ class SamplePanel:
         self._heading = made.children[0]
         return made
 
-    def refresh(self) -> None:
+    def draw(self) -> None:
         """Show the newest sample."""
-        watch = self._dashboard.watch
+        watch = self.session.watch
         if not watch.samples:
             self._heading.value = words.heading("What it writes")
             waiting = (
@@ -147,56 +142,46 @@ def _sample(sample: dict[str, Any]) -> str:
 
 
 @panel("log", step="train", column="main", order=3)
-class LogPanel:
+class LogPanel(Panel):
     """What the worker printed, on request."""
 
-    def __init__(self, dashboard: Dashboard) -> None:
-        self._dashboard = dashboard
-        self._version = -1
+    watches = ("run",)
 
     def render(self) -> widgets.Widget:
         """Build the card, folded."""
         self._open = widgets.ToggleButton(description="Show the log")
         self._text = widgets.HTML()
         show(self._text, False)
-        self._open.observe(lambda change: self._dashboard.act(lambda: self._unfold(change["new"])), "value")
+        self._open.observe(lambda change: self.act(lambda: self._unfold(change["new"])), "value")
         return card("Log", [self._open, self._text])
 
     def _unfold(self, visible: bool) -> None:
         self._open.description = "Hide the log" if visible else "Show the log"
         show(self._text, visible)
 
-    def refresh(self) -> None:
+    def draw(self) -> None:
         """Show the last lines."""
-        watch = self._dashboard.watch
-        if self._version == watch.version:
-            return
-        self._version = watch.version
+        watch = self.session.watch
         lines = "\n".join(line[:400] for line in watch.log[-40:])
-        place = f"\n{watch.run.log_file}" if watch.run and self._dashboard.policy.is_owner else ""
+        place = f"\n{watch.run.log_file}" if watch.run and self.session.policy.is_owner else ""
         text = escape((lines or "Nothing was printed: warnings and errors would stand here.") + place)
         self._text.value = f'<pre class="tbw-text tbw-log">{text}</pre>'
 
 
 @panel("checkpoints", step="train", column="side", order=3)
-class CheckpointsPanel:
+class CheckpointsPanel(Panel):
     """The checkpoints of the run in sight."""
 
-    def __init__(self, dashboard: Dashboard) -> None:
-        self._dashboard = dashboard
-        self._version = -1
+    watches = ("run",)
 
     def render(self) -> widgets.Widget:
         """Build the card."""
         self._table = widgets.HTML()
         return card("Checkpoints", [self._table])
 
-    def refresh(self) -> None:
+    def draw(self) -> None:
         """List them, newest first."""
-        watch = self._dashboard.watch
-        if self._version == watch.version:
-            return
-        self._version = watch.version
+        watch = self.session.watch
         if not watch.checkpoints:
             self._table.value = '<span class="tbw-muted">Saved states appear here, to go on from or write with.</span>'
             return

@@ -9,11 +9,12 @@ import ipywidgets as widgets
 
 from tb_widgets.app import words
 from tb_widgets.app.parts.cards import button, card, row, show
-from tb_widgets.app.registry import panel
+from tb_widgets.app.registry import Panel, panel
 from tb_widgets.checks.preflight import Preflight, from_mapping
+from tb_widgets.display.wording import duration
 
 if TYPE_CHECKING:
-    from tb_widgets.app.dashboard import Dashboard
+    pass
 
 TEACHES = (
     "A few steps of this run on this machine, in at most 20 seconds: memory, speed, how long it will take, and whether "
@@ -22,48 +23,43 @@ TEACHES = (
 
 
 @panel("preflight", step="train", column="side", order=2)
-class PreflightPanel:
-    """One button, and the figures behind it."""
+class PreflightPanel(Panel):
+    """One button, and the measurements behind it."""
 
-    def __init__(self, dashboard: Dashboard) -> None:
-        self._dashboard = dashboard
-        self._seen = (-1, -1)
+    watches = ("draft", "model")
 
     def render(self) -> widgets.Widget:
         """Build the card."""
-        dashboard = self._dashboard
+        session = self.session
         self._text = widgets.HTML()
-        self._measure = button("Measure on this machine", lambda: dashboard.act(dashboard.preflight), "tbw-at-measure")
+        self._measure = button("Measure on this machine", lambda: self.act(session.preflight), "tbw-at-measure")
         self._try_sizes = button(
             "Find the best micro-batch too",
-            lambda: dashboard.act(lambda: dashboard.preflight(micro_batches=True)),
+            lambda: self.act(lambda: session.preflight(micro_batches=True)),
             "tbw-quiet",
             "tbw-at-measure-micro-batches",
         )
-        self._size = button("", lambda: dashboard.act(self._use_size), "tbw-at-use-micro-batch")
+        self._size = button("", lambda: self.act(self._use_size), "tbw-at-use-micro-batch")
         show(self._size, False)
-        self._threads = button("", lambda: dashboard.act(self._use_threads), "tbw-at-use-threads")
+        self._threads = button("", lambda: self.act(self._use_threads), "tbw-at-use-threads")
         show(self._threads, False)
         return card("Before you start", [self._text, row([self._measure, self._threads, self._size, self._try_sizes])])
 
     def _use_threads(self) -> None:
-        probe = self._dashboard.choice.measured
+        probe = self.session.choice.measured
         best = from_mapping(probe.answer).best_threads if probe is not None else None
         if best is not None:
-            self._dashboard.draft.set("hardware.threads", best)
+            self.session.draft.set("hardware.threads", best)
 
     def _use_size(self) -> None:
-        probe = self._dashboard.choice.measured
+        probe = self.session.choice.measured
         best = from_mapping(probe.answer).best_micro_batch if probe is not None else None
         if best is not None:
-            self._dashboard.draft.set("training.micro_batch_size", best)
+            self.session.draft.set("training.micro_batch_size", best)
 
-    def refresh(self) -> None:
+    def draw(self) -> None:
         """Follow the measurement."""
-        choice, draft = self._dashboard.choice, self._dashboard.draft
-        if (choice.version, draft.version) == self._seen:
-            return
-        self._seen = (choice.version, draft.version)
+        choice, draft = self.session.choice, self.session.draft
         probe = choice.measured
         working = probe is not None and probe.state == "working"
         for made in (self._measure, self._try_sizes):
@@ -98,7 +94,7 @@ def _table(figures: Preflight, *, is_whole: bool) -> str:
     if figures.per_second is not None:
         pairs.append(("Speed", f"{figures.per_second:,.0f} {figures.unit}/s"))
     if figures.eta is not None:
-        pairs.append(("The whole run takes about", words.duration(figures.eta)))
+        pairs.append(("The whole run takes about", duration(figures.eta)))
     if figures.first_loss is not None:
         even = f" (guessing: {figures.even_guess:.3f})" if figures.even_guess is not None else ""
         pairs.append(("First loss", f"{figures.first_loss:.3f}{even}"))

@@ -6,15 +6,15 @@ from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 
-from tb_widgets.app.parts.cards import card, show
+from tb_widgets.app.parts.cards import card, framed, labelled, show
 from tb_widgets.app.parts.form import Form
-from tb_widgets.app.registry import panel
+from tb_widgets.app.registry import Panel, panel
 from tb_widgets.app.state.draft import CARDS
 from tb_widgets.app.words import heading
 from tb_widgets.spec import PRESETS
 
 if TYPE_CHECKING:
-    from tb_widgets.app.dashboard import Dashboard
+    from tb_widgets.app.session import Session
 
 ELSEWHERE = ("model.", "data.", "tokenizer.", "schema_version")
 # One choice is no choice: these fields have nothing to offer in a form yet.
@@ -23,27 +23,25 @@ PATHS = [path for path in CARDS if not path.startswith(ELSEWHERE) and path not i
 
 
 @panel("settings", step="train", column="side", order=1)
-class SettingsPanel:
+class SettingsPanel(Panel):
     """Preset, basic fields, and the advanced ones behind a switch."""
 
-    def __init__(self, dashboard: Dashboard) -> None:
-        self._dashboard = dashboard
-        self._version = -1
+    watches = ("draft", "run")
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
         self._advanced: Form | None = None
 
     def render(self) -> widgets.Widget:
         """Build the basic form; the advanced one is built when it is asked for."""
-        draft, act = self._dashboard.draft, self._dashboard.act
+        draft, act = self.session.draft, self.act
         options = [(preset.title, name) for name, preset in PRESETS.items()]
         self._preset = widgets.Dropdown(options=[*options, ("My own", "")], value=draft.preset)
         self._preset.add_class("tbw-at-preset")
-        frame = widgets.Box([self._preset])
-        frame.add_class("tbw-input")
         self._preset_help = widgets.HTML()
-        box = widgets.VBox([widgets.HTML('<span class="tbw-label">Start from</span>'), frame, self._preset_help])
-        box.add_class("tbw-field")
+        box = labelled("Start from", framed(self._preset), self._preset_help)
         self._preset.observe(self._chosen, "value")
-        self._paths = [path for path in PATHS if self._dashboard.policy.may_set(path)]
+        self._paths = [path for path in PATHS if self.session.policy.may_set(path)]
         self._basic = Form(draft, [path for path in self._paths if CARDS[path].level == "basic"], act)
         self._more = widgets.ToggleButton(description="More settings")
         self._more.observe(lambda change: act(lambda: self._show_advanced(change["new"])), "value")
@@ -54,24 +52,21 @@ class SettingsPanel:
 
     def _chosen(self, change: dict[str, str]) -> None:
         if change["new"]:
-            self._dashboard.act(lambda: self._dashboard.use_preset(change["new"]))
+            self.act(lambda: self.session.use_preset(change["new"]))
 
     def _show_advanced(self, visible: bool) -> None:
         if self._advanced is None:
             paths = [path for path in self._paths if CARDS[path].level == "advanced"]
-            self._advanced = Form(self._dashboard.draft, paths, self._dashboard.act, headings=True)
+            self._advanced = Form(self.session.draft, paths, self.act, headings=True)
             self._place.children = (self._advanced.widget,)
         show(self._place, visible)
 
-    def refresh(self) -> None:
+    def draw(self) -> None:
         """Follow the draft."""
-        status = self._dashboard.watch.status
+        status = self.session.watch.status
         active = status is not None and status.is_active
         self._heading.value = heading("Settings", "for the next run" if active else "")
-        draft = self._dashboard.draft
-        if draft.version == self._version:
-            return
-        self._version = draft.version
+        draft = self.session.draft
         self._preset.value = draft.preset
         about = PRESETS[draft.preset].help if draft.preset in PRESETS else "Settings of a run or a file."
         self._preset_help.value = f'<div class="tbw-help">{about}</div>'

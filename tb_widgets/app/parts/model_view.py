@@ -1,0 +1,72 @@
+"""What is told of a model, on the page and in a notebook's cell: where it comes from, its code, faults, conclusions.
+
+Whatever a user or a model's author wrote is escaped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from html import escape
+from typing import Any
+
+from tb_widgets.app import words
+from tb_widgets.app.parts import code_view
+from tb_widgets.service.models import CODE, CONFIG, Finding, ModelSource, Repair
+
+KINDS = {"gist": "Gist", "hub": "Hub repository", "path": "Your file", "upload": "Your files", "zoo": "Ours"}
+
+
+def origin_facts(origin: Mapping[str, Any]) -> str:
+    """Return where a model comes from; see :class:`tb_widgets.models.source.ModelSource`."""
+    kind = origin.get("kind", "")
+    pairs = [(KINDS.get(kind, kind), origin.get("id") or origin.get("path") or origin["source"])]
+    if kind in ("gist", "hub"):
+        pairs += [
+            ("Description", origin.get("description") or "–"),
+            ("Owner", origin.get("owner") or "unknown"),
+            ("Last change", str(origin.get("updated", "–"))[:16].replace("T", " ")),
+            ("Revision", str(origin.get("revision"))),
+        ]
+    listed = origin.get("listed")
+    if listed:
+        names = [f"{entry['name']} ({words.size(entry['bytes'] or 0)})" for entry in listed[:8]]
+        more = f" and {len(listed) - 8} more" if len(listed) > 8 else ""
+        pairs.append(("Files", ", ".join(names) + more))
+    return words.facts(pairs)
+
+
+def model_files(source: ModelSource, found: Sequence[Finding] = ()) -> str:
+    """Return both files of a model, with the lines marked that a reader should look at."""
+    code = code_view.source(source.files[CODE], {finding.line for finding in found})
+    return f"<h4>{CODE}</h4>{code}<h4>{CONFIG}</h4>{code_view.plain(source.files[CONFIG][:20_000])}"
+
+
+def finding_list(found: Sequence[Finding]) -> str:
+    """Return findings as a table, in the order of their lines; without any, what that does not mean."""
+    if not found:
+        return "<h4>Nothing unusual was found, which proves nothing: the list of what to look for is short.</h4>"
+    lines = "".join(
+        f"<tr><td>line {each.line}</td><td>{words.chip(each.level, 'warn' if each.level == 'odd' else '')}</td>"
+        f"<td><b>{escape(each.what)}</b> {escape(each.why)}</td></tr>"
+        for each in found
+    )
+    return f'<h4>Worth a look</h4><table class="tbw-table is-told">{lines}</table>'
+
+
+def repair_list(repairs: Sequence[Repair], applied: Collection[str]) -> str:
+    """Return what each repair mends, as a diff, and whether it has been applied."""
+    return "".join(
+        f"<h4>{words.chip('applied', 'ok') if repair.id in applied else words.chip('offered', 'warn')} "
+        f"{escape(repair.title)}</h4><p>{escape(repair.why)}</p>{code_view.diff(repair.diff)}"
+        for repair in repairs
+    )
+
+
+def conclusion_list(answer: Mapping[str, Any]) -> str:
+    """Return what the trial of a model concluded, and why; empty before there is an answer."""
+    lines = "".join(
+        f"<tr><td>{escape(str(entry['what']))}</td><td>{escape(str(entry['value']))}</td>"
+        f"<td>{escape(str(entry['why']))}</td></tr>"
+        for entry in answer.get("conclusions", [])
+    )
+    return f'<table class="tbw-table is-told">{lines}</table>' if lines else ""

@@ -1,0 +1,53 @@
+"""Taking a trained model along: ``export``."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from tb_widgets.cli.options import Json, RunsDir, TrustRun, service
+from tb_widgets.cli.screen import console, print_json, say
+from tb_widgets.errors import ExportError
+from tb_widgets.export.registry import EXPORTERS
+from tb_widgets.service.exporting import export as write_export
+from tb_widgets.service.run import Run
+
+
+def export(
+    name: Annotated[str | None, typer.Argument(metavar="RUN", help="As for tb-widgets show.")] = None,
+    *,
+    to: Annotated[str, typer.Option("--to", help="The format; --list shows them.")] = "safetensors",
+    out: Annotated[Path | None, typer.Option("--out", help="A new folder; by default exports/ in the run.")] = None,
+    checkpoint: Annotated[str, typer.Option(help="best, last, or the step of a checkpoint.")] = "best",
+    formats: Annotated[bool, typer.Option("--list", help="List the formats.")] = False,
+    trust: TrustRun = False,
+    runs_dir: RunsDir = None,
+    json: Json = False,
+) -> None:
+    """Write a checkpoint in a format of others, and prove that it is still the same model."""
+    if formats:
+        known = {key: EXPORTERS[key] for key in EXPORTERS}
+        if json:
+            print_json([{"name": key, "title": known[key].title, "extra": known[key].extra} for key in known])
+            return
+        for key, exporter in known.items():
+            needs = f" (needs tb-widgets[{exporter.extra}])" if exporter.extra else ""
+            say(console(), f"{key}  {exporter.title}{needs}")
+        return
+    if name is None:
+        raise ExportError("No run is named.", hint="Name one: tb-widgets export RUN; tb-widgets runs lists them.")
+    run = Run(service(runs_dir).attach(name).path)
+    chosen = run.checkpoint(checkpoint)
+    folder = out or run.path / "exports" / f"{to}-{chosen.step}"
+    done = write_export(run.directory, chosen.path, to, folder, trust=trust)
+    if json:
+        facts = {"run_id": run.id, "checkpoint": chosen.step, "to": to, "path": str(done.folder)}
+        print_json(facts | {"files": done.files, "difference": done.difference})
+        return
+    say(console(), f"Step {chosen.step:,} of {run.id} is in {done.folder}:")
+    for file in done.files:
+        say(console(), f"  {file}")
+    same = "equal" if done.difference == 0 else f"equal to {done.difference:.2g}"
+    say(console(), f"Loaded again, its logits are {same}.")

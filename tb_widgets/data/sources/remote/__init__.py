@@ -1,1 +1,0 @@
-"""What is asked of other machines, in a process of its own."""

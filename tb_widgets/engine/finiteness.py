@@ -1,0 +1,97 @@
+"""Nothing non-finite gets into weights, checkpoints or the choice of the best one, and each such thing is told."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from torch import nn
+from torch.nn.utils import get_total_norm
+
+from tb_widgets.errors import TrainingError
+from tb_widgets.runs.journal import JournalWriter
+
+MOST = 20  # skipped steps in a row; a loss scale for half precision that begins at 2**16 is below 1 by then
+
+
+class SkippedSteps:
+    """Counts the steps that were skipped for a non-finite gradient, tells of them, and knows when to give up.
+
+    Parameters
+    ----------
+    journal
+        Where they are told: the 1st, 2nd, 4th, 8th ..., so that many of them fill no page.
+    expected
+        Half precision looks for its loss scale by skipping, which is nothing to tell.
+    """
+
+    def __init__(self, journal: JournalWriter, *, expected: bool) -> None:
+        self.in_row = 0
+        self._all = 0
+        self._journal, self._expected = journal, expected
+
+    def look(self, step: int, norm: float) -> None:
+        """Look at the gradient norm of a step; the steps come in their order.
+
+        Raises
+        ------
+        TrainingError
+            If too many in a row were non-finite.
+        """
+        if math.isfinite(norm):
+            self.in_row = 0
+            return
+        self._all += 1
+        self.in_row += 1
+        if self.in_row >= MOST:
+            raise TrainingError(
+                f"The gradient norm has been non-finite for {self.in_row} steps in a row, up to step {step:,}.",
+                hint="Lower the learning rate, or look in the model for a root, a logarithm or a division that meets "
+                "zero. The checkpoints are good.",
+            )
+        if not self._expected and self._all & (self._all - 1) == 0:
+            self._journal.event(
+                "warning",
+                message=f"The gradient norm of step {step:,} is non-finite. The step was skipped; the weights stay as "
+                f"they were. Skipped so far: {self._all:,}, in a row: {self.in_row}.",
+            )
+
+
+class NonFiniteMetrics:
+    """Tells of non-finite validation metrics, and once only while they stay so."""
+
+    def __init__(self, journal: JournalWriter) -> None:
+        self._journal = journal
+        self._has_told = False
+
+    def look(self, step: int, metrics: Mapping[str, float]) -> None:
+        """Look at the metrics of a validation."""
+        odd = [key for key, value in metrics.items() if not math.isfinite(value)]
+        if odd and not self._has_told:
+            self._journal.event(
+                "warning",
+                message=f"At step {step:,} {' and '.join(odd)} {'are' if odd[1:] else 'is'} non-finite, and left "
+                "out. A non-finite metric never counts as the best.",
+            )
+        self._has_told = bool(odd)
+
+
+def require_finite_loss(step: int, loss: float) -> None:
+    """Raise a :class:`TrainingError` where the training loss is not a number any more."""
+    if not math.isfinite(loss):
+        raise TrainingError(
+            f"The loss is not a number any more at step {step:,}.",
+            hint="Lower the learning rate or turn gradient clipping on; the checkpoints before it are good.",
+        )
+
+
+def require_finite_weights(step: int, module: nn.Module) -> None:
+    """Raise a :class:`TrainingError` where a trainable weight is non-finite, which no gradient need have told of."""
+    weights = {name: weight for name, weight in module.named_parameters() if weight.requires_grad and weight.numel()}
+    if not get_total_norm([*weights.values()], math.inf).isfinite():
+        names = [name for name, weight in weights.items() if not weight.isfinite().all()]
+        raise TrainingError(
+            f"The weights are non-finite at step {step:,} ({', '.join(names[:3])}), so they were not saved.",
+            hint="Lower the learning rate, or look for what changes these weights besides the optimiser; the "
+            "checkpoints before it are good.",
+        )

@@ -1,0 +1,1 @@
+"""Trained models in the formats of others: one file a format, and each proves what it has written."""

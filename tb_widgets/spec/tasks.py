@@ -1,0 +1,162 @@
+"""What a model can be built for: one record a task, and everything that differs between tasks in it.
+
+A new task begins here; its batches and its loss follow (:mod:`tb_widgets.data.batches`,
+:mod:`tb_widgets.engine.objective`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+Task = Literal["causal-lm", "masked-lm", "sequence-classification", "seq2seq", "vision-classification"]
+Role = Literal["text", "label", "source", "target"]
+
+
+@dataclass(frozen=True)
+class TaskRecord:
+    """What a task needs, and how it is spoken of.
+
+    Attributes
+    ----------
+    name
+        As a spec names it.
+    does, needs
+        What its models do, as the end of "a model that ...", and the data that they learn from.
+    inputs
+        The roles of a batch that a model can't do without; ``mask`` is used where there is one.
+    columns
+        What the columns of a table can be; none where tables don't serve.
+    from_text
+        Whether running text serves: of it, parts are hidden, cut out or predicted.
+    special_tokens
+        How many of pad, mask, start and end, in this order, the model must know beside the tokenizer's pieces.
+    continues
+        Whether an answer goes on from its prompt.
+    predicts_tokens
+        Whether labels are tokens; then a loss has a perplexity.
+    must_not_see_ahead
+        Whether a model that sees the tokens it predicts is worthless.
+    counted
+        What accuracy counts, for the title of its plot.
+    sample_title
+        Title of the samples that are written along a run.
+    ask_title, ask_help
+        How the playground asks, and what to type.
+    """
+
+    name: Task
+    does: str
+    needs: str
+    inputs: tuple[str, ...]
+    columns: tuple[Role, ...]
+    from_text: bool
+    special_tokens: int
+    continues: bool
+    predicts_tokens: bool
+    must_not_see_ahead: bool
+    counted: str
+    sample_title: str
+    ask_title: str
+    ask_help: str = ""
+
+    @property
+    def reads_images(self) -> bool:
+        """Whether a model of this task looks at images; otherwise it reads tokens."""
+        return "images" in self.inputs
+
+    @property
+    def tells_classes(self) -> bool:
+        """Whether an answer is one of several classes."""
+        return not self.predicts_tokens
+
+    @property
+    def unit(self) -> str:
+        """What the loss is a mean over."""
+        return "token" if self.predicts_tokens else "example"
+
+
+TASKS: dict[Task, TaskRecord] = {
+    record.name: record
+    for record in (
+        TaskRecord(
+            name="causal-lm",
+            does="continues texts",
+            needs="a plain text",
+            inputs=("tokens",),
+            columns=("text",),
+            from_text=True,
+            special_tokens=0,
+            continues=True,
+            predicts_tokens=True,
+            must_not_see_ahead=True,
+            counted="next tokens",
+            sample_title="What it writes",
+            ask_title="Let it write",
+        ),
+        TaskRecord(
+            name="masked-lm",
+            does="fills gaps in texts",
+            needs="a plain text",
+            inputs=("tokens",),
+            columns=("text",),
+            from_text=True,
+            special_tokens=2,
+            continues=False,
+            predicts_tokens=True,
+            must_not_see_ahead=False,
+            counted="hidden tokens",
+            sample_title="What it fills in",
+            ask_title="Let it fill in",
+            ask_help="Write [MASK] where a token is missing, as often as you like.",
+        ),
+        TaskRecord(
+            name="sequence-classification",
+            does="sorts texts into classes",
+            needs="texts with labels",
+            inputs=("tokens",),
+            columns=("text", "label"),
+            from_text=False,
+            special_tokens=1,
+            continues=False,
+            predicts_tokens=False,
+            must_not_see_ahead=False,
+            counted="classes",
+            sample_title="What it takes them for",
+            ask_title="Let it judge",
+            ask_help="Type a text; it says which class it takes it for, and how sure it is.",
+        ),
+        TaskRecord(
+            name="seq2seq",
+            does="turns one text into another",
+            needs="pairs of texts",
+            inputs=("tokens", "decoder_tokens"),
+            columns=("source", "target"),
+            from_text=True,
+            special_tokens=4,
+            continues=False,
+            predicts_tokens=True,
+            must_not_see_ahead=True,
+            counted="tokens of the answer",
+            sample_title="What it makes of them",
+            ask_title="Let it answer",
+            ask_help="Type a text; it writes what it makes of it.",
+        ),
+        TaskRecord(
+            name="vision-classification",
+            does="sorts images into classes",
+            needs="images with labels",
+            inputs=("images",),
+            columns=(),
+            from_text=False,
+            special_tokens=0,
+            continues=False,
+            predicts_tokens=False,
+            must_not_see_ahead=False,
+            counted="classes",
+            sample_title="What it sees",
+            ask_title="Let it look",
+            ask_help="Shapes that it has never seen are drawn; it says which class each is, and how sure it is.",
+        ),
+    )
+}

@@ -1,0 +1,130 @@
+"""Two processes train one model together: counts add up, gradients agree, and the main rank alone writes."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+
+import pytest
+import torch
+
+from tb_widgets.engine.commands import Commands
+from tb_widgets.engine.parallel import Group, SilentJournal
+from tb_widgets.runs import RunDirectory, Status, create_run
+
+from .conftest import losses
+
+RANK = """
+import json, sys
+import torch
+from torch import distributed
+from tb_widgets.engine.parallel import Group
+from tb_widgets.engine.session import train_run
+from tb_widgets.runs import RunDirectory
+
+path, rank, port, how = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]
+torch.set_num_threads(1)
+distributed.init_process_group("gloo", init_method=f"tcp://127.0.0.1:{port}", rank=rank, world_size=2)
+group = Group.current()
+run = RunDirectory(path)
+if how == "count":
+    gradient = [torch.nn.Parameter(torch.zeros(2)) for _ in range(3)]
+    gradient[0].grad = torch.tensor([1.0, 3.0]) * (rank + 1)
+    if rank:
+        gradient[1].grad = torch.ones(2)
+    group.average_gradients(gradient)
+    rows = group.share({"labels": torch.arange(5)})["labels"]
+    print(json.dumps([group.sum(rank + 3), group.broadcast(rank + 7), rows.tolist(),
+                      [None if g.grad is None else g.grad.tolist() for g in gradient]]))
+else:
+    first = train_run(run)
+    distributed.barrier()
+    if group.is_main:
+        run.metrics_file.with_name("first.jsonl").write_bytes(run.metrics_file.read_bytes())
+        (run.checkpoints_folder / "step-00000020" / "MANIFEST.json").unlink()
+    distributed.barrier()
+    print(json.dumps([first, train_run(run)]))
+distributed.destroy_process_group()
+"""
+
+
+def on_two_ranks(run: RunDirectory, how: str = "train") -> list[object]:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    ranks = [
+        subprocess.Popen(
+            [sys.executable, "-c", RANK, str(run.path), str(rank), port, how],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for rank in range(2)
+    ]
+    found = []
+    for rank in ranks:
+        out, errors = rank.communicate(timeout=150)
+        assert rank.returncode == 0, errors
+        found.append(json.loads(out.splitlines()[-1]))
+    return found
+
+
+def lines(run: RunDirectory) -> list[dict]:
+    return [json.loads(line) for line in run.metrics_file.read_text().splitlines()]
+
+
+def test_numbers_and_gradients_are_the_same_on_both_ranks(tiny, tmp_path):
+    first, second = on_two_ranks(create_run(tmp_path, tiny()), "count")
+    averaged = [[1.5, 4.5], [0.5, 0.5], None]
+    assert first == [7, 7, [0, 1, 2], averaged]
+    assert second == [7, 7, [3, 4], averaged]
+
+
+def test_two_ranks_train_as_one_process_does(tiny, train, tmp_path):
+    fields = {"model.config": {"n_layer": 1, "n_head": 2, "n_embd": 16}, "training.micro_batch_size": 1}
+    alone = train(tiny(fields))
+    together = create_run(tmp_path / "together", tiny(fields))
+    assert on_two_ranks(together) == [["done", "done"], ["done", "done"]]
+    assert losses(together) == pytest.approx(losses(alone), rel=1e-4)
+    for mine, theirs in zip(lines(together), lines(alone), strict=True):
+        assert mine.keys() >= theirs.keys() - {"tokens_per_second"}
+        same = theirs.keys() - {"time", "tokens_per_second"}
+        assert {key: mine[key] for key in same} == pytest.approx({key: theirs[key] for key in same}, rel=1e-3)
+    assert [info.step for info in together.checkpoints()] == [10, 20]
+    kinds = [json.loads(line)["kind"] for line in together.events_file.read_text().splitlines()]
+    assert kinds.count("started") == kinds.count("resumed") == 1, "one rank writes"
+    first = [json.loads(line) for line in (together.path / "first.jsonl").read_text().splitlines()]
+    assert losses(together) == [line["train/loss"] for line in first], "they resume together, to the same values"
+
+
+def test_a_group_of_one_does_nothing():
+    group, batch = Group(), {"labels": torch.arange(3)}
+    assert Group.current() == group
+    assert group.is_main
+    assert group.share(batch) is batch
+    assert (group.sum(3), group.broadcast(5)) == (3, 5)
+    loss = torch.ones(())
+    group.mean_(loss)
+    group.average_gradients([torch.nn.Parameter(loss)])
+    assert loss == 1
+
+
+def test_a_rank_that_is_not_the_main_one_neither_looks_nor_writes(tiny, tmp_path, monkeypatch):
+    run = create_run(tmp_path, tiny())
+    run.control.request("pause")
+    monkeypatch.setattr(Group, "broadcast", lambda self, number: number)
+    assert Commands(run.control, Group(0, 2)).standing() == {"pause"}
+    second = Commands(run.control, Group(1, 2))
+    assert second.standing() == frozenset()
+    second.done("pause")
+    assert run.control.is_requested("pause")
+    before = {file: file.stat().st_mtime_ns for file in run.path.rglob("*")}
+    journal = SilentJournal(Status(step=3))
+    journal.metrics({"step": 4})
+    journal.event("warning", message="Nothing.")
+    journal.update(step=4, now=True)
+    journal.flush()
+    journal.close()
+    assert {file: file.stat().st_mtime_ns for file in run.path.rglob("*")} == before
