@@ -220,7 +220,7 @@ class Adapter:
     def pick(self, output: Any) -> Tensor:
         """Return the tensor that holds the scores in what ``forward`` returned."""
         if self.output is None:
-            return first_tensor(output)
+            return leaves(output)[0][1]
         chosen: Tensor = output[self.output] if hasattr(output, "__getitem__") else getattr(output, str(self.output))
         return chosen
 
@@ -291,8 +291,10 @@ def _made(extra: Extra, batch: Batch) -> Any:
     return mask_as(extra.convention, seen).view(*[1] * (extra.axes - 2), length, length)
 
 
-def first_tensor(output: Any) -> Tensor:
-    """Return the scores in what a forward pass returned: a tensor, tuple, dict, or object.
+def leaves(output: Any) -> list[tuple[str | int | None, Tensor]]:
+    """Return the tensors in what a forward returned, the likeliest scores first, with the way to each.
+
+    The way is an index, a key or the name of an attribute; ``None`` where a tensor is all that was returned.
 
     Raises
     ------
@@ -301,19 +303,21 @@ def first_tensor(output: Any) -> Tensor:
     """
     from torch import Tensor
 
+    known = ("logits", "last_hidden_state")
+    found: list[tuple[str | int | None, Any]]
     if isinstance(output, Tensor):
-        return output
-    candidates: list[Any]
+        return [(None, output)]
     if isinstance(output, tuple | list):
-        candidates = list(output)
+        found = list(enumerate(output))
     elif isinstance(output, dict):
-        candidates = [output.get("logits"), output.get("last_hidden_state"), *output.values()]
+        found = [(name, output[name]) for name in (*known, *(n for n in output if n not in known)) if name in output]
     else:
-        candidates = [getattr(output, name, None) for name in ("logits", "last_hidden_state")]
-    for candidate in candidates:
-        if isinstance(candidate, Tensor):
-            return candidate
-    raise ModelError(
-        f"The model's forward returns {type(output).__name__} without a tensor in it.",
-        hint="Return the logits, a tuple that begins with them, or a dict with the key logits.",
-    )
+        names = (*known, *(n for n in getattr(output, "__dict__", {}) if n not in known))
+        found = [(name, getattr(output, name)) for name in names if hasattr(output, name)]
+    tensors = [(key, value) for key, value in found if isinstance(value, Tensor)]
+    if not tensors:
+        raise ModelError(
+            f"The model's forward returns {type(output).__name__} without a tensor in it.",
+            hint="Return the logits, a tuple that begins with them, or a dict with the key logits.",
+        )
+    return tensors

@@ -8,7 +8,7 @@ from typing import Any
 from torch import Tensor
 
 from tb_widgets.errors import ModelError
-from tb_widgets.models.adapter import Adapter, Conclusion, first_tensor
+from tb_widgets.models.adapter import Adapter, Conclusion, leaves
 from tb_widgets.models.probe.case import Case, Found
 from tb_widgets.models.probe.trial import (
     DECODER_LENGTH,
@@ -17,7 +17,6 @@ from tb_widgets.models.probe.trial import (
     ROWS,
     Seen,
     are_probabilities,
-    leaves,
     shapes,
 )
 from tb_widgets.spec import Task
@@ -79,8 +78,6 @@ def may_hold_scores(output: Any, wanted: str | None) -> list[tuple[str | int | N
         If there is no tensor, or none of that name.
     """
     tensors = leaves(output)
-    if not tensors:
-        first_tensor(output)  # raises
     if wanted is None:
         return tensors
     named = [(key, leaf) for key, leaf in tensors if str(key) == wanted]

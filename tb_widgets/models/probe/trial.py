@@ -174,22 +174,6 @@ def moved(before: Tensor, after: Tensor, scale: Tensor | None = None) -> bool:
     return bool(change > 1e-4 * reference)
 
 
-def leaves(output: Any) -> list[tuple[str | int | None, Tensor]]:
-    """Return the tensors in what a forward returned, the likeliest scores first, with the way to each."""
-    known = ("logits", "last_hidden_state")
-    found: list[tuple[str | int | None, Any]]
-    if isinstance(output, Tensor):
-        return [(None, output)]
-    if isinstance(output, tuple | list):
-        found = list(enumerate(output))
-    elif isinstance(output, dict):
-        found = [(name, output[name]) for name in (*known, *(n for n in output if n not in known)) if name in output]
-    else:
-        names = (*known, *(n for n in getattr(output, "__dict__", {}) if n not in known))
-        found = [(name, getattr(output, name)) for name in names if hasattr(output, name)]
-    return [(key, value) for key, value in found if isinstance(value, Tensor)]
-
-
 def shapes(found: list[tuple[str | int | None, Tensor]]) -> str:
     """Write the shapes of tensors."""
     return " and ".join(str(tuple(leaf.shape)) for _, leaf in found)
