@@ -68,9 +68,8 @@ class Extra:
     ----------
     recipe
         ``value`` (the ``value``, whatever the batch), ``segments`` (all tokens belong to the first text),
-        ``positions`` (0, 1, 2, ...), ``lengths`` (real tokens of each row), ``state`` (the model's own
-        ``init_hidden``), ``padding`` (which tokens are real), ``causal`` and ``decoder-causal`` (which tokens a token
-        may see).
+        ``positions`` (0, 1, 2, ...), ``lengths`` (real tokens of each row), ``padding`` (which
+        tokens are real), ``causal`` and ``decoder-causal`` (which tokens a token may see).
     convention, axes
         For masks: see :func:`mask_as`; for ``positions``: 1 for ``(T,)``, 2 for ``(B, T)``.
     """
@@ -115,7 +114,7 @@ class Adapter:
     output
         Where the scores are in what ``forward`` returns: an index, key or attribute; ``None`` for the first tensor.
     layout
-        ``btv``: as the task says; ``tbv``: time first; ``bvt``: scores before time; ``flat``: all rows in one.
+        ``btv``: as the task says; ``tbv``: time first; ``flat``: all rows in one.
     shortest
         Tokens that a text must have for a classifier: a shorter one is filled up with its last token, which a mask
         hides where the model takes one.
@@ -203,7 +202,7 @@ class Adapter:
                 by_position.append(value)
         for name, extra in self.extras.items():
             if name not in by_name:
-                by_name[name] = _made(extra, module, batch)
+                by_name[name] = _made(extra, batch)
         return module(*by_position, **by_name)
 
     def _filled_up(self, batch: Batch) -> Batch:
@@ -221,7 +220,7 @@ class Adapter:
     def pick(self, output: Any) -> Tensor:
         """Return the tensor that holds the scores in what ``forward`` returned."""
         if self.output is None:
-            return first_tensor(output)
+            return leaves(output)[0][1]
         chosen: Tensor = output[self.output] if hasattr(output, "__getitem__") else getattr(output, str(self.output))
         return chosen
 
@@ -232,9 +231,7 @@ class Adapter:
             rows, length = batch.get("decoder_tokens", batch["tokens"]).shape
             length += self.late
             found = found.view(*((length, rows) if self.sequence_first else (rows, length)), -1)
-        if self.layout == "bvt":
-            found = found.transpose(1, 2)
-        elif self.sequence_first or self.layout == "tbv":
+        if self.sequence_first or self.layout == "tbv":
             found = found.transpose(0, 1)
         return found[:, 1:] if self.late else found
 
@@ -272,7 +269,7 @@ def mask_as(convention: str, real: Tensor, axes: int = 2) -> Tensor:
     raise ValueError(f"There is no mask convention {convention!r}.")
 
 
-def _made(extra: Extra, module: nn.Module, batch: Batch) -> Any:
+def _made(extra: Extra, batch: Batch) -> Any:
     """Work out an argument from the batch."""
     import torch
 
@@ -285,8 +282,6 @@ def _made(extra: Extra, module: nn.Module, batch: Batch) -> Any:
     if extra.recipe == "positions":
         positions = torch.arange(length, device=tokens.device)
         return positions if extra.axes == 1 else positions.expand(rows, length)
-    if extra.recipe == "state":
-        return next(getattr(module, name) for name in STATES if hasattr(module, name))(rows)
     if extra.recipe in ("padding", "lengths"):
         real = batch.get("mask", torch.ones_like(tokens, dtype=torch.bool))
         # Packing wants its lengths on the CPU.
@@ -296,12 +291,10 @@ def _made(extra: Extra, module: nn.Module, batch: Batch) -> Any:
     return mask_as(extra.convention, seen).view(*[1] * (extra.axes - 2), length, length)
 
 
-STATES = ("init_hidden", "init_state", "initHidden", "init_states", "get_initial_state")
-"""Names under which recurrent models give the state that they begin with, for a number of rows."""
+def leaves(output: Any) -> list[tuple[str | int | None, Tensor]]:
+    """Return the tensors in what a forward returned, the likeliest scores first, with the way to each.
 
-
-def first_tensor(output: Any) -> Tensor:
-    """Return the scores in what a forward pass returned: a tensor, tuple, dict, or object.
+    The way is an index, a key or the name of an attribute; ``None`` where a tensor is all that was returned.
 
     Raises
     ------
@@ -310,19 +303,21 @@ def first_tensor(output: Any) -> Tensor:
     """
     from torch import Tensor
 
+    known = ("logits", "last_hidden_state")
+    found: list[tuple[str | int | None, Any]]
     if isinstance(output, Tensor):
-        return output
-    candidates: list[Any]
+        return [(None, output)]
     if isinstance(output, tuple | list):
-        candidates = list(output)
+        found = list(enumerate(output))
     elif isinstance(output, dict):
-        candidates = [output.get("logits"), output.get("last_hidden_state"), *output.values()]
+        found = [(name, output[name]) for name in (*known, *(n for n in output if n not in known)) if name in output]
     else:
-        candidates = [getattr(output, name, None) for name in ("logits", "last_hidden_state")]
-    for candidate in candidates:
-        if isinstance(candidate, Tensor):
-            return candidate
-    raise ModelError(
-        f"The model's forward returns {type(output).__name__} without a tensor in it.",
-        hint="Return the logits, a tuple that begins with them, or a dict with the key logits.",
-    )
+        names = (*known, *(n for n in getattr(output, "__dict__", {}) if n not in known))
+        found = [(name, getattr(output, name)) for name in names if hasattr(output, name)]
+    tensors = [(key, value) for key, value in found if isinstance(value, Tensor)]
+    if not tensors:
+        raise ModelError(
+            f"The model's forward returns {type(output).__name__} without a tensor in it.",
+            hint="Return the logits, a tuple that begins with them, or a dict with the key logits.",
+        )
+    return tensors

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ast
 import dataclasses
 import inspect
 import linecache
@@ -123,7 +122,7 @@ def _found(module: ModuleType, source: ModelSource) -> tuple[Callable[..., Any],
         if name in classes:
             return classes[name], name
     chosen = syntax.choose_class(list(classes), code_tree(source))
-    if len(chosen) > 1 or _needs_parts(classes[chosen[0]]):
+    if len(chosen) > 1:
         # Files whose parts are put together by a function, such as make_model(src_vocab, tgt_vocab).
         functions = {name: function for name, function in _functions(module).items() if _MAKES_MODELS.search(name)}
         if len(functions) == 1:
@@ -166,16 +165,8 @@ def _functions(module: ModuleType) -> dict[str, Callable[..., Any]]:
     }
 
 
-def _needs_parts(builder: type) -> bool:
-    """Tell whether a constructor asks for ready-made parts, such as an encoder, under names that are no sizes."""
-    parameters = list(inspect.signature(builder).parameters.values())
-    required = {p.name for p in parameters if p.default is p.empty and p.kind is not p.VAR_KEYWORD}
-    return bool(required & {"encoder", "decoder", "src_embed", "tgt_embed", "generator", "backbone"})
-
-
 _CONFIG_NAMES = ("config", "cfg", "args", "hparams", "params", "conf", "configs", "model_args", "opt", "c", "hps")
 _CONFIG_CLASS = re.compile(r"(config|configuration|args|arguments|params|hyperparameters|settings|cfg)$", re.I)
-_OUTPUT_CLASS = re.compile(r"(outputs?|results?|state|cache)$", re.I)
 # What a config.json holds beside sizes.
 _STRUCTURE = ("nodes", "edges", "version", "model_name", "architectures", "task")
 
@@ -198,7 +189,6 @@ class _Filler:
         arguments: dict[str, Any] = {}
         missing = []
         parameters = inspect.signature(builder).parameters.values()
-        names = {parameter.name for parameter in parameters}
         for parameter in parameters:
             if parameter.kind is parameter.VAR_KEYWORD and len(parameters) == 1:
                 arguments |= self._sizes()
@@ -212,8 +202,6 @@ class _Filler:
                 arguments[parameter.name] = self._config_object(parameter, annotated, builder)
             elif parameter.default is not parameter.empty:
                 continue
-            elif parameter.name == "width" and "height" not in names and (size := syntax.size("d_model", self.found)):
-                arguments["width"] = size  # of the model: an image's width comes with its height
             elif annotated is not None and depth < 3:
                 inner = self.arguments(annotated, annotated.__name__, depth=depth + 1)
                 arguments[parameter.name] = annotated(**inner)
@@ -244,7 +232,7 @@ class _Filler:
     def _config_object(self, parameter: inspect.Parameter, annotated: type | None, builder: Callable[..., Any]) -> Any:
         if re.match(r"(typing\.)?(dict|Dict|Mapping)\b", _text_of(parameter.annotation)):
             return Config(self.found)
-        kind = annotated or self._config_class(parameter.name, builder)
+        kind = annotated or self._config_class(builder)
         if callable(default := getattr(builder, "get_default_config", None)):
             return self._adjusted(default())
         if kind is not None:
@@ -253,15 +241,11 @@ class _Filler:
             return self._adjusted(parameter.default)
         return Config(self.found)
 
-    def _config_class(self, argument: str, builder: Callable[..., Any]) -> type | None:
-        """Return the class of the file that holds the sizes, where nothing but its name and its fields says so."""
+    def _config_class(self, builder: Callable[..., Any]) -> type | None:
+        """Return the class of the file that holds the sizes, where nothing but its name says so."""
         models = _models(self.module).values()
-        read, by_key = _reads_of(argument, self.module)
-        kinds = [kind for kind in _classes(self.module).values() if kind not in models and not issubclass(kind, Config)]
-        if by_key:  # config["n_layer"]: a dict, or what can be asked like one
-            kinds = [kind for kind in kinds if hasattr(kind, "__getitem__")]
-        named = [kind for kind in kinds if _CONFIG_CLASS.search(kind.__name__)]
-        kinds = named or [kind for kind in kinds if self._may_hold_sizes(kind, read)]
+        own = [kind for kind in _classes(self.module).values() if kind not in models]
+        kinds = [kind for kind in own if _CONFIG_CLASS.search(kind.__name__)]
         own = [kind for kind in kinds if kind.__name__.lower().startswith(builder.__name__.lower())]
         kinds = own or kinds
         if len(kinds) > 1:
@@ -271,15 +255,6 @@ class _Filler:
                 hint="Annotate the argument in model.py, for example config: " + kinds[0].__name__ + ".",
             )
         return kinds[0] if kinds else None
-
-    def _may_hold_sizes(self, kind: type, read: set[str]) -> bool:
-        """Tell a dataclass of sizes from one of outputs: config.json or the model's code names one of its fields."""
-        if not dataclasses.is_dataclass(kind) or _OUTPUT_CLASS.search(kind.__name__):
-            return False
-        fields = dataclasses.fields(kind)
-        if any("Tensor" in str(field.type) for field in fields):
-            return False
-        return any(field.name in read or syntax.size(field.name, self.found) is not None for field in fields)
 
     def config(self, kind: type) -> Any:
         """Build a config object of the file's own class: config.json by field name, its defaults otherwise."""
@@ -294,11 +269,6 @@ class _Filler:
             if not field.init:
                 continue
             value = syntax.size(field.name, self.found)
-            nested = self._own_class(field.type)
-            if nested is not None and dataclasses.is_dataclass(nested):
-                if isinstance(value, dict):
-                    arguments[field.name] = _Filler(self.module, value).config(nested)
-                continue
             if value is not None or field.name in self.found:
                 arguments[field.name] = tuple(value) if isinstance(value, list) else value
             elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
@@ -312,9 +282,6 @@ class _Filler:
 
     def _adjusted(self, config: Any) -> Any:
         """Set the plain attributes of a config object that config.json names."""
-        if hasattr(config, "_fields"):  # a named tuple
-            said = {name: syntax.size(name, self.found) for name in config._fields}
-            return config._replace(**{name: value for name, value in said.items() if value is not None})
         if dataclasses.is_dataclass(config) and not isinstance(config, type):
             fields = [field.name for field in dataclasses.fields(config) if field.init]
             given = {name: syntax.size(name, self.found) for name in fields}
@@ -329,19 +296,6 @@ class _Filler:
             if said is not None or name in self.found:
                 setattr(config, name, said)
         return config
-
-
-def _reads_of(argument: str, module: ModuleType) -> tuple[set[str], bool]:
-    """Return the attributes that a file reads of names like this argument, and whether it reads any by key."""
-    attributes, by_key = set(), False
-    for node in ast.walk(ast.parse("".join(linecache.getlines(str(module.__file__))))):
-        if isinstance(node, ast.Attribute | ast.Subscript):
-            of = node.value.attr if isinstance(node.value, ast.Attribute) else getattr(node.value, "id", None)
-            if of == argument and isinstance(node, ast.Attribute):
-                attributes.add(node.attr)
-            elif of == argument and isinstance(node, ast.Subscript):
-                by_key |= isinstance(node.slice, ast.Constant) and isinstance(node.slice.value, str)
-    return attributes, by_key
 
 
 def _text_of(annotation: Any) -> str:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import re
 from dataclasses import dataclass
-from typing import Any
 
 from tb_widgets.errors import quoted
 from tb_widgets.models import syntax
@@ -47,7 +46,9 @@ def describe(source: ModelSource) -> ModelSummary:
     ModelError
         If one of the files can't be read.
     """
-    return _describe_zoo(source) if source.origin.get("kind") == "zoo" else _describe_files(source)
+    if source.origin.get("kind") == "zoo":
+        return _describe_zoo(source)
+    return ModelSummary(_title(source), parameters=None, vocab_size=None, context_limit=None)
 
 
 def _describe_zoo(source: ModelSource) -> ModelSummary:
@@ -61,29 +62,6 @@ def _describe_zoo(source: ModelSource) -> ModelSummary:
         vocab_size=config.get("vocab_size"),
         context_limit=limit,
         unlimited_context=limit is None and "vocab_size" in config,
-    )
-
-
-def _describe_files(source: ModelSource) -> ModelSummary:
-    tree, config = code_tree(source), source.config
-    # What is written in the code decides; the config counts where the code takes its sizes from it.
-    found = syntax.sizes_in(config)
-    defaults = syntax.config_defaults(tree) | syntax.parameter_defaults(tree)
-    given = {name: value for name, value in defaults.items() if value is not None} | {
-        name: value for name in defaults if (value := syntax.size(name, found)) is not None
-    }
-    vocabulary = syntax.size("vocab_size", given)
-    context = syntax.size("max_seq_len", given)
-    for attribute, rows in syntax.embeddings(tree, found | syntax.constants(tree) | given):
-        if syntax.is_positions(attribute):
-            context = rows
-        else:
-            vocabulary = rows
-    return ModelSummary(
-        title=_title(source),
-        parameters=None,
-        vocab_size=_whole(vocabulary if vocabulary is not None else syntax.size("vocab_size", found)),
-        context_limit=_whole(context if context is not None else syntax.size("max_seq_len", found)),
     )
 
 
@@ -112,7 +90,3 @@ def _title(source: ModelSource) -> str:
     tree = code_tree(source)
     chosen = syntax.choose_class(list(syntax.module_classes(tree)), tree)
     return chosen[0] if len(chosen) == 1 else "Model of your own"
-
-
-def _whole(value: Any) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) else None

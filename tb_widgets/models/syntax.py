@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import ast
-import operator
 import re
 import symtable
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -144,51 +143,29 @@ def choose_class(names: list[str], tree: ast.Module) -> list[str]:
     return candidates if len(candidates) == 1 else outermost(candidates, tree) or candidates
 
 
-def has_factory(tree: ast.Module) -> bool:
-    """Tell whether the file defines ``build_model`` at module level."""
-    return any(isinstance(node, ast.FunctionDef) and node.name == FACTORY for node in tree.body)
-
-
-def parameter_defaults(tree: ast.Module) -> dict[str, Any]:
-    """Return the names, and literal defaults where there are some, of what builds the model; ``None`` without one."""
-    function = _builder(tree)
-    return _defaults(function) if function is not None else {}
-
-
-def _defaults(function: ast.FunctionDef) -> dict[str, Any]:
-    arguments = function.args
-    positional = arguments.posonlyargs + arguments.args
-    defaults: dict[str, Any] = {argument.arg: None for argument in positional + arguments.kwonlyargs}
-    pairs = list(zip(reversed(positional), reversed(arguments.defaults), strict=False))
-    pairs += [(a, d) for a, d in zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True) if d is not None]
-    for argument, default in pairs:
-        defaults[argument.arg] = literal(default)
-    defaults.pop("self", None)
-    return defaults
-
-
 def parameter_names(tree: ast.Module) -> set[str]:
     """Return the names that config.json can set: the arguments of what builds the model, and its config's fields."""
-    return set(parameter_defaults(tree)) | set(config_defaults(tree))
+    builder = _builder(tree)
+    names = _argument_names(builder) if builder is not None else set()
+    return names.union(*(_field_names(node) for node in tree.body if isinstance(node, ast.ClassDef)))
 
 
-def config_defaults(tree: ast.Module) -> dict[str, Any]:
-    """Return the fields of the file's config classes, with their values where they are written; ``None`` without one.
+def _argument_names(function: ast.FunctionDef) -> set[str]:
+    arguments = function.args
+    return {argument.arg for argument in arguments.posonlyargs + arguments.args + arguments.kwonlyargs} - {"self"}
 
-    A config class holds sizes and computes nothing: a dataclass, a named tuple, or a class called ``...Config``.
-    """
-    found: dict[str, Any] = {}
-    for node in tree.body:
-        if not (isinstance(node, ast.ClassDef) and _is_config(node)):
-            continue
-        for part in node.body:
-            if isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name):
-                found[part.target.id] = literal(part.value)
-            elif isinstance(part, ast.Assign) and isinstance(part.targets[0], ast.Name):
-                found[part.targets[0].id] = literal(part.value)
-            elif isinstance(part, ast.FunctionDef) and part.name == "__init__":
-                found |= _defaults(part)
-    return found
+
+def _field_names(node: ast.ClassDef) -> set[str]:
+    """Return the fields of a config class, which holds sizes and computes nothing: a dataclass, or ``...Config``."""
+    names: set[str] = set()
+    for part in node.body if _is_config(node) else []:
+        if isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name):
+            names.add(part.target.id)
+        elif isinstance(part, ast.Assign) and isinstance(part.targets[0], ast.Name):
+            names.add(part.targets[0].id)
+        elif isinstance(part, ast.FunctionDef) and part.name == "__init__":
+            names |= _argument_names(part)
+    return names
 
 
 def _is_config(node: ast.ClassDef) -> bool:
@@ -197,38 +174,7 @@ def _is_config(node: ast.ClassDef) -> bool:
     decorated = any(
         _last(part.func if isinstance(part, ast.Call) else part) == "dataclass" for part in node.decorator_list
     )
-    return decorated or _CONFIG_CLASS.search(node.name) is not None or any(_last(b) == "NamedTuple" for b in node.bases)
-
-
-def constants(tree: ast.Module) -> dict[str, Any]:
-    """Return the names at the top of the file that stand for a written value, such as ``VOCAB_SIZE = 50257``."""
-    return {
-        target.id: value
-        for node in tree.body
-        if isinstance(node, ast.Assign) and (value := literal(node.value)) is not None
-        for target in node.targets
-        if isinstance(target, ast.Name)
-    }
-
-
-def literal(node: ast.expr | None, depth: int = 8) -> Any:
-    """Return the value of a number, text, or simple sum or product as written: ``4 * 192``; ``None`` for all else."""
-    if isinstance(node, ast.Constant):
-        return node.value
-    if isinstance(node, ast.Call) and kind(node) == "field":
-        return literal(argument(node, 99, "default"))
-    if depth and isinstance(node, ast.BinOp) and type(node.op) in _SIMPLE:
-        left, right = literal(node.left, depth - 1), literal(node.right, depth - 1)
-        if type(left) is int and type(right) is int and abs(left) < 2**32 and abs(right) < 2**32:
-            return _SIMPLE[type(node.op)](left, right)
-    return None
-
-
-_SIMPLE: dict[type[ast.operator], Callable[[int, int], int]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-}
+    return decorated or _CONFIG_CLASS.search(node.name) is not None
 
 
 def _builder(tree: ast.Module) -> ast.FunctionDef | None:
@@ -243,35 +189,6 @@ def _builder(tree: ast.Module) -> ast.FunctionDef | None:
         if isinstance(node, ast.FunctionDef) and node.name == "__init__":
             return node
     return None
-
-
-def embeddings(tree: ast.Module, known: dict[str, Any] | None = None) -> Iterator[tuple[str, int]]:
-    """Yield (attribute, rows) for every table of tokens or positions that the file builds.
-
-    Parameters
-    ----------
-    known
-        Sizes by name, for tables whose rows are written as ``vocab_size``, ``self.vocab_size`` or
-        ``config["vocab_size"]``. A table whose rows are written in another way is left out.
-    """
-    tokens = token_tables(tree)
-    for name, call in parts(tree).items():
-        rows = None
-        if kind(call) == "Embedding" and (name in tokens or is_positions(name)):
-            rows = argument(call, 0, "num_embeddings")
-        elif kind(call) == "Parameter" and is_positions(name) and call.args and isinstance(call.args[0], ast.Call):
-            sides = call.args[0].args  # nn.Parameter(torch.zeros(1, rows, width))
-            rows = sides[-2] if len(sides) > 1 else None
-        value = literal(rows)
-        if value is None:
-            value = size(_size_name(rows), known or {})
-        if isinstance(value, int) and not isinstance(value, bool):
-            yield name, value
-
-
-def is_positions(attribute: str) -> bool:
-    """Tell whether a table is one of positions, by its name."""
-    return re.search(r"pos|wpe", attribute.lower()) is not None
 
 
 def sizes_in(config: dict[str, Any]) -> dict[str, Any]:

@@ -168,15 +168,15 @@ def misfits(spec: RunSpec, facts: ModelFacts, *, chosen: bool = True) -> list[Mi
         found.append(Misfit("data.source", best.name, f"the model {doing}, and needs {need}."))
     if TASKS[task].reads_images:
         return found
-    documents = tasks == TABLE_TASKS  # as far as the name tells: each then ends with a sign
+    documents = tasks == TABLE_TASKS  # as far as the name tells: each then ends with a special token
     # Signs stand for what is cut out of a plain text, unless other data take its place.
     is_kept = all(misfit.path != "data.source" for misfit in found)
     sentinels = span_sizes(spec.data.context_length)[1] if tasks == PLAIN_TASKS and is_kept else 0
     added = vocabulary_with_specials(0, task, documents=documents, sentinels=sentinels)
-    return found + size_misfits(spec, facts.vocab_size, facts.context_limit, added=added)
+    return found + _size_misfits(spec, facts.vocab_size, facts.context_limit, added=added)
 
 
-def size_misfits(spec: RunSpec, vocab_size: int | None, context_limit: int | None, *, added: int = 0) -> list[Misfit]:
+def _size_misfits(spec: RunSpec, vocab_size: int | None, context_limit: int | None, *, added: int = 0) -> list[Misfit]:
     """Return the sizes of a spec that don't fit a model, each with a value that does.
 
     Parameters

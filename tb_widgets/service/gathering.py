@@ -9,7 +9,7 @@ from tb_widgets.data.sources.fetching import fetch_data, fetch_tokenizer, pinned
 from tb_widgets.data.sources.resolve import resolve_source
 from tb_widgets.errors import ModelError
 from tb_widgets.models.source import ModelSource
-from tb_widgets.models.sources.resolve import fetch, is_fetched, pinned, resolve
+from tb_widgets.models.sources.resolve import decided, fetch, is_fetched, pinned, resolve
 from tb_widgets.models.trust.consent import TrustStore, needs_consent
 from tb_widgets.spec import RunSpec
 
@@ -81,9 +81,8 @@ def gather_model(spec: RunSpec, *, trust: bool) -> tuple[RunSpec, ModelSource]:
     ModelError
         If it can't be had, or nobody has agreed to run its code.
     """
-    length = spec.data.context_length
     if not is_fetched(spec.model.source):
-        return spec, resolve(spec.model, vocab_size=None, context_length=length)
+        return spec, resolve(spec.model, vocab_size=None, context_length=spec.data.context_length)
     source, store = fetch(spec.model.source), TrustStore()
     if needs_consent(source) and spec.hardware.backend == "kernel":
         raise ModelError(
@@ -93,8 +92,9 @@ def gather_model(spec: RunSpec, *, trust: bool) -> tuple[RunSpec, ModelSource]:
     if trust:
         store.grant(source)
     store.require(source)
-    spec = spec.with_values({"model.source": pinned(source)})
-    return spec, resolve(spec.model, vocab_size=None, context_length=length, online=False)
+    name = pinned(source)
+    spec = spec.with_values({"model.source": name})
+    return spec, decided(ModelSource(source.origin | {"source": name}, source.files), spec.model)
 
 
 def gather_shown(spec: RunSpec, console: Console) -> RunSpec:

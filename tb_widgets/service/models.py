@@ -19,7 +19,7 @@ from tb_widgets.models.source import (
 )
 from tb_widgets.models.sources import copies, upload
 from tb_widgets.models.sources.address import is_gist, parse_gist
-from tb_widgets.models.sources.resolve import fetch, is_fetched, pinned, resolve
+from tb_widgets.models.sources.resolve import decided, fetch, is_fetched, pinned, resolve
 from tb_widgets.models.trust.consent import Trust, TrustStore, needs_consent, require_frozen
 from tb_widgets.models.trust.findings import Finding, findings
 from tb_widgets.models.zoo.sizes import TITLES
@@ -38,6 +38,7 @@ __all__ = [
     "Trust",
     "TrustStore",
     "apply_repairs",
+    "decided",
     "describe",
     "fetch",
     "findings",

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import shlex
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -137,13 +136,10 @@ def test_a_text_that_came_is_found_when_looked_for_again(draft, tmp_path):
     assert draft.is_valid
 
 
-def test_model_and_text_must_fit_each_other(draft, tmp_path):
-    (tmp_path / "model.py").write_text(
-        "from torch import nn\nclass Model(nn.Module):\n"
-        "    def __init__(self, vocab_size=500, max_seq_len=32):\n        super().__init__()\n"
-    )
-    (tmp_path / "config.json").write_text("{}")
-    draft.set("model.source", str(tmp_path))
+def test_model_and_text_must_fit_each_other(draft):
+    draft.set("data.context_length", 48)
+    draft.set("tokenizer.vocab_size", 1000)
+    draft.know(ModelFacts("causal-lm", vocab_size=500, context_limit=32))
 
     assert draft.errors["data.context_length"] == "the model reads 32 tokens at most."
     assert draft.errors["tokenizer.vocab_size"].startswith("the model knows 500 tokens. Choose at most 500")
@@ -247,20 +243,10 @@ def test_what_a_field_shows_is_read_back_as_it_was(case: tuple[FieldCard, Any]):
 
 
 @pytest.mark.parametrize(("kind", "field"), [("byte", "tokenizer.kind"), ("bpe", "tokenizer.vocab_size")])
-def test_a_tokenizer_that_is_too_large_for_the_model_is_told_before_start(
-    tmp_path: Path, kind: str, field: str
-) -> None:
-    (tmp_path / "config.json").write_text('{"vocab_size": 100, "d_model": 16}')
-    (tmp_path / "model.py").write_text(
-        "import torch.nn as nn\n\n\nclass Model(nn.Module):\n"
-        "    def __init__(self, vocab_size=50257, d_model=512):\n        super().__init__()\n"
-        "        self.embedding_0_token = nn.Embedding(vocab_size, d_model)\n"
-        "        self.output_0 = nn.Linear(d_model, vocab_size)\n\n"
-        "    def forward(self, x):\n        return self.output_0(self.embedding_0_token(x))\n"
-    )
+def test_a_tokenizer_that_is_too_large_for_the_model_is_told_before_start(kind: str, field: str) -> None:
     draft = Draft()
-
-    draft.set("model.source", str(tmp_path))
     draft.set("tokenizer.kind", kind)
+    draft.set("tokenizer.vocab_size", 1000)
+    draft.know(ModelFacts("causal-lm", vocab_size=100))
 
     assert "the model knows 100" in draft.errors[field]

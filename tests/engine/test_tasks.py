@@ -188,7 +188,7 @@ def test_a_best_checkpoint_by_a_figure_that_there_is_not(tiny, train, tasks):
         (
             "sequence-classification",
             {"tokenizer.kind": "bpe", "tokenizer.vocab_size": 300},
-            "300 tokens and 1 more for",
+            "need 301 ids, and the model knows 300",
         ),
         ("vision-classification", {"evaluation.prompts": ["A circle."]}, "and the model looks at images"),
         ("masked-lm", {"evaluation.prompts": ["No gap."]}, "fills gaps, and this prompt has none"),

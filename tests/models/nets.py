@@ -78,6 +78,7 @@ class Translator(nn.Module):
 class Eyes(nn.Module):
     def __init__(self, size=12, channels=1):
         super().__init__()
+        self.image_size = size
         self.patch = nn.Conv2d(channels, WIDTH, 4, 4)
         self.pos = nn.Parameter(torch.randn(1, (size // 4) ** 2, WIDTH))
         self.head = nn.Linear(WIDTH, 4)

@@ -45,12 +45,6 @@ class Config:
     def double(self):
         return 2 * self.n_embd
 """
-NAMED = """
-from typing import NamedTuple
-class NetConfig(NamedTuple):
-    vocab_size: int = 50
-    n_embd: int = 8
-"""
 OLD = """
 class NetConfig:
     n_embd = 8
@@ -71,8 +65,6 @@ class NetConfig:
         (PLAIN, "config"),
         (PLAIN, "config: Config"),
         (PLAIN, "config=Config()"),
-        (NAMED, "config"),
-        (NAMED, "config=NetConfig()"),
         (OLD, "config"),
         ("", "config"),
         ("from types import SimpleNamespace\n", "config: SimpleNamespace"),
@@ -97,19 +89,6 @@ def test_a_value_that_is_missing_is_named(export):
         export.build(text + config_net(), '{"d_model": 4}')
 
 
-def test_nested_config_objects_and_lists(export):
-    text = (
-        "from dataclasses import dataclass, field\n"
-        "@dataclass\nclass Inner:\n    width: int = 3\n"
-        "@dataclass\nclass NetConfig:\n    vocab_size: int = 50\n    n_embd: int = 8\n    kinds: tuple = (1,)\n"
-        "    inner: Inner = field(default_factory=Inner)\n"
-    )
-    code = text + config_net(parameters="config: NetConfig") + "        \n"
-    code = code.replace("super().__init__()", "super().__init__(); self.config = config")
-    config = export.build(code, '{"inner": {"width": 5}, "kinds": [2, 3]}').module.config
-    assert (config.inner.width, config.kinds, config.vocab_size) == (5, (2, 3), 50)
-
-
 def test_several_config_classes_are_not_guessed_among(export):
     text = PLAIN.replace("Config", "ThisConfig") + PLAIN.replace("Config", "ThatConfig")
     with pytest.raises(ModelError, match=r"several kinds: ThisConfig, ThatConfig. Annotate the argument"):
@@ -129,28 +108,10 @@ class {name}:
 """
 
 
-@pytest.mark.parametrize("name", ["ModelOutput", "Scores"])
 @pytest.mark.parametrize("sizes_from", [DATACLASS.format(frozen=""), PLAIN, ""])
-def test_a_dataclass_of_outputs_is_no_config(export, name, sizes_from):
-    text = OUTPUT.format(name=name) + sizes_from
+def test_a_dataclass_of_outputs_is_no_config(export, sizes_from):
+    text = OUTPUT.format(name="ModelOutput") + sizes_from
     assert sizes(export.build(text + config_net(), '{"vocab_size": 21, "n_embd": 4}')) == (21, 4)
-    by_key = NET.format(name="Net", parameters="config", vocab="config['vocab_size']", width="config['n_embd']")
-    without = text.replace(sizes_from, "") if sizes_from else text
-    assert sizes(export.build(without + by_key, '{"vocab_size": 21, "n_embd": 4}')) == (21, 4)
-
-
-def test_a_dataclass_of_any_name_is_the_config_if_its_fields_are_read(export):
-    text = DATACLASS.format(frozen="").replace("NetConfig", "Sizes")
-    assert sizes(export.build(text + config_net(), '{"n_embd": 4}')) == (50, 4)
-    assert sizes(export.build(text + config_net(), "{}")) == (50, 8)
-    other = "from dataclasses import dataclass\n@dataclass\nclass Row:\n    text: str = ''\n"
-    assert sizes(export.build(other + config_net(), '{"vocab_size": 21, "n_embd": 4}')) == (21, 4)
-
-
-def test_a_part_that_is_annotated_is_built_first(export):
-    outer = "\nclass Outer(nn.Module):\n    def __init__(self, net: Net):\n        super().__init__()\n"
-    outer += "        self.net = net\n    def forward(self, idx):\n        return self.net(idx)\n"
-    assert export.build(net() + outer, '{"vocab_size": 33}').vocab_size == 33
 
 
 FACTORY = "\ndef make_model(vocab_size, N=2):\n    return First(vocab_size)\n"
@@ -161,13 +122,6 @@ def test_a_function_that_makes_the_model_settles_which(export):
     assert type(export.build(both + FACTORY, '{"vocab_size": 33}').module).__name__ == "First"
     with pytest.raises(ModelError, match="several models: First, Second"):
         export.build(both)
-
-
-def test_a_width_is_the_model_s_unless_a_height_stands_beside_it(export):
-    config = '{"vocab_size": 21, "d_model": 4}'
-    assert sizes(export.build(net(parameters="vocab_size, width", width="width"), config)) == (21, 4)
-    with pytest.raises(ModelError, match=r"config.json does not give: height, width\."):
-        export.build(net(parameters="vocab_size, height, width", width="width"), config)
 
 
 def test_keyword_sizes_and_graph_configs(export):

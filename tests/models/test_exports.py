@@ -173,14 +173,12 @@ def test_a_file_of_any_name_is_frozen_as_model_py(export):
     assert build(source).vocab_size == 50
 
 
-def test_description_reads_what_is_written(export):
-    spec = export.write(code(vocab="50257"), '{"vocab_size": 9}')
+def test_a_model_is_called_as_its_file_says(export):
+    spec = export.write(code())
+    assert describe(resolve(spec, vocab_size=64, context_length=8)).title == "CustomTransformer"
+    (export.folder / "model.py").write_text('"""Generated model: Little Bird"""\n' + code())
     summary = describe(resolve(spec, vocab_size=64, context_length=8))
-    assert (summary.title, summary.vocab_size, summary.context_limit) == ("CustomTransformer", 50257, 12)
-    text = '"""Generated model: Little Bird"""\n' + code(parameters=", vocab_size=40", vocab="vocab_size")
-    (export.folder / "model.py").write_text(text)
-    summary = describe(resolve(spec, vocab_size=64, context_length=8))
-    assert (summary.title, summary.vocab_size, summary.parameters) == ("Little Bird", 9, None)
+    assert (summary.title, summary.vocab_size, summary.parameters) == ("Little Bird", None, None)
 
 
 def failing(export, text, config="{}"):
@@ -207,7 +205,7 @@ def test_a_file_without_a_config_has_its_sizes_from_its_code(export):
     told = [c.why for c in build(source, spec).adapter.conclusions if c.what == "config"]
     assert told == ["There is no config.json beside the code: all sizes are as the code has them."]
     (export.folder / "Config.json").write_text("{}")
-    with pytest.raises(ModelError, match=r"but Config\.json\. Name it config\.json, in small letters\."):
+    with pytest.raises(ModelError, match=r"but Config\.json\. Name it config\.json, in lowercase\."):
         resolve(spec, vocab_size=None, context_length=8)
 
 
@@ -276,8 +274,9 @@ def test_forwards_that_fail(export):
     )
     assert "forward takes no input" in failing(export, code(inputs="", input="input_0_tokens"))
     assert "into (3, 50)" in failing(export, code(result="logits[:, 0]"))
-    assert "reads 50 different tokens but scores only 8: the output layer is missing" in failing(
-        export, code(result="x")
+    assert (
+        "reads 50 different tokens and gives each of them 8 scores: the output layer to the vocabulary is missing"
+        in failing(export, code(result="x"))
     )
     assert "returns str without a tensor in it" in failing(export, code(result="'text'"))
 

@@ -10,7 +10,6 @@ import torch
 
 from tb_widgets.errors import ModelError, SpecError
 from tb_widgets.models import zoo
-from tb_widgets.models.describe import describe
 from tb_widgets.models.load import build
 from tb_widgets.models.repairs.repairs import apply_repairs, open_faults, repairs
 from tb_widgets.models.source import ModelSource, frozen, read_source, write_source
@@ -172,15 +171,6 @@ def test_the_spec_asks_for_repairs(tmp_path):
         resolve(ModelSpec(repairs=["causal-mask"]), vocab_size=64, context_length=8)
     with pytest.raises(ModelError, match=r"there is no repair 'x'\. There is undeclared-input, missing-steps"):
         apply_repairs(mended, ["x"])
-
-
-@pytest.mark.parametrize("name", WHAT_EACH_NEEDS)
-def test_a_broken_export_can_be_described(tmp_path, name):
-    (tmp_path / "model.py").write_bytes(getattr(broken, name).encode())
-    (tmp_path / "config.json").write_text(broken.BLOCKS_CONFIG if name == "BLOCKS" else "{}")
-    summary = describe(resolve(ModelSpec(source=str(tmp_path)), vocab_size=64, context_length=8))
-    assert summary.vocab_size == 64
-    assert summary.context_limit == 48
 
 
 @pytest.mark.parametrize(

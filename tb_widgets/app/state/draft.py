@@ -15,7 +15,7 @@ from tb_widgets.app.words import without_upload_folder
 from tb_widgets.errors import DataError, ModelError, SpecError, TbError
 from tb_widgets.service.checking import vocabulary_of_ours
 from tb_widgets.service.data import find_files, local_tokenizer, opened_files, resolve_source
-from tb_widgets.service.fitting import FITTED, Misfit, ModelFacts, fitted, size_misfits
+from tb_widgets.service.fitting import FITTED, Misfit, ModelFacts, fitted
 from tb_widgets.service.models import ModelSummary, describe, resolve
 from tb_widgets.service.policy import Policy
 from tb_widgets.spec import PRESETS, DataSpec, FieldCard, RunSpec, TokenizerSpec, read_value
@@ -214,8 +214,6 @@ class Draft(traitlets.HasTraits):
         self.remedies = {misfit.path: misfit.value for misfit in wrong}
         if spec is not None:
             errors |= self._describe(spec)
-            if self.model is not None and self.facts is None and not self.hold:
-                wrong = size_misfits(spec, self.model.vocab_size, self.model.context_limit)
             errors |= {misfit.path: misfit.problem for misfit in wrong if misfit.is_wrong}
             if self.problem is not None and "data.source" not in errors:
                 data, tokenizer, problem = self.problem

@@ -23,6 +23,7 @@ from tb_widgets.service.models import (
     Repair,
     Trust,
     TrustStore,
+    decided,
     fetch,
     findings,
     is_fetched,
@@ -347,9 +348,10 @@ class ModelChoice(Versioned):
         self.address = spec.source
         try:
             self.policy.require_model(spec.source)
+            # A model that is not ours has its own sizes: what the text asks for plays no part.
             plain = spec.model_copy(update={"repairs": [], "config": {}})
-            self.original = _read(plain)
-            self.source = _read(spec)
+            self.original = resolve(plain, vocab_size=None, context_length=1, online=False)
+            self.source = decided(self.original, spec)
             if not self.policy.is_owner:
                 self.store.grant(self.source)  # whoever runs the server has agreed to what is on its list
             self.trust = self.store.state(self.source)
@@ -416,11 +418,6 @@ class ModelChoice(Versioned):
             raise RunError("There is no model to try yet.", hint="Choose or load one in the Model step.")
         vocabulary = vocabulary_of_ours(spec)
         return resolve(spec.model, vocab_size=vocabulary, context_length=spec.data.context_length, online=False)
-
-
-def _read(spec: ModelSpec) -> ModelSource:
-    # A model that is no zoo model has its own sizes: what the text asks for plays no part.
-    return resolve(spec, vocab_size=None, context_length=1, online=False)
 
 
 def _decides(spec: ModelSpec) -> dict[str, Any]:

@@ -16,21 +16,6 @@ if TYPE_CHECKING:
 
 TASKS: tuple[Task, ...] = get_args(Task)
 
-_TASK_WORDS: dict[str, Task] = {
-    "text-generation": "causal-lm",
-    "language-modeling": "causal-lm",
-    "clm": "causal-lm",
-    "fill-mask": "masked-lm",
-    "mlm": "masked-lm",
-    "masked-language-modeling": "masked-lm",
-    "text-classification": "sequence-classification",
-    "sentiment-analysis": "sequence-classification",
-    "translation": "seq2seq",
-    "summarization": "seq2seq",
-    "text2text-generation": "seq2seq",
-    "seq2seq-lm": "seq2seq",
-    "image-classification": "vision-classification",
-}
 _ARCHITECTURES: tuple[tuple[str, Task], ...] = (
     ("ForCausalLM", "causal-lm"),
     ("LMHeadModel", "causal-lm"),
@@ -66,20 +51,13 @@ def claimed_task(wanted: str, source: ModelSource) -> Claim | None:
     if wanted in TASKS:
         return Claim(wanted, "model.task says so.", override=True)
     config = source.config if CONFIG in source.files else {}
-    named = config.get("task")
-    if isinstance(named, str):
-        task = named if named in TASKS else _TASK_WORDS.get(named.lower().replace("_", "-"))
-        if task is not None:
-            return Claim(task, f"config.json says task: {named}.")
+    if (named := config.get("task")) in TASKS:
+        return Claim(named, f"config.json says task: {named}.")
     architectures = config.get("architectures")
     for name in architectures if isinstance(architectures, list) else []:
         for ending, task in _ARCHITECTURES:
             if isinstance(name, str) and name.endswith(ending):
                 return Claim(task, f"config.json says architectures: {name}.")
-    if config.get("is_encoder_decoder") is True:
-        return Claim("seq2seq", "config.json says is_encoder_decoder.")
-    if config.get("is_decoder") is True:
-        return Claim("causal-lm", "config.json says is_decoder.")
     return None
 
 
@@ -123,7 +101,7 @@ def words_about(module: nn.Module, source: ModelSource) -> Words:
 
 
 def _spaced(text: str) -> str:
-    """Split ``MyEncoderLM`` into words, in small letters."""
+    """Split ``MyEncoderLM`` into words, in lowercase."""
     return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", text).lower()
 
 

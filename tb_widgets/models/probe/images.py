@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -149,7 +148,7 @@ def _candidates(module: nn.Module, source: ModelSource, spec: ModelSpec) -> Iter
     many += [(3, "a usual number of channels"), (1, "a usual number of channels")] if not many else []
     if spec.image_channels:
         many = [(spec.image_channels, "model.image_channels says so")]
-    sides = list(_sides(module, config, conv))
+    sides = list(_sides(module, config))
     if spec.image_size:
         sides = [(spec.image_size, spec.image_size, "model.image_size says so")]
     seen = set()
@@ -160,7 +159,7 @@ def _candidates(module: nn.Module, source: ModelSource, spec: ModelSpec) -> Iter
                 yield channels, height, width, f"Channels: {origin}. Size: {why}."
 
 
-def _sides(module: nn.Module, config: dict[str, Any], conv: nn.Conv2d | None) -> Iterator[tuple[int, int, str]]:
+def _sides(module: nn.Module, config: dict[str, Any]) -> Iterator[tuple[int, int, str]]:
     if size := _first_size(config, _SIZE_NAMES):
         yield *size, "config.json"
     for part in module.modules():
@@ -168,18 +167,6 @@ def _sides(module: nn.Module, config: dict[str, Any], conv: nn.Conv2d | None) ->
             attributes = holder if isinstance(holder, dict) else getattr(holder, "__dict__", {})
             if size := _first_size(attributes, _SIZE_NAMES):
                 yield *size, "the model's own image size"
-    # A table of positions has one row per patch, and maybe one or two for tokens in front.
-    strides = [conv.stride[0] if isinstance(conv.stride, tuple) else int(conv.stride)] if conv is not None else []
-    for part in module.modules():
-        patch = _first_size(vars(part), ("patch_size", "patch"))
-        strides += [patch[0]] if patch else []
-    tables = [(name, p.shape) for name, p in module.named_parameters() if "pos" in name.lower() and p.dim() >= 2]
-    for _, shape in tables:
-        for rows in (shape[-2] - 1, shape[-2], shape[-2] - 2):
-            side = math.isqrt(max(rows, 0))
-            if side > 0 and side * side == rows:
-                for stride in strides or [4, 16, 8, 7, 2]:
-                    yield side * stride, side * stride, "the table of positions, one row per patch"
     for side in _USUAL_SIZES:
         yield side, side, "the first usual size that runs"
 

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from tb_widgets.errors import ModelError
 from tb_widgets.models import syntax
 from tb_widgets.models.adapter import Adapter
-from tb_widgets.models.probe.case import Case, Found, side_of
+from tb_widgets.models.probe.case import Case, Found
 from tb_widgets.models.probe.trial import DECODER_LENGTH, LENGTH, Seen
 from tb_widgets.models.source import CONFIG, ModelSource
 
@@ -23,7 +23,7 @@ def measure(case: Case, adapter: Adapter, found: Found) -> Adapter:
     leaf = adapter.pick(output)
     if adapter.head:
         leaf = case.trial.module.get_submodule(adapter.head)(leaf)
-    width = leaf.shape[side_of(adapter.layout)]
+    width = leaf.shape[-1]
     reads = case.rows(seen)
     if decodes:
         decoder = case.rows(seen, "decoder_tokens")
@@ -102,7 +102,8 @@ def _limit(case: Case, adapter: Adapter, seen: Seen) -> tuple[int | None, str]:
         if length <= stop - start <= length + 2 and side > stop - start
     }
     for limit in sorted(cuts):
-        if limit > max(lengths) and not case.trial.reads_beyond(adapter, limit):
+        is_end = not case.trial.is_quick(limit) or not case.trial.reads(adapter, limit + 1)
+        if limit > max(lengths) and is_end:
             return limit, f"It cuts a table to the length of the text, and fails at {limit + 1:,}."
     for name, limit in _named_limits(case.trial.module, case.source):
         if case.trial.ends_at(adapter, limit):

@@ -5,11 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from tb_widgets.errors import ModelError
-from tb_widgets.models.adapter import Adapter, Conclusion, first_tensor
-from tb_widgets.models.probe.case import Case, Found, side_of
+from tb_widgets.models.adapter import Adapter, Conclusion, leaves
+from tb_widgets.models.probe.case import Case, Found
 from tb_widgets.models.probe.trial import (
     DECODER_LENGTH,
     LENGTH,
@@ -17,12 +17,9 @@ from tb_widgets.models.probe.trial import (
     ROWS,
     Seen,
     are_probabilities,
-    leaves,
     shapes,
 )
 from tb_widgets.spec import Task
-
-_LAYOUTS = {"bvt": "scores before time: (B, V, T)", "flat": "all texts in one: (B * T, V)"}
 
 
 def find_scores(case: Case, adapter: Adapter, found: Found) -> tuple[Adapter, Found]:
@@ -31,7 +28,7 @@ def find_scores(case: Case, adapter: Adapter, found: Found) -> tuple[Adapter, Fo
     tensors = may_hold_scores(output, case.spec.output)
     rows = case.rows(seen, "decoder_tokens" if adapter.task == "seq2seq" else "tokens")
     options = [(key, layout, leaf) for key, leaf in tensors if (layout := layout_of(leaf, adapter))]
-    chosen = next((o for o in options if o[1] != "text" and rows in (None, o[2].shape[side_of(o[1])])), None)
+    chosen = next((o for o in options if o[1] != "text" and rows in (None, o[2].shape[-1])), None)
     chosen = chosen or (options[0] if options else None)
     if _is_one_per_text(tensors[0][1] if chosen is None else chosen[2]):
         raise ModelError(
@@ -64,13 +61,9 @@ def find_scores(case: Case, adapter: Adapter, found: Found) -> tuple[Adapter, Fo
             return find_scores(case, told, again)
     if said := conclusion(output, key, case.spec.output):
         case.conclusions.append(said)
-    if layout in _LAYOUTS:
-        case.say(
-            "output",
-            _LAYOUTS[layout],
-            "The shape of what forward returns says so; they are put in order.",
-            "model.output",
-        )
+    if layout == "flat":
+        why = "The shape of what forward returns says so; they are put in order."
+        case.say("output", "all texts in one: (B * T, V)", why, "model.output")
     task: Task = "sequence-classification" if layout == "text" else adapter.task
     adapter = replace(adapter, output=key, layout="btv" if layout == "text" else layout, task=task)
     return _complete(case, adapter, leaf, seen, rows), found
@@ -85,8 +78,6 @@ def may_hold_scores(output: Any, wanted: str | None) -> list[tuple[str | int | N
         If there is no tensor, or none of that name.
     """
     tensors = leaves(output)
-    if not tensors:
-        first_tensor(output)  # raises
     if wanted is None:
         return tensors
     named = [(key, leaf) for key, leaf in tensors if str(key) == wanted]
@@ -120,24 +111,20 @@ def conclusion(output: Any, key: str | int | None, wanted: str | None) -> Conclu
 
 def _complete(case: Case, adapter: Adapter, leaf: Tensor, seen: Seen, rows: int | None) -> Adapter:
     """Find the head that forward leaves out, and tell probabilities from scores."""
-    width = leaf.shape[side_of(adapter.layout)]
+    width = leaf.shape[-1]
     if adapter.task != "sequence-classification" and rows is not None and width < rows:
         head = _unused_head(case, leaf, seen, rows)
-        if not head and _is_tagger(case, seen, rows, width):
-            raise ModelError(
-                f"The model gives every token one of {width:,} classes: it is a tagger, which can't be trained here.",
-                hint="Give each text one row of scores to tell texts apart, or end forward with a linear layer to the "
-                f"{rows:,} tokens that it reads to learn a language.",
-            )
         if not head:
             raise ModelError(
-                f"The model reads {rows:,} different tokens but scores only {width:,}: the output layer is missing.",
-                hint="End forward with a linear layer from the model's width to the vocabulary.",
+                f"The model reads {rows:,} different tokens and gives each of them {width:,} scores: the output layer "
+                "to the vocabulary is missing, or it is a tagger, which can't be trained here.",
+                hint=f"End forward with a linear layer to the {rows:,} tokens to learn a language, or give each text "
+                "one row of scores to tell texts apart.",
             )
         case.say("output", f"{head} of what forward returns", f"forward ends before {head}, which makes the scores.")
         adapter = replace(adapter, head=head)
         leaf = case.trial.module.get_submodule(head)(leaf)
-    if are_probabilities(leaf, side_of(adapter.layout)):
+    if are_probabilities(leaf):
         case.conclusions.append(PROBABILITIES)
         adapter = replace(adapter, probabilities=True)
     return adapter
@@ -152,8 +139,6 @@ def layout_of(leaf: Tensor, adapter: Adapter) -> str:
     if len(shape) == 3 and shape[:2] in {(ROWS, length), (length, ROWS)}:
         rows_first = shape[0] == ROWS
         return "btv" if rows_first != adapter.sequence_first else "tbv"
-    if len(shape) == 3 and (shape[0], shape[2]) == (ROWS, length):
-        return "bvt"
     if len(shape) == 2 and shape[0] == ROWS * length:
         return "flat"
     one_row = len(shape) == 2 or (len(shape) == 3 and 1 in shape[:2])
@@ -162,14 +147,6 @@ def layout_of(leaf: Tensor, adapter: Adapter) -> str:
 
 def _is_one_per_text(leaf: Tensor) -> bool:
     return leaf.is_floating_point() and tuple(leaf.shape) in {(ROWS,), (ROWS, 1), (ROWS, 1, 1)}
-
-
-def _is_tagger(case: Case, seen: Seen, rows: int, width: int) -> bool:
-    """Tell a last layer of classes from one of the model's own width, which an output layer was to follow."""
-    parts = list(case.trial.module.named_modules())
-    own = {part.embedding_dim for _, part in parts if isinstance(part, nn.Embedding) and part.num_embeddings == rows}
-    last = {part.out_features for name, part in parts if isinstance(part, nn.Linear) and name in seen.called}
-    return bool(own) and width not in own and width in last
 
 
 def _unused_head(case: Case, leaf: Tensor, seen: Seen, rows: int) -> str:

@@ -9,7 +9,7 @@ from itertools import islice, product
 from typing import TYPE_CHECKING, Any
 
 from tb_widgets.errors import ModelError
-from tb_widgets.models.adapter import NOTHING, STATES, Extra
+from tb_widgets.models.adapter import NOTHING, Extra
 
 if TYPE_CHECKING:
     from torch import nn
@@ -146,13 +146,13 @@ def read_signature(module: nn.Module, wanted: str | None = None, given: Mapping[
     if reading.decoder is None and reading.labels in required and reading.labels in ("y", "target"):
         # Asked for, and not called targets: what the decoder reads. Its scores' shape tells whether that is so.
         reading = replace(reading, decoder=reading.labels, labels=None)
-    extras = {name: _ways(name, module, decodes=reading.decoder is not None) for name in rest if name in required}
+    extras = {name: _ways(name, decodes=reading.decoder is not None) for name in rest if name in required}
     for role in (reading.decoder, reading.labels):
         extras.pop(role or "", None)
     if reading.decoder is not None:
         extras |= {name: (ALWAYS,) for name in rest if name.lower() in FORCING}
     decodes = reading.decoder is not None
-    extras |= {name: _told(name, value, module, decodes=decodes) for name, value in given.items()}
+    extras |= {name: _told(name, value, decodes=decodes) for name, value in given.items()}
     unknown = [name for name, ways in extras.items() if not ways]
     if unknown:
         raise ModelError(
@@ -172,16 +172,15 @@ CAUSAL_FORMS = tuple(
 DECODER_FORMS = tuple(Extra("decoder-causal", form.convention, form.axes) for form in CAUSAL_FORMS)
 
 
-def _ways(name: str, module: nn.Module, *, decodes: bool) -> tuple[Extra, ...]:
+def _ways(name: str, *, decodes: bool) -> tuple[Extra, ...]:
     """Return the ways to fill a required argument; none where its name says nothing."""
     lower = name.lower()
-    carried = (*([Extra("state")] if any(hasattr(module, state) for state in STATES) else []), NOTHING)
     known = {
         SEGMENTS: (Extra("segments"),),
         POSITIONS: (Extra("positions", axes=2), Extra("positions", axes=1), Extra("value", value=0)),
         STARTS: (Extra("value", value=0),),
         LENGTHS: (Extra("lengths"),),
-        CARRIED: carried,
+        CARRIED: (NOTHING,),
     }
     for names, ways in known.items():
         if lower in names:
@@ -189,7 +188,7 @@ def _ways(name: str, module: nn.Module, *, decodes: bool) -> tuple[Extra, ...]:
     return _mask_ways(lower, decodes=decodes) if "mask" in lower and lower != "masked_pos" else ()
 
 
-def _told(name: str, value: Any, module: nn.Module, *, decodes: bool) -> tuple[Extra, ...]:
+def _told(name: str, value: Any, *, decodes: bool) -> tuple[Extra, ...]:
     """Return the ways to fill an argument as the user wants it; a word that means nothing here is given as it is."""
     if not isinstance(value, str):
         return (Extra("value", value=value),)

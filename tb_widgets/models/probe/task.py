@@ -124,5 +124,9 @@ def _conclude_language_model(case: Case, adapter: Adapter) -> Adapter:
             "An earlier score moves when a later token changes: it sees the answers that it is trained to give.",
         )
     elif task == "masked-lm" and not leaks:
-        case.say("leak", "no", "No score moves when a later token changes: it fills gaps from what is before them.")
+        case.say(
+            "leak",
+            "no",
+            "No score moves when a later token changes: it fills in masked tokens from what is before them.",
+        )
     return replace(adapter, task=task, leaks=leaks and task == "causal-lm")

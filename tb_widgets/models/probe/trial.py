@@ -49,14 +49,8 @@ class Watch(TorchFunctionMode):
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         """See a call, then make it."""
         if func is F.embedding:
-            index, table = _two(args, kwargs, "input", "weight")
-            self.lookup(table.shape[0], index)
-        elif func is torch.embedding:
-            table, index = _two(args, kwargs, "weight", "indices")
-            self.lookup(table.shape[0], index)
-        elif func is F.one_hot:
-            index, rows = _two(args, kwargs, "tensor", "num_classes")
-            self.lookup(int(rows), index)
+            given = dict(zip(("input", "weight"), args, strict=False)) | (kwargs or {})
+            self.lookup(given["weight"].shape[0], given["input"])
         elif func is Tensor.__getitem__ and id(args[0]) in self._own:
             self._item(args[0], args[1])
         return func(*args, **(kwargs or {}))
@@ -94,39 +88,6 @@ def own_tensors(module: nn.Module) -> Iterator[Tensor]:
     yield from module.buffers()
     for part in module.modules():
         yield from plain_tensors(part).values()
-
-
-def _two(args: Any, kwargs: Any, first: str, second: str) -> tuple[Any, Any]:
-    given = kwargs or {}
-    values = [*args[:2]]
-    values += [given[name] for name in (first, second)[len(values) :] if name in given]
-    return values[0], values[1]
-
-
-class _Known(BaseException):
-    """Ends a forward pass as soon as what was asked is known; no ``except Exception`` of the model's catches it."""
-
-
-class _WatchLength(Watch):
-    """Ends the pass as soon as one of the model's tables has been cut to a length that is too long for it, or not."""
-
-    def __init__(self, module: nn.Module, limit: int) -> None:
-        super().__init__(module, Seen())
-        self.module = module
-        self.limit = limit
-        self.short = False
-
-    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        """See a call; a table that the model has just made longer counts as well."""
-        if func is Tensor.__getitem__ and isinstance(args[0], Tensor):
-            before = len(self.seen.slices)
-            self._item(args[0], args[1])
-            for side, start, stop in self.seen.slices[before:]:
-                if self.limit < stop - start <= self.limit + 3:
-                    self.short = side < stop
-                    if self.short or any(tensor is args[0] for tensor in own_tensors(self.module)):
-                        raise _Known
-        return func(*args, **(kwargs or {}))
 
 
 class Trial:
@@ -199,19 +160,11 @@ class Trial:
         if "decoder_tokens" in adapter.arguments:
             batch["decoder_tokens"] = batch["tokens"]
         try:
-            adapter.call(self.module, batch)
+            with tables_kept(self.module):  # some make a longer one when they have to
+                adapter.call(self.module, batch)
         except Exception:  # noqa: BLE001  (whatever it says, it can't read that many)
             return False
         return True
-
-    def reads_beyond(self, adapter: Adapter, limit: int) -> bool:
-        """Tell whether a model whose table ends at ``limit`` makes a longer one when it has to."""
-        watch = _WatchLength(self.module, limit)
-        try:
-            with watch, tables_kept(self.module):
-                return self.reads(adapter, limit + 1)
-        except _Known:
-            return not watch.short
 
 
 def moved(before: Tensor, after: Tensor, scale: Tensor | None = None) -> bool:
@@ -219,22 +172,6 @@ def moved(before: Tensor, after: Tensor, scale: Tensor | None = None) -> bool:
     change = (before - after).abs().max()
     reference = scale if scale is not None else before.abs().max().clamp_min(1.0) * 1e-2
     return bool(change > 1e-4 * reference)
-
-
-def leaves(output: Any) -> list[tuple[str | int | None, Tensor]]:
-    """Return the tensors in what a forward returned, the likeliest scores first, with the way to each."""
-    known = ("logits", "last_hidden_state")
-    found: list[tuple[str | int | None, Any]]
-    if isinstance(output, Tensor):
-        return [(None, output)]
-    if isinstance(output, tuple | list):
-        found = list(enumerate(output))
-    elif isinstance(output, dict):
-        found = [(name, output[name]) for name in (*known, *(n for n in output if n not in known)) if name in output]
-    else:
-        names = (*known, *(n for n in getattr(output, "__dict__", {}) if n not in known))
-        found = [(name, getattr(output, name)) for name in names if hasattr(output, name)]
-    return [(key, value) for key, value in found if isinstance(value, Tensor)]
 
 
 def shapes(found: list[tuple[str | int | None, Tensor]]) -> str:
@@ -245,9 +182,9 @@ def shapes(found: list[tuple[str | int | None, Tensor]]) -> str:
 PROBABILITIES = Conclusion("output", "probabilities", "They are positive and add up to 1; their logarithm is trained.")
 
 
-def are_probabilities(scores: Tensor, side: int = -1) -> bool:
+def are_probabilities(scores: Tensor) -> bool:
     """Tell whether scores have gone through a softmax already."""
-    if not scores.is_floating_point() or scores.shape[side] < 2 or not bool((scores >= 0).all()):
+    if not scores.is_floating_point() or scores.shape[-1] < 2 or not bool((scores >= 0).all()):
         return False
-    sums = scores.sum(side)
+    sums = scores.sum(-1)
     return torch.allclose(sums, torch.ones_like(sums), atol=1e-3)

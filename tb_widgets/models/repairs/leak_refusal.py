@@ -19,7 +19,7 @@ def leak_refusal(source: ModelSource | None, task: Task) -> ModelError:
     way = "Hide later tokens from its attention (no repair is known for the way it is written)"
     if source is not None and any(repair.id == "causal-mask" for repair in repairs(source)):
         way = "Add the causal mask (model.repairs: [causal-mask])"
-    other = ", set model.task to masked-lm if it was built to fill gaps" if task == "causal-lm" else ""
+    other = ", set model.task to masked-lm if it was built to fill in masked tokens" if task == "causal-lm" else ""
     return ModelError(
         "The model sees the words that it has to predict: its earlier scores change when only later tokens do. "
         "It would reach a wonderful loss and could not write.",

@@ -13,7 +13,17 @@ import re
 from dataclasses import dataclass, field
 
 from tb_widgets.models import syntax
-from tb_widgets.models.repairs.edit import Draft, Mended, Refused, is_step, method, models, required, undefined
+from tb_widgets.models.repairs.edit import (
+    Draft,
+    LeftOpen,
+    Mended,
+    Refused,
+    is_step,
+    method,
+    models,
+    required,
+    undefined,
+)
 from tb_widgets.models.source import CODE
 
 _TITLE = "Compute the steps that are missing in forward"
@@ -26,10 +36,6 @@ _COMMENT = re.compile(r"\s*#\s*[\w ]+:\s*([a-z]+_\d+)\s*$")
 _ONE_TO_ONE = frozenset(
     ["LayerNorm", "RMSNorm", "Linear", "Sequential", "Dropout", "GELU", "ReLU", "SiLU", "Tanh", "Identity"]
 )
-
-
-class _Open(Exception):  # noqa: N818  (not an error: the source leaves something open)
-    """Why the steps can't be rebuilt."""
 
 
 @dataclass
@@ -72,7 +78,7 @@ def missing_steps(code: str) -> Mended | Refused | None:
             continue
         try:
             return _rebuild(draft, node, forward, arguments, unknown)
-        except _Open as reason:
+        except LeftOpen as reason:
             return Refused(_TITLE, str(reason))
     return None
 
@@ -82,7 +88,7 @@ def _rebuild(
 ) -> Mended:
     inputs = [name for name in required(forward) if name not in arguments and "mask" not in name]
     if len(inputs) != 1:
-        raise _Open(f"forward has {len(inputs)} inputs besides the steps, and one is needed.")
+        raise LeftOpen(f"forward has {len(inputs)} inputs besides the steps, and one is needed.")
     body = [s for s in forward.body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))]
     _check_body(body, set(arguments) | set(unknown), draft)
     missing = [name for name in arguments if _is_read_first(name, body)] + unknown
@@ -97,7 +103,7 @@ def _rebuild(
     mended = syntax.module_classes(syntax.parse(code, CODE))[node.name]
     left = undefined(code, method(mended, "forward") or forward)
     if left:
-        raise _Open(f"forward also reads {', '.join(left)}, which nothing defines.")
+        raise LeftOpen(f"forward also reads {', '.join(left)}, which nothing defines.")
     faults = []
     if arguments:
         faults.append(f"asks for {', '.join(arguments)} as if they were inputs")
@@ -114,17 +120,19 @@ def _rebuild(
 
 def _check_body(body: list[ast.stmt], steps: set[str], draft: Draft) -> None:
     if not body or not isinstance(body[-1], ast.Return):
-        raise _Open("forward does not end with a return.")
+        raise LeftOpen("forward does not end with a return.")
     for statement, after in zip(body, [*body[1:], None], strict=True):
         if draft.lines[statement.lineno - 1].encode()[: statement.col_offset].strip() or (
             after is not None and after.lineno <= (statement.end_lineno or 0)
         ):
-            raise _Open(f"line {statement.lineno} holds several statements.")
+            raise LeftOpen(f"line {statement.lineno} holds several statements.")
         if isinstance(statement, ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Expr | ast.Return | ast.Assert):
             continue
         inside = {part.id for part in ast.walk(statement) if isinstance(part, ast.Name)}
         if inside & (steps | {"self"}):
-            raise _Open(f"the steps stand in a loop or a branch (line {statement.lineno}), whose order is not written.")
+            raise LeftOpen(
+                f"the steps stand in a loop or a branch (line {statement.lineno}), whose order is not written."
+            )
 
 
 def _is_read_first(name: str, body: list[ast.stmt]) -> bool:
@@ -239,14 +247,16 @@ class _Maker:
             text, read = self._embedding(node), set(flow.unread)
         else:
             if not flow.current:
-                raise _Open(f"nothing is computed before {name} that it could read.")
+                raise LeftOpen(f"nothing is computed before {name} that it could read.")
             others = [value for value in flow.unread if value not in (flow.current, flow.trunk)]
             if others:
-                raise _Open(f"{others[0]} and {flow.current} are both there, and nothing says how {name} joins them.")
+                raise LeftOpen(
+                    f"{others[0]} and {flow.current} are both there, and nothing says how {name} joins them."
+                )
             read = {flow.current}
             if kind in _SUMS:
                 if flow.current == flow.trunk:
-                    raise _Open(f"{name} adds two results, and only {flow.current} is there to be added.")
+                    raise LeftOpen(f"{name} adds two results, and only {flow.current} is there to be added.")
                 text, read = f"{flow.trunk} + {flow.current}", {flow.trunk, flow.current}
                 remark = "each sum adds a step's result to what went into it"
                 if flow.norm_first:
@@ -264,7 +274,7 @@ class _Maker:
 
     def _embedding(self, node: str) -> str:
         if f"{node}_token" not in self._parts:
-            raise _Open(f"there is no {node}_token to look the tokens up in.")
+            raise LeftOpen(f"there is no {node}_token to look the tokens up in.")
         text = f"self.{node}_token({self._tokens})"
         if f"{node}_pos" in self._parts:
             self._draft.need_torch()
@@ -283,7 +293,7 @@ class _Maker:
         own = self._classes.get(kind)
         forward = method(own, "forward") if own is not None else None
         if kind not in _ONE_TO_ONE and (forward is None or len(required(forward)) != 1 or _gives_several(forward)):
-            raise _Open(f"nothing in the file says how {name} is computed.")
+            raise LeftOpen(f"nothing in the file says how {name} is computed.")
         return f"self.{node}({self._flow.current})"
 
     def _output(self, node: str) -> str:
@@ -292,12 +302,12 @@ class _Maker:
         if node in self._parts and node not in called:
             layers = [node]
         if len(layers) > 1:
-            raise _Open(f"{' and '.join(layers)} could both be the output layer.")
+            raise LeftOpen(f"{' and '.join(layers)} could both be the output layer.")
         if layers:
             return f"self.{layers[0]}({self._flow.current})"
         tables = list(syntax.token_tables(self._node))
         if len(tables) != 1:
-            raise _Open("there is no output layer, and no single token table to use in its place.")
+            raise LeftOpen("there is no output layer, and no single token table to use in its place.")
         self._remarks.append(
             f"there is no output layer, so the scores come from the token table {tables[0]} itself (tied weights), "
             "scaled down by the square root of the width"
@@ -326,7 +336,7 @@ def _drop_arguments(draft: Draft, forward: ast.FunctionDef, names: list[str]) ->
     positional = arguments.posonlyargs + arguments.args
     defaults = [None] * (len(positional) - len(arguments.defaults)) + list(arguments.defaults)
     if any(argument.arg in names for argument in arguments.kwonlyargs):
-        raise _Open("the steps are arguments that can be given by name only.")
+        raise LeftOpen("the steps are arguments that can be given by name only.")
     before = 0
     lines, pieces = [], []
     for argument, default in zip(positional, defaults, strict=True):

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 from tb_widgets.errors import ModelError
 from tb_widgets.models import source_text, syntax
-from tb_widgets.models.repairs import causal_mask as causal
-from tb_widgets.models.repairs import missing_steps as rebuild
+from tb_widgets.models.repairs.causal_mask import causal_mask
 from tb_widgets.models.repairs.edit import Draft, Mended, Refused, is_step, method, required, undefined
+from tb_widgets.models.repairs.missing_steps import missing_steps
 from tb_widgets.models.source import CODE, ModelSource, frozen
 
 if TYPE_CHECKING:
@@ -214,6 +214,6 @@ def _and(names: list[str]) -> str:
 
 _MENDERS: dict[str, Callable[[str], Mended | Refused | None]] = {
     "undeclared-input": _declare_input,
-    "missing-steps": rebuild.missing_steps,
-    "causal-mask": causal.causal_mask,
+    "missing-steps": missing_steps,
+    "causal-mask": causal_mask,
 }

@@ -43,7 +43,7 @@ def require_files(names: Iterable[str], place: str, *, more: str = "") -> None:
         near = [folded[name] for name in difflib.get_close_matches(wanted, folded, n=3, cutoff=0.7)]
         held = f"It holds {_listed(present)}." if present else "It holds no files."
         if near:
-            held = f"It has {_listed(near)}; the name must be exactly {wanted}, in small letters, in no folder."
+            held = f"It has {_listed(near)}; the name must be exactly {wanted}, in lowercase, in no folder."
         raise ModelError(f"{place} has no {wanted}.{more}", hint=held)
 
 

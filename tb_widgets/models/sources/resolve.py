@@ -55,16 +55,16 @@ def resolve(
     kind, _, name = spec.source.partition(":")
     if kind == "zoo":
         source = _from_zoo(name, spec, vocab_size=vocab_size, context_length=context_length, classes=classes)
-    elif is_fetched(spec.source):
-        source = _checked(fetch(spec.source, online=online), spec)
-    else:
-        try:
-            source = _from_path(spec)
-        except OSError as error:
-            raise ModelError(
-                f"model.source: {spec.source} can't be read: {error.strerror}.", hint="Check its permissions."
-            ) from error
-    return apply_repairs(source, spec.repairs)
+        return apply_repairs(source, spec.repairs)
+    if is_fetched(spec.source):
+        return decided(fetch(spec.source, online=online), spec)
+    try:
+        source = _from_path(spec.source)
+    except OSError as error:
+        raise ModelError(
+            f"model.source: {spec.source} can't be read: {error.strerror}.", hint="Check its permissions."
+        ) from error
+    return decided(source, spec)
 
 
 def is_fetched(source: str) -> bool:
@@ -125,13 +125,13 @@ def zoo_code(name: str) -> str:
     return resources.files(_ZOO).joinpath(f"{sizes.FILES[name]}.py").read_text(encoding="utf-8")
 
 
-def _from_path(spec: ModelSpec) -> ModelSource:
-    path = Path(spec.source).expanduser()
+def _from_path(name: str) -> ModelSource:
+    path = Path(name).expanduser()
     if not path.exists():
-        if "://" in spec.source or re.fullmatch("[0-9A-Fa-f]{16,}(@.*)?", spec.source.strip()):
-            parse_gist(spec.source)  # says what is wrong with the address
+        if "://" in name or re.fullmatch("[0-9A-Fa-f]{16,}(@.*)?", name.strip()):
+            parse_gist(name)  # says what is wrong with the address
         raise ModelError(
-            f"model.source: there is no file or folder {spec.source!r} (looked in {Path.cwd()}).",
+            f"model.source: there is no file or folder {name!r} (looked in {Path.cwd()}).",
             hint="Give the path of a model.py or of the folder that holds it, the address of a Gist, or zoo:gpt.",
         )
     code_path = path / CODE if path.is_dir() else path
@@ -142,21 +142,32 @@ def _from_path(spec: ModelSpec) -> ModelSource:
             hint=f"It holds {', '.join(present)}; names are case-sensitive." if present else "It is empty.",
         )
     config_path = code_path.parent / CONFIG
-    origin: dict[str, Any] = {"source": spec.source, "kind": "path", "path": str(code_path.resolve())}
+    origin: dict[str, Any] = {"source": name, "kind": "path", "path": str(code_path.resolve())}
     config = "{}\n"
     if config_path.exists():
         config = read_text(config_path)
     elif other := [entry.name for entry in code_path.parent.iterdir() if entry.name.lower() == CONFIG]:
         raise ModelError(
-            f"There is no {CONFIG} beside {code_path}, but {other[0]}.", hint=f"Name it {CONFIG}, in small letters."
+            f"There is no {CONFIG} beside {code_path}, but {other[0]}.", hint=f"Name it {CONFIG}, in lowercase."
         )
     else:  # single files have none; exports, which must have one, come as a Gist or a zip
         origin["without_config"] = True
-    return _checked(frozen(origin, {CODE: read_text(code_path), CONFIG: config}), spec)
+    return frozen(origin, {CODE: read_text(code_path), CONFIG: config})
 
 
-def _checked(source: ModelSource, spec: ModelSpec) -> ModelSource:
-    """Return the source with the spec's overrides in its config, if both files can be read."""
+def decided(source: ModelSource, spec: ModelSpec) -> ModelSource:
+    """Return a model that is not ours with the spec's overrides in its config, and its repairs in its code.
+
+    Raises
+    ------
+    ModelError
+        If one of the two files is not JSON or not Python, an override has a name that the model does not know, or a
+        repair does not apply.
+    """
+    return apply_repairs(_overridden(source, spec), spec.repairs)
+
+
+def _overridden(source: ModelSource, spec: ModelSpec) -> ModelSource:
     # A path is shown whole; what was fetched is named by the address that the user knows.
     path = source.origin.get("path")
     code_name, config_name = (path, str(Path(path).parent / CONFIG)) if path else (CODE, CONFIG)
