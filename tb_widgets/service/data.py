@@ -14,9 +14,8 @@ from tb_widgets.data.formats.files import find_files, opened_files
 from tb_widgets.data.preview.result import Bar, Preview
 from tb_widgets.data.preview.shown_batch import BatchRow, Marked
 from tb_widgets.data.reading.beginning import read_beginning
-from tb_widgets.data.reading.columns import ROLES
 from tb_widgets.data.sources import uploads
-from tb_widgets.data.sources.builtin import NEEDS, list_sources
+from tb_widgets.data.sources.builtin import list_sources
 from tb_widgets.data.sources.curated import Curated, list_curated
 from tb_widgets.data.sources.fetching import (
     fetch_data,
@@ -26,12 +25,10 @@ from tb_widgets.data.sources.fetching import (
 )
 from tb_widgets.data.sources.hub_facts import HubFacts, HubHit, inspect_hub, search_hub
 from tb_widgets.data.sources.resolve import resolve_source
-from tb_widgets.spec import DataSpec, Task
+from tb_widgets.spec import TASKS, DataSpec, Task
 from tb_widgets.spec.hub_address import parse_hub
 
 __all__ = [
-    "NEEDS",
-    "ROLES",
     "Bar",
     "BatchRow",
     "CacheUse",
@@ -85,7 +82,7 @@ class Offer:
     @property
     def serves(self) -> str:
         """For which models they are, in words."""
-        return f"a model that {' or '.join(dict.fromkeys(NEEDS[task][0] for task in self.tasks))}"
+        return f"a model that {' or '.join(dict.fromkeys(TASKS[task].does for task in self.tasks))}"
 
 
 def offers() -> Iterator[Offer]:

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from tb_widgets.data.sources.builtin import NEEDS, PLAIN_TASKS, TABLE_TASKS, list_sources, tasks_of
+from tb_widgets.data.sources.builtin import PLAIN_TASKS, TABLE_TASKS, list_sources, tasks_of
 from tb_widgets.data.tokenizers.special_tokens import span_sizes, vocabulary_with_specials
 from tb_widgets.errors import SpecError
 from tb_widgets.models.zoo import sizes
@@ -164,7 +164,7 @@ def misfits(spec: RunSpec, facts: ModelFacts, *, chosen: bool = True) -> list[Mi
     task, tasks = facts.task, tasks_of(spec.data.source)
     best = list_sources(task)[0]
     if task not in tasks or (not chosen and tasks[0] != task == best.tasks[0]):
-        doing, need = NEEDS[task]
+        doing, need = TASKS[task].does, TASKS[task].needs
         found.append(Misfit("data.source", best.name, f"the model {doing}, and needs {need}."))
     if TASKS[task].reads_images:
         return found

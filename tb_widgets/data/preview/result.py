@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from tb_widgets.data.preview.shown_batch import BatchRow
-from tb_widgets.data.reading.columns import Role
+from tb_widgets.spec.tasks import Role
 
 
 class ColumnChoice(NamedTuple):

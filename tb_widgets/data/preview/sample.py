@@ -10,11 +10,12 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from tb_widgets.data.reading.columns import ColumnRoles, Role, learns_from_running_text, map_columns
+from tb_widgets.data.reading.columns import ColumnRoles, learns_from_running_text, map_columns
 from tb_widgets.data.reading.examples import Example, cell_text, class_name, find_examples
 from tb_widgets.data.reading.open import Table, Texts, open_data
 from tb_widgets.data.sources.resolve import resolve_source
 from tb_widgets.spec import DataSpec, Task
+from tb_widgets.spec.tasks import Role
 
 MOST_CHARACTERS, MOST_ROWS, MOST_SECONDS = 1_000_000, 20_000, 0.8
 """How much is read at most; whichever comes first."""

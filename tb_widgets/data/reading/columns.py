@@ -4,22 +4,11 @@ from __future__ import annotations
 
 from collections import abc
 from dataclasses import dataclass
-from typing import Literal
 
 from tb_widgets.data.reading.open import Column, Table, Texts, name_list, open_data
 from tb_widgets.data.sources.builtin import TEXT_TASKS, tasks_of
 from tb_widgets.errors import DataError
-from tb_widgets.spec import DataSpec, Task
-
-Role = Literal["text", "label", "source", "target"]
-
-ROLES: dict[Task, tuple[Role, ...]] = {
-    "causal-lm": ("text",),
-    "masked-lm": ("text",),
-    "sequence-classification": ("text", "label"),
-    "seq2seq": ("source", "target"),
-}
-"""What the columns of a table can be for each task; images are not among them."""
+from tb_widgets.spec import TASKS, DataSpec, Task
 
 _TEXTS = (
     "text content document sentence review body article story passage message comment tweet post abstract "
@@ -96,7 +85,7 @@ def map_columns(table: Table, task: Task, chosen: abc.Mapping[Role, str]) -> Col
         If a chosen column is missing or can't play its role, or a role has no clear column; the message names the
         columns there are.
     """
-    if task not in ROLES:
+    if not TASKS[task].columns:
         raise DataError(
             f"data.source: {table.name} is a table, and this version reads no images from tables.",
             hint="Set data.source to drawn-shapes.",
@@ -108,7 +97,7 @@ def map_columns(table: Table, task: Task, chosen: abc.Mapping[Role, str]) -> Col
                 f"data.columns: {table.name} has no column {name!r} for the {role}; it has {name_list(list(known))}.",
                 hint="Choose one of these.",
             )
-    needed = ROLES[task]
+    needed = TASKS[task].columns
     if task == "seq2seq" and not {"source", "target"} & chosen.keys():
         texts = [column for column in table.columns if column.kind == "text"]
         needed = ("text",) if "text" in chosen or len(texts) == 1 else needed

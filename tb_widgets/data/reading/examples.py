@@ -14,9 +14,9 @@ from tb_widgets.data.keyed_random import draws, key_of
 from tb_widgets.data.reading.columns import map_columns
 from tb_widgets.data.reading.open import Column, Table, Texts, open_data
 from tb_widgets.data.refusals import MOST_CLASSES, nothing_to_tell_apart, too_many_values
-from tb_widgets.data.sources.builtin import NEEDS, classes_of, read_text
+from tb_widgets.data.sources.builtin import classes_of, read_text
 from tb_widgets.errors import DataError
-from tb_widgets.spec import DataSpec, Task
+from tb_widgets.spec import TASKS, DataSpec, Task
 
 _SHORTEST, _LONGEST = 20, 200  # characters of a line
 _WHOLE_FLOAT = re.compile(r"^([+-]?\d+)\.0+$")
@@ -106,7 +106,7 @@ def find_examples(data: DataSpec, task: Task) -> ExampleSet:
         return _BUILT_IN[data.source]()
     table = open_data(data)
     if isinstance(table, Texts):
-        doing, need = NEEDS[task]
+        doing, need = TASKS[task].does, TASKS[task].needs
         raise DataError(
             f"data.source: the model {doing} ({task}) and needs {need}; {table.name} is a plain text.",
             hint="Give a table (csv, tsv, json, jsonl or parquet).",

@@ -10,15 +10,15 @@ from pathlib import Path
 
 from tb_widgets.data.formats.files import is_pattern, kind_by_name
 from tb_widgets.errors import DataError
-from tb_widgets.spec import Task
+from tb_widgets.spec import TASKS, Task
 
-TEXT_TASKS: tuple[Task, ...] = ("causal-lm", "masked-lm")
+TEXT_TASKS: tuple[Task, ...] = tuple(name for name, task in TASKS.items() if task.columns == ("text",))
 """What learns from running text alone."""
 
-PLAIN_TASKS: tuple[Task, ...] = (*TEXT_TASKS, "seq2seq")
+PLAIN_TASKS: tuple[Task, ...] = tuple(name for name, task in TASKS.items() if task.from_text)
 """What a plain text serves, of ours or of the user's: to learn to translate, spans of it are cut out."""
 
-TABLE_TASKS: tuple[Task, ...] = (*PLAIN_TASKS, "sequence-classification")
+TABLE_TASKS: tuple[Task, ...] = tuple(name for name, task in TASKS.items() if task.columns)
 """What a table may serve; its columns decide."""
 
 # Tests and the IDLE editor repeat themselves; the rest of the library is code that people read.
@@ -69,7 +69,7 @@ def check_serves(source: str, task: Task) -> None:
     served = tasks_of(source)
     if task in served:
         return
-    doing, need = NEEDS[task]
+    doing, need = TASKS[task].does, TASKS[task].needs
     names = [known.name for known in list_sources(task)]
     known_for = " and ".join(filter(None, (", ".join(served[:-1]), served[-1])))
     own = f" or the path of a {'text file' if task in PLAIN_TASKS else 'table'}" if task in TABLE_TASKS else ""
@@ -168,12 +168,3 @@ _EXAMPLES = (
         ("circle", "square", "triangle", "cross"),
     ),
 )
-
-NEEDS: dict[Task, tuple[str, str]] = {
-    "causal-lm": ("continues texts", "a plain text"),
-    "masked-lm": ("fills gaps in texts", "a plain text"),
-    "sequence-classification": ("sorts texts into classes", "texts with labels"),
-    "seq2seq": ("turns one text into another", "pairs of texts"),
-    "vision-classification": ("sorts images into classes", "images with labels"),
-}
-"""What a model of each task does, and what it needs for that."""

@@ -11,7 +11,7 @@ from tb_widgets.app import words
 from tb_widgets.app.panels.data.found import Pick
 from tb_widgets.app.parts.cards import card, show
 from tb_widgets.app.registry import Panel, panel
-from tb_widgets.service.data import ROLES
+from tb_widgets.spec import TASKS
 
 if TYPE_CHECKING:
     pass
@@ -62,7 +62,7 @@ class DataColumnsPanel(Panel):
         chosen = draft.values["data.columns"]
         options = [(f"{column.name} ({column.holds})", column.name) for column in columns]
         for role, pick in self._picks.items():
-            show(pick.widget, role in ROLES.get(task, ()) or role in look.roles)
+            show(pick.widget, role in TASKS[task].columns or role in look.roles)
             guess = look.roles.get(role, "")
             label = f"guessed: {guess}" if guess and role not in chosen else "guess it"
             pick.follow([(label, ""), *options], chosen.get(role, ""))

@@ -14,9 +14,9 @@ from tb_widgets.app.parts.form import Form
 from tb_widgets.app.parts.model_view import conclusion_list, finding_list, model_files, origin_facts, repair_list
 from tb_widgets.app.registry import Panel, panel
 from tb_widgets.errors import UndecidedError
-from tb_widgets.service.data import NEEDS
 from tb_widgets.service.models import CODE, Repair, pinned
 from tb_widgets.service.probing import ADAPT_WITHIN
+from tb_widgets.spec import TASKS
 
 if TYPE_CHECKING:
     from tb_widgets.app.session import Session
@@ -73,7 +73,7 @@ class FoundModelPanel(Panel):
             self._answers.children = [self._answer_button(answer) for answer in answers[:MOST_ANSWERS]]
 
     def _answer_button(self, answer: str) -> widgets.Button:
-        does = {str(task): f"It {does}" for task, (does, _) in NEEDS.items()}
+        does = {str(task): f"It {does}" for task, does in ((name, record.does) for name, record in TASKS.items())}
         label = does.get(answer, answer)
         session = self.session
         return button(label, lambda: self.act(lambda: session.answer(answer)), f"tbw-at-is-{answer}")
@@ -261,7 +261,7 @@ def _head(choice: ModelChoice) -> str:
         )
     elif choice.state == "ready":
         task = choice.answer["task"]
-        parts.append(words.note(f"It runs, and {NEEDS[task][0]}.", "ok", detail=f"It is trained as {task}."))
+        parts.append(words.note(f"It runs, and {TASKS[task].does}.", "ok", detail=f"It is trained as {task}."))
     if choice.trial is not None and choice.state in ("ready", "failed"):
         parts += [words.note(note) for note in choice.trial.notes]
     return "".join(parts)
