@@ -9,6 +9,7 @@ from tb_widgets.data.reading.open import Column, Table, Texts, name_list, open_d
 from tb_widgets.data.sources.builtin import TEXT_TASKS, tasks_of
 from tb_widgets.errors import DataError
 from tb_widgets.spec import TASKS, DataSpec, Task
+from tb_widgets.spec.tasks import Role
 
 _TEXTS = (
     "text content document sentence review body article story passage message comment tweet post abstract "
