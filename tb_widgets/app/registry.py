@@ -57,8 +57,8 @@ class Panel(ABC):
         versions = self.session.versions
         seen = [versions[name] for name in self.watches]
         if not self.watches or seen != self._seen:
-            self._seen = seen
             self.draw()
+            self._seen = seen  # after it: one that failed is drawn again at the next beat
 
     def act(self, handler: Callable[[], object]) -> None:
         """Run a click's handler: one at a time, its error told in words, its traceback in the log."""

@@ -45,6 +45,7 @@ class Budget(Panel):
 @pytest.fixture
 def own_panel(monkeypatch, tmp_path):
     """The name of the module that holds it."""
+    registry.find_panels()  # ours are registered once, and not in the copy that goes
     monkeypatch.setattr(registry, "_entries", dict(registry._entries))
     (tmp_path / "my_budget.py").write_text(PANEL)
     monkeypatch.syspath_prepend(tmp_path)
@@ -71,6 +72,23 @@ def test_it_stands_on_the_page_follows_the_form_and_its_button_works(named, tiny
     at(dashboard.page.widget, "halve").click()
 
     assert "20 steps to pay for, drawn 2 times" in shown(dashboard.page.widget)
+
+
+def test_one_that_fails_keeps_no_other_panel_from_being_drawn(own_panel, monkeypatch, tiny, runs_dir, caplog):
+    monkeypatch.setenv("TB_PANELS", own_panel)
+    dashboard = Dashboard(tiny({"training.steps": 40}), runs_dir=runs_dir)
+    broken = next(panel for panel in dashboard.page.panels["train"] if hasattr(panel, "halve"))
+    with monkeypatch.context() as patch:
+        patch.setattr(broken, "draw", lambda: 1 / 0)
+        for steps in ("30", "20"):
+            dashboard.act(lambda steps=steps: dashboard.draft.set("training.steps", steps))
+            assert at(dashboard.page.widget, "training-steps").value == steps
+            assert "could not be brought up to date" in shown(dashboard.page.widget)
+    assert caplog.text.count("Traceback") == 1
+
+    dashboard.bring_up_to_date()
+    assert "20 steps to pay for" in shown(dashboard.page.widget)
+    assert dashboard.message is None
 
 
 def test_a_module_that_can_not_be_imported_is_named(monkeypatch, tmp_path):

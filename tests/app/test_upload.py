@@ -75,6 +75,13 @@ def test_files_that_were_dropped_together_are_taken_together(upload):
     ]
 
 
+def test_a_page_can_not_move_the_bounds(upload):
+    made, answers, _ = upload
+    made.set_state({"most_bytes": 1_000_000})  # as a message of the page does
+    made.hear(**begin(a=101))
+    assert answers[-1]["words"] == "a is larger than 100 bytes."
+
+
 def test_one_file_that_is_refused_leaves_nothing_of_the_others(upload, tmp_path):
     made, answers, _ = upload
     made.hear(**begin(a=2, b=0))

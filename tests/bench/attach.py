@@ -68,7 +68,7 @@ def beat(run: RunDirectory, step: int) -> None:
 
 def until_the_figure_stands(dashboard: Dashboard) -> None:
     """Be a page that has just come: beat until the figure is there and holds its points."""
-    dashboard.has_page_warmed = True  # no worker is needed here
+    dashboard.service.warm = lambda: None  # no worker is needed here
     live = next(panel for panel in dashboard.page.panels["train"] if isinstance(panel, LivePanel))
     dashboard.on_beat("ready", False)
     deadline = time.monotonic() + 60

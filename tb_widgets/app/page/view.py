@@ -88,11 +88,18 @@ class PageView:
         show(self._code_card, self._code_is_open)
 
     def refresh(self) -> None:
-        """Show what has changed."""
+        """Show what has changed.
+
+        A panel that can't be drawn keeps no other from that; its error is raised at the end.
+        """
         self.bar.refresh()
         self._consent.refresh()
+        failures = []
         for panel in self.panels[self._session.step]:
-            panel.refresh()
+            try:
+                panel.refresh()
+            except Exception as error:  # noqa: BLE001 - it is raised below, once the other panels have been drawn
+                failures.append(error)
         watch = self._session.watch
         name = watch.run.id if watch.run else "no run open"
         brand = '<span class="tbw-brand">Transformer Builder</span>'
@@ -108,6 +115,10 @@ class PageView:
             {"id": name, "title": STEPS[name].title, "summary": line, "mark": mark}
             for name, (line, mark) in lines.items()
         ]
+        if len(failures) == 1:
+            raise failures[0]
+        if failures:
+            raise RuntimeError("; ".join(map(repr, failures))) from failures[0]
 
     def close(self) -> None:
         """Take everything off the page; what is drawn by it answers no more."""

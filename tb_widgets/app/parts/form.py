@@ -23,7 +23,7 @@ class Field:
     path
         The field's path in the spec.
     on_event
-        Runs a handler with the dashboard's lock and error display around it.
+        Runs a handler with the session's lock and messages around it.
     choices
         Offers these values (label, value) instead of free text.
     """

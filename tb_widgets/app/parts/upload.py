@@ -29,7 +29,7 @@ class Upload(anywidget.AnyWidget):  # type: ignore[misc]
     Parameters
     ----------
     act
-        Runs a handler with the dashboard's lock and error display around it.
+        Runs a handler with the session's lock and messages around it.
     take
         Called with the paths of the files that were dropped together, once all have arrived whole.
     invitation
@@ -58,6 +58,7 @@ class Upload(anywidget.AnyWidget):  # type: ignore[misc]
     ) -> None:
         super().__init__(accept=accept, invitation=invitation, most_files=most_files, most_bytes=most_bytes)
         self._act, self._take = act, take
+        self._most_files, self._most_bytes = most_files, most_bytes  # the page may set its own as it likes
         self._key = ""
         self._ids: list[str] = []
         self._paths: list[Path] | None = None
@@ -102,11 +103,11 @@ class Upload(anywidget.AnyWidget):  # type: ignore[misc]
 
     def _begin(self, files: Any) -> None:
         announced = _announced(files)
-        if len(announced) > self.most_files:
-            raise DataError(f"{self.most_files} at a time, not {len(announced)}.", hint="A zip may hold several.")
+        if len(announced) > self._most_files:
+            raise DataError(f"{self._most_files} at a time, not {len(announced)}.", hint="A zip may hold several.")
         for name, size in announced:
-            if size > self.most_bytes:
-                raise DataError(f"{name} is larger than {words.size(self.most_bytes)}.")
+            if size > self._most_bytes:
+                raise DataError(f"{name} is larger than {words.size(self._most_bytes)}.")
         try:
             for name, size in announced:
                 self._ids.append(uploads.begin(name, size))

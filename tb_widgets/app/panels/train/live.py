@@ -166,29 +166,3 @@ class LogPanel(Panel):
         place = f"\n{watch.run.log_file}" if watch.run and self.session.policy.is_owner else ""
         text = escape((lines or "Nothing was printed: warnings and errors would stand here.") + place)
         self._text.value = f'<pre class="tbw-text tbw-log">{text}</pre>'
-
-
-@panel("checkpoints", step="train", column="side", order=3)
-class CheckpointsPanel(Panel):
-    """The checkpoints of the run in sight."""
-
-    watches = ("run",)
-
-    def render(self) -> widgets.Widget:
-        """Build the card."""
-        self._table = widgets.HTML()
-        return card("Checkpoints", [self._table])
-
-    def draw(self) -> None:
-        """List them, newest first."""
-        watch = self.session.watch
-        if not watch.checkpoints:
-            self._table.value = '<span class="tbw-muted">Saved states appear here, to go on from or write with.</span>'
-            return
-        lines = "".join(
-            f"<tr><td>{info.step:,} {words.chip('best', 'ok') if info.best else ''}</td>"
-            f"<td>{words.figure(info.metrics.get('val/loss'))}</td><td>{words.size(info.size)}</td></tr>"
-            for info in reversed(watch.checkpoints)
-        )
-        head = "<tr><th>step</th><th>val loss</th><th>size</th></tr>"
-        self._table.value = f'<table class="tbw-table">{head}{lines}</table>'
