@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import get_args
 
+from tb_widgets.engine.meter import Meter
 from tb_widgets.engine.parallel import Group
 from tb_widgets.runs.control import Command, Control
 
@@ -22,21 +24,39 @@ class Commands:
         self._control, self._group = control, group
         self._listened_at = 0.0
 
+    def obey(self, meter: Meter, *, save: Callable[[], None]) -> bool:
+        """Do what is asked, and return whether that is to stop.
+
+        A pause lasts until it is withdrawn or a stop is requested. The state stays in memory meanwhile.
+        """
+        standing = self.standing()
+        self._save_if_told(standing, save)
+        if "pause" in standing and "stop" not in standing:
+            with meter.paused():
+                while "pause" in standing and "stop" not in standing:
+                    time.sleep(LISTEN_EVERY)
+                    self._listened_at = 0.0
+                    standing = self.standing()
+                    self._save_if_told(standing, save)
+                self.done("pause")
+        if "stop" in standing:
+            self.done("stop")
+        return "stop" in standing
+
     def standing(self) -> frozenset[Command]:
         """Return the commands that stand; none where the last look was a moment ago."""
         found = self._group.broadcast(self._look() if self._group.is_main else 0)
         return frozenset(command for bit, command in enumerate(COMMANDS) if found >> bit & 1)
 
-    def await_change(self) -> frozenset[Command]:
-        """Wait for a moment, and return the commands that stand then."""
-        time.sleep(LISTEN_EVERY)
-        self._listened_at = 0.0
-        return self.standing()
-
     def done(self, command: Command) -> None:
         """Withdraw a command that was obeyed."""
         if self._group.is_main:
             self._control.withdraw(command)
+
+    def _save_if_told(self, standing: frozenset[Command], save: Callable[[], None]) -> None:
+        if "save-now" in standing:
+            save()
+            self.done("save-now")
 
     def _look(self) -> int:
         """Return a bit for each command."""

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from tb_widgets.engine.finiteness import SkippedSteps, require_finite_loss
 from tb_widgets.engine.parallel import Group
+from tb_widgets.models.adapter import Batch
 from tb_widgets.runs.journal import JournalWriter
 from tb_widgets.runs.status import AT_REST
 from tb_widgets.spec import TrainingSpec
@@ -96,10 +97,10 @@ class Meter:
         """Add the loss of a part of a step, a scalar on the device."""
         self.window_loss += loss.detach()
 
-    def end_step(self, step: int, *, lr: float, norm: Tensor, read: int) -> None:
-        """Note that a step is done, which has read so many tokens or images."""
+    def end_step(self, step: int, *, lr: float, norm: Tensor, batch: Batch) -> None:
+        """Note that a step is done, which has learned from a batch of all ranks."""
         self._step = step
-        self._read += read
+        self._read += _count_read(batch)
         self._norms.append((step, norm))
         if step % self._log_every == 0 or step == self._steps:
             count = (step - 1) % self._log_every + 1
@@ -194,3 +195,10 @@ class Meter:
         for step, norm in zip(steps, values, strict=False):
             line = lines.get(step)
             yield step, norm, line | {"grad_norm": norm} if line is not None else None
+
+
+def _count_read(batch: Batch) -> int:
+    """Return how many tokens a batch holds without its padding, or how many images."""
+    if "tokens" not in batch:
+        return len(batch["images"])
+    return int(batch["mask"].sum()) if "mask" in batch else batch["tokens"].numel()

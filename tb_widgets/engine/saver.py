@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from tb_widgets.engine.failures import explain
@@ -30,6 +31,17 @@ class CheckpointSaver:
         self._journal = journal
         self._error: TbError | None = None
         self._thread: threading.Thread | None = None
+        best = next((info for info in run.checkpoints() if info.best), None)
+        self._sign = 1 if rules.better == "min" else -1
+        self._best = self._sign * best.metrics[rules.monitor] if best else math.inf
+
+    def is_best(self, metrics: Mapping[str, float]) -> bool:
+        """Whether the monitored metric is better than ever before; one that is non-finite is not."""
+        value = self._sign * metrics[self._rules.monitor]
+        if not math.isfinite(value) or value >= self._best:
+            return False
+        self._best = value
+        return True
 
     def save(self, step: int, take: Callable[[], Snapshot]) -> None:
         """Copy the state and let the copy be written.

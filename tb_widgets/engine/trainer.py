@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
-import time
 from pathlib import Path
 from typing import Literal
 
@@ -28,13 +25,10 @@ from tb_widgets.engine.state import Snapshot, restore, take_snapshot
 from tb_widgets.errors import CheckpointError, TrainingError
 from tb_widgets.models.adapter import Batch
 from tb_widgets.models.load import LoadedModel
-from tb_widgets.models.modes import begin_training, in_mode
+from tb_widgets.models.modes import begin_training
 from tb_widgets.runs import RunDirectory
-from tb_widgets.runs.control import Command
-from tb_widgets.runs.journal import JournalWriter, append_text
+from tb_widgets.runs.journal import JournalWriter
 from tb_widgets.spec import RunSpec
-
-SAMPLING_SHARE = 0.01  # of the training time, at most, goes into text samples
 
 Outcome = Literal["done", "stopped"]
 
@@ -90,11 +84,7 @@ class Trainer:
         )
         self.step = 0
         self._saved_step = 0
-        self._sampling_seconds = 0.0
         self._non_finite = NonFiniteMetrics(journal)
-        best = next((info for info in run.checkpoints() if info.best), None)
-        self._sign = 1 if spec.checkpoints.better == "min" else -1
-        self._best = self._sign * best.metrics[spec.checkpoints.monitor] if best else math.inf
 
     def run_to_end(self) -> Outcome:
         """Train from the current step to the last, obeying the control folder between steps.
@@ -112,7 +102,8 @@ class Trainer:
         self.meter.begin(self.step)
         begin_training(self.module)
         while self.step < steps:
-            if self._is_told_to_stop():
+            if self.commands.obey(self.meter, save=self._save):
+                self.journal.update(state="stopping", now=True)
                 self.meter.report()
                 self._save()
                 return "stopped"
@@ -180,7 +171,7 @@ class Trainer:
         self.scaler.update()
         self.optimiser.zero_grad(set_to_none=True)
         self.step += 1
-        self.meter.end_step(self.step, lr=lr, norm=norm, read=_count_read(batch))
+        self.meter.end_step(self.step, lr=lr, norm=norm, batch=batch)
 
     def _evaluate(self, *, sample_anyway: bool) -> bool:
         """Test on held-back data; return whether this is the best model so far."""
@@ -196,22 +187,10 @@ class Trainer:
             )
         self._non_finite.look(self.step, metrics)
         self.meter.end_validation(metrics)
-        may_sample = sample_anyway or self._sampling_seconds <= SAMPLING_SHARE * self.meter.clock.here()
-        if self.spec.evaluation.sample_length and may_sample and self.group.is_main:
-            self._write_samples()
-        value = metrics[self.spec.checkpoints.monitor] * self._sign
-        is_best = math.isfinite(value) and value < self._best
-        if is_best:
-            self._best = value
-        return is_best
-
-    def _write_samples(self) -> None:
-        began = time.perf_counter()
-        with self.meter.apart(), in_mode(self.module, training=False):
-            for sample in self.sampler.samples():
-                line = {"step": self.step, "time": round(time.time(), 3), **sample}
-                append_text(self.run.samples_file, json.dumps(line, ensure_ascii=False) + "\n")
-        self._sampling_seconds += time.perf_counter() - began
+        if self.group.is_main and (sample_anyway or self.sampler.may_sample(self.meter.clock.here())):
+            with self.meter.apart():
+                self.sampler.write(self.run.samples_file, self.step)
+        return self.saver.is_best(metrics)
 
     def _save(self) -> None:
         if self.step == self._saved_step:
@@ -244,36 +223,8 @@ class Trainer:
             },
         )
 
-    def _is_told_to_stop(self) -> bool:
-        """Obey the control folder; a pause lasts until it is withdrawn or a stop is requested."""
-        standing = self.commands.standing()
-        self._save_if_told(standing)
-        if "pause" in standing and "stop" not in standing:
-            with self.meter.paused():
-                while "pause" in standing and "stop" not in standing:
-                    standing = self.commands.await_change()
-                    self._save_if_told(standing)
-                self.commands.done("pause")
-        if "stop" not in standing:
-            return False
-        self.commands.done("stop")
-        self.journal.update(state="stopping", now=True)
-        return True
-
-    def _save_if_told(self, standing: frozenset[Command]) -> None:
-        if "save-now" in standing:
-            self._save()
-            self.commands.done("save-now")
-
 
 def _parts(batch: Batch, rows: int) -> list[Batch]:
     """Cut a batch into micro-batches of at most so many rows."""
     pieces = zip(*(torch.split(tensor, rows) for tensor in batch.values()), strict=True)
     return [dict(zip(batch, piece, strict=True)) for piece in pieces]
-
-
-def _count_read(batch: Batch) -> int:
-    """Return how many tokens a batch holds without its padding, or how many images."""
-    if "tokens" not in batch:
-        return len(batch["images"])
-    return int(batch["mask"].sum()) if "mask" in batch else batch["tokens"].numel()

@@ -41,6 +41,7 @@ def test_help_names_every_command():
         "pause",
         "stop",
         "generate",
+        "export",
         "spec",
     ):
         assert f"│ {name} " in listed

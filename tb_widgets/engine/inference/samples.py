@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import torch
 
@@ -12,8 +15,11 @@ from tb_widgets.engine.inference.load_checkpoint import TrainedModel
 from tb_widgets.engine.inference.writer import Writer
 from tb_widgets.errors import ModelError
 from tb_widgets.models.load import LoadedModel
+from tb_widgets.models.modes import in_mode
+from tb_widgets.runs.journal import append_text
 from tb_widgets.spec import TASKS, RunSpec
 
+SAMPLING_SHARE = 0.01  # of the training time, at most, goes into samples
 SHOWN = 3  # held-back examples, where each has a known answer
 
 
@@ -28,6 +34,7 @@ class Sampler:
 
     def __init__(self, spec: RunSpec, model: LoadedModel, data: PreparedData, device: torch.device) -> None:
         self._spec, self._model, self._data, self._device = spec, model, data, device
+        self._seconds = 0.0
         prompts = [HeldBack(prompt) for prompt in spec.evaluation.prompts]
         if prompts and data.tokenizer is None:
             raise ModelError(
@@ -42,6 +49,21 @@ class Sampler:
             self._writer = Writer(trained)
             for shown in prompts:
                 self._writer.check(shown.prompt)
+
+    def may_sample(self, elapsed: float) -> bool:
+        """Whether there is time for samples, of so many seconds of training."""
+        return self._seconds <= SAMPLING_SHARE * elapsed
+
+    def write(self, file: Path, step: int) -> None:
+        """Append the samples of a step to a file; none where the spec gives them no length."""
+        if not self._spec.evaluation.sample_length:
+            return
+        began = time.perf_counter()
+        with in_mode(self._model.module, training=False):
+            for sample in self.samples():
+                line = {"step": step, "time": round(time.time(), 3), **sample}
+                append_text(file, json.dumps(line, ensure_ascii=False) + "\n")
+        self._seconds += time.perf_counter() - began
 
     def samples(self) -> Iterator[dict[str, str]]:
         """Yield what a line of the samples file holds.

@@ -121,7 +121,7 @@ class Writer:
         for token in new:
             tokens.append(token)
             text = self.tokenizer.decode(tokens)
-            # A token may end inside a character; its first half decodes to a replacement sign.
+            # A token may end inside a character; its first half decodes to a replacement character.
             if text.startswith(shown) and not text.endswith("\ufffd"):
                 yield text[len(shown) :]
                 shown = text
@@ -130,47 +130,47 @@ class Writer:
         return self.model.scores({role: tensor.to(self.device) for role, tensor in batch.items()})[0].float()
 
     def _fill(self, prompt: str) -> Iterator[str]:
-        stretches = prompt.split(MASK_TEXT)
+        parts = prompt.split(MASK_TEXT)
         tokens: list[int] = []
         gaps = []
-        for number, stretch in enumerate(stretches):
+        for number, part in enumerate(parts):
             if number:
                 gaps.append(len(tokens))
                 tokens.append(self._special.mask)
-            tokens += [int(token) for token in self.tokenizer.encode(stretch)]
+            tokens += [int(token) for token in self.tokenizer.encode(part)]
         logits = self._logits_of({"tokens": torch.tensor([tokens])})
-        yield stretches[0]
-        for gap, stretch in zip(gaps, stretches[1:], strict=True):
+        yield parts[0]
+        for gap, part in zip(gaps, parts[1:], strict=True):
             guess = self.tokenizer.decode([int(logits[gap, : self.tokenizer.vocab_size].argmax())])
             # The space before a word stands before the mark; a guess that is nothing but space stands inside.
             space = guess[: len(guess) - len(guess.lstrip())] if guess.strip() else ""
-            yield f"{space}«{guess[len(space) :]}»{stretch}"
+            yield f"{space}«{guess[len(space) :]}»{part}"
 
     def _restore(self, prompt: str, length: int) -> str:
         """Return the prompt with what the model writes for each of its gaps."""
-        stretches = prompt.split(MASK_TEXT)
-        signs = [self._special.sentinel(number) for number in range(len(stretches) - 1)]
-        tokens = [int(token) for token in self.tokenizer.encode(stretches[0])]
-        for sign, stretch in zip(signs, stretches[1:], strict=True):
-            tokens += [sign, *(int(token) for token in self.tokenizer.encode(stretch))]
-        found: dict[int, list[int]] = {sign: [] for sign in signs}
-        sign = signs[0]
-        for token in self._written(tokens, length, signs):
+        parts = prompt.split(MASK_TEXT)
+        sentinels = [self._special.sentinel(number) for number in range(len(parts) - 1)]
+        tokens = [int(token) for token in self.tokenizer.encode(parts[0])]
+        for sentinel, part in zip(sentinels, parts[1:], strict=True):
+            tokens += [sentinel, *(int(token) for token in self.tokenizer.encode(part))]
+        found: dict[int, list[int]] = {sentinel: [] for sentinel in sentinels}
+        sentinel = sentinels[0]
+        for token in self._written(tokens, length, sentinels):
             if token in found:
-                sign = token
+                sentinel = token
             else:
-                found[sign].append(token)
-        fillings = [f"«{self.tokenizer.decode(found[sign])}»" for sign in signs]
-        return stretches[0] + "".join(f"{new}{old}" for new, old in zip(fillings, stretches[1:], strict=True))
+                found[sentinel].append(token)
+        fillings = [f"«{self.tokenizer.decode(found[sentinel])}»" for sentinel in sentinels]
+        return parts[0] + "".join(f"{new}{old}" for new, old in zip(fillings, parts[1:], strict=True))
 
     def _answer(self, prompt: str, length: int) -> Iterator[int]:
         yield from self._written(self._encoded(prompt or "\n"), length, [])
 
-    def _written(self, source: list[int], length: int, signs: list[int]) -> Iterator[int]:
-        """Yield what the decoder writes: pieces of the tokenizer and ``signs``, until it writes the end token."""
+    def _written(self, source: list[int], length: int, sentinels: list[int]) -> Iterator[int]:
+        """Yield what the decoder writes: pieces of the tokenizer and ``sentinels``, until it writes the end token."""
         tokens, mask = pad([[*source, self._special.end]], self._special.pad)
         written = [self._special.start]
-        choices = torch.tensor([*range(self.tokenizer.vocab_size), self._special.end, *signs], device=self.device)
+        choices = torch.tensor([*range(self.tokenizer.vocab_size), self._special.end, *sentinels], device=self.device)
         for _ in range(min(length, self.context_length - 1)):
             logits = self._logits_of({"tokens": tokens, "mask": mask, "decoder_tokens": torch.tensor([written])})
             token = int(choices[logits[-1, choices].argmax()])
