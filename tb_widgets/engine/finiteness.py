@@ -87,9 +87,11 @@ def require_finite_loss(step: int, loss: float) -> None:
 
 def require_finite_weights(step: int, module: nn.Module) -> None:
     """Raise a :class:`TrainingError` where a trainable weight is non-finite, which no gradient need have told of."""
-    weights = {name: weight for name, weight in module.named_parameters() if weight.requires_grad and weight.numel()}
-    if not get_total_norm([*weights.values()], math.inf).isfinite():
-        names = [name for name, weight in weights.items() if not weight.isfinite().all()]
+    weights = {name: weight for name, weight in module.named_parameters() if weight.requires_grad}
+    # One norm is quick to look at. Finite weights may be too large for it: then each is looked at.
+    if math.isfinite(get_total_norm([*weights.values()]).item()):
+        return
+    if names := [name for name, weight in weights.items() if not weight.isfinite().all()]:
         raise TrainingError(
             f"The weights are non-finite at step {step:,} ({', '.join(names[:3])}), so they were not saved.",
             hint="Lower the learning rate, or look for what changes these weights besides the optimiser; the "

@@ -16,7 +16,7 @@ from tb_widgets.spec.sections import (
     TrackingSpec,
     TrainingSpec,
 )
-from tb_widgets.spec.tasks import TASKS, Task, TaskRecord
+from tb_widgets.spec.tasks import TASKS, Task, TaskRecord, task_record
 from tb_widgets.spec.text import read_settings, read_value
 
 __all__ = [
@@ -42,4 +42,5 @@ __all__ = [
     "preset",
     "read_settings",
     "read_value",
+    "task_record",
 ]

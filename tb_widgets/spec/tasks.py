@@ -160,3 +160,12 @@ TASKS: dict[Task, TaskRecord] = {
         ),
     )
 }
+
+
+def task_record(name: str) -> TaskRecord:
+    """Return the record of a task by a name out of a file; of one that nobody knows, that of continuing texts.
+
+    >>> task_record("seq2seq").ask_title, task_record("").ask_title
+    ('Let it answer', 'Let it write')
+    """
+    return next((record for task, record in TASKS.items() if task == name), TASKS["causal-lm"])

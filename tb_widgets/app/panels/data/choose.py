@@ -15,7 +15,7 @@ from tb_widgets.app.parts.form import Form
 from tb_widgets.app.parts.upload import Upload
 from tb_widgets.app.registry import Panel, panel
 from tb_widgets.service.data import Offer, offer_of, offers
-from tb_widgets.spec import DataSpec, Task
+from tb_widgets.spec import TASKS, DataSpec, Task
 
 if TYPE_CHECKING:
     from tb_widgets.app.session import Session
@@ -225,7 +225,7 @@ class TokensPanel(Panel):
     def draw(self) -> None:
         """Follow the draft."""
         draft, data = self.session.draft, self.session.data
-        reads_text = draft.facts is None or draft.facts.task != "vision-classification"
+        reads_text = draft.facts is None or not TASKS[draft.facts.task].reads_images
         kind = draft.values["tokenizer.kind"]
         shown = {
             "tokenizer.kind": reads_text,

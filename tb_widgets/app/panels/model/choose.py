@@ -17,6 +17,7 @@ from tb_widgets.errors import UndecidedError
 from tb_widgets.service.data import uploads
 from tb_widgets.service.models import TITLES, names_whole_address
 from tb_widgets.service.policy import allowed_models
+from tb_widgets.spec import task_record
 
 if TYPE_CHECKING:
     from tb_widgets.app.session import Session
@@ -167,7 +168,7 @@ class ModelSummaryPanel(Panel):
             ("Task", task or unknown),
             ("Parameters", words.short_count(parameters) if parameters else unknown),
         ]
-        if task != "vision-classification":
+        if not task_record(task or "").reads_images:
             pairs += [
                 ("Vocabulary", f"{words.count(vocabulary)} tokens" if vocabulary else unknown),
                 ("Longest context", f"{limit:,} tokens" if limit else "no limit" if unlimited else unknown),

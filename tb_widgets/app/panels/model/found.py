@@ -73,7 +73,7 @@ class FoundModelPanel(Panel):
             self._answers.children = [self._answer_button(answer) for answer in answers[:MOST_ANSWERS]]
 
     def _answer_button(self, answer: str) -> widgets.Button:
-        does = {str(task): f"It {does}" for task, does in ((name, record.does) for name, record in TASKS.items())}
+        does = {str(name): f"It {record.does}" for name, record in TASKS.items()}
         label = does.get(answer, answer)
         session = self.session
         return button(label, lambda: self.act(lambda: session.answer(answer)), f"tbw-at-is-{answer}")
@@ -197,7 +197,7 @@ class ConclusionsPanel(Panel):
             self._more.value = True  # the way out may be there
         self._form.follow()
         task = choice.answer.get("task")
-        beside = () if task is None else OF_TEXTS if task == "vision-classification" else OF_IMAGES
+        beside = () if task is None else OF_TEXTS if TASKS[task].reads_images else OF_IMAGES
         for field in self._form.fields:
             show(field.widget, field.card.path not in beside)
         self._text.value = conclusion_list(choice.answer)

@@ -11,26 +11,12 @@ from tb_widgets.app import words
 from tb_widgets.app.parts.cards import button, card, framed, labelled, row, show
 from tb_widgets.app.parts.pictures import seen
 from tb_widgets.app.registry import Panel, panel
+from tb_widgets.spec import task_record
 
 if TYPE_CHECKING:
     from tb_widgets.app.session import Session
 
-IMAGES = "vision-classification"
 LOOKED_AT = 8
-# What a checkpoint can do with a prompt, by its task: the card's title, and how to ask.
-ASKS = {
-    "": ("Let it write", ""),
-    "masked-lm": ("Let it fill in", "Write [MASK] where a token is missing, as often as you like."),
-    "seq2seq": ("Let it answer", "Type a text; it writes what it makes of it."),
-    "sequence-classification": (
-        "Let it judge",
-        "Type a text; it says which class it takes it for, and how sure it is.",
-    ),
-    "vision-classification": (
-        "Let it look",
-        "Shapes are drawn that it has never seen; it says which class it takes each for, and how sure it is.",
-    ),
-}
 
 
 @panel("playground", step="runs", column="main", order=2)
@@ -75,7 +61,7 @@ class PlaygroundPanel(Panel):
         return made
 
     def _press(self) -> None:
-        if self.session.watch.task == IMAGES:
+        if task_record(self.session.watch.task).reads_images:
             chosen = self._checkpoint.value or "best"
             self.session.generate("", checkpoint=chosen, length=LOOKED_AT, seed=self._looks)
             self._looks += 1
@@ -101,13 +87,13 @@ class PlaygroundPanel(Panel):
             if offered:
                 self._checkpoint.value = chosen if chosen in [value for _, value in offered] else best
         task = session.watch.task
-        title, how = ASKS.get(task, ASKS[""])
-        self._heading.value = words.heading(title)
-        self._help.value = f'<div class="tbw-help">{escape(how)}</div>' if how else ""
-        show(self._begin, task != IMAGES)
-        self._write.description = "Look at new ones" if task == IMAGES else "Write"
+        record = task_record(task)
+        self._heading.value = words.heading(record.ask_title)
+        self._help.value = f'<div class="tbw-help">{escape(record.ask_help)}</div>' if record.ask_help else ""
+        show(self._begin, not record.reads_images)
+        self._write.description = "Look at new ones" if record.reads_images else "Write"
         for field in self._fields.children[1:]:
-            show(field, task in ("", "causal-lm"))
+            show(field, record.continues)
         writing = session.generation
         busy = writing is not None and writing.state in ("loading", "writing")
         if session.has_page and found and not self._is_warm:
@@ -132,7 +118,7 @@ class PlaygroundPanel(Panel):
             phase = {"loading": "Loading the checkpoint …", "writing": "Writing …", "stopped": "Stopped."}
             line = phase.get(writing.state, speed)
             # Only a text that goes on from its prompt is shown after it; any other answer stands alone.
-            begins = f"<mark>{escape(writing.prompt)}</mark>" if writing.task in (None, "causal-lm") else ""
+            begins = f"<mark>{escape(writing.prompt)}</mark>" if task_record(writing.task or "").continues else ""
             self._text.value = (
                 f'<pre class="tbw-text tbw-sample">{begins}{escape(writing.text)}</pre>'
                 f'<div class="tbw-help">{escape(line)}</div>'

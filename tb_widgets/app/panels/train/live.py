@@ -12,16 +12,11 @@ from tb_widgets.app.parts.cards import card, framed, row, show
 from tb_widgets.app.parts.live_figure import LiveFigure
 from tb_widgets.app.parts.pictures import seen
 from tb_widgets.app.registry import Panel, panel
+from tb_widgets.spec import task_record
 
 if TYPE_CHECKING:
     from tb_widgets.app.session import Session
 
-TITLES = {
-    "masked-lm": "What it fills in",
-    "sequence-classification": "What it takes them for",
-    "seq2seq": "What it makes of them",
-    "vision-classification": "What it sees",
-}
 SMOOTHING = [("no smoothing", 0.0), ("light smoothing", 0.6), ("strong smoothing", 0.9), ("strongest smoothing", 0.98)]
 
 
@@ -123,7 +118,7 @@ class SamplePanel(Panel):
             self._text.value = f'<pre class="tbw-text tbw-sample tbw-muted">{waiting}</pre>'
             return
         step, task = watch.samples[-1]["step"], watch.task
-        self._heading.value = words.heading(TITLES.get(task, "What it writes"), f"at step {step:,}")
+        self._heading.value = words.heading(task_record(task).sample_title, f"at step {step:,}")
         newest = [sample for sample in watch.samples if sample["step"] == step]
         self._text.value = "".join(_sample(sample) for sample in (newest if task else newest[-1:]))
 
