@@ -23,7 +23,7 @@ from tb_widgets.runs.durable import explain_os_error, is_full, replace_json, syn
 from tb_widgets.runs.folders import default_cache_dir
 
 _META = "entry.json"
-_FORMAT = 3
+_FORMAT = 4
 
 Build = Callable[[Path], "dict[str, Any] | None"]
 
