@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tb_widgets.app.panels.runs.playground import ASKS
+from tb_widgets.spec import TASKS
 
 from .conftest import at, shown
 from .test_escaping import EVIL
@@ -49,4 +49,4 @@ def test_the_playground_says_what_such_a_model_can_do(classified):
 
 @pytest.mark.parametrize("task", ["masked-lm", "seq2seq", "sequence-classification", "vision-classification"])
 def test_every_task_has_words_of_its_own(task):
-    assert ASKS[task][1]
+    assert TASKS[task].ask_help

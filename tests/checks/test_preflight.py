@@ -11,7 +11,7 @@ import torch
 from tb_widgets.checks.preflight import Preflight, Speed, from_mapping
 from tb_widgets.checks.rehearsal import Rehearsal
 from tb_widgets.engine.hardware import usable_cores
-from tb_widgets.errors import ModelError
+from tb_widgets.errors import DataError
 from tb_widgets.spec import RunSpec
 from tests.checks.faulty.tier_1 import SEQ2SEQ, Translator
 from tests.checks.small import Masked, MaskedMean, Small, loaded
@@ -131,7 +131,7 @@ def test_a_model_that_blows_up_is_found_out():
 
 
 def test_a_context_that_is_too_long_is_refused():
-    with pytest.raises(ModelError, match="65"):
+    with pytest.raises(DataError, match="the model reads 64 tokens at most"):
         rehearse(loaded(Small()), {"data.context_length": 65})
 
 
