@@ -124,7 +124,7 @@ class Session(traitlets.HasTraits):
         if self.draft.blockers:
             raise RunError("This can't be started yet. " + " ".join(self.draft.blockers))
         self.policy.require_spec(self.draft.spec)
-        self.policy.require_room(self.service.runs(), self.service.runs_dir)
+        self.policy.require_room(self.service)
         run = self.service.start(self.draft.spec, queue=True, visitor=self.policy.visitor)
         self.watch.attach(run)
         self._ask("start")
@@ -149,7 +149,7 @@ class Session(traitlets.HasTraits):
         run = self._own_run()
         if not run.status().is_active:
             self.policy.require_spec(run.spec)
-            self.policy.require_room(self.service.runs(), self.service.runs_dir)
+            self.policy.require_room(self.service)
         with self._asking_for_consent():
             self.service.resume(run)
         self._ask("resume")

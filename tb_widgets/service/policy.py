@@ -13,14 +13,18 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tb_widgets.data.sources.curated import list_curated
 from tb_widgets.data.sources.resolve import resolve_source
 from tb_widgets.errors import ModelError, PolicyError, ServiceError, TbError
-from tb_widgets.runs import RunEntry, Status
+from tb_widgets.runs import Status
 from tb_widgets.spec import PRESETS, DataSpec, RunSpec
+
+if TYPE_CHECKING:
+    from tb_widgets.service.service import TrainingService
 from tb_widgets.spec.hub_address import parse_hub
 
 ONLY_HERE = "TB_LOOPBACK_ONLY"  # set by our own page server, which nobody else can reach
@@ -178,15 +182,13 @@ class Policy:
         if not self.may_see(status):
             raise PolicyError(f"{run_id} is not your run.", hint="On a shared page you steer your own runs only.")
 
-    def require_room(self, entries: Iterable[RunEntry], folder: Path) -> None:
+    def require_room(self, service: TrainingService) -> None:
         """Let a new run pass, unless it would crowd out others.
 
         Parameters
         ----------
-        entries
-            Every run of the folder.
-        folder
-            Where the runs are.
+        service
+            That of the folder where the runs are.
 
         Raises
         ------
@@ -195,7 +197,7 @@ class Policy:
         """
         if self.is_owner:
             return
-        visitors = [entry for entry in entries if entry.status.visitor]
+        visitors, folder = [entry for entry in service.runs() if entry.status.visitor], service.runs_dir
         for entry in visitors:
             if entry.status.is_active and self.may_see(entry.status):
                 raise PolicyError(

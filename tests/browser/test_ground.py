@@ -131,7 +131,8 @@ FOREIGN = """<!DOCTYPE html>
 def test_another_site_may_link_to_the_page_and_starts_no_kernel_by_itself(
     chromium: Browser, server_of: Callable[..., Server], tmp_path: Path
 ) -> None:
-    server = server_of("voila", source=PROBE)
+    # Of its own: the kernel of a page that another test has closed may end meanwhile.
+    server = server_of("voila", source=PROBE, runs_dir=tmp_path / "runs")
 
     def kernels() -> int:
         children = psutil.Process(server.process.pid).children(recursive=True)
