@@ -158,7 +158,7 @@ def _told_documents(model: LoadedModel) -> LoadedModel:
 
 
 def _warn_of_lost_piece(model: LoadedModel, data: PreparedData, journal: JournalWriter) -> None:
-    """Say which piece of the texts the model takes for padding, where that id is not the tokenizer's own token for it."""
+    """Say which piece of the texts the model takes for padding, where that is not the tokenizer's own padding."""
     lost, tokenizer = model.adapter.padding_id, data.tokenizer
     if lost is None or tokenizer is None or lost >= tokenizer.vocab_size or lost in tokenizer.special.values():
         return

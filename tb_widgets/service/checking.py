@@ -23,7 +23,7 @@ BYTES = 256
 
 
 def vocabulary_of_ours(spec: RunSpec) -> int:
-    """Return how many token ids a zoo model is built for: the tokenizer's pieces, and the special tokens of its task."""
+    """Return how many token ids a zoo model is built for: the tokenizer's pieces and the task's special tokens."""
     pieces = BYTES if spec.tokenizer.kind == "byte" else spec.tokenizer.vocab_size
     return vocabulary_with_specials(pieces, sizes.TASKS.get(spec.model.source.partition(":")[2], "causal-lm"))
 
