@@ -31,11 +31,17 @@ def clock(monkeypatch):
 
 
 @pytest.fixture
-def reads(monkeypatch):
-    """The runs whose status was read."""
+def reads(monkeypatch, runs_dir):
+    """The runs of this test's folder whose status was read; a queue that another test left may still read its own."""
     seen = []
     original = RunDirectory.status
-    monkeypatch.setattr(RunDirectory, "status", lambda run: (seen.append(run.id), original(run))[1])
+
+    def status(run):
+        if run.path.parent == runs_dir:
+            seen.append(run.id)
+        return original(run)
+
+    monkeypatch.setattr(RunDirectory, "status", status)
     return seen
 
 
