@@ -94,6 +94,14 @@ class TrainingError(TbError):
     """Training that can't go on, for example because the loss is no longer a number."""
 
 
+class DivergedError(TrainingError):
+    """A loss, gradient or weight that is no number any more, mostly because the learning rate is too high."""
+
+
+class MemoryShortError(TrainingError):
+    """A model that does not fit into memory together with its batch."""
+
+
 class PolicyError(TbError):
     """Something that a visitor of a shared page may not do."""
 

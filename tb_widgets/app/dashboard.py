@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,10 +11,14 @@ from tb_widgets.app.page.view import PageView
 from tb_widgets.app.parts.heartbeat import Heartbeat
 from tb_widgets.app.registry import find_panels
 from tb_widgets.app.session import Session
+from tb_widgets.app.state.kept import Choices, Kept
 from tb_widgets.app.state.locking import one_at_a_time
 from tb_widgets.app.steps import STEPS
-from tb_widgets.errors import RunError
+from tb_widgets.app.words import Message, error_message
+from tb_widgets.errors import RunError, TbError
 from tb_widgets.spec import RunSpec
+
+logger = logging.getLogger(__name__)
 
 QUEUE_EVERY = 10  # beats
 BUSY, IDLE = 500, 1500  # milliseconds between two beats, while something moves and while nothing does
@@ -27,11 +32,13 @@ class Dashboard(Session):
     Parameters
     ----------
     spec
-        What the form begins with; the ``quick`` preset by default.
+        What the form begins with. By default it is what was chosen in this runs folder last, which the dashboard
+        keeps there, and at first the ``quick`` preset.
     runs_dir
         Where runs live; ``TB_RUNS_DIR`` or ``./runs`` by default.
     run
-        A run to open, by id or path. Otherwise the newest run that is at work is opened, or the newest of all.
+        A run to open, by id or path. Otherwise the newest run that is at work is opened, or the one that was open
+        before.
 
     Attributes
     ----------
@@ -47,6 +54,9 @@ class Dashboard(Session):
         self, spec: RunSpec | None = None, *, runs_dir: str | Path | None = None, run: str | Path | None = None
     ) -> None:
         super().__init__(spec, runs_dir=runs_dir, run=run)
+        # A spec that a script gives is what it wants; and visitors of a shared page would see each other's choices.
+        self._kept = Kept(self.service.runs_dir) if spec is None and self.policy.is_owner else None
+        self._recall(open_run=run is None)
         self._has_address = False
         self._beats = 0
         find_panels()
@@ -84,6 +94,34 @@ class Dashboard(Session):
         """Read what is new and show it. The heartbeat calls this; so may a script."""
         super().refresh()
         self.page.refresh()
+        if self._kept is not None and self.has_page:
+            run = self.watch.run.id if self.watch.run is not None else ""
+            self._kept.write(Choices(self.step, run, self.draft.keep(), self.choice.keep()))
+
+    def _recall(self, *, open_run: bool) -> None:
+        """Begin with what was kept."""
+        if self._kept is None:
+            return
+        try:
+            found = self._kept.read()
+            if found is None:
+                return
+            self.draft.restore(found.draft)
+            self.choice.restore(found.checks)
+        except ValueError:
+            logger.exception("what this page had kept is damaged")
+            aside = self._kept.set_aside()
+            self.message = Message(f"The choices kept in this folder are damaged and were set aside as {aside.name}.")
+            return
+        except RunError as error:
+            self.message = error_message(error)
+            return
+        self.step = found.step if found.step in STEPS else self.step
+        if open_run and found.run:
+            try:
+                self.watch.attach(self.service.attach(found.run))
+            except TbError:
+                logger.info("the run that was open is gone", exc_info=True)
 
     def _ipython_display_(self) -> None:
         from IPython.display import display

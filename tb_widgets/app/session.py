@@ -6,23 +6,26 @@ What a click does is a public method here, so a script can do the same, and the 
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import traitlets
 
+from tb_widgets.app import words
 from tb_widgets.app.state.data_choice import DataChoice
-from tb_widgets.app.state.draft import Draft
+from tb_widgets.app.state.draft import CARDS, Draft
 from tb_widgets.app.state.locking import one_at_a_time
 from tb_widgets.app.state.model_choice import ModelChoice
 from tb_widgets.app.state.watch import Watch
 from tb_widgets.app.words import Message, error_message
 from tb_widgets.errors import ConsentError, RunError, TbError
-from tb_widgets.runs import RunDirectory
+from tb_widgets.runs import RunDirectory, RunEntry
+from tb_widgets.runs.run_list import RunList
 from tb_widgets.service.generation import Generation, GenerationService
 from tb_widgets.service.models import require_frozen
 from tb_widgets.service.policy import Policy
@@ -33,10 +36,21 @@ from tb_widgets.spec import RunSpec, read_value
 
 LOOK_EVERY = 0.05  # seconds between two looks of a script that waits
 
-Watched = Literal["draft", "model", "data", "run", "page"]
-"""A part of a session that changes by itself: the form, its model, its data, the run in sight, the page."""
+DOUBLE_CLICK = 1.0  # seconds
+ANSWERED_WITHIN = {"save": 10.0}  # seconds, where no answer may ever come: that step has a checkpoint already
+
+Watched = Literal["draft", "model", "data", "run", "runs", "page"]
+"""A part of a session that changes by itself: the form, its model, its data, the run in sight, all runs, the page."""
 
 logger = logging.getLogger(__name__)
+
+
+class Asked(NamedTuple):
+    """What was asked of a run, how it stood before, and when that was."""
+
+    what: str
+    before: object
+    moment: float
 
 
 class Session(traitlets.HasTraits):
@@ -55,8 +69,8 @@ class Session(traitlets.HasTraits):
 
     Attributes
     ----------
-    step
-        The step that a page should show.
+    step, field
+        The step that a page should show, and the field in it to type into, which the page takes back to empty.
     message
         What was said last, to whoever pressed something; ``None`` if there is nothing to say.
     draft
@@ -73,8 +87,10 @@ class Session(traitlets.HasTraits):
         The text that a checkpoint of the run in sight wrote last, or writes.
     untrusted
         A run from elsewhere that was to go on or to write, and whose code nobody here has agreed to run.
-    asked
-        What was asked of the run in sight and has not been answered by its state: ``pause``, ``stop`` ...
+    at_work
+        The run that trains, or the first that waits, also while another one is in sight; ``None`` if there is none.
+    busy, waiting
+        The runs that train, and those that wait for their turn, next first.
     has_page, figure_is_there, page_is_narrow
         What a page has said of itself. Before there is one, nothing slow is begun by itself.
 
@@ -84,6 +100,7 @@ class Session(traitlets.HasTraits):
     """
 
     step = traitlets.Unicode("train")
+    field = traitlets.Unicode()
     message: Message | None = traitlets.Instance(Message, allow_none=True)  # type: ignore[assignment]
 
     def __init__(
@@ -100,8 +117,12 @@ class Session(traitlets.HasTraits):
         self.watch = Watch()
         self.generation: Generation | None = None
         self.untrusted: RunDirectory | None = None
-        self.asked = ""
-        self._asked_at_state = ""
+        self.runs = RunList(self.service.runs_dir)
+        self.at_work: RunEntry | None = None
+        self.busy: list[RunEntry] = []
+        self.waiting: list[RunEntry] = []
+        self._asked: dict[str, Asked] = {}
+        self._started_at = 0.0
         self.has_page = self.figure_is_there = self.page_is_narrow = False
         self._is_warm = False
         self._failure = ""
@@ -125,34 +146,78 @@ class Session(traitlets.HasTraits):
             raise RunError("This can't be started yet. " + " ".join(self.draft.blockers))
         self.policy.require_spec(self.draft.spec)
         self.policy.require_room(self.service)
+        self._look_at_runs(now=True)  # one may have ended since
         run = self.service.start(self.draft.spec, queue=True, visitor=self.policy.visitor)
-        self.watch.attach(run)
-        self._ask("start")
-        self.show("train")
+        self._started_at = time.monotonic()
+        self._is_warm = False
+        if self.at_work is None:
+            self.watch.attach(run)
+            self.show("train")
+        else:  # what is in sight stays there: the new run waits
+            self.message = Message(
+                f"{words.run_name(run.id, run.status().name)} waits for its turn.", "on", "The queue is under Runs."
+            )
+        self._look_at_runs(now=True)
         return run
 
     @one_at_a_time
-    def pause(self) -> None:
-        """Pause the run in sight after its current step."""
-        self.service.pause(self._own_run())
-        self._ask("pause")
+    def start_again(self) -> RunDirectory:
+        """Start a new run with the settings of one that failed, changed so that it does not fail so again.
+
+        Raises
+        ------
+        TbError
+            If nobody knows what would help, or the run can't be started.
+        """
+        run = self._own_run()
+        remedy = self.remedy()
+        if not remedy:
+            raise RunError("Nobody knows a setting that would help.", hint="Change one in the form, then press Start.")
+        self.draft.preset = ""
+        self.draft.load(run.spec)
+        for path, value in remedy.items():
+            self.draft.set(path, value)
+        return self.start()
 
     @one_at_a_time
-    def resume(self) -> None:
-        """Go on with the run in sight: at once after a pause, else from its newest checkpoint.
+    def extend(self, steps: int | None = None) -> None:
+        """Go on with the run in sight for more steps than were planned, once it is done.
+
+        Parameters
+        ----------
+        steps
+            How many more; as many as it has done by default.
+        """
+        run = self._own_run()
+        self.policy.require_spec(run.spec)
+        self.policy.require_room(self.service)
+        with self._asking_for_consent():
+            self.service.extend(run, steps or run.status().total)
+        self._ask("resume", run)
+
+    @one_at_a_time
+    def pause(self, run: RunDirectory | None = None) -> None:
+        """Pause a run, that in sight by default, after its current step."""
+        run = self._own_run(run)
+        self.service.pause(run)
+        self._ask("pause", run)
+
+    @one_at_a_time
+    def resume(self, run: RunDirectory | None = None) -> None:
+        """Go on with a run, that in sight by default: at once after a pause, else from its newest checkpoint.
 
         Raises
         ------
         ConsentError
             If it was started elsewhere and nobody on this machine has agreed to run its code; the page then shows it.
         """
-        run = self._own_run()
+        run = self._own_run(run)
         if not run.status().is_active:
             self.policy.require_spec(run.spec)
             self.policy.require_room(self.service)
         with self._asking_for_consent():
             self.service.resume(run)
-        self._ask("resume")
+        self._ask("resume", run)
 
     @one_at_a_time
     def trust_run(self) -> None:
@@ -184,16 +249,24 @@ class Session(traitlets.HasTraits):
             raise
 
     @one_at_a_time
-    def stop(self) -> None:
-        """Let the run in sight finish its step, save, and leave."""
-        self.service.stop(self._own_run())
-        self._ask("stop")
+    def stop(self, run: RunDirectory | None = None) -> None:
+        """Let a run, that in sight by default, finish its step, save, and leave; one that waits leaves the queue."""
+        run = self._own_run(run)
+        self.service.stop(run)
+        self._ask("stop", run)
 
     @one_at_a_time
-    def save_now(self) -> None:
-        """Let the run in sight save a checkpoint after its current step."""
-        self.service.save_now(self._own_run())
-        self.message = Message("A checkpoint is saved after the current step.", "on")
+    def save_now(self, run: RunDirectory | None = None) -> None:
+        """Let a run, that in sight by default, save a checkpoint after its current step."""
+        run = self._own_run(run)
+        self.service.save_now(run)
+        self._ask("save", run)
+
+    @one_at_a_time
+    def put_first(self, run: RunDirectory) -> None:
+        """Let a run that waits in the queue be the next."""
+        self.service.put_first(self._own_run(run))
+        self._look_at_runs(now=True)
 
     @one_at_a_time
     def open_run(self, name: str | Path) -> None:
@@ -209,12 +282,18 @@ class Session(traitlets.HasTraits):
             self.writer.stop()
         self.watch.attach(run)
         self.generation = self.untrusted = None
-        self.asked = ""  # it was asked of the other run
+        self._look_at_runs(now=True)
 
     @one_at_a_time
     def use_preset(self, name: str) -> None:
         """Fill the form from a preset; model source and text stay."""
         self.draft.use_preset(name)
+
+    @one_at_a_time
+    def use_defaults(self) -> None:
+        """Fill the form with what it begins with: model, data and settings. Runs stay as they are."""
+        self.data.cancel()
+        self.draft.begin_again()
 
     @one_at_a_time
     def load_model(self, source: str) -> ModelChoice:
@@ -392,12 +471,39 @@ class Session(traitlets.HasTraits):
         self.step = step
 
     @one_at_a_time
+    def try_it(self) -> None:
+        """Show where a checkpoint of the run in sight answers prompts."""
+        self._run()
+        self.show("runs")
+        self.field = "playground"
+
+    @one_at_a_time
+    def show_field(self, path: str) -> None:
+        """Ask the page to show a field of the form, by its path in the spec, and to begin typing there."""
+        section = path.partition(".")[0]
+        self.show({"model": "model", "data": "data", "tokenizer": "data"}.get(section, "train"))
+        self.field = path
+
+    @one_at_a_time
     def close(self) -> None:
         """End what was begun, except for runs: they go on without it."""
         self.choice.close()
         self.data.close()
         self.writer.close()
         self.service.close()
+
+    def remedy(self) -> dict[str, Any]:
+        """Return the settings with which the run in sight would not fail again as it did, by their paths."""
+        status = self.watch.status
+        found = (status.remedy or {}) if status is not None and status.state == "failed" else {}
+        return {
+            path: int(value) if CARDS[path].kind == "int" else value for path, value in found.items() if path in CARDS
+        }
+
+    @property
+    def has_just_started(self) -> bool:
+        """Whether a run was started a moment ago: the second click of a double click starts no other one."""
+        return time.monotonic() - self._started_at < DOUBLE_CLICK
 
     def code(self) -> str:
         """Return Python and a terminal command that do what Start does."""
@@ -426,6 +532,7 @@ class Session(traitlets.HasTraits):
             "model": self.choice.version,
             "data": self.data.version,
             "run": self.watch.version,
+            "runs": (self.runs.version, self.watch.run.id if self.watch.run is not None else ""),
             "page": (self.has_page, self.figure_is_there, self.page_is_narrow),
         }
 
@@ -458,9 +565,7 @@ class Session(traitlets.HasTraits):
             self.watch.refresh()
             self.choice.refresh(may_try=self.has_page)
             self.data.refresh(may_look=self.has_page)
-            state = self.watch.status.state if self.watch.status else ""
-            if self.asked and state != self._asked_at_state:
-                self.asked = ""
+            self._look_at_runs()
 
     def bring_up_to_date(self, before: Callable[[], None] | None = None) -> None:
         """Refresh. One refresh that fails must not end the heartbeat: a message says so, the next tries again.
@@ -488,12 +593,12 @@ class Session(traitlets.HasTraits):
             self._failure = ""
 
     def open_newest(self) -> None:
-        """Show the newest run that is at work, else the newest of all, if no run is open yet."""
+        """Show the newest run that is at work, if no run is open yet."""
         if self.watch.run is None:
-            entries = [entry for entry in self.service.runs() if self.policy.may_see(entry.status)]
-            found = [entry for entry in entries if entry.status.is_active] or entries
-            if found:
-                self.watch.attach(found[0].run)
+            entries = (entry for entry in self.service.runs() if self.policy.may_see(entry.status))
+            found = next((entry.run for entry in entries if entry.status.is_active), None)
+            if found is not None:
+                self.watch.attach(found)
 
     def warm(self) -> None:
         """Let a worker wait for the next start, once, unless a run is at work."""
@@ -512,9 +617,9 @@ class Session(traitlets.HasTraits):
             raise RunError("No run is open.", hint="Press Start, or choose one under Runs.")
         return self.watch.run
 
-    def _own_run(self) -> RunDirectory:
-        """Return the run in sight, which whoever is at the page may steer."""
-        run = self._run()
+    def _own_run(self, run: RunDirectory | None = None) -> RunDirectory:
+        """Return a run, that in sight by default, which whoever is at the page may steer."""
+        run = run or self._run()
         self.policy.require_steering(run.id, run.status())
         return run
 
@@ -524,12 +629,44 @@ class Session(traitlets.HasTraits):
                 return entry.run
         raise RunError("There is no run of yours with this id.", hint="Choose one in the table under Runs.")
 
-    def _ask(self, what: str) -> None:
-        """Remember what was asked for until the run's state answers."""
+    def asked(self, run: RunDirectory | None = None) -> str:
+        """Return what was asked of a run, by default of that in sight, and is not answered yet, as ``pause``."""
+        run = run or self.watch.run
+        asked = self._asked.get(run.id) if run is not None else None
+        if run is None or asked is None:
+            return ""
+        is_old = time.monotonic() - asked.moment > ANSWERED_WITHIN.get(asked.what, math.inf)
+        if is_old or asked.before != self._answer(asked.what, run):
+            del self._asked[run.id]
+            return ""
+        return asked.what
+
+    def _answer(self, what: str, run: RunDirectory) -> object:
+        """Return what differs once the run has done what was asked of it."""
+        if what == "save" and self.watch.run is not None and self.watch.run.id == run.id:
+            return [info.step for info in self.watch.checkpoints]
+        return run.status().state
+
+    def _ask(self, what: str, run: RunDirectory) -> None:
+        """Remember what was asked of a run until it answers."""
+        self._asked[run.id] = Asked(what, self._answer(what, run), time.monotonic())
         self._is_warm = False
-        self.asked = what
-        self._asked_at_state = self.watch.status.state if self.watch.status else ""
         self.watch.refresh()
+
+    def _look_at_runs(self, *, now: bool = False) -> None:
+        """See which runs are at work, and which wait."""
+        self.runs.refresh(now=now)
+        watch = self.watch
+        # What the watch has read is newer than a list that is read now and then on a slow disk.
+        newest = {watch.run.id: watch.status} if watch.run is not None and watch.status is not None else {}
+        entries = [RunEntry(entry.run, newest.get(entry.run.id, entry.status)) for entry in self.runs.entries]
+        active = [entry for entry in entries if entry.status.is_active and self.policy.may_see(entry.status)]
+        self.waiting = sorted(
+            (entry for entry in active if entry.status.is_waiting), key=lambda entry: entry.status.queued_at or 0.0
+        )
+        self.busy = [entry for entry in active if not entry.status.is_waiting]
+        in_sight = [entry for entry in self.busy if entry.run.id in newest]
+        self.at_work = next(iter([*in_sight, *self.busy, *self.waiting]), None)
 
 
 def _number(title: str, value: float | str | None, low: float, high: float) -> float:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tb_widgets.runs.curve import Curves
@@ -13,15 +14,49 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
 TRAIN, VALIDATION = "#3b5bdb", "#c77700"
+"""Colours of the two lines. The page's stylesheet knows them, and turns them into those of its theme."""
+
+
+@dataclass(frozen=True)
+class Plot:
+    """One plot of a run: a line over the steps.
+
+    Attributes
+    ----------
+    key
+        Of the journal; empty where the plot has nothing to show.
+    title
+        Title and unit, as they stand above it.
+    line
+        What the line is called beside a value.
+    colour
+        Of the line.
+    markers
+        Whether every value is a dot, as where there are few.
+    form
+        How values are written: on the axis and, after it, beside the line.
+    log
+        Whether the axis is logarithmic.
+    """
+
+    key: str
+    title: str
+    line: str = "validation"
+    colour: str = VALIDATION
+    markers: bool = True
+    form: tuple[str, str] = ("~g", ".4g")
+    log: bool = False
 
 
 def curve_keys() -> tuple[str, ...]:
-    """Return the keys of a run's journal that are drawn: the training loss, every validation metric, the rate."""
-    return ("train/loss", *METRICS, "lr")
+    """Return the keys of a run's journal that are drawn for one task or another."""
+    return ("train/loss", *METRICS, "grad_norm", "lr")
 
 
-def plot_titles(task: str = "") -> list[str]:
-    """Return the title of each plot, of which there is one for every metric, and one for the learning rate.
+def plots(task: str = "") -> list[Plot]:
+    """Return the plots of a run, in their order; there are equally many for every task.
+
+    Where a metric makes no sense for the task, the gradient norm takes its place.
 
     Parameters
     ----------
@@ -29,95 +64,103 @@ def plot_titles(task: str = "") -> list[str]:
         What the run learns; empty for a model that continues texts.
     """
     task = task or "causal-lm"
-    headings = [
-        metric.heading(task) if metric.exists_for(task) else f"No {metric.title.lower()} for this task"
+    found = [
+        # 4.2 % and 4.4 % are not the same, and nothing is beyond 100 %.
+        Plot(
+            metric.key,
+            metric.heading(task),
+            form=(".2~%", ".1%") if metric.form.endswith("%") else ("~g", ".4g"),
+            log=metric.log,
+        )
         for metric in METRICS.values()
+        if metric.exists_for(task)
     ]
-    return [*headings, "Learning rate (per step)"]
+    count = len(METRICS.values()) + 1
+    if len(found) + 1 < count:
+        found.append(Plot("grad_norm", "Gradient norm", "gradient norm", TRAIN, markers=False))
+    found.append(Plot("lr", "Learning rate", "learning rate", TRAIN, markers=False))
+    return found + [Plot("", "", markers=False)] * (count - len(found))
 
 
-def arrangement(*, narrow: bool = False) -> dict[str, Any]:
+def arrangement(*, narrow: bool = False, count: int = 0) -> dict[str, Any]:
     """Return the part of the layout that says where the plots are: two a row, or below each other where it is narrow.
 
     It changes the layout of :func:`figure_parts`, whose plots stand two a row.
     """
     columns = ((0.0, 1.0),) if narrow else ((0.0, 0.46), (0.54, 1.0))
-    plots = len(METRICS.values()) + 1
-    rows = math.ceil(plots / len(columns))
+    count = count or len(plots())
+    rows = math.ceil(count / len(columns))
     gap = 0.16 if rows == 2 else 0.2 / max(1, rows - 1)
     height = (1 - gap * (rows - 1)) / rows
     tops = [1 - row * (height + gap) for row in range(rows)]
-    places = [(column, (max(0.0, top - height), top)) for top in tops for column in columns][:plots]
+    places = [(column, (max(0.0, top - height), top)) for top in tops for column in columns][:count]
     arranged: dict[str, Any] = {"annotations": []}
     for index, (column, row) in enumerate(places):
-        suffix = "" if index == 0 else str(index + 1)
+        suffix = _suffix(index)
         arranged[f"xaxis{suffix}"] = {"domain": list(column)}
         arranged[f"yaxis{suffix}"] = {"domain": list(row)}
         arranged["annotations"].append({"x": column[0], "y": row[1]})
+    # What the axes below count is said once.
+    arranged["annotations"].append({"x": 1.0, "y": 0.0})
     return arranged
 
 
-def figure_parts() -> dict[str, Any]:
+def figure_parts(task: str = "") -> dict[str, Any]:
     """Return the traces, without points, and the whole layout, ready for ``Figure`` or ``FigureWidget``.
 
-    It has no size of its own: a size that is given once keeps Plotly from following the page.
+    It has no size of its own: a size that is given once keeps Plotly from following the page. Nothing can be zoomed:
+    a finger that scrolls the page over a plot would.
     The order of the traces is that of :func:`figure_points`.
     """
+    shown = plots(task)
 
-    def trace(plot: int, name: str, colour: str, *, faint: bool = False, markers: bool = False) -> dict[str, Any]:
-        suffix = "" if plot == 1 else str(plot)
-        return {
-            "type": "scatter",
-            "mode": "lines+markers" if markers else "lines",
-            "name": name,
-            "x": [],
-            "y": [],
-            "xaxis": f"x{suffix}",
-            "yaxis": f"y{suffix}",
-            "line": {"color": colour, "width": 1 if faint else 2},
-            "marker": {"size": 5},
-            "opacity": 0.3 if faint else 1.0,
-            "hovertemplate": "step %{x:,}<br>%{y:.4g}<extra>" + name + "</extra>",
-        }
+    def trace(plot: int, **options: Any) -> dict[str, Any]:
+        axes = {"xaxis": f"x{_suffix(plot)}", "yaxis": f"y{_suffix(plot)}"}
+        return {"type": "scatter", "x": [], "y": [], "marker": {"size": 5}, **axes, **options}
 
-    metrics, titles = METRICS.values(), plot_titles()
     traces = [
-        trace(1, "train, every step", TRAIN, faint=True),
-        trace(1, "train", TRAIN),
-        *(trace(plot, "validation", VALIDATION, markers=True) for plot in range(1, len(titles))),
-        trace(len(titles), "learning rate", TRAIN),
+        # The smoothed line is the one to read; its values are hovered over, not those of every step.
+        trace(0, mode="lines", line={"color": TRAIN, "width": 1}, opacity=0.45, hoverinfo="skip", name="every step"),
+        trace(0, mode="lines", line={"color": TRAIN, "width": 2}, hovertemplate=_hover("train", ".4g"), name="train"),
+        *(trace(index, **_look(plot)) for index, plot in enumerate(shown)),
     ]
     layout: dict[str, Any] = {
         "autosize": True,
         "showlegend": False,
-        "margin": {"l": 48, "r": 12, "t": 28, "b": 32},
+        "margin": {"l": 48, "r": 12, "t": 28, "b": 40},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
-        "font": {"family": "system-ui, sans-serif", "size": 12, "color": "#7a7f87"},
+        "font": {"family": "system-ui, sans-serif", "size": 12, "color": "#63676f"},
+        "hovermode": "x unified",
+        "dragmode": False,
         "hoverlabel": {"align": "left"},
         "uirevision": "keep",
         **arrangement(),
     }
-    for index, title in enumerate(titles):
-        suffix = "" if index == 0 else str(index + 1)
+    for index, plot in enumerate(shown):
+        suffix = _suffix(index)
         grid = {
             "gridcolor": "rgba(128,128,128,0.18)",
             "zeroline": False,
             "linecolor": "rgba(128,128,128,0.3)",
             "showticklabels": False,
             "automargin": False,
+            "fixedrange": True,
         }
         layout[f"xaxis{suffix}"] |= {
             **grid,
             "anchor": f"y{suffix}",
             "showgrid": False,
             "rangemode": "tozero",
-            "tickformat": "~s",
-            "nticks": 6,
+            "tickformat": ",d",
+            "hoverformat": ",d",
+            "nticks": 5,
         }
-        layout[f"yaxis{suffix}"] |= {**grid, "anchor": f"x{suffix}", "nticks": 5}
+        if index:
+            layout[f"xaxis{suffix}"]["matches"] = "x"
+        layout[f"yaxis{suffix}"] |= {**grid, "anchor": f"x{suffix}", "nticks": 5, **_scale(plot)}
         layout["annotations"][index] |= {
-            "text": title,
+            "text": plot.title,
             "xref": "paper",
             "yref": "paper",
             "xanchor": "left",
@@ -125,45 +168,115 @@ def figure_parts() -> dict[str, Any]:
             "showarrow": False,
             "yshift": 6,
         }
-    for plot, metric in enumerate(metrics, 1):
-        if metric.form.endswith("%"):  # 4.2 % and 4.4 % are not the same
-            layout[f"yaxis{plot}" if plot > 1 else "yaxis"] |= {"tickformat": ".2~%", "rangemode": "nonnegative"}
-    layout[f"yaxis{len(titles)}"] |= {"tickformat": "~g", "rangemode": "tozero"}
+    layout["annotations"][-1] |= {
+        "text": "step",
+        "xref": "paper",
+        "yref": "paper",
+        "xanchor": "right",
+        "yanchor": "top",
+        "showarrow": False,
+        "yshift": -20,
+    }
     return {"data": traces, "layout": layout}
 
 
-def show_ticks(layout: Any, points: list[tuple[list[float], list[float]]]) -> None:
-    """Put numbers on the axes that have something to measure; an empty plot shows none."""
-    # The first plot has three traces, every other one.
-    for plot, trace in enumerate((0, *range(3, len(points))), 1):
-        suffix = "" if plot == 1 else str(plot)
-        filled = bool(points[trace][0])
+def follow_task(figure: Any, task: str) -> None:
+    """Give the plots of a figure made by :func:`figure_parts` the titles, scales and lines of a task.
+
+    The widget is made once, and sends only what differs.
+    """
+    for index, plot in enumerate(plots(task)):
+        suffix = _suffix(index)
+        note, axis = figure.layout.annotations[index], figure.layout[f"yaxis{suffix}"]
+        if note.text != plot.title:
+            note.text = plot.title
+            figure.data[2 + index].update(_look(plot))
+            axis.update(_scale(plot))
+
+
+def _look(plot: Plot) -> dict[str, Any]:
+    return {
+        "mode": "lines+markers" if plot.markers else "lines",
+        "line": {"color": plot.colour, "width": 2},
+        "name": plot.line,
+        "hovertemplate": _hover(plot.line, plot.form[1]),
+    }
+
+
+def _hover(line: str, form: str) -> str:
+    return f"{line} %{{y:{form}}}<extra></extra>"
+
+
+def _scale(plot: Plot) -> dict[str, Any]:
+    shares = plot.form[0].endswith("%")
+    return {
+        "type": "log" if plot.log else "linear",
+        "tickformat": plot.form[0],
+        "rangemode": "nonnegative" if shares else "tozero" if plot.key == "lr" else "normal",
+    }
+
+
+def _suffix(index: int) -> str:
+    return "" if index == 0 else str(index + 1)
+
+
+def show_ticks(layout: Any, points: list[tuple[list[float], list[float]]], total: int | None = None) -> None:
+    """Put numbers on the axes that have something to measure, which reach to the run's end; an empty plot shows none.
+
+    Parameters
+    ----------
+    total
+        Steps of the run; ``None`` where the last point is the end.
+    """
+    reach = [0, total] if total else None
+    if list(layout["xaxis"].range or []) != (reach or []):
+        layout["xaxis"].range = reach
+    for plot in range(len(points) - 2):
+        suffix = _suffix(plot)
+        filled = bool(points[2 + plot][0]) or (plot == 0 and bool(points[0][0]))
         for axis in (f"xaxis{suffix}", f"yaxis{suffix}"):
             if layout[axis].showticklabels != filled:
                 layout[axis].showticklabels = filled
 
 
-def figure_points(curves: Curves) -> list[tuple[list[float], list[float]]]:
+def figure_points(curves: Curves, task: str = "") -> list[tuple[list[float], list[float]]]:
     """Return x and y of every trace, in the order of :func:`figure_parts`."""
     return [
         curves["train/loss"].line.points(),
         curves["train/loss"].smooth_line.points(),
-        *(curves[key].line.points() for key in curve_keys()[1:]),
+        *(curves[plot.key].line.points() if plot.key else ([], []) for plot in plots(task)),
     ]
 
 
-def run_figure(records: Iterable[dict[str, Any]], *, title: str, smoothing: float = 0.6) -> Figure:
+def curves_in_words(curves: Curves, task: str = "", total: int | None = None) -> str:
+    """Return what the plots show, for those who do not see them: the first, the last and the best value of each."""
+    told = []
+    train = curves["train/loss"]
+    lines = [("Training loss", train, ".4g")] if len(train) else []
+    lines += [(plot.title, curves[plot.key], plot.form[1]) for plot in plots(task) if plot.key and curves[plot.key]]
+    for title, curve, form in lines:
+        first, last = curve.values[0], curve.values[-1]
+        told.append(
+            f"{title}: {first:{form}} at step {curve.steps[0]:,.0f}, {last:{form}} at step {curve.steps[-1]:,.0f}."
+        )
+    of = f" of a run of {total:,} steps" if total else ""
+    return f"Curves{of}. {' '.join(told)}" if told else "No curves yet."
+
+
+def run_figure(records: Iterable[dict[str, Any]], *, title: str, task: str = "", smoothing: float = 0.6) -> Figure:
     """Return a Plotly figure of a run's journal records."""
     from plotly.graph_objects import Figure
 
     curves = Curves(curve_keys(), smoothing)
     curves.extend(records)
-    parts = figure_parts()
-    for trace, (x, y) in zip(parts["data"], figure_points(curves), strict=True):
+    parts = figure_parts(task)
+    for trace, (x, y) in zip(parts["data"], figure_points(curves, task), strict=True):
         trace["x"], trace["y"] = x, y
     for key, axis in parts["layout"].items():
         if "axis" in key:
             axis["showticklabels"] = True
+            axis["fixedrange"] = False  # it stands alone, with Plotly's own buttons
+    parts["layout"]["dragmode"] = "zoom"
     parts["layout"]["height"] = 500
     parts["layout"]["title"] = {"text": title, "font": {"size": 14}}
     parts["layout"]["margin"]["t"] = 64

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 
-from tb_widgets.errors import TbError, TrainingError, quoted
+from tb_widgets.errors import DivergedError, MemoryShortError, TbError, TrainingError, quoted
+from tb_widgets.spec import RunSpec
 
 # PyTorch has an exception of its own for a full GPU only.
 _OUT_OF_MEMORY = ("DefaultCPUAllocator: ", "MPS backend out of memory", "std::bad_alloc")
@@ -30,12 +33,27 @@ def explain(error: BaseException) -> TbError:
     reason = str(error)
     if _is_out_of_memory(error):
         line = next(iter(reason.splitlines()), "out of memory")
-        return TrainingError(
+        return MemoryShortError(
             f"The model and its batch do not fit into memory ({line.rpartition(_OUT_OF_MEMORY[0])[2]}).",
             hint="Set a micro-batch (Advanced), a smaller batch, or a shorter context.",
         )
     name = type(error).__name__
     return TrainingError(f"{name}: {quoted(reason)}" if reason else name, hint="The traceback is in the run's log.")
+
+
+def remedy(error: TbError, spec: RunSpec) -> dict[str, Any]:
+    """Return the settings with which a run would probably not fail so again, by their paths; empty where none would.
+
+    >>> remedy(DivergedError("NaN"), RunSpec.from_mapping({"training": {"learning_rate": 9}}))
+    {'training.learning_rate': 0.9}
+    """
+    training = spec.training
+    if isinstance(error, DivergedError):
+        return {"training.learning_rate": float(f"{training.learning_rate / 10:.1g}")}
+    rows = training.micro_batch_size or training.batch_size
+    if isinstance(error, MemoryShortError) and rows > 1:
+        return {"training.micro_batch_size": rows // 2}
+    return {}
 
 
 def _is_out_of_memory(error: BaseException) -> bool:

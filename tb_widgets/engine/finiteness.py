@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from torch import nn
 from torch.nn.utils import get_total_norm
 
-from tb_widgets.errors import TrainingError
+from tb_widgets.errors import DivergedError
 from tb_widgets.runs.journal import JournalWriter
 
 MOST = 20  # skipped steps in a row; a loss scale for half precision that begins at 2**16 is below 1 by then
@@ -44,10 +44,10 @@ class SkippedSteps:
         self._all += 1
         self.in_row += 1
         if self.in_row >= MOST:
-            raise TrainingError(
+            raise DivergedError(
                 f"The gradient norm has been non-finite for {self.in_row} steps in a row, up to step {step:,}.",
                 hint="Lower the learning rate, or look in the model for a root, a logarithm or a division that meets "
-                "zero. The checkpoints are good.",
+                "zero.",
             )
         if not self._expected and self._all & (self._all - 1) == 0:
             self._journal.event(
@@ -77,23 +77,20 @@ class NonFiniteMetrics:
 
 
 def require_finite_loss(step: int, loss: float) -> None:
-    """Raise a :class:`TrainingError` where the training loss is not a number any more."""
+    """Raise a :class:`DivergedError` where the training loss is not a number any more."""
     if not math.isfinite(loss):
-        raise TrainingError(
-            f"The loss is not a number any more at step {step:,}.",
-            hint="Lower the learning rate or turn gradient clipping on; the checkpoints before it are good.",
-        )
+        became = "NaN" if math.isnan(loss) else "infinite"
+        raise DivergedError(f"The loss became {became} at step {step:,}.", hint="Lower the learning rate.")
 
 
 def require_finite_weights(step: int, module: nn.Module) -> None:
-    """Raise a :class:`TrainingError` where a trainable weight is non-finite, which no gradient need have told of."""
+    """Raise a :class:`DivergedError` where a trainable weight is non-finite, which no gradient need have told of."""
     weights = {name: weight for name, weight in module.named_parameters() if weight.requires_grad}
     # One norm is quick to look at. Finite weights may be too large for it: then each is looked at.
     if math.isfinite(get_total_norm([*weights.values()]).item()):
         return
     if names := [name for name, weight in weights.items() if not weight.isfinite().all()]:
-        raise TrainingError(
+        raise DivergedError(
             f"The weights are non-finite at step {step:,} ({', '.join(names[:3])}), so they were not saved.",
-            hint="Lower the learning rate, or look for what changes these weights besides the optimiser; the "
-            "checkpoints before it are good.",
+            hint="Lower the learning rate, or look for what changes these weights besides the optimiser.",
         )

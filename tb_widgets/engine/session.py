@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 from dataclasses import replace
@@ -14,7 +15,7 @@ from torch import nn
 
 from tb_widgets.engine.commands import Commands
 from tb_widgets.engine.environment import snapshot_environment
-from tb_widgets.engine.failures import explain
+from tb_widgets.engine.failures import explain, remedy
 from tb_widgets.engine.hardware import choose_device, choose_threads, describe_device
 from tb_widgets.engine.inputs import gather_inputs
 from tb_widgets.engine.memory import keep_freed_memory
@@ -22,7 +23,7 @@ from tb_widgets.engine.parallel import Group, SilentJournal
 from tb_widgets.engine.precision import choose_precision
 from tb_widgets.engine.saver import CheckpointSaver
 from tb_widgets.engine.trainer import Trainer
-from tb_widgets.errors import CheckpointError, RunError, print_traceback
+from tb_widgets.errors import CheckpointError, RunError, TbError, print_traceback
 from tb_widgets.models.load import LoadedModel
 from tb_widgets.runs import CheckpointInfo, RunDirectory, State
 from tb_widgets.runs.checkpoints import checkpoint_name, newest_verified, remove_leftovers, set_damaged_aside
@@ -78,6 +79,7 @@ def _train_locked(run: RunDirectory, module: nn.Module | None, group: Group) -> 
         phase="Starting",
         message="",
         hint="",
+        remedy=None,
         **AT_REST,
         pid=process.pid,
         process_started=process.started,
@@ -90,7 +92,7 @@ def _train_locked(run: RunDirectory, module: nn.Module | None, group: Group) -> 
         end = {"state": _prepare_and_train(run, journal, module, group)}
     except BaseException as error:  # noqa: BLE001 - the run must say how it ended, whatever the model's code did
         print_traceback()
-        end = _end_in_words(error, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed")
+        end = _end_in_words(error, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed", run)
     state: State = end["state"]
     journal.update(phase="", progress=None, **AT_REST, **end)
     details = {key: end[key] for key in ("message", "hint") if key in end}
@@ -99,14 +101,17 @@ def _train_locked(run: RunDirectory, module: nn.Module | None, group: Group) -> 
         journal.close()
     except RunError as error:
         # A journal that broke down writes the status at once, if that can be written at all.
-        journal.update(**(end if state == "failed" else _end_in_words(error, "failed")))
+        journal.update(**(end if state == "failed" else _end_in_words(error, "failed", run)))
         raise
     return state
 
 
-def _end_in_words(error: BaseException, state: State) -> dict[str, Any]:
+def _end_in_words(error: BaseException, state: State, run: RunDirectory) -> dict[str, Any]:
     told = explain(error)
-    return {"state": state, "message": told.message, "hint": told.hint}
+    end: dict[str, Any] = {"state": state, "message": told.message, "hint": told.hint}
+    with contextlib.suppress(TbError):  # a spec that can't be read: that is what the message says then
+        end["remedy"] = remedy(told, run.spec)
+    return end
 
 
 def _prepare_and_train(run: RunDirectory, journal: JournalWriter, module: nn.Module | None, group: Group) -> State:
@@ -150,6 +155,7 @@ def _prepare_and_train(run: RunDirectory, journal: JournalWriter, module: nn.Mod
             phase="Training",
             step=trainer.step,
             total=spec.training.steps,
+            task=data.task,
             parameters=model.parameters,
             device=describe_device(device),
             threads=threads,

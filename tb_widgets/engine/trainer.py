@@ -99,8 +99,10 @@ class Trainer:
         """
         steps = self.spec.training.steps
         self._saved_step = self.step
-        self.meter.begin(self.step)
         begin_training(self.module)
+        if self.step == 0:
+            self._validate()  # where the curves begin; an untrained model is nothing to save
+        self.meter.begin(self.step)
         while self.step < steps:
             if self.commands.obey(self.meter, save=self._save):
                 self.journal.update(state="stopping", now=True)
@@ -174,7 +176,14 @@ class Trainer:
         self.meter.end_step(self.step, lr=lr, norm=norm, batch=batch)
 
     def _evaluate(self, *, sample_anyway: bool) -> bool:
-        """Test on held-back data; return whether this is the best model so far."""
+        """Validate, and write samples now and then; return whether this is the best model so far."""
+        metrics = self._validate()
+        if self.group.is_main and (sample_anyway or self.sampler.may_sample(self.meter.clock.here())):
+            with self.meter.apart():
+                self.sampler.write(self.run.samples_file, self.step)
+        return self.saver.is_best(metrics)
+
+    def _validate(self) -> dict[str, float]:
         with self.meter.apart():
             metrics = evaluate(
                 self.module,
@@ -187,10 +196,7 @@ class Trainer:
             )
         self._non_finite.look(self.step, metrics)
         self.meter.end_validation(metrics)
-        if self.group.is_main and (sample_anyway or self.sampler.may_sample(self.meter.clock.here())):
-            with self.meter.apart():
-                self.sampler.write(self.run.samples_file, self.step)
-        return self.saver.is_best(metrics)
+        return metrics
 
     def _save(self) -> None:
         if self.step == self._saved_step:

@@ -71,6 +71,22 @@ class RunDirectory:
         """
         return RunSpec.load(self.spec_file)
 
+    def plan(self, steps: int) -> None:
+        """Change how many steps the run shall do in all; nothing else of its spec ever changes.
+
+        Raises
+        ------
+        SpecError
+            If there can't be that many.
+        RunError
+            If the folder can't be written.
+        """
+        longer = RunSpec.from_mapping(
+            self.spec.to_mapping() | {"training": self.spec.training.model_dump() | {"steps": steps}}
+        )
+        replace_text(self.spec_file, longer.to_yaml(), sync=True)
+        self.__dict__.pop("spec", None)  # it was read before
+
     def status(self) -> Status:
         """Return the status as it can be believed: an active run whose process is gone is interrupted."""
         return observe(self.status_file)

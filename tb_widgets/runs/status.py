@@ -56,13 +56,15 @@ class Status:
     ``heartbeat``, ``created`` and ``queued_at`` (when it began to wait for its turn; None for a run that does not
     wait) are seconds since the epoch; ``elapsed`` (training time without pauses) and
     ``eta`` are seconds; ``tokens_per_second`` is the speed since the last report, ``examples_per_second`` that of a
-    model which reads no tokens. ``visitor`` is who started the run from a shared page; empty for the owner.
+    model which reads no tokens. ``remedy`` holds, by their paths, the settings with which a run that failed would
+    probably not fail so again. ``visitor`` is who started the run from a shared page; empty for the owner.
     """
 
     state: State = "queued"
     phase: _Text = ""
     message: _Text = ""
     hint: _Text = ""
+    remedy: Annotated[dict[_Text, float] | None, BeforeValidator(_finite_only)] = None
     step: _Count = 0
     total: _Count = 0
     pid: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
@@ -79,6 +81,7 @@ class Status:
     name: _Text = ""
     visitor: _Text = ""
     model: _Text = ""
+    task: _Text = ""
     data: _Text = ""
     parameters: _Count | None = None
     device: _Text = ""

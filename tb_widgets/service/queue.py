@@ -76,6 +76,14 @@ class RunQueue:
                 write_status(run.status_file, replace(status, state="stopped", phase="", queued_at=None))
             return status.is_waiting
 
+    def put_first(self, run: RunDirectory) -> None:
+        """Let a run that waits be the next."""
+        with self._held():
+            others = [entry.status.queued_at or 0.0 for entry in self._entries() if entry.status.is_waiting]
+            status = read_status(run.status_file)
+            if status.is_waiting and others:
+                write_status(run.status_file, replace(status, queued_at=min(others) - 1.0))
+
     def tend(self) -> None:
         """See to it that runs which wait are started, also those that a process has left which is gone."""
         with self._lock:

@@ -237,6 +237,23 @@ class Run:
         """Let the run wait after its current step."""
         self._service.pause(self.directory)
 
+    def extend(self, steps: int, *, module: nn.Module | None = None, trust: bool = False) -> None:
+        """Go on for more steps than were planned, once all of those are done.
+
+        Parameters
+        ----------
+        steps
+            How many more.
+        module, trust
+            As for :meth:`resume`.
+
+        Raises
+        ------
+        ConsentError, RunError
+            As :meth:`resume` does; also if the run is not done.
+        """
+        self._service.extend(self.directory, steps, module=module, trust=trust)
+
     def resume(self, *, module: nn.Module | None = None, trust: bool = False, from_start: bool = False) -> None:
         """Go on: after a pause at once, after an end from the newest checkpoint.
 
@@ -300,7 +317,7 @@ class Run:
         """Return a Plotly figure of loss, perplexity, accuracy and learning rate."""
         from tb_widgets.display.figure import run_figure
 
-        return run_figure(iter_records(self.directory.metrics_file), title=self.id)
+        return run_figure(iter_records(self.directory.metrics_file), title=self.id, task=self.status.task)
 
 
 def list_runs(runs_dir: str | Path | None = None) -> list[Run]:

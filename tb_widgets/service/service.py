@@ -200,6 +200,7 @@ class TrainingService:
                 state="queued",
                 message="",
                 hint="",
+                remedy=None,
                 phase="",
                 pid=me.pid,
                 process_started=me.started,
@@ -209,6 +210,31 @@ class TrainingService:
             with _failing(run):
                 write_status(run.status_file, queued)
                 self._launch(run, module)
+
+    def extend(self, run: RunDirectory, steps: int, *, module: nn.Module | None = None, trust: bool = False) -> None:
+        """Let a run that has done all its steps go on from its last checkpoint for more of them.
+
+        The learning rate follows its schedule as if the run had been planned that long.
+
+        Parameters
+        ----------
+        steps
+            How many more.
+        module, trust
+            As for :meth:`resume`.
+
+        Raises
+        ------
+        ConsentError, RunError
+            As :meth:`resume` does; also if the run is not done.
+        """
+        status = run.status()
+        if status.state != "done":
+            raise RunError(f"{run.id} is {status.state}: it has steps left to do.", hint="Resume it instead.")
+        longer = status.total + steps
+        run.plan(longer)
+        write_status(run.status_file, replace(read_status(run.status_file), state="stopped", total=longer))
+        self.resume(run, module=module, trust=trust)
 
     def _launch(self, run: RunDirectory, module: nn.Module | None) -> None:
         if module is not None or run.spec.hardware.backend == "kernel":
@@ -243,6 +269,10 @@ class TrainingService:
             return
         self._require_active(run, "stopped")
         run.control.request("stop")
+
+    def put_first(self, run: RunDirectory) -> None:
+        """Let a run that waits in the queue be the next."""
+        self._queue.put_first(run)
 
     def save_now(self, run: RunDirectory) -> None:
         """Let a run save a checkpoint after its current step."""

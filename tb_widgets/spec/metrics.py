@@ -46,6 +46,8 @@ class Metric:
         Those that it exists for; ``None`` for every task.
     units
         The unit for tasks in which it counts something else.
+    log
+        Whether only a logarithmic axis can show an untrained model beside a trained one.
     """
 
     key: str
@@ -56,6 +58,7 @@ class Metric:
     brief: str | None = None
     tasks: tuple[Task, ...] | None = None
     units: Mapping[str, str] = field(default_factory=dict)
+    log: bool = False
 
     def exists_for(self, task: str) -> bool:
         """Whether models for a task have it."""
@@ -119,6 +122,7 @@ PERPLEXITY = Metric(
     "val/perplexity",
     title="Perplexity",
     form=",.1f",
+    log=True,
     tasks=tuple(name for name, task in TASKS.items() if task.predicts_tokens),
 )
 ACCURACY = Metric(

@@ -104,7 +104,9 @@ def test_a_second_run_waits_and_can_be_taken_back(dashboard):
     first, second = dashboard.start(), dashboard.start()
     assert [run.path for run in dashboard.service.queue] == [second.path]
 
-    dashboard.stop()
+    assert dashboard.watch.run.path == first.path, "what is in sight stays there"
+
+    dashboard.stop(second)
 
     assert (first.status().state, second.status().state) == ("queued", "stopped")
     assert dashboard.service.queue == []

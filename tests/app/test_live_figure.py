@@ -9,6 +9,8 @@ from tb_widgets.app.parts.live_figure import LiveFigure
 from tb_widgets.display.figure import curve_keys
 from tb_widgets.runs.curve import Curves
 
+from .conftest import html_of
+
 AT_MOST = 2 * 200 + 1  # points a trace
 
 
@@ -44,7 +46,7 @@ def sent(figure, monkeypatch):
 
 def test_its_space_is_kept_until_it_is_there():
     made = LiveFigure()
-    assert "Preparing the curves" in made.box.children[0].value
+    assert "Preparing the curves" in html_of(made.box)
     assert made.draw(Curves(curve_keys())) is False
 
 
@@ -52,9 +54,10 @@ def test_it_is_made_once(figure):
     first = figure._figure
     figure.make()
     assert figure._figure is first
-    assert figure.box.children == (first,)
+    assert figure.box.children[0].children == (first,)
     assert [len(trace.x) for trace in first.data] == [0] * 6  # every trace and the whole layout from the start
-    assert len(first.layout.annotations) == 4
+    assert [note.text for note in first.layout.annotations][-1] == "step"
+    assert len(first.layout.annotations) == 5
 
 
 def test_nothing_is_sent_to_a_page_that_has_no_figure_yet(figure, curves, sent):
@@ -131,10 +134,10 @@ def test_axes_show_numbers_only_where_something_is_measured(figure, curves):
 def test_loss_can_be_drawn_on_a_logarithmic_scale(figure):
     layout = figure._figure.layout
     figure.set_log_scale(True)  # before the page has the figure: kept until then
-    assert layout.yaxis.type is None
+    assert layout.yaxis.type == "linear"
     figure.page_says(True)
     figure.draw(Curves(curve_keys()))
-    assert (layout.yaxis.type, layout.yaxis2.type, layout.yaxis3.type) == ("log", "log", None)
+    assert (layout.yaxis.type, layout.yaxis2.type, layout.yaxis3.type) == ("log", "log", "linear")
     figure.set_log_scale(False)
     assert layout.yaxis.type == "linear"
 

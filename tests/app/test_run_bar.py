@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
-from tb_widgets.runs import ACTIVE
+from tb_widgets.models.source import write_source
+from tb_widgets.models.sources.resolve import resolve
+from tb_widgets.runs import ACTIVE, RunDirectory
+from tb_widgets.runs.checkpoints import checkpoint_name
 
 from .conftest import at, every_widget, set_status, shown
 
-BUTTONS = ("start", "resume", "pause", "save", "stop")
+BUTTONS = ("start", "resume", "pause", "save", "stop", "try-it", "extend", "start-again")
 # state: (the word of its chip, the buttons that show, the filled one)
 STATES = {
-    "queued": ("Starting", {"start", "stop"}, "start"),
-    "preparing": ("Preparing", {"pause", "stop"}, None),
-    "running": ("Running", {"pause", "save", "stop"}, None),
-    "paused": ("Paused", {"resume", "save", "stop"}, "resume"),
-    "stopping": ("Stopping", {"stop"}, None),
+    "queued": ("Starting", {"start", "stop"}, None),
+    "preparing": ("Preparing", {"start", "pause", "stop"}, None),
+    "running": ("Running", {"start", "pause", "save", "stop"}, None),
+    "paused": ("Paused", {"start", "resume", "save", "stop"}, "resume"),
+    "stopping": ("Stopping", {"start", "stop"}, None),
     "done": ("Done", {"start"}, "start"),
     "stopped": ("Stopped", {"start", "resume"}, "resume"),
     "failed": ("Failed", {"start", "resume"}, "resume"),
@@ -27,14 +32,36 @@ def bar(dashboard):
     return dashboard.page.bar.widget
 
 
+def has(row, name):
+    return any(f"tbw-at-{name}" in getattr(widget, "_dom_classes", ()) for widget in every_widget(row))
+
+
 def visible(dashboard):
     """The buttons that show, by name."""
-    found = {name: at(bar(dashboard), name) for name in BUTTONS}
+    rows = [row for row in bar(dashboard).children if "tbw-hidden" not in row._dom_classes]
+    found = {name: at(row, name) for row in rows for name in BUTTONS if has(row, name)}
     return {name: button for name, button in found.items() if "tbw-hidden" not in button._dom_classes}
 
 
 def filled(dashboard):
     return [name for name, button in visible(dashboard).items() if "tbw-primary" in button._dom_classes]
+
+
+def saved(run, step):
+    """Let a run have a checkpoint."""
+    folder = run.checkpoints_folder / checkpoint_name(step)
+    folder.mkdir()
+    meta = {"step": step, "time": 0.0, "metrics": {}}
+    (folder / "meta.json").write_text(json.dumps(meta))
+    (folder / "MANIFEST.json").write_text(json.dumps({"files": {}}))
+    with run.events_file.open("a") as file:
+        file.write(json.dumps({"kind": "checkpoint", "step": step}) + "\n")
+
+
+def remember(run):
+    """Let the code of a run be one that this machine has agreed to."""
+    run.model_folder.mkdir()
+    write_source(resolve(run.spec.model, vocab_size=300, context_length=8, online=False), run.model_folder)
 
 
 @pytest.fixture
@@ -48,7 +75,7 @@ def opened(dashboard, make_run):
 
 def test_without_a_run_it_says_what_start_would_do(dashboard):
     said = shown(bar(dashboard))
-    assert "Ready" in said
+    assert "Next run" in said
     assert "<b class='tbw-number'>20</b> steps" in said
     assert "<b class='tbw-number'>64</b> tokens a step" in said
     assert list(visible(dashboard)) == filled(dashboard) == ["start"]
@@ -75,11 +102,13 @@ def test_what_is_missing_is_said_beside_an_ended_run_too(opened):
 
 def test_a_run_behind_another_one_waits_for_its_turn(opened):
     dashboard, run = opened
-    set_status(run, state="queued", phase="Waiting for its turn")
+    set_status(run, state="queued", phase="Waiting for its turn", queued_at=2.0)
+    dashboard._look_at_runs(now=True)
     dashboard.refresh()
 
     assert ">Waiting</span>" in shown(bar(dashboard))
-    assert "Waiting for its turn …" in shown(bar(dashboard))
+    assert "Waits." in shown(bar(dashboard))
+    assert visible(dashboard)["stop"].description == "Take out of the queue"
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -170,7 +199,122 @@ def test_save_now_says_that_it_was_heard(opened):
     dashboard, run = opened
     visible(dashboard)["save"].click()
     assert run.control.is_requested("save-now")
-    assert "A checkpoint is saved after the current step." in shown(dashboard.page.widget)
+    assert (visible(dashboard)["save"].description, visible(dashboard)["save"].disabled) == ("Saving …", True)
+
+    saved(run, 5)
+    dashboard.refresh()
+    assert (visible(dashboard)["save"].description, visible(dashboard)["save"].disabled) == ("Save now", False)
+    assert "saved at step" in shown(bar(dashboard))
+
+
+def test_a_done_run_says_how_good_it_became_and_is_tried_next(opened):
+    dashboard, run = opened
+    run.metrics_file.write_text('{"step": 0, "val/loss": 7.1}\n{"step": 20, "val/loss": 3.36}\n')
+    saved(run, 20)
+    best = {"step": 20, "monitor": "val/loss", "value": 3.36}
+    set_status(run, state="done", step=20, total=20, elapsed=75.0, best=best)
+    dashboard.refresh()
+
+    assert 'best validation loss <b class="tbw-number">3.360</b>, from 7.100, at step 20' in shown(bar(dashboard))
+    assert set(visible(dashboard)) == {"start", "try-it", "extend"}
+    assert filled(dashboard) == ["try-it"]
+    assert visible(dashboard)["extend"].description == "Continue for 20 more steps"
+    visible(dashboard)["try-it"].click()
+    assert dashboard.step == "runs"
+
+
+def test_a_done_run_goes_on_for_more_steps(opened, workers):
+    dashboard, run = opened
+    saved(run, 20)
+    set_status(run, state="done", step=20, total=20)
+    remember(run)
+    dashboard.refresh()
+
+    visible(dashboard)["extend"].click()
+
+    assert dashboard.message is None
+    status = run.status()
+    assert (status.state, status.total) == ("queued", 40)
+    assert RunDirectory(run.path).spec.training.steps == 40
+    assert workers[-1].trains == run.path
+
+
+def test_a_run_that_diverged_starts_again_with_a_lower_rate(opened):
+    dashboard, run = opened
+    dashboard.draft.set("training.steps", "77")
+    set_status(run, state="failed", message="The loss became NaN.", remedy={"training.learning_rate": 0.0003})
+    dashboard.refresh()
+
+    again = visible(dashboard)["start-again"]
+    assert again.description == "Start again with learning rate 0.0003"
+    assert filled(dashboard) == ["start-again"]
+    assert "resume" not in visible(dashboard), "it would fail again, and there is nothing to go on from"
+    again.click()
+
+    new = dashboard.watch.run
+    assert new.path != run.path
+    assert new.spec.training.learning_rate == 0.0003
+    assert new.spec.training.steps == run.spec.training.steps, "its own settings, not those of the form"
+
+
+def test_with_a_checkpoint_it_can_be_resumed_too(opened):
+    dashboard, run = opened
+    saved(run, 10)
+    set_status(run, state="failed", remedy={"training.learning_rate": 0.0003})
+    dashboard.refresh()
+    assert visible(dashboard)["resume"].description == "Resume from step 10"
+    assert filled(dashboard) == ["start-again"]
+
+
+def test_the_run_at_work_stays_in_sight_when_another_one_is_opened(opened, make_run):
+    dashboard, run = opened
+    other = make_run(state="done")
+    dashboard.open_run(other.id)
+    dashboard.refresh()
+
+    assert f'data-run="{run.id}"' in shown(bar(dashboard))
+    assert "pause" in visible(dashboard)
+    visible(dashboard)["pause"].click()
+    assert run.control.is_requested("pause")
+    at(bar(dashboard), "show-it").click()
+    assert dashboard.watch.run.path == run.path
+
+
+def test_while_a_run_is_at_work_any_number_is_queued(dashboard, monkeypatch):
+    dashboard.start()
+    for _ in range(3):
+        monkeypatch.setattr(dashboard, "_started_at", 0.0)  # no double click: a while has passed
+        dashboard.refresh()
+        start = visible(dashboard)["start"]
+        assert (start.description, start.disabled) == ("Add to the queue", False)
+        start.click()
+    assert len(dashboard.service.queue) == 3
+    assert "3 runs wait before it" in shown(bar(dashboard))
+
+    last = dashboard.service.queue[-1]
+    dashboard.put_first(last)
+    assert dashboard.service.queue[0].path == last.path
+
+
+def test_two_runs_on_the_same_cores_are_told(opened, make_run):
+    dashboard, _ = opened
+    make_run(state="running")
+    dashboard._look_at_runs(now=True)
+    dashboard.refresh()
+    assert "2 runs share this machine" in shown(bar(dashboard))
+
+
+def test_the_first_reason_stands_in_the_bar_and_leads_to_its_field(dashboard):
+    dashboard.draft.set("training.steps", "-1")
+    dashboard.draft.set("training.batch_size", "0")
+    dashboard.refresh()
+    said = shown(bar(dashboard))
+    assert "✕ Steps: must be at least 1, not -1." in said
+    assert "and 1 more" in said
+    sent = []
+    dashboard.page.heartbeat.send = sent.append
+    at(bar(dashboard), "show-field").click()
+    assert {"type": "field", "place": "training-steps"} in sent
 
 
 def test_resuming_goes_on_at_once_after_a_pause(opened):

@@ -25,13 +25,13 @@ def test_a_run_is_started_saved_and_stopped_without_a_page(session):
     set_status(run, state="running")
     session.refresh()
     session.save_now()
-    assert session.message.text == "A checkpoint is saved after the current step."
+    assert session.asked() == "save"
     session.stop()
-    assert session.asked == "stop"
+    assert session.asked() == "stop"
 
     set_status(run, state="stopped")
     session.refresh()
-    assert session.asked == ""
+    assert session.asked() == ""
     session.close()
 
 
@@ -58,6 +58,6 @@ def test_a_change_shows_in_the_version_of_its_part_and_in_no_other(session, make
     session.refresh()
     assert changed(session.refresh) == set()
     assert changed(lambda: session.draft.set("training.steps", "7")) == {"draft"}
-    assert changed(lambda: session.open_run(make_run(state="done").id)) == {"run"}
+    assert changed(lambda: session.open_run(make_run(state="done").id)) == {"run", "runs"}
     assert changed(session.data.look_at_cache) == {"data"}
     assert changed(lambda: setattr(session, "has_page", True)) == {"page"}

@@ -15,7 +15,7 @@ from .test_escaping import EVIL
 @pytest.fixture
 def classified(dashboard, make_run):
     """A dashboard on a run that sorts lines, with samples of two evaluations."""
-    run = make_run(state="done", step=20, total=20)
+    run = make_run(state="done", step=20, total=20, task="sequence-classification")
     sample = {"task": "sequence-classification", "step": 20, "prompt": EVIL, "text": "code (64 %)"}
     lines = [
         sample | {"step": 10},

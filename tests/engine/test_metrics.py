@@ -28,7 +28,7 @@ import json, sys
 import tb_widgets
 from tb_widgets.spec import RunSpec
 from tb_widgets.spec.metrics import METRICS
-from tb_widgets.display.figure import plot_titles
+from tb_widgets.display.figure import plots
 light = not {"torch", "torchmetrics"} & set(sys.modules)
 (card,) = [card for card in RunSpec.field_cards() if card.path == "checkpoints.monitor"]
 light_form = not {"torch", "torchmetrics"} & set(sys.modules)
@@ -38,7 +38,8 @@ spec = RunSpec.load(sys.argv[1]).with_values({"checkpoints.monitor": "val/top-5"
 run = create_run(sys.argv[2], spec)
 assert train_run(run) == "done", run.status().message
 print(json.dumps({"light": light, "light_form": light_form, "choices": card.choices, "run": str(run.path),
-                  "best": run.status().best, "titles": plot_titles(), "better": spec.checkpoints.better}))
+                  "best": run.status().best, "titles": [plot.title for plot in plots()],
+                  "better": spec.checkpoints.better}))
 """
 
 
@@ -56,7 +57,7 @@ def test_a_stranger_adds_a_metric_by_one_file(tiny, tmp_path):
     assert found["better"] == "max"
     run = Path(found["run"])
     tested = [line for line in map(json.loads, (run / "metrics.jsonl").read_text().splitlines()) if "val/loss" in line]
-    assert [line["step"] for line in tested] == [10, 20]
+    assert [line["step"] for line in tested] == [0, 10, 20]
     assert all(line["val/accuracy"] <= line["val/top-5"] <= 1 for line in tested)
     assert found["best"]["value"] == max(line["val/top-5"] for line in tested)
     said = python(environment, "-m", "tb_widgets", "show", str(run)).stdout

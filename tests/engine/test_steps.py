@@ -72,5 +72,7 @@ def test_without_warm_up_the_first_step_is_close_to_the_peak():
 def test_the_journal_holds_the_rate_of_every_step(tiny, train):
     spec = tiny()
     run = train(spec)
-    rates = {line["step"]: line["lr"] for line in map(json.loads, run.metrics_file.read_text().splitlines())}
+    rates = {
+        line["step"]: line["lr"] for line in map(json.loads, run.metrics_file.read_text().splitlines()) if "lr" in line
+    }
     assert rates == {step: learning_rate(spec.training, step) for step in range(1, 21)}

@@ -87,7 +87,7 @@ def test_each_task_trains_tests_and_shows_what_it_does(tiny, train, tasks, task)
         assert Draft(run.spec).model.parameters == status.parameters
     assert len(losses(run)) == 20
     tested = [line for line in lines(run.metrics_file) if "val/loss" in line]
-    assert [line["step"] for line in tested] == [10, 20]
+    assert [line["step"] for line in tested] == [0, 10, 20]
     for line in tested:
         assert 0 <= line["val/accuracy"] <= 1
         assert ("val/perplexity" in line) == (task in ("masked-lm", "seq2seq"))

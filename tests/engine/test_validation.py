@@ -78,7 +78,7 @@ def test_held_back_data_without_a_label_are_told():
 def test_the_journal_holds_them_at_every_evaluation(tiny, train):
     lines = [json.loads(line) for line in train(tiny()).metrics_file.read_text().splitlines()]
     tested = {line["step"]: line for line in lines if "val/loss" in line}
-    assert list(tested) == [10, 20]
+    assert list(tested) == [0, 10, 20]
     for line in tested.values():
         assert line["val/perplexity"] == pytest.approx(math.exp(line["val/loss"]))
         assert 0 <= line["val/accuracy"] <= 1

@@ -60,7 +60,7 @@ def test_resume_repeats_the_uninterrupted_run_bit_for_bit(service, tiny, until, 
     assert service.wait(run, 120) == "done"
     assert events(run, "resumed")[0]["step"] == reached
     assert computed(run) == computed(never_stopped)
-    assert [line["step"] for line in computed(run)] == list(range(1, 401))
+    assert [line["step"] for line in computed(run)] == list(range(401))
     assert digest(run.checkpoints()[-1].path) == digest(never_stopped.checkpoints()[-1].path)
 
 
@@ -135,7 +135,7 @@ def test_without_a_whole_checkpoint_a_run_does_not_begin_again_unasked(breaks_do
     assert names(run.checkpoints_folder)[:3] == [f"damaged-step-000000{step}" for step in (10, 20, 30)]
     assert [info.step for info in run.checkpoints()] == [20, 30, 40]
     assert (run.path / "metrics.old.jsonl").read_bytes() == metrics
-    assert [line["step"] for line in computed(run)] == list(range(1, 41))
+    assert [line["step"] for line in computed(run)] == list(range(41))
     told = [event["message"] for event in events(run, "warning")]
     assert len(told) == 3
     assert "step-00000020 is missing or not whole (meta.json is nested too deeply)" in told[1]

@@ -150,7 +150,7 @@ def test_a_live_module_is_trained_in_this_process(service, tiny):
     assert service.wait(run, 60) == "done"
     assert run.status().pid == os.getpid()
     assert not module.table.weight.equal(before)
-    assert len(read_records(run.metrics_file)) == 20
+    assert len(read_records(run.metrics_file)) == 21
 
 
 def test_a_relative_text_is_found_from_any_folder(service, tiny, text_file, monkeypatch, tmp_path):

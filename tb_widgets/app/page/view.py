@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from html import escape
 from typing import Any
 
@@ -12,6 +13,7 @@ import psutil
 from tb_widgets.app import words
 from tb_widgets.app.assets import read_asset
 from tb_widgets.app.parts.cards import button, card, row, show
+from tb_widgets.app.parts.form import place_of
 from tb_widgets.app.parts.heartbeat import Heartbeat
 from tb_widgets.app.parts.run_bar import RunBar
 from tb_widgets.app.parts.run_consent import RunConsent
@@ -19,6 +21,9 @@ from tb_widgets.app.parts.step_bar import StepBar
 from tb_widgets.app.registry import Panel, panels_of
 from tb_widgets.app.session import Session
 from tb_widgets.app.steps import STEPS
+
+# Where these are typed: they have a card of their own.
+PLACES = {"model.source": "model-address", "playground": "prompt"}
 
 
 class PageView:
@@ -61,12 +66,23 @@ class PageView:
         app.add_class("tbw-app")
         self.widget = widgets.VBox([style, self.heartbeat, app])
         self.widget.add_class("tbw")
-        session.observe(self._follow, ("message", "step"))
+        session.observe(self._follow, ("message", "step", "field"))
         self._say(session.message)
         self._show_step(session.step)
 
     def _follow(self, change: dict[str, Any]) -> None:
-        (self._say if change["name"] == "message" else self._show_step)(change["new"])
+        follow: dict[str, Callable[[Any], None]] = {
+            "message": self._say,
+            "step": self._show_step,
+            "field": self._show_field,
+        }
+        follow[change["name"]](change["new"])
+
+    def _show_field(self, path: str) -> None:
+        """Let the page go to a field, once."""
+        if path:
+            self.heartbeat.show_field(PLACES.get(path) or place_of(path))
+            self._session.field = ""
 
     def _say(self, message: words.Message | None) -> None:
         """Show a message below the run bar, or take it away."""
@@ -122,7 +138,7 @@ class PageView:
 
     def close(self) -> None:
         """Take everything off the page; what is drawn by it answers no more."""
-        self._session.unobserve(self._follow, ("message", "step"))
+        self._session.unobserve(self._follow, ("message", "step", "field"))
         _close(self.widget)
 
     def _chosen(self, change: dict[str, str]) -> None:
@@ -144,6 +160,7 @@ class PageView:
             boxes.append(column)
         box = widgets.Box(boxes)
         box.add_class("tbw-step")
+        box.add_class(f"tbw-of-{step}")
         if len(boxes) == 1:
             box.add_class("is-one")
         self.boxes[step] = box

@@ -13,6 +13,15 @@ from tb_widgets.app.state.draft import CARDS, Draft, as_typed, read_entry
 from tb_widgets.spec import FieldCard
 
 
+def place_of(path: str) -> str:
+    """Return the name by which the page finds the input of a field.
+
+    >>> place_of("training.batch_size")
+    'training-batch-size'
+    """
+    return path.replace(".", "-").replace("_", "-")
+
+
 class Field:
     """One field: label, input with its unit, help, and the reason when it is wrong.
 
@@ -39,7 +48,7 @@ class Field:
         self._draft, self._on_event = draft, on_event
         self._following = False
         self.input = self._make_input(choices)
-        self.input.add_class(f"tbw-at-{path.replace('.', '-').replace('_', '-')}")
+        self.input.add_class(f"tbw-at-{place_of(path)}")
         unit = [widgets.HTML(escape(self.card.unit))] if self.card.unit else []
         self._frame = framed(self.input, *unit)
         self._help = widgets.HTML()

@@ -1,6 +1,6 @@
 // The page pulls. This asks "what is new?" and the kernel answers inside that message's handler: the one transport
 // that works in Colab, JupyterLab, Notebook and Voila alike. It never asks again before the answer is there.
-const GONE_AFTER = 8000;
+const GONE_AFTER = 4000;
 const NARROW = 560; // as in theme.css
 
 function isDark() {
@@ -41,13 +41,21 @@ function render({ model, el }) {
   note.setAttribute("role", "status");
   el.appendChild(note);
   let root = null, timer = null, asked = 0, waiting = false, ended = false, width = 0, drawn = 0, wasNarrow = null;
+  let keepFocus = () => {}, heard = Date.now(), isLost = false;
+  const isPage = document.body.classList.contains("tbw-page");
 
   const dress = () => {
-    root = root || el.closest(".tbw");
+    if (!root && el.closest(".tbw")) {
+      root = el.closest(".tbw");
+      keepFocus = tbwFocusKeeper(root);
+    }
     if (!root) return;
+    tbwNameFields(root);
+    tbwNamePanels(root);
+    keepFocus();
     root.classList.toggle("tbw-dark", isDark());
     // The standalone page has no notebook around it: the dashboard is the page.
-    root.classList.toggle("tbw-whole", document.body.classList.contains("tbw-page"));
+    root.classList.toggle("tbw-whole", isPage);
     const plots = figureStands() ? 1 : 0;
     root.classList.toggle("tbw-drawn", plots > 0);
     if (root.clientWidth !== width || plots !== drawn) {
@@ -60,8 +68,28 @@ function render({ model, el }) {
   const figureStands = () => Boolean(root) &&
     Array.from(root.querySelectorAll(".js-plotly-plot")).some((plot) => plot._fullData?.length);
   const complain = (text) => {
+    isLost = Boolean(text);
+    root?.classList.toggle("tbw-lost", isLost);
     note.className = text ? "tbw-note is-bad tbw-gone" : "";
-    note.textContent = text;
+    const words = document.createElement("p");
+    words.textContent = text;
+    note.replaceChildren(...(text ? [Object.assign(document.createElement("span"), { textContent: "✕" }), words] : []));
+  };
+  const since = () => {
+    const seconds = Math.round((Date.now() - heard) / 1000);
+    return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
+  };
+  const sayLost = () => complain(isPage
+    ? `No connection to the dashboard for ${since()}. A training that was started goes on. If the dashboard was closed, ` +
+      "start it again with tb-widgets app. This page reconnects by itself."
+    : `The notebook's kernel has not answered for ${since()}: it is busy, or gone. A training that was started goes on. ` +
+      "This page reconnects by itself; after a restart of the kernel, run this cell again.");
+  // A server that is there again does not know this page's kernel: the page begins anew, and finds what was kept.
+  const lookForServer = async () => {
+    try {
+      const answer = await fetch(location.href, { method: "GET", cache: "no-store" });
+      if (answer.ok && isLost) location.reload();
+    } catch { /* still gone */ }
   };
   const tell = (content) => {
     try {
@@ -69,8 +97,7 @@ function render({ model, el }) {
     } catch { // a connection that is closed on this side stays closed: asking again would be of no use
       ended = true;
       waiting = false;
-      complain("The notebook's kernel is gone. A training that was started goes on. Run this cell again, or reload " +
-        "the page, to watch it.");
+      sayLost();
     }
   };
   const ask = (type) => {
@@ -84,10 +111,10 @@ function render({ model, el }) {
   };
   const watch = () => {
     dress();
-    if (waiting && Date.now() - asked > GONE_AFTER) {
-      complain("The notebook's kernel does not answer: it is busy or gone. A training that was started goes on. " +
-        "Run this cell again, or reload the page, to watch it.");
-      if (Date.now() - asked > 3 * GONE_AFTER) ask("ready");
+    if (ended ? isLost : waiting && Date.now() - heard > GONE_AFTER) {
+      sayLost();
+      if (!ended && Date.now() - asked > 3 * GONE_AFTER) ask("ready");
+      if (isPage && Math.round((Date.now() - heard) / 500) % 6 === 0) lookForServer();
     }
   };
   const onMessage = (message) => {
@@ -95,9 +122,11 @@ function render({ model, el }) {
       clearTimeout(timer);
       timer = setTimeout(() => ask("tick"), message.wait);
     }
+    if (message.type === "field" && root) tbwShowField(root, message.place);
     if (message.type !== "tock") return;
     waiting = false;
-    if (note.textContent) complain("");
+    heard = Date.now();
+    if (isLost) complain("");
     clearTimeout(timer);
     timer = setTimeout(() => ask("tick"), document.hidden ? Math.max(4000, message.wait) : message.wait);
   };

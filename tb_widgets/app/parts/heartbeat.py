@@ -32,7 +32,7 @@ class Heartbeat(anywidget.AnyWidget):  # type: ignore[misc]
     asks_who = traitlets.Bool().tag(sync=True)
 
     # As a string: a path would be watched, and is never freed.
-    _esm = read_asset("parts/heartbeat.js")
+    _esm = read_asset("parts/dress.js") + read_asset("parts/heartbeat.js")
 
     def __init__(
         self,
@@ -50,6 +50,10 @@ class Heartbeat(anywidget.AnyWidget):  # type: ignore[misc]
         A page that waits for an answer already takes no notice, so beats never overlap.
         """
         self.send({"type": "hurry", "wait": 50})
+
+    def show_field(self, place: str) -> None:
+        """Let the page scroll to the input with the class ``tbw-at-<place>`` and begin to type there."""
+        self.send({"type": "field", "place": place})
 
     def _on_beat(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:
         if content.get("type") == "address" and self._on_address is not None:

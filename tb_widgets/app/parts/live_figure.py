@@ -4,11 +4,19 @@ from __future__ import annotations
 
 import sys
 import threading
+from html import escape
 from typing import Any
 
 import ipywidgets as widgets
 
-from tb_widgets.display.figure import arrangement, figure_parts, figure_points, plot_titles, show_ticks
+from tb_widgets.display.figure import (
+    arrangement,
+    curves_in_words,
+    figure_parts,
+    figure_points,
+    follow_task,
+    show_ticks,
+)
 from tb_widgets.runs.curve import Curves
 
 
@@ -20,8 +28,11 @@ class LiveFigure:
     """
 
     def __init__(self) -> None:
-        self.box = widgets.VBox([widgets.HTML('<span class="tbw-muted">Preparing the curves …</span>')])
-        self.box.add_class("tbw-figure")
+        self._place = widgets.VBox([widgets.HTML('<span class="tbw-muted">Preparing the curves …</span>')])
+        self._place.add_class("tbw-figure")
+        self._told = widgets.HTML()  # the same for those who do not see it
+        self._told.add_class("tbw-unseen")
+        self.box = widgets.VBox([self._place, self._told])
         self._figure: Any = None
         self._drawn: list[tuple[list[float], list[float]]] = []
         self._log_scale = False
@@ -57,7 +68,7 @@ class LiveFigure:
             self._figure.update_layout(arrangement(narrow=True))
             self._is_narrow = True
         self._figure._config = {"displayModeBar": False, "displaylogo": False, "responsive": True}
-        self.box.children = (self._figure,)
+        self._place.children = (self._figure,)
 
     def page_says(self, there: bool, *, narrow: bool = False) -> None:
         """Hear from the page whether the figure stands there; a page that is new gets every point again.
@@ -70,31 +81,32 @@ class LiveFigure:
             self._figure.update_layout(arrangement(narrow=narrow))
             self._is_narrow = narrow
 
-    def draw(self, curves: Curves, task: str = "") -> bool:
+    def draw(self, curves: Curves, task: str = "", total: int | None = None) -> bool:
         """Send the lines that have changed; return False while the page has no figure yet.
 
         Parameters
         ----------
         task
             What the run learns, which says what the plots are of; empty for a model that continues texts.
+        total
+            Steps of the run, to whose end the plots reach.
         """
         if self._figure is None or not self._there:
             return False
         import numpy as np
 
-        points = figure_points(curves)
+        points = figure_points(curves, task)
+        self._told.value = escape(curves_in_words(curves, task, total))
         if self._is_new_page:
             self._blank()
             self._is_new_page = False
         with self._figure.batch_update():
+            follow_task(self._figure, task)
             for index, (new, old) in enumerate(zip(points, self._drawn, strict=True)):
                 if new != old:
                     trace = self._figure.data[index]
                     trace.x, trace.y = np.asarray(new[0], dtype="float32"), np.asarray(new[1], dtype="float32")
-            show_ticks(self._figure.layout, points)
-            for note, title in zip(self._figure.layout.annotations, plot_titles(task), strict=True):
-                if note.text != title:
-                    note.text = title
+            show_ticks(self._figure.layout, points, total)
             self._scale("log" if self._log_scale else "linear")
         self._drawn = points
         return True
@@ -110,16 +122,15 @@ class LiveFigure:
         self._drawn = empty
 
     def set_log_scale(self, on: bool) -> None:
-        """Draw loss and perplexity on a logarithmic scale, or not."""
+        """Draw the loss on a logarithmic scale, or not."""
         self._log_scale = on
         if self._figure is not None and self._there:
             with self._figure.batch_update():
                 self._scale("log" if on else "linear")
 
     def _scale(self, kind: str) -> None:
-        for axis in (self._figure.layout.yaxis, self._figure.layout.yaxis2):
-            if axis.type != kind:
-                axis.type = kind
+        if self._figure.layout.yaxis.type != kind:
+            self._figure.layout.yaxis.type = kind
 
 
 def _import_plotly() -> None:

@@ -1,4 +1,4 @@
-"""The run bar: in sight on every step, it says what goes on and holds the one next thing to press."""
+"""The run bar, in sight on every step: the run at work above, and the next run below, each with what to press."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ import ipywidgets as widgets
 from tb_widgets.app import words
 from tb_widgets.app.parts.cards import button, row, show
 from tb_widgets.app.parts.fitted import fitted_line
+from tb_widgets.app.state.draft import CARDS, as_typed
 from tb_widgets.display.wording import duration, speed
-from tb_widgets.runs import Status
+from tb_widgets.runs import RunEntry, Status
+from tb_widgets.spec.metrics import METRICS
 
 if TYPE_CHECKING:
     from tb_widgets.app.session import Session
@@ -28,79 +30,270 @@ CHIPS = {
     "failed": ("Failed", "bad"),
     "interrupted": ("Interrupted", "warn"),
 }
+ASKED = {"pause": "Pausing …", "stop": "Stopping …"}
+
+
+def _press(session: Session, label: str, do: Callable[[], Any], place: str) -> widgets.Button:
+    def press() -> None:
+        # The second click of a double click arrives when the first has been answered, and does nothing more.
+        if not made.disabled:
+            do()
+
+    made = button(label, lambda: session.act(press), f"tbw-at-{place}")
+    return made
+
+
+def _make_primary(made: widgets.Button, primary: bool) -> None:
+    (made.add_class if primary else made.remove_class)("tbw-primary")
 
 
 class RunBar:
-    """State, progress, speed, time, and Start, Pause, Resume, Stop."""
+    """Two rows: state, progress, speed and time of a run; and what Start would do, or why it can't."""
+
+    def __init__(self, session: Session) -> None:
+        self._now = RunRow(session)
+        self._next = NextRow(session)
+        self.widget = widgets.VBox([self._now.widget, self._next.widget])
+        self.widget.add_class("tbw-bar")
+
+    def refresh(self) -> None:
+        """Show how things are."""
+        self._now.refresh()
+        self._next.refresh(is_first=not self._now.has_primary)
+
+
+class RunRow:
+    """The run at work, wherever one looks; else the run in sight.
+
+    Attributes
+    ----------
+    has_primary
+        Whether the next thing to press is in this row.
+    """
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.has_primary = False
+        self._text = widgets.HTML()
+        at = self._at
+        self._open = _press(session, "Show it", self._show_it, "show-it")
+        self._try = _press(session, "Try it", session.try_it, "try-it")
+        self._again = _press(session, "Start again", session.start_again, "start-again")
+        self._resume = _press(session, "Resume", lambda: session.resume(at()), "resume")
+        self._extend = _press(session, "Continue", session.extend, "extend")
+        self._pause = _press(session, "Pause", lambda: session.pause(at()), "pause")
+        self._save = _press(session, "Save now", lambda: session.save_now(at()), "save")
+        self._stop = _press(session, "Stop and save", lambda: session.stop(at()), "stop")
+        self._buttons = (
+            self._open,
+            self._again,
+            self._resume,
+            self._extend,
+            self._pause,
+            self._save,
+            self._stop,
+            self._try,
+        )
+        self.widget = widgets.Box([self._text, row([*self._buttons], "tbw-buttons")])
+        self.widget.add_class("tbw-bar-row")
+
+    def _entry(self) -> RunEntry | None:
+        watch = self._session.watch
+        if self._session.at_work is not None:
+            return self._session.at_work
+        return RunEntry(watch.run, watch.status) if watch.run is not None and watch.status is not None else None
+
+    def _at(self) -> Any:
+        entry = self._entry()
+        return entry.run if entry is not None else None
+
+    def _show_it(self) -> None:
+        self._session.open_run(self._at().id)
+        self._session.show("train")
+
+    def refresh(self) -> None:
+        """Show the run, and what can be done with it."""
+        session, entry = self._session, self._entry()
+        show(self.widget, entry is not None)
+        if entry is None:
+            self.has_primary = False
+            return
+        status, watch = entry.status, session.watch
+        in_sight = watch.run is not None and watch.run.id == entry.run.id
+        state, asked = status.state, session.asked(entry.run)
+        ended = state in ("stopped", "failed", "interrupted")
+        saved = watch.checkpoints[-1].step if in_sight and watch.checkpoints else None
+        remedy = session.remedy() if in_sight else {}
+        shown = {
+            self._open: not in_sight,
+            self._again: bool(remedy),
+            self._resume: state == "paused" or (ended and (saved is not None or not remedy)),
+            self._extend: state == "done" and saved is not None,
+            self._pause: state in ("running", "preparing"),
+            self._save: in_sight and state in ("running", "paused"),
+            self._stop: status.is_active,
+            self._try: state == "done" and saved is not None,
+        }
+        for made, is_shown in shown.items():
+            show(made, is_shown)
+        self._pause.disabled = asked == "pause"
+        self._save.disabled = asked == "save"
+        self._save.description = "Saving …" if asked == "save" else "Save now"
+        self._stop.disabled = asked == "stop" or state == "stopping"
+        self._stop.description = "Take out of the queue" if status.is_waiting else "Stop and save"
+        self._resume.disabled = self._extend.disabled = asked == "resume"
+        self._again.disabled = session.has_just_started
+        self._resume.description = f"Resume from step {saved:,}" if ended and saved is not None else "Resume"
+        self._extend.description = f"Continue for {status.total:,} more steps"
+        changes = [f"{CARDS[path].title.lower()} {as_typed(CARDS[path], value)}" for path, value in remedy.items()]
+        self._again.description = f"Start again with {' and '.join(changes)}"
+        # One filled button: the likeliest next step. A run whose code nobody has agreed to run asks for that first.
+        first = next((made for made in (self._again, self._resume, self._try) if shown[made]), None)
+        first = None if session.untrusted is not None else first
+        for made in (self._again, self._resume, self._try):
+            _make_primary(made, made is first)
+        self.has_primary = first is not None
+        self._text.value = self._describe(entry, saved=saved, asked=asked)
+
+    def _describe(self, entry: RunEntry, *, saved: int | None, asked: str) -> str:
+        status = entry.status
+        label, tone = CHIPS[status.state]
+        if status.state == "queued" and not status.is_waiting:
+            label, tone = "Starting", "on"  # only until its process has begun
+        if status.is_active:
+            label = ASKED.get(asked, label)
+        done = status.step / status.total if status.total else 0.0
+        waiting = status.state in ("queued", "preparing") and status.progress is None
+        share = status.progress if status.state == "preparing" and status.progress is not None else done
+        facts = [f"<span>{fact}</span>" for fact in self._facts(status, saved)]
+        if (count := len(self._session.busy)) > 1:
+            facts.append(f'<span class="tbw-warning">▲ {count} runs share this machine, so each is slower.</span>')
+        name = escape(words.run_name(entry.run.id, status.name))
+        value = "" if waiting else f'aria-valuenow="{100 * share:.0f}" '
+        bar = (
+            f'<div class="tbw-progress {"is-waiting" if waiting and not status.is_waiting else ""}" '
+            f'role="progressbar" aria-label="Progress of {name}" {value}aria-valuemin="0" aria-valuemax="100">'
+            f'<span style="width:{0 if status.is_waiting else 100 * share:.1f}%"></span></div>'
+        )
+        told = f'data-state="{status.state}" data-step="{status.step}" data-run="{escape(entry.run.id)}"'
+        return (
+            f'<div class="tbw-bar-text" {told}><span role="status">{words.chip(label, tone)}</span>'
+            f'<div><div class="tbw-bar-title"><b>{name}</b>{bar}</div>'
+            f'<div class="tbw-facts">{"".join(facts)}</div></div></div>'
+        )
+
+    def _facts(self, status: Status, saved: int | None) -> list[str]:
+        def number(text: str) -> str:
+            return f'<b class="tbw-number">{escape(text)}</b>'
+
+        if status.is_waiting:
+            before = self._session.busy[0] if self._session.busy else None
+            behind = f" for {words.run_name(before.run.id, before.status.name)} to end" if before is not None else ""
+            return [escape(f"Waits{behind}.")]
+        if status.state in ("queued", "preparing"):
+            phase = status.phase or "Starting the training process"
+            return [f"{escape(phase)} …"]
+        if status.state == "done":
+            return [*_result(self._session, status), f"{status.total:,} steps in {number(duration(status.elapsed))}"]
+        facts = [f"step {number(f'{status.step:,}')} of {status.total:,}"]
+        if status.state in ("failed", "interrupted"):
+            return [*facts, escape(f"{status.message} {status.hint}".strip())]
+        if fast := speed(status):
+            count, unit = fast
+            facts.append(f"{number(count)} {unit}")
+        facts.append(f"elapsed {number(duration(status.elapsed))}")
+        if status.eta is not None and status.state == "running":
+            facts.append(f"about {number(duration(status.eta))} left")
+        if saved is not None:
+            facts.append(f"saved at step {number(f'{saved:,}')}")
+        if status.message:
+            facts.append(escape(status.message))
+        return facts
+
+
+def _result(session: Session, status: Status) -> list[str]:
+    """Return in words how good a run became, and from where it came."""
+    best = status.best
+    metric = METRICS[best["monitor"]] if best and best["monitor"] in METRICS else None
+    if best is None or metric is None:
+        return []
+    values = session.watch.curves[metric.key].values if session.watch.status is status else []
+    since = f", from {metric.written(values[0])}" if len(values) > 1 else ""
+    title = f"validation {metric.title.lower()}"
+    return [f'best {title} <b class="tbw-number">{metric.written(best["value"])}</b>{since}, at step {best["step"]:,}']
+
+
+class NextRow:
+    """What Start would do, or the first reason why it can't, with a way to the field."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._text = widgets.HTML()
-        self._start = self._button("Start", session.start, "tbw-primary", "tbw-at-start")
-        self._resume = self._button("Resume", session.resume, "tbw-at-resume")
-        self._pause = self._button("Pause", session.pause, "tbw-at-pause")
-        self._stop = self._button("Stop and save", session.stop, "tbw-at-stop")
-        self._save = self._button("Save now", session.save_now, "tbw-at-save")
-        self._fits = self._button("Use what fits the model", session.use_what_fits, "tbw-at-bar-fits")
-        buttons = row([self._fits, self._resume, self._pause, self._save, self._stop, self._start], "tbw-buttons")
+        self._start = _press(session, "Start", session.start, "start")
+        self._fits = _press(session, "Use what fits the model", session.use_what_fits, "bar-fits")
+        self._field = _press(session, "Show the field", self._show_field, "show-field")
+        self._usual = _press(session, "Start from the defaults", session.use_defaults, "use-defaults")
+        self._usual.add_class("tbw-quiet")
+        self._usual.tooltip = "Put back model, data and settings to what the page begins with. Runs stay."
+        buttons = row([self._usual, self._fits, self._field, self._start], "tbw-buttons")
         self.widget = widgets.Box([self._text, buttons])
-        self.widget.add_class("tbw-bar")
+        self.widget.add_class("tbw-bar-row")
 
-    def _button(self, label: str, do: Callable[[], Any], *classes: str) -> widgets.Button:
-        def press() -> None:
-            # The second click of a double click arrives when the first has been answered, and starts no second run.
-            if not made.disabled:
-                do()
+    def _show_field(self) -> None:
+        self._session.show_field(next(iter(self._session.draft.errors)))
 
-        made = button(label, lambda: self._session.act(press), *classes)
-        return made
+    def refresh(self, *, is_first: bool) -> None:
+        """Show the next run.
 
-    def refresh(self) -> None:
-        """Show the run in sight, or what Start would do."""
+        Parameters
+        ----------
+        is_first
+            Whether Start is the likeliest thing to press.
+        """
         session = self._session
-        status = session.watch.status
-        state = status.state if status else ""
-        active = status is not None and status.is_active
-        asked = session.asked
-        show(self._pause, state in ("running", "preparing"))
-        show(self._stop, active)
-        show(self._save, state in ("running", "paused"))
-        can_resume = state in ("paused", "stopped", "failed", "interrupted")
-        show(self._resume, can_resume)
-        show(self._start, not active or state == "queued")
-        self._pause.disabled = asked == "pause"
-        self._stop.disabled = asked == "stop" or state == "stopping"
-        self._resume.disabled = asked == "resume"
-        self._start.disabled = bool(session.draft.blockers) or asked == "start"
-        show(self._fits, bool(session.draft.remedies) and not active)
-        # One filled button: Resume where there is something to go on with, Start otherwise.
-        asks = session.untrusted is not None
-        for made, primary in ((self._resume, can_resume and not asks), (self._start, not can_resume)):
-            (made.add_class if primary else made.remove_class)("tbw-primary")
-        self._start.description = "Start" if status is None else "Start a new run"
-        self._text.value = self._idle() if status is None else self._describe(status)
+        draft, busy = session.draft, session.at_work is not None
+        blocked = bool(draft.blockers)
+        self._start.disabled = blocked or session.has_just_started
+        self._start.description = "Add to the queue" if busy else "Start"
+        _make_primary(self._start, is_first and not busy)
+        show(self._fits, bool(draft.remedies))
+        show(self._field, blocked and not draft.remedies)
+        show(self._usual, not draft.is_usual)
+        self._text.value = self._blocked() if blocked else self._ready()
 
-    def _idle(self) -> str:
+    def _blocked(self) -> str:
+        reasons = self._session.draft.blockers
+        more = f' <span class="tbw-muted">and {len(reasons) - 1} more</span>' if len(reasons) > 1 else ""
+        return (
+            f'<div class="tbw-bar-text" data-next="blocked"><span role="status">{words.chip("Not ready", "bad")}</span>'
+            f'<div class="tbw-blocker">✕ {escape(reasons[0])}{more}</div></div>'
+        )
+
+    def _ready(self) -> str:
         draft = self._session.draft
-        if draft.blockers:
-            reasons = " ".join(escape(reason) for reason in draft.blockers)
-            return f'<div class="tbw-bar-text">{words.chip("Not ready", "warn")}<div>{reasons}</div></div>'
         spec, model = draft.spec, draft.model
         count = self._session.choice.answer.get("parameters", model.parameters if model else None)
         size = f", {words.short_count(count)} parameters" if count else ""
         tokens = spec.training.batch_size * spec.data.context_length
-        facts = (
-            f"<span><b class='tbw-number'>{spec.training.steps:,}</b> steps</span>"
-            f"<span><b class='tbw-number'>{tokens:,}</b> tokens a step</span>"
-            f"<span>{escape(fitted_line(draft))}</span>{self._warning()}"
-        )
+        chosen = fitted_line(draft)
+        facts = [
+            f"<span><b class='tbw-number'>{spec.training.steps:,}</b> steps</span>",
+            f"<span><b class='tbw-number'>{tokens:,}</b> tokens a step</span>",
+            f"<span>{escape(chosen)}</span>" if chosen else "",
+            self._waiting(),
+            self._warning(),
+        ]
         title = escape(
             f"{model.title if model else spec.model.source}{size}, on {words.short_source(spec.data.source)}"
         )
         return (
-            f'<div class="tbw-bar-text">{words.chip("Ready", "ok")}<div>{title}'
-            f'<div class="tbw-facts">{facts}</div></div></div>'
+            f'<div class="tbw-bar-text" data-next="ready"><span role="status">{words.chip("Next run")}</span>'
+            f'<div>{title}<div class="tbw-facts">{"".join(facts)}</div></div></div>'
         )
+
+    def _waiting(self) -> str:
+        count = len(self._session.waiting)
+        return f"<span>{count} run{'s wait' if count > 1 else ' waits'} before it</span>" if count else ""
 
     def _warning(self) -> str:
         """Return the first thing about the data that would waste the run, and how many more there are."""
@@ -109,55 +302,3 @@ class RunBar:
             return ""
         more = f" And {len(warnings) - 1} more: see the Data step." if len(warnings) > 1 else ""
         return f'<span class="tbw-warning">▲ {escape(warnings[0] + more)}</span>'
-
-    def _describe(self, status: Status) -> str:
-        label, tone = CHIPS[status.state]
-        if status.state == "queued" and not status.phase:
-            label, tone = "Starting", "on"  # not behind another run: only until its process has begun
-        if self._session.asked == "pause":
-            label = "Pausing …"
-        elif self._session.asked == "stop" and status.is_active:
-            label = "Stopping …"
-        done = status.step / status.total if status.total else 0.0
-        waiting = status.state in ("queued", "preparing") and status.progress is None
-        share = status.progress if status.state == "preparing" and status.progress is not None else done
-        facts = self._facts(status)
-        if not status.is_active:
-            # Start stands beside an ended run too: why it can't be pressed is said here as well.
-            chosen = fitted_line(self._session.draft)
-            facts += [f"▲ {escape(reason)}" for reason in self._session.draft.blockers]
-            facts += [f"next: {escape(chosen)}"] if chosen else []
-            facts += [warning] if (warning := self._warning()) else []
-        line = "".join(f"<span>{fact}</span>" for fact in facts)
-        bar = (
-            f'<div class="tbw-progress {"is-waiting" if waiting else ""}" role="progressbar" '
-            f'aria-valuenow="{100 * share:.0f}" aria-valuemin="0" aria-valuemax="100">'
-            f'<span style="width:{100 * share:.1f}%"></span></div>'
-        )
-        return (
-            f'<div class="tbw-bar-text" data-state="{status.state}" data-step="{status.step}">{words.chip(label, tone)}'
-            f'<div>{bar}<div class="tbw-facts">{line}</div></div></div>'
-        )
-
-    @staticmethod
-    def _facts(status: Status) -> list[str]:
-        def number(text: str) -> str:
-            return f'<b class="tbw-number">{escape(text)}</b>'
-
-        if status.state in ("queued", "preparing"):
-            phase = status.phase or "Starting the training process"
-            return [f"{escape(phase)} …"]
-        facts = [f"step {number(f'{status.step:,}')} of {status.total:,}"]
-        if status.state in ("failed", "interrupted"):
-            return [*facts, escape(status.message)]
-        if fast := speed(status):
-            count, unit = fast
-            facts.append(f"{number(count)} {unit}")
-        facts.append(f"trained for {number(duration(status.elapsed))}")
-        if status.eta is not None and status.state == "running":
-            facts.append(f"left about {number(duration(status.eta))}")
-        if status.best and not status.is_active:
-            facts.append(f"best at step {number(format(status.best['step'], ','))}")
-        if status.message:
-            facts.append(escape(status.message))
-        return facts

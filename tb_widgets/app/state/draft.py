@@ -132,6 +132,46 @@ class Draft(traitlets.HasTraits):
         self._entered = {path for path in CARDS if self.values[path] != _at(base, path)} - {*self.fitted}
         self.check()
 
+    def keep(self) -> dict[str, Any]:
+        """Return everything that was entered, as JSON can hold it, for :meth:`restore`."""
+        return {
+            "preset": self.preset,
+            "values": self.values,
+            "chosen": sorted(self._entered),
+            "fitted": {path: [before, why] for path, (before, why) in self.fitted.items()},
+        }
+
+    def restore(self, kept: dict[str, Any]) -> None:
+        """Put back what :meth:`keep` returned; fields that a newer or older version knows are left out.
+
+        Raises
+        ------
+        ValueError
+            If it is nothing of the kind.
+        """
+        try:
+            values = {path: value for path, value in kept["values"].items() if path in CARDS}
+            fitted = {path: (before, str(why)) for path, (before, why) in kept["fitted"].items() if path in CARDS}
+            chosen = {path for path in kept["chosen"] if path in CARDS}
+            preset = str(kept["preset"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"these are not the fields of a form: {error}") from error
+        self.preset = preset if preset in PRESETS else ""
+        self.values = self.values | values
+        self.fitted, self._entered = fitted, chosen
+        self.check(look_again=True)
+
+    @property
+    def is_usual(self) -> bool:
+        """Whether nothing was chosen: the form holds what it begins with."""
+        return self.preset == "quick" and not self._entered
+
+    def begin_again(self) -> None:
+        """Choose nothing: back to what a form begins with."""
+        self.facts, self.hold, self.problem, self.fitted = None, "", None, {}
+        self.preset = "quick"
+        self.load(PRESETS["quick"].spec())
+
     def choose_model(self, source: str, *, anew: bool = True) -> None:
         """Take another model; unless it is the same (not ``anew``), nothing decided about the one before holds."""
         fresh = RunSpec().to_mapping()

@@ -6,12 +6,14 @@ that :meth:`ModelChoice.refresh` looks at. Nothing of a Gist or Hub repository r
 
 from __future__ import annotations
 
+import json
 import threading
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from tb_widgets.app.state.draft import Draft
 from tb_widgets.app.state.versioned import Versioned
+from tb_widgets.checks.result import from_mapping as result_from_mapping
 from tb_widgets.errors import ModelError, RunError, TbError, UndecidedError
 from tb_widgets.service.checking import vocabulary_of_ours
 from tb_widgets.service.fitting import ModelFacts
@@ -29,6 +31,7 @@ from tb_widgets.service.models import (
     is_fetched,
     keep_files,
     kept_copies,
+    needs_consent,
     open_faults,
     pinned,
     repairs,
@@ -124,6 +127,9 @@ class ModelChoice(Versioned):
         self._may_try = self._was_busy = False
         self._asked = ""  # what was fetched last, so that a failure is not asked for again and again
         self._asked_is = ""  # what that turned out to be
+        self._kept: dict[str, Any] = {}
+        self._checked = ""  # of which model the checks are
+        self._not_typed = ""  # a path that a file has put into the form: nobody's consent
         self._clear()
 
     def _clear(self) -> None:
@@ -178,6 +184,7 @@ class ModelChoice(Versioned):
             raise ModelError("Type or paste the address of a model first.")
         self.policy.require_model(address)
         self._may_try = True
+        self._not_typed = ""
         self._leave()
         self._spec, self.error = None, None
         self.address = self._asked = address
@@ -204,7 +211,10 @@ class ModelChoice(Versioned):
         """
         if self.state != "asking" or self.source is None:
             raise RunError("No model waits for your consent.", hint="Load one by its address first.")
-        self.store.grant(self.source)
+        if needs_consent(self.source):
+            self.store.grant(self.source)
+        else:
+            self.store.remember(self.source.files, self.source.origin["source"])
         self._may_try = True
         self._spec = None
         self._follow()
@@ -222,6 +232,30 @@ class ModelChoice(Versioned):
         self._may_try = True
         self.draft.set(self.error.field, answer)
         self._follow()
+
+    def keep(self) -> dict[str, Any]:
+        """Return the results of the last checks that came to their end, for :meth:`restore`."""
+        if self.checks is not None and self.checks.state == "done":
+            self._kept = {"of": self._checked, "results": [result.to_mapping() for result in self.checks.results]}
+        return self._kept
+
+    def restore(self, kept: dict[str, Any]) -> None:
+        """Show results that :meth:`keep` returned as soon as the form holds the very model that they are of.
+
+        The form's model was put there by a file: a path in it is no consent, as one that is typed would be.
+        """
+        self._kept = kept
+        self._not_typed = str(self.draft.values["model.source"])
+
+    def _identity(self) -> str:
+        """Return what differs for every model and every change of one."""
+        spec = self.draft.spec.model.model_dump(exclude={"allow_leak"})
+        return json.dumps([spec, self.source.origin["sha256"] if self.source is not None else {}])
+
+    def _recall_checks(self) -> None:
+        if self.checks is None and self._kept.get("of") == self._identity():
+            self._checked = self._identity()
+            self.checks = Probe.known("check", [result_from_mapping(result) for result in self._kept["results"]])
 
     def stop(self) -> None:
         """End the fetch or the trial.
@@ -253,6 +287,7 @@ class ModelChoice(Versioned):
         if self.checks is not None:
             self.checks.stop()
         self.checks = self.probes.check(self._known(), self.draft.spec.model, tier=tier)
+        self._checked = self._identity()
         self._was_busy = True
         return self.checks
 
@@ -284,6 +319,10 @@ class ModelChoice(Versioned):
                 return
             self._take_fetched(self._fetching)
         self._follow()
+        if self.checks is not None and self._checked != self._identity():
+            self.checks.stop()
+            self.checks = None  # they were of another model, or of one of another size
+            self._recall_checks()
         busy = self.is_busy
         if busy or self._was_busy:  # once more, for what came last
             self.touch()
@@ -354,7 +393,7 @@ class ModelChoice(Versioned):
             self.source = decided(self.original, spec)
             if not self.policy.is_owner:
                 self.store.grant(self.source)  # whoever runs the server has agreed to what is on its list
-            self.trust = self.store.state(self.source)
+            self.trust = self._consent(self.source)
             self.findings = findings(self.original.files[CODE])
             self.repairs, self.faults = repairs(self.original), open_faults(self.original)
         except TbError as error:
@@ -370,8 +409,17 @@ class ModelChoice(Versioned):
         else:
             self._say("waiting")
 
+    def _consent(self, source: ModelSource) -> Trust:
+        if needs_consent(source):
+            return self.store.state(source)
+        if self.draft.spec.model.source != self._not_typed or self.store.knows(source.files):
+            return Trust("trusted")
+        return Trust("new")
+
     def _try(self, source: ModelSource, spec: ModelSpec) -> None:
         try:
+            if not needs_consent(source) and self.policy.is_owner:
+                self.store.remember(source.files, source.origin["source"])  # so that it is not asked for after a reload
             self.trial = self.probes.adapt(source, spec)
         except TbError as error:
             self.error = error
@@ -391,6 +439,8 @@ class ModelChoice(Versioned):
     def _say(self, state: State) -> None:
         """Enter a state, and tell the form what it means for Start."""
         self.state = state
+        if state in ("ours", "waiting", "ready"):
+            self._recall_checks()
         self.touch()  # the form may have changed what that state means
         hold, facts = HOLDS.get(state, ""), None
         if state == "failed" and self.error is not None:

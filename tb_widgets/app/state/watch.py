@@ -80,9 +80,8 @@ class Watch(Versioned):
 
     @property
     def task(self) -> str:
-        """What the run learns, as its samples say; empty for a model that continues texts, and before the first."""
-        found = self.samples[-1].get("task", "") if self.samples else ""
-        return found if isinstance(found, str) else ""
+        """What the run learns; empty before its training process has found out."""
+        return self.status.task if self.status is not None else ""
 
     def refresh_checkpoints(self) -> None:
         """Look which checkpoints are there."""

@@ -26,7 +26,7 @@ class LivePanel(Panel):
 
     def __init__(self, session: Session) -> None:
         super().__init__(session)
-        self._drawn = (-1, "")
+        self._drawn: tuple[object, ...] = ()
         self.figure = LiveFigure()
 
     def render(self) -> widgets.Widget:
@@ -50,15 +50,17 @@ class LivePanel(Panel):
         if session.has_page:
             self.figure.page_says(session.figure_is_there, narrow=session.page_is_narrow)
             self.figure.make()
-            if self._drawn != (watch.curves_version, watch.task) and self.figure.draw(watch.curves, watch.task):
-                self._drawn = (watch.curves_version, watch.task)
+            total = watch.status.total if watch.status else None
+            shown = (watch.curves_version, watch.task, total)
+            if self._drawn != shown and self.figure.draw(watch.curves, watch.task, total):
+                self._drawn = shown
             elif not session.figure_is_there:
-                self._drawn = (-1, "")
+                self._drawn = ()
         train, val = watch.curves["train/loss"].last, watch.curves["val/loss"].last
         best = watch.status.best if watch.status else None
         self._legend.value = (
-            f'<span style="color:#3b5bdb">●</span> train <span class="tbw-number">{words.figure(train)}</span> &nbsp; '
-            f'<span style="color:#c77700">●</span> validation <span class="tbw-number">{words.figure(val)}</span>'
+            f'<span class="tbw-train">●</span> train <span class="tbw-number">{words.figure(train)}</span> &nbsp; '
+            f'<span class="tbw-validation">●</span> validation <span class="tbw-number">{words.figure(val)}</span>'
             + (f' <span class="tbw-muted tbw-small">best at step {best["step"]:,}</span>' if best else "")
             if watch.run is not None
             else '<span class="tbw-muted">The curves move here as soon as a run starts.</span>'

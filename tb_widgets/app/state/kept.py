@@ -1,0 +1,102 @@
+"""What was chosen on a page, kept in its runs folder: a reload, another tab and a new kernel begin with it.
+
+Nothing secret and nobody's consent is in it: whose code may run is remembered elsewhere, by the code's checksums.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
+
+from tb_widgets.runs.durable import explain_os_error, read_json, replace_json, set_aside
+
+FILE = ".page.json"
+
+
+@dataclass(frozen=True)
+class Choices:
+    """What a page holds that no run does.
+
+    Attributes
+    ----------
+    step
+        The step that was in sight.
+    run
+        Id of the run that was open; empty if none was.
+    draft
+        The form, see :meth:`tb_widgets.app.state.draft.Draft.keep`.
+    checks
+        Results of the last checks, and of which model they are.
+    saved
+        When, in seconds since the epoch.
+    """
+
+    step: str = ""
+    run: str = ""
+    draft: dict[str, Any] = field(default_factory=dict)
+    checks: dict[str, Any] = field(default_factory=dict)
+    saved: float = 0.0
+
+
+_CHOICES = TypeAdapter(Choices)
+
+
+class Kept:
+    """The file that holds the choices made in a runs folder.
+
+    Parameters
+    ----------
+    runs_dir
+        The folder; it is made when there is something to keep.
+    """
+
+    def __init__(self, runs_dir: Path) -> None:
+        self.file = runs_dir / FILE
+        self._last: Choices | None = None
+
+    def read(self) -> Choices | None:
+        """Return what was kept; ``None`` where nothing was.
+
+        Raises
+        ------
+        RunError
+            If the file can't be read.
+        ValueError
+            If it is damaged.
+        """
+        try:
+            found = _CHOICES.validate_python(read_json(self.file))
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise explain_os_error(error, self.file, reading=True) from error
+        except ValidationError as error:
+            raise ValueError(f"{self.file} does not hold what a page keeps") from error
+        self._last = found
+        return found
+
+    def set_aside(self) -> Path:
+        """Give a damaged file another name, and return it."""
+        self._last = None
+        return set_aside(self.file, f"{FILE}.damaged")
+
+    def write(self, choices: Choices) -> None:
+        """Keep these choices, if they are others than those that were kept last.
+
+        Raises
+        ------
+        RunError
+            If the folder can't be written.
+        """
+        if self._last is not None and asdict(choices) | {"saved": self._last.saved} == asdict(self._last):
+            return
+        try:
+            self.file.parent.mkdir(parents=True, exist_ok=True)
+            replace_json(self.file, asdict(choices) | {"saved": time.time()})
+        except OSError as error:
+            raise explain_os_error(error, self.file) from error
+        self._last = choices
