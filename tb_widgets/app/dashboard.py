@@ -95,13 +95,17 @@ class Dashboard(Session):
         super().refresh()
         self.page.refresh()
         if self._kept is not None and self.has_page:
-            run = self.watch.run.id if self.watch.run is not None else ""
-            self._kept.write(Choices(self.step, run, self.draft.keep(), self.choice.keep()))
+            self._kept.write(self._choices())
+
+    def _choices(self) -> Choices:
+        run = self.watch.run.id if self.watch.run is not None else ""
+        return Choices(self.step, run, self.draft.keep(), self.choice.keep())
 
     def _recall(self, *, open_run: bool) -> None:
         """Begin with what was kept."""
         if self._kept is None:
             return
+        self._kept.begin(self._choices())
         try:
             found = self._kept.read()
             if found is None:

@@ -230,10 +230,10 @@ class Session(traitlets.HasTraits):
         """
         self.policy.require_owner("agree to run code")
         if self.untrusted is None:
-            raise RunError("No run waits for your consent.", hint="Press Resume or Write first.")
+            raise RunError("No run waits for your consent.", hint="Press Resume first, or ask a checkpoint something.")
         require_frozen(self.untrusted.model_folder, "Going on", trust=True)
         self.untrusted = None
-        self.message = Message("You agreed to run this code.", "ok", "Press Resume or Write again.")
+        self.message = Message("You agreed to run this code.", "ok", "Press the same button again.")
 
     @one_at_a_time
     def leave_run_untrusted(self) -> None:

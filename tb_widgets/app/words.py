@@ -94,6 +94,11 @@ def chip(text: str, tone: str = "") -> str:
     return f'<span class="tbw-chip {f"is-{tone}" if tone else ""}">{escape(text)}</span>'
 
 
+def verdict(is_right: bool) -> str:
+    """Return a chip that says whether an answer is right."""
+    return chip("✓ correct", "ok") if is_right else chip("✕ wrong", "bad")
+
+
 class Message(NamedTuple):
     """Something that is said to a person: what happened, of what kind that is, and what to do.
 
@@ -133,6 +138,14 @@ def error_message(error: TbError) -> Message:
     return Message(error.message, "bad", error.hint)
 
 
+def copied(text: str) -> str:
+    """Return a text to be read, with a button that copies it."""
+    return (
+        '<div class="tbw-copied"><button type="button" class="tbw-copy">Copy</button>'
+        f'<pre class="tbw-text">{escape(text)}</pre></div>'
+    )
+
+
 def facts(pairs: list[tuple[str, Any]]) -> str:
     """Return names and values below each other."""
     rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(str(value))}</dd>" for name, value in pairs)
@@ -141,4 +154,4 @@ def facts(pairs: list[tuple[str, Any]]) -> str:
 
 def heading(text: str, aside: str = "") -> str:
     """Return a card's heading with a quiet remark at its right."""
-    return f'<h3>{escape(text)}<span class="tbw-muted tbw-small">{escape(aside)}</span></h3>'
+    return f'<h2>{escape(text)}<span class="tbw-muted tbw-small">{escape(aside)}</span></h2>'

@@ -10,7 +10,7 @@ from tb_widgets.models.load import LoadedModel
 
 
 def causality(model: LoadedModel) -> CheckResult:
-    """See whether a language model looks at the tokens that it shall predict."""
+    """See whether a language model can see the tokens that it has to predict."""
     if "classification" in model.task:
         return _causality_result(None, "pass", "Not needed: a classifier may look at its whole input.")
     found = measure_causality(model)
@@ -20,22 +20,30 @@ def causality(model: LoadedModel) -> CheckResult:
         good: Fault = ("pass", "Every position sees the tokens on both sides, as it should.", "")
         advice = "A model for masked tokens needs no causal mask: take it out, or train it as causal-lm."
         bad: Fault = ("warn", "Each position sees the tokens before it only.", advice)
-        return _causality_result(found, *(good if found.leaks else bad))
-    good = ("pass", "Later tokens change no earlier score.", "")
-    advice = "Give its attention a causal mask; without one a wonderful loss means nothing."
-    bad = ("fail", "Changing later tokens moves earlier scores: the model sees what it shall predict.", advice)
+        return _causality_result(found, *(good if found.leaks else bad), model_is_causal=False)
+    good = ("pass", "Later tokens change no earlier prediction.", "")
+    advice = "Give its attention a causal mask; without it, a low loss is meaningless."
+    bad = (
+        "fail",
+        "The model can see the token it has to predict: changing later tokens changes earlier predictions.",
+        advice,
+    )
     return _causality_result(found, *(bad if found.leaks else good))
 
 
-def _causality_result(found: Causality | None, verdict: Verdict, message: str, advice: str = "") -> CheckResult:
+def _causality_result(
+    found: Causality | None, verdict: Verdict, message: str, advice: str = "", *, model_is_causal: bool = True
+) -> CheckResult:
     result = CheckResult("causality", "Causality", 1, verdict, message, advice=advice)
     if found is None:
         return result
     picture = {
         "kind": "heatmap",
-        "title": "how far each score moves when the tokens from a place on are others",
+        "title": "Change in the prediction at each position (column) when the input from a row on changes. "
+        "Below the diagonal nothing may change.",
         "rows": "first changed token",
-        "columns": "score",
+        "columns": "position of the prediction",
+        "forbidden": "below" if model_is_causal else "",
         "values": [[round(min(value, 1e6), 4) for value in row] for row in found.moves],
     }
     bound = f"at most {found.tolerance:.1g}"

@@ -19,6 +19,24 @@ WORDS: dict[Verdict, str] = {
     "unknown": "could not tell",
 }
 
+WHY: dict[str, str] = {
+    "loads": "A model that can't be built can't be trained.",
+    "shapes": "Training needs one prediction for every token, or one for every example, at every length up to the "
+    "context.",
+    "gradients": "A weight that receives no gradient never changes, so that part of the model learns nothing.",
+    "stability": "If the same input gives other outputs, or other examples of a batch change them, no loss can be "
+    "trusted.",
+    "initialisation": "An untrained model should do no better and no worse than guessing. If it does, it takes many "
+    "steps to unlearn that, or never starts to learn.",
+    "causality": "A model that can see the token it has to predict gets an excellent loss, and can't generate text.",
+    "memory": "What does not fit into memory ends the training at its first step.",
+    "speed": "A model much slower than its arithmetic wastes most of the time that you wait.",
+    "attention": "Heads that look everywhere alike, or at one place only, are weights that you pay for and do not use.",
+    "attribution": "A prediction that hangs on a single token uses no context.",
+    "robustness": "If a little noise changes the predictions, the model is sensitive to details that mean nothing.",
+}
+"""What each check is good for, to somebody who meets it for the first time."""
+
 ORDER = (
     "loads",
     "shapes",

@@ -137,7 +137,7 @@ class GenerationService:
             with self._lock:
                 generation.fail("The process that writes has ended.")
             if generation.state == "failed":
-                raise ServiceError("The process that writes has ended.", hint="Press Write again.") from error
+                raise ServiceError("The process that writes has ended.", hint="Try again.") from error
         return generation
 
     def stop(self) -> None:

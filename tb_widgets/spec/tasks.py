@@ -41,8 +41,8 @@ class TaskRecord:
         What accuracy counts, for the title of its plot.
     sample_title
         Title of the samples that are written along a run.
-    ask_title, ask_help
-        How the playground asks, and what to type.
+    ask_title, ask_verb, ask_help
+        How the playground asks, what its button says, and what to type.
     """
 
     name: Task
@@ -58,6 +58,7 @@ class TaskRecord:
     counted: str
     sample_title: str
     ask_title: str
+    ask_verb: str
     ask_help: str = ""
 
     @property
@@ -91,8 +92,9 @@ TASKS: dict[Task, TaskRecord] = {
             predicts_tokens=True,
             must_not_see_ahead=True,
             counted="next tokens",
-            sample_title="What it writes",
-            ask_title="Let it write",
+            sample_title="Sample",
+            ask_title="Generate text",
+            ask_verb="Generate",
         ),
         TaskRecord(
             name="masked-lm",
@@ -106,8 +108,9 @@ TASKS: dict[Task, TaskRecord] = {
             predicts_tokens=True,
             must_not_see_ahead=False,
             counted="hidden tokens",
-            sample_title="What it fills in",
-            ask_title="Let it fill in",
+            sample_title="Filled-in tokens",
+            ask_title="Fill in tokens",
+            ask_verb="Fill in",
             ask_help="Write [MASK] where a token is missing, as often as you like.",
         ),
         TaskRecord(
@@ -122,9 +125,10 @@ TASKS: dict[Task, TaskRecord] = {
             predicts_tokens=False,
             must_not_see_ahead=False,
             counted="classes",
-            sample_title="What it takes them for",
-            ask_title="Let it judge",
-            ask_help="Type a text; it says which class it takes it for, and how sure it is.",
+            sample_title="Predicted classes",
+            ask_title="Classify text",
+            ask_verb="Classify",
+            ask_help="Enter a text to see the predicted class and its probability.",
         ),
         TaskRecord(
             name="seq2seq",
@@ -138,9 +142,10 @@ TASKS: dict[Task, TaskRecord] = {
             predicts_tokens=True,
             must_not_see_ahead=True,
             counted="tokens of the answer",
-            sample_title="What it makes of them",
-            ask_title="Let it answer",
-            ask_help="Type a text; it writes what it makes of it.",
+            sample_title="Model output",
+            ask_title="Answer",
+            ask_verb="Answer",
+            ask_help="Enter a text to see what the model makes of it.",
         ),
         TaskRecord(
             name="vision-classification",
@@ -154,9 +159,10 @@ TASKS: dict[Task, TaskRecord] = {
             predicts_tokens=False,
             must_not_see_ahead=False,
             counted="classes",
-            sample_title="What it sees",
-            ask_title="Let it look",
-            ask_help="Shapes that it has never seen are drawn; it says which class each is, and how sure it is.",
+            sample_title="Predictions",
+            ask_title="Classify images",
+            ask_verb="Classify new images",
+            ask_help="Draws images that the model has never seen, and shows the predicted class and its probability.",
         ),
     )
 }
@@ -166,6 +172,6 @@ def task_record(name: str) -> TaskRecord:
     """Return the record of a task by a name out of a file; of one that nobody knows, that of continuing texts.
 
     >>> task_record("seq2seq").ask_title, task_record("").ask_title
-    ('Let it answer', 'Let it write')
+    ('Answer', 'Generate text')
     """
     return next((record for task, record in TASKS.items() if task == name), TASKS["causal-lm"])

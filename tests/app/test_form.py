@@ -90,7 +90,7 @@ def test_a_refused_value_says_why_in_place_of_the_help_and_only_as_text(draft):
 
 def test_headings_stand_where_the_group_changes(draft):
     form = Form(draft, ["training.steps", "training.batch_size", "evaluation.every"], act, headings=True)
-    assert html_of(form.widget).count("<h4>") == 2
+    assert html_of(form.widget).count("<h3>") == 2
 
 
 def test_an_override_that_does_not_fit_can_be_taken_back_where_it_is_told(dashboard, tmp_path):

@@ -137,6 +137,9 @@ def test_nothing_is_written_before_a_page_is_there(runs_dir):
 
 def test_a_file_that_does_not_change_is_not_written_again(new_page, runs_dir):
     dashboard = new_page()
+    assert not runs_dir.exists(), "nothing was chosen"
+    dashboard.draft.set("training.steps", "7")
+    dashboard.on_beat("tick", False)
     before = (runs_dir / ".page.json").stat().st_mtime_ns
     time.sleep(0.02)
     dashboard.on_beat("tick", False)
@@ -156,5 +159,7 @@ def test_the_defaults_are_one_click_away(new_page):
 
 
 def test_no_secret_and_no_consent_is_kept(new_page, runs_dir):
-    new_page()
+    dashboard = new_page()
+    dashboard.show("data")
+    dashboard.on_beat("tick", False)
     assert set(json.loads((runs_dir / ".page.json").read_text())) == {"step", "run", "draft", "checks", "saved"}

@@ -23,7 +23,7 @@ STATES = {
     "stopping": ("Stopping", {"start", "stop"}, None),
     "done": ("Done", {"start"}, "start"),
     "stopped": ("Stopped", {"start", "resume"}, "resume"),
-    "failed": ("Failed", {"start", "resume"}, "resume"),
+    "failed": ("Failed", {"start"}, "start"),
     "interrupted": ("Interrupted", {"start", "resume"}, "resume"),
 }
 

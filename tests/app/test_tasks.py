@@ -16,7 +16,7 @@ from .test_escaping import EVIL
 def classified(dashboard, make_run):
     """A dashboard on a run that sorts lines, with samples of two evaluations."""
     run = make_run(state="done", step=20, total=20, task="sequence-classification")
-    sample = {"task": "sequence-classification", "step": 20, "prompt": EVIL, "text": "code (64 %)"}
+    sample = {"task": "sequence-classification", "step": 20, "prompt": EVIL, "text": "code 64 %, prose 36 %"}
     lines = [
         sample | {"step": 10},
         sample | {"expected": "code"},
@@ -31,9 +31,10 @@ def classified(dashboard, make_run):
 
 def test_samples_of_the_last_evaluation_say_what_would_be_right(classified):
     seen = shown(classified.page.boxes["train"])
-    assert "What it takes them for" in seen
-    assert seen.count("code (64 %)") == 2
-    assert "right would be: prose" in seen
+    assert "Predicted classes" in seen
+    assert seen.count("64 %") == 2
+    assert "✓ correct" in seen
+    assert "✕ wrong</span> correct: prose" in seen
     assert "tbw-seen" not in seen  # what is no picture is not shown as one
     assert "<script" not in seen
 
@@ -42,7 +43,7 @@ def test_the_playground_says_what_such_a_model_can_do(classified):
     classified.show("runs")
     classified.refresh()
     box = classified.page.boxes["runs"]
-    assert "Let it judge" in shown(box)
+    assert "Classify text" in shown(box)
     assert "Temperature" not in shown(box)
     assert at(box, "prompt") is not None
 

@@ -104,7 +104,7 @@ def test_a_dataset_is_searched_got_and_trained_on_by_clicking(
     tab(page, "Data").click()
     page.locator(".tbw-at-data-search input").fill("poems")
     button(page, "Search").click()
-    page.get_by_role("option", name="me/poems").click()
+    page.get_by_role("row", name="me/poems").click()
     expect(page.get_by_text("nothing has been downloaded yet")).to_be_visible(timeout=30_000)
     expect(page.get_by_text("Line 0 of a poem").first).to_be_visible()
     button(page, "Get the data").click()

@@ -159,7 +159,7 @@ class Validation:
             parts.append(finding_list(found))
         if self.trust.state == "changed":
             since = f"What has changed since revision {self.trust.revision[:10]}, which you agreed to"
-            parts += [f"<h4>{since}</h4>", code_view.diff(self.trust.diff)]
+            parts += [f"<h3>{since}</h3>", code_view.diff(self.trust.diff)]
         code = model_files(self.source, found)
         if self.may_run:
             code = f"<details><summary>The code that will be run</summary>{code}</details>"

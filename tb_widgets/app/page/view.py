@@ -12,7 +12,7 @@ import psutil
 
 from tb_widgets.app import words
 from tb_widgets.app.assets import read_asset
-from tb_widgets.app.parts.cards import button, card, row, show
+from tb_widgets.app.parts.cards import button, card, close, row, show
 from tb_widgets.app.parts.form import place_of
 from tb_widgets.app.parts.heartbeat import Heartbeat
 from tb_widgets.app.parts.run_bar import RunBar
@@ -47,19 +47,19 @@ class PageView:
         self._title = widgets.HTML()
         self._machine = widgets.HTML()
         self._machine.add_class("tbw-right")
-        toggle = button("Show the code", lambda: session.act(self.toggle_code), tooltip="The Python behind Start")
+        self._toggle = button("Show the code", lambda: session.act(self.toggle_code), tooltip="The Python behind Start")
         self.steps = StepBar(selected=session.step)
         self.steps.observe(self._chosen, "selected")
         self.bar = RunBar(session)
         self.message = widgets.HTML()
         self._consent = RunConsent(session)
         self._code = widgets.HTML()
-        self._code_card = card("The code of this run", [self._code])
+        self._code_card = card("The code of the next run", [self._code])
         self._code_is_open = False
         show(self._code_card, False)
         self._body = widgets.VBox()
         self._body.add_class("tbw-column")
-        top = row([self._title, self._machine, toggle], "tbw-top")
+        top = row([self._title, self._machine, self._toggle], "tbw-top")
         app = widgets.VBox(
             [top, self.steps, self.bar.widget, self.message, self._consent.widget, self._code_card, self._body]
         )
@@ -101,6 +101,7 @@ class PageView:
     def toggle_code(self) -> None:
         """Show or hide the code of what Start does."""
         self._code_is_open = not self._code_is_open
+        self._toggle.description = "Hide the code" if self._code_is_open else "Show the code"
         show(self._code_card, self._code_is_open)
 
     def refresh(self) -> None:
@@ -118,14 +119,14 @@ class PageView:
                 failures.append(error)
         watch = self._session.watch
         name = watch.run.id if watch.run else "no run open"
-        brand = '<span class="tbw-brand">Transformer Builder</span>'
+        brand = '<h1 class="tbw-brand">Transformer Builder</h1>'
         self._title.value = f'{brand}<span class="tbw-muted">{escape(name)}</span>'
         memory = psutil.virtual_memory()
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
         free = f"{memory.available / 1e9:.0f} GB free of {memory.total / 1e9:.0f}"
         self._machine.value = words.chip(f"{cores} cores · {free}")
         if self._code_is_open:
-            self._code.value = f'<pre class="tbw-text">{escape(self._session.code())}</pre>'
+            self._code.value = words.copied(self._session.code())
         lines = {name: step.line(self._session) for name, step in STEPS.items()}
         self.steps.steps = [
             {"id": name, "title": STEPS[name].title, "summary": line, "mark": mark}
@@ -139,7 +140,7 @@ class PageView:
     def close(self) -> None:
         """Take everything off the page; what is drawn by it answers no more."""
         self._session.unobserve(self._follow, ("message", "step", "field"))
-        _close(self.widget)
+        close(self.widget)
 
     def _chosen(self, change: dict[str, str]) -> None:
         session = self._session
@@ -166,10 +167,3 @@ class PageView:
         self.boxes[step] = box
         self.panels[step] = panels
         self._body.children = tuple(self.boxes.values())
-
-
-def _close(widget: widgets.Widget) -> None:
-    """Close a widget after everything in it: closing a box alone leaves its children to the kernel for ever."""
-    for child in getattr(widget, "children", ()):
-        _close(child)
-    widget.close()

@@ -48,6 +48,13 @@ def button(label: str, on_click: Callable[[], None], *classes: str, tooltip: str
     return made
 
 
+def close(widget: widgets.Widget) -> None:
+    """Close a widget after everything in it: closing a box alone leaves its children to the kernel for ever."""
+    for child in getattr(widget, "children", ()):
+        close(child)
+    widget.close()
+
+
 def show(widget: widgets.Widget, visible: bool) -> None:
     """Show or hide a widget without moving it out of the page."""
     (widget.remove_class if visible else widget.add_class)("tbw-hidden")

@@ -15,6 +15,7 @@ class ChoiceTable(anywidget.AnyWidget):  # type: ignore[misc]
     """
 
     _esm = read_asset("parts/choice_table.js")
+    label = traitlets.Unicode().tag(sync=True)
     columns: traitlets.List[str] = traitlets.List().tag(sync=True)
     rows: traitlets.List[dict[str, object]] = traitlets.List().tag(sync=True)
     selected = traitlets.Unicode().tag(sync=True)

@@ -54,6 +54,22 @@ function tbwFocusKeeper(root) {
   };
 }
 
+// A button beside a text copies it.
+function tbwCopy(root) {
+  root.addEventListener("click", async (event) => {
+    const button = event.target.closest?.(".tbw-copy");
+    if (!button) return;
+    try {
+      await navigator.clipboard.writeText(button.parentElement.querySelector("pre").textContent);
+      button.textContent = "Copied";
+    } catch { // no clipboard for a page that is not served safely: the text is selected instead
+      getSelection().selectAllChildren(button.parentElement.querySelector("pre"));
+      button.textContent = "Selected";
+    }
+    setTimeout(() => { button.textContent = "Copy"; }, 2000);
+  });
+}
+
 // Show a field and begin to type into it; its step may have to be built first.
 function tbwShowField(root, place, tries = 20) {
   const target = root.querySelector(`.tbw-at-${place}`);

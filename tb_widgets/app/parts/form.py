@@ -72,7 +72,7 @@ class Field:
         if card.kind == "list":
             return widgets.Textarea(placeholder="one per line", rows=2)
         placeholder = card.words[0] if card.words else "empty" if card.optional else ""
-        return widgets.Text(placeholder=placeholder, continuous_update=True)
+        return widgets.Text(placeholder=placeholder, continuous_update=False)
 
     def _entered(self, change: dict[str, Any]) -> None:
         if not self._following:
@@ -94,7 +94,8 @@ class Field:
             self._following = False
         reason = self._draft.errors.get(self.card.path, "")
         text = f'<div class="tbw-error">✕ {escape(reason)}</div>' if reason else ""
-        self._help.value = text or f'<div class="tbw-help">{escape(self.card.help)}</div>'
+        # The reason stands in space that is kept for it: nothing below jumps while one types.
+        self._help.value = f'<div class="tbw-help">{escape(self.card.help)}</div><div class="tbw-reason">{text}</div>'
         if bool(reason) != self._bad:
             self._bad = bool(reason)
             (self._frame.add_class if self._bad else self._frame.remove_class)("is-bad")
@@ -123,7 +124,7 @@ class Form:
             field = Field(draft, path, on_event, (choices or {}).get(path))
             if headings and field.card.group != group:
                 group = field.card.group
-                children.append(widgets.HTML(f"<h4>{escape(group)}</h4>"))
+                children.append(widgets.HTML(f"<h3>{escape(group)}</h3>"))
             self.fields.append(field)
             children.append(field.widget)
         self.widget = widgets.VBox(children)

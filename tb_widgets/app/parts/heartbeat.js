@@ -48,6 +48,7 @@ function render({ model, el }) {
     if (!root && el.closest(".tbw")) {
       root = el.closest(".tbw");
       keepFocus = tbwFocusKeeper(root);
+      tbwCopy(root);
     }
     if (!root) return;
     tbwNameFields(root);

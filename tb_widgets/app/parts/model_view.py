@@ -38,26 +38,26 @@ def origin_facts(origin: Mapping[str, Any]) -> str:
 def model_files(source: ModelSource, found: Sequence[Finding] = ()) -> str:
     """Return both files of a model, with the lines marked that a reader should look at."""
     code = code_view.source(source.files[CODE], {finding.line for finding in found})
-    return f"<h4>{CODE}</h4>{code}<h4>{CONFIG}</h4>{code_view.plain(source.files[CONFIG][:20_000])}"
+    return f"<h3>{CODE}</h3>{code}<h3>{CONFIG}</h3>{code_view.plain(source.files[CONFIG][:20_000])}"
 
 
 def finding_list(found: Sequence[Finding]) -> str:
     """Return findings as a table, in the order of their lines; without any, what that does not mean."""
     if not found:
-        return "<h4>Nothing unusual was found, which proves nothing: the list of what to look for is short.</h4>"
+        return "<h3>Nothing unusual was found, which proves nothing: the list of what to look for is short.</h3>"
     lines = "".join(
         f"<tr><td>line {each.line}</td><td>{words.chip(each.level, 'warn' if each.level == 'odd' else '')}</td>"
         f"<td><b>{escape(each.what)}</b> {escape(each.why)}</td></tr>"
         for each in found
     )
-    return f'<h4>Worth a look</h4><table class="tbw-table is-told">{lines}</table>'
+    return f'<h3>Worth a look</h3><table class="tbw-table is-told">{lines}</table>'
 
 
 def repair_list(repairs: Sequence[Repair], applied: Collection[str]) -> str:
     """Return what each repair mends, as a diff, and whether it has been applied."""
     return "".join(
-        f"<h4>{words.chip('applied', 'ok') if repair.id in applied else words.chip('offered', 'warn')} "
-        f"{escape(repair.title)}</h4><p>{escape(repair.why)}</p>{code_view.diff(repair.diff)}"
+        f"<h3>{words.chip('applied', 'ok') if repair.id in applied else words.chip('offered', 'warn')} "
+        f"{escape(repair.title)}</h3><p>{escape(repair.why)}</p>{code_view.diff(repair.diff)}"
         for repair in repairs
     )
 

@@ -43,19 +43,29 @@ def _heatmap(found: dict[str, Any]) -> str:
     finite = [abs(value) for row in values for value in row if isinstance(value, int | float)]
     top = max(finite, default=0.0) or 1.0
     size = SIDE / max(len(values), len(values[0]))
-    cells = "".join(
-        f'<rect x="{column * size:.1f}" y="{line * size:.1f}" width="{size:.1f}" height="{size:.1f}" '
-        f'fill-opacity="{abs(value) / top:.2f}"/>'
-        for line, row in enumerate(values)
-        for column, value in enumerate(row)
-        if isinstance(value, int | float) and abs(value) > top / 200
-    )
+    guards = found.get("forbidden") == "below"
+
+    def cell(line: int, column: int, value: object) -> str:
+        is_forbidden = guards and column < line
+        has_colour = isinstance(value, int | float) and abs(value) > top / 200
+        if not (has_colour or is_forbidden):
+            return ""
+        place = f'x="{column * size:.1f}" y="{line * size:.1f}" width="{size:.1f}" height="{size:.1f}"'
+        if not has_colour:
+            return f'<rect {place} class="is-empty"/>'
+        kind = ' class="is-leak"' if is_forbidden else ""
+        assert isinstance(value, int | float)  # noqa: S101 - for the type checker
+        return f'<rect {place}{kind} fill-opacity="{max(abs(value) / top, 0.35 if is_forbidden else 0):.2f}"/>'
+
+    cells = "".join(cell(line, column, value) for line, row in enumerate(values) for column, value in enumerate(row))
     wide, high = size * len(values[0]), size * len(values)
     title, rows, columns = (escape(str(found.get(name, ""))) for name in ("title", "rows", "columns"))
+    key = '<br><span class="tbw-leak">■</span> leak: the model sees ahead<br>▨ must stay empty' if guards else ""
     return (
-        f'<figure class="tbw-picture"><svg viewBox="0 0 {wide:.0f} {high:.0f}" width="{wide:.0f}" height="{high:.0f}" '
+        f'<figure class="tbw-picture"><figcaption>{title}</figcaption>'
+        f'<svg viewBox="0 0 {wide:.0f} {high:.0f}" width="{wide:.0f}" height="{high:.0f}" '
         f'role="img" aria-label="{rows} against {columns}">{cells}</svg>'
-        f"<figcaption>{title}<br>↓ {rows}<br>→ {columns}<br>strongest: {top:.3g}</figcaption></figure>"
+        f'<figcaption class="tbw-key">↓ {rows}<br>→ {columns}<br>largest change: {top:.3g}{key}</figcaption></figure>'
     )
 
 

@@ -127,7 +127,8 @@ class RunRow:
         shown = {
             self._open: not in_sight,
             self._again: bool(remedy),
-            self._resume: state == "paused" or (ended and (saved is not None or not remedy)),
+            # Without a checkpoint a run that failed would do the same again.
+            self._resume: state in ("paused", "stopped", "interrupted") or (ended and saved is not None),
             self._extend: state == "done" and saved is not None,
             self._pause: state in ("running", "preparing"),
             self._save: in_sight and state in ("running", "paused"),

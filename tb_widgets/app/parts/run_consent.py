@@ -49,4 +49,4 @@ class RunConsent:
         found = findings(code)
         about = "This run was started on another machine, or its code was changed since."
         self._text.value = words.note(about, "warn", detail=CONSENT) + finding_list(found)
-        self._code.value = f"<h4>{CODE}</h4>{code_view.source(code, {each.line for each in found})}"
+        self._code.value = f"<h3>{CODE}</h3>{code_view.source(code, {each.line for each in found})}"

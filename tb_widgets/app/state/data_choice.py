@@ -344,7 +344,14 @@ class DataChoice(Versioned):
             if self._question() == self._asked:
                 self.look, self.error = done.result, done.error
                 problem = done.error or (done.result.problem if done.result is not None else None)
-                self.draft.know_data(self.draft.spec.data, self.draft.spec.tokenizer, problem)
+                shown = done.result.preview if done.result is not None else None
+                self.draft.know_data(
+                    self.draft.spec.data,
+                    self.draft.spec.tokenizer,
+                    problem,
+                    vocabulary=shown.vocab_size if shown is not None else None,
+                    classes=len(shown.classes) or None if shown is not None else None,
+                )
         question = self._question()
         if question != self._asked and self._looking is None:
             if self._asked is not None or self.look is not None:

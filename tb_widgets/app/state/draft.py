@@ -87,6 +87,7 @@ class Draft(traitlets.HasTraits):
         self.facts: ModelFacts | None = None
         self.hold = ""
         self.problem: tuple[DataSpec, TokenizerSpec, TbError] | None = None
+        self._sizes: tuple[DataSpec, TokenizerSpec, int | None, int | None] | None = None
         self.fitted: dict[str, tuple[Any, str]] = {}
         self.remedies: dict[str, Any] = {}
         self._entered: set[str] = set()
@@ -196,11 +197,28 @@ class Draft(traitlets.HasTraits):
         self.fitted = {path: fit for path, fit in self.fitted.items() if path not in values}
         self.check(look_again=True)
 
-    def know_data(self, data: DataSpec, tokenizer: TokenizerSpec, problem: TbError | None) -> None:
-        """Hear what a look at the data has found: why the model can't learn from them, or that it can."""
+    def know_data(
+        self,
+        data: DataSpec,
+        tokenizer: TokenizerSpec,
+        problem: TbError | None,
+        *,
+        vocabulary: int | None = None,
+        classes: int | None = None,
+    ) -> None:
+        """Hear what a look at the data has found.
+
+        Parameters
+        ----------
+        problem
+            Why the model can't learn from them; ``None`` if it can.
+        vocabulary, classes
+            How many token ids and classes there are; they decide how large a model of ours is.
+        """
         found = None if problem is None else (data, tokenizer, problem)
-        if found != self.problem:
-            self.problem = found
+        sizes = (data, tokenizer, vocabulary, classes)
+        if (found, sizes) != (self.problem, self._sizes):
+            self.problem, self._sizes = found, sizes
             self.check()
 
     def use_what_fits(self) -> None:
@@ -281,7 +299,7 @@ class Draft(traitlets.HasTraits):
 
     def _describe(self, spec: RunSpec) -> dict[str, str]:
         # Reading a text costs more than a keystroke may: only when model, text or tokenizer differ.
-        key = (spec.model.model_dump_json(), spec.data, spec.tokenizer, self.facts)
+        key = (spec.model.model_dump_json(), spec.data, spec.tokenizer, self.facts, self._sizes)
         if self._described is None or self._described[0] != key:
             self._described = (key, self._look(spec))
         return self._described[1]
@@ -299,10 +317,14 @@ class Draft(traitlets.HasTraits):
         try:
             if not spec.model.source:
                 raise ModelError("type the path of a model.py, or of the folder that holds it.")
+            vocabulary = classes = None
+            if self._sizes is not None and self._sizes[:2] == (spec.data, spec.tokenizer):
+                *_, vocabulary, classes = self._sizes
             source = resolve(
                 spec.model,
-                vocab_size=vocabulary_of_ours(spec),
+                vocab_size=vocabulary or vocabulary_of_ours(spec),
                 context_length=spec.data.context_length,
+                classes=classes,
                 online=False,  # a form waits for no network: it was fetched before, or not
             )
             self.model = describe(source)

@@ -57,6 +57,11 @@ class Kept:
     def __init__(self, runs_dir: Path) -> None:
         self.file = runs_dir / FILE
         self._last: Choices | None = None
+        self._first = Choices()
+
+    def begin(self, choices: Choices) -> None:
+        """Hear what a page begins with: as long as nothing was kept and nothing differs from it, no file is written."""
+        self._first = choices
 
     def read(self) -> Choices | None:
         """Return what was kept; ``None`` where nothing was.
@@ -92,7 +97,8 @@ class Kept:
         RunError
             If the folder can't be written.
         """
-        if self._last is not None and asdict(choices) | {"saved": self._last.saved} == asdict(self._last):
+        before = self._last if self._last is not None else self._first
+        if asdict(choices) | {"saved": before.saved} == asdict(before):
             return
         try:
             self.file.parent.mkdir(parents=True, exist_ok=True)

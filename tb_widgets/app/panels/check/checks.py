@@ -9,7 +9,7 @@ import ipywidgets as widgets
 
 from tb_widgets.app import words
 from tb_widgets.app.parts.cards import button, card, row, show
-from tb_widgets.app.parts.check_results import leaks, result_rows, summary
+from tb_widgets.app.parts.check_results import headline, leaks, result_rows, summary
 from tb_widgets.app.registry import Panel, panel
 from tb_widgets.checks.result import ORDER
 
@@ -35,6 +35,7 @@ class CheckPanel(Panel):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self._tier: Literal[1, 2] = 2
+        self._is_repaired = False  # by a press here; the checks are then made again as soon as the model was tried
 
     def render(self) -> widgets.Widget:
         """Build the card."""
@@ -43,9 +44,11 @@ class CheckPanel(Panel):
         self._basic = button("Only the basic ones", lambda: act(lambda: self._press(1)), "tbw-at-check-basic")
         self._stop = button("Stop", lambda: act(self._end))
         self._mend = button("Hide later tokens: apply the repair", lambda: act(self._repair), "tbw-at-check-repair")
+        self._data = button("Next: choose data", lambda: act(lambda: self.session.show("data")), "tbw-at-next-data")
         self._state = widgets.HTML()
         self._results = widgets.HTML()
-        return card("Checks", [self._state, row([self._run, self._basic, self._stop, self._mend]), self._results])
+        buttons = row([self._run, self._basic, self._stop, self._mend, self._data])
+        return card("Checks", [self._state, buttons, self._results])
 
     def _press(self, tier: Literal[1, 2]) -> None:
         self._tier = tier
@@ -57,10 +60,14 @@ class CheckPanel(Panel):
 
     def _repair(self) -> None:
         self.session.repair_model([*self.session.draft.spec.model.repairs, MASK])
+        self._is_repaired = True
 
     def draw(self) -> None:
         """Follow the checks."""
         choice, draft = self.session.choice, self.session.draft
+        if self._is_repaired and choice.state == "ready" and choice.checks is None:
+            self._is_repaired = False
+            self.session.check_model(self._tier)
         probe = choice.checks
         working = probe is not None and probe.state == "working"
         ready = choice.state in ("ours", "waiting", "ready") and draft.model is not None
@@ -68,6 +75,7 @@ class CheckPanel(Panel):
             made.disabled = not ready or working
         self._run.description = "Run the checks" if probe is None else "Run them again"
         show(self._stop, working)
+        show(self._data, probe is not None and probe.state == "done" and not leaks(probe.results))
         results = probe.results if probe is not None else []
         applicable = [repair.id for repair in choice.repairs if repair.id not in draft.spec.model.repairs]
         mends = leaks(results) and MASK in applicable
@@ -91,14 +99,13 @@ class CheckPanel(Panel):
             what = probe.phase.replace("_", " ") or "Starting"
             return (
                 f'<p class="tbw-muted">{len(probe.results)} of {total} · {escape(what)} …</p>'
-                f'<div class="tbw-progress" role="progressbar" aria-valuenow="{share:.0f}" aria-valuemin="0" '
-                f'aria-valuemax="100"><span style="width:{share:.0f}%"></span></div>'
+                f'<div class="tbw-progress" role="progressbar" aria-label="Checks made" aria-valuenow="{share:.0f}" '
+                f'aria-valuemin="0" aria-valuemax="100"><span style="width:{share:.0f}%"></span></div>'
             )
         notes = "".join(words.note(note) for note in probe.notes)
         if probe.state == "failed" and probe.error is not None:
             return words.error_note(probe.error) + notes
         if probe.state == "stopped":
             return words.note("Stopped. What was found before stands below.", "warn") + notes
-        seconds = sum(result.seconds for result in probe.results)
         text, tone = summary(probe.results)
-        return words.note(f"{text[0].upper()}{text[1:]}.", tone, detail=f"Took {seconds:.1f} s.") + notes
+        return words.note(headline(probe.results), tone, detail=f"{text[0].upper()}{text[1:]}.") + notes

@@ -113,12 +113,12 @@ def _rows(found: Preview) -> str:
         return ""
     if found.unit == "line" and len(found.header) <= 1:
         lines = "\n".join(row[0] for row in found.first_rows if row)
-        return f'<h4>It begins</h4><pre class="tbw-text tbw-log">{escape(lines)}</pre>'
+        return f'<h3>It begins</h3><pre class="tbw-text tbw-log">{escape(lines)}</pre>'
     head = "".join(f"<th>{escape(name)}</th>" for name in found.header)
     rows = [[f"<td>{escape(cell)}</td>" for cell in row] for row in found.first_rows]
     body = "".join(f"<tr>{''.join(cells)}</tr>" for cells in rows)
     table = f'<table class="tbw-table is-rows"><tr>{head}</tr>{body}</table>'
-    return f'<h4>The first rows</h4><div class="tbw-scroll">{table}</div>'
+    return f'<h3>The first rows</h3><div class="tbw-scroll">{table}</div>'
 
 
 def _batch(rows: Iterable[BatchRow]) -> str:
@@ -136,7 +136,7 @@ def _batch(rows: Iterable[BatchRow]) -> str:
         if kind in kinds
     )
     return (
-        f'<h4>The beginning of a batch: each piece is one token</h4><div class="tbw-batch">{"".join(drawn)}</div>'
+        f'<h3>The beginning of a batch: each piece is one token</h3><div class="tbw-batch">{"".join(drawn)}</div>'
         f'<div class="tbw-facts">{legend}</div>'
     )
 
@@ -164,6 +164,6 @@ def _lengths(found: Preview) -> str:
         for bar in bars
     )
     return (
-        f"<h4>How many tokens a {found.unit} has: {found.typical_length:,} typically, "
-        f'{found.long_length:,} or fewer in 95 of 100</h4><table class="tbw-sticks">{lines}</table>'
+        f"<h3>How many tokens a {found.unit} has: {found.typical_length:,} typically, "
+        f'{found.long_length:,} or fewer in 95 of 100</h3><table class="tbw-sticks">{lines}</table>'
     )

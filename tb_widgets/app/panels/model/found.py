@@ -222,7 +222,7 @@ def _title(choice: ModelChoice) -> tuple[str, str]:
 def _head(choice: ModelChoice) -> str:
     """Return what is known, and what it means."""
     if choice.state == "fetching":
-        wait = '<div class="tbw-progress is-waiting" role="progressbar"><span></span></div>'
+        wait = '<div class="tbw-progress is-waiting" role="progressbar" aria-label="Working"><span></span></div>'
         return f'<p class="tbw-muted">{escape(choice.address)}</p>{wait}'
     parts = []
     if choice.state == "asking" and choice.source is not None:
@@ -240,7 +240,7 @@ def _head(choice: ModelChoice) -> str:
         phase = choice.trial.phase if choice.trial is not None else ""
         parts.append(
             f'<p class="tbw-muted">{escape(phase or "Starting")} …</p>'
-            '<div class="tbw-progress is-waiting" role="progressbar"><span></span></div>'
+            '<div class="tbw-progress is-waiting" role="progressbar" aria-label="Working"><span></span></div>'
         )
     elif choice.state == "failed" and choice.error is not None:
         is_question = isinstance(choice.error, UndecidedError)
@@ -271,7 +271,7 @@ def _findings(choice: ModelChoice) -> str:
     """Return what differs from what was trusted, and what to look at, of a model that waits for consent."""
     parts = []
     if choice.trust.diff:
-        parts.append(f"<h4>What has changed</h4>{code_view.diff(choice.trust.diff)}")
+        parts.append(f"<h3>What has changed</h3>{code_view.diff(choice.trust.diff)}")
     parts.append(finding_list(choice.findings))
     return "".join(parts)
 

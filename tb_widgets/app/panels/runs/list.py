@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
 
 from tb_widgets.app import words
-from tb_widgets.app.parts.cards import button, card, row, show
+from tb_widgets.app.parts.cards import button, card, close, row, show
 from tb_widgets.app.parts.choice_table import ChoiceTable
 from tb_widgets.app.registry import Panel, panel
+from tb_widgets.app.state.draft import as_typed
 from tb_widgets.display.wording import duration
+from tb_widgets.errors import SpecError
 from tb_widgets.runs import RunEntry
-from tb_widgets.runs.run_list import RunList
+from tb_widgets.spec import FieldCard, RunSpec
 from tb_widgets.spec.metrics import METRICS
 
 if TYPE_CHECKING:
@@ -26,13 +29,10 @@ TONES = {"done": "is-ok", "failed": "is-bad", "interrupted": "is-warn", "stopped
 class RunsPanel(Panel):
     """A table of the newest runs; choosing one opens it everywhere on the page."""
 
-    def __init__(self, session: Session) -> None:
-        super().__init__(session)
-        self._runs = RunList(session.service.runs_dir)
-
     def render(self) -> widgets.Widget:
         """Build the card."""
-        self._table = ChoiceTable(columns=["run", "state", "step", "best val loss", "data", "started"])
+        columns = ["run", "state", "best val loss", "steps", "learning rate", "data", "started"]
+        self._table = ChoiceTable(columns=columns, label="Runs")
         self._table.observe(self._chosen, "selected")
         self._about = widgets.HTML()
         made = card("Runs", [self._about, self._table])
@@ -45,36 +45,75 @@ class RunsPanel(Panel):
             self.act(lambda: self.session.open_run(change["new"]))
 
     def draw(self) -> None:
-        """List the runs, read anew where they have changed."""
+        """List the runs."""
         session = self.session
-        self._runs.refresh()
         policy = session.policy
-        entries = [entry for entry in self._runs.entries if policy.may_see(entry.status)]
+        entries = [entry for entry in session.runs.entries if policy.may_see(entry.status)]
         self._heading.value = words.heading("Runs", str(session.service.runs_dir) if policy.is_owner else "yours")
         hidden = len(entries) - SHOWN
         about = "No runs yet. The first one appears here as soon as you press Start." if not entries else ""
         about = f"The newest {SHOWN} of {len(entries):,} runs." if hidden > 0 else about
         self._about.value = f'<span class="tbw-muted">{about}</span>' if about else ""
         show(self._about, bool(about))
-        self._table.rows = [self._line(entry) for entry in entries[:SHOWN]]
+        self._table.rows = [_line(entry) for entry in entries[:SHOWN]]
         self._table.selected = session.watch.run.id if session.watch.run else ""
 
-    @staticmethod
-    def _line(entry: RunEntry) -> dict[str, Any]:
-        status = entry.status
-        best = status.best.get("value") if status.best else None
-        cells: list[Any] = [
-            f"{status.name or entry.run.id} · {entry.run.id[-4:]}",
-            {"text": "", "chip": status.state, "tone": "is-on" if status.is_active else TONES[status.state]},
-            f"{status.step:,} / {status.total:,}",
-            words.figure(best),
-            status.data if len(status.data) < 28 else "…" + status.data[-27:],
-            words.ago(status.created),
-        ]
-        return {"key": entry.run.id, "cells": cells}
+
+def _line(entry: RunEntry) -> dict[str, Any]:
+    status = entry.status
+    best = status.best.get("value") if status.best else None
+    try:
+        rate = f"{entry.run.spec.training.learning_rate:g}"
+    except SpecError:
+        rate = "–"  # the run itself says what is wrong with its spec, once it is opened
+    cells: list[Any] = [
+        words.run_name(entry.run.id, status.name),
+        {"text": "", "chip": status.state, "tone": "is-on" if status.is_active else TONES[status.state]},
+        words.figure(best),
+        f"{status.step:,} / {status.total:,}" if status.step != status.total else f"{status.total:,}",
+        rate,
+        status.data if len(status.data) < 28 else "…" + status.data[-27:],
+        words.ago(status.created),
+    ]
+    return {"key": entry.run.id, "cells": cells}
 
 
-@panel("run-details", step="runs", column="side", order=1)
+@panel("queue", step="runs", column="side", order=1)
+class QueuePanel(Panel):
+    """The runs that wait, in their order."""
+
+    watches = ("runs",)
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._shown: list[str] = []
+
+    def render(self) -> widgets.Widget:
+        """Build the card, which is hidden while nothing waits."""
+        self._rows = widgets.VBox()
+        self._card = card("Queue", [self._rows])
+        return self._card
+
+    def draw(self) -> None:
+        """List what waits."""
+        waiting = self.session.waiting
+        show(self._card, bool(waiting))
+        ids = [entry.run.id for entry in waiting]
+        if ids != self._shown:
+            for old in self._rows.children:
+                close(old)
+            self._rows.children = [self._row(place, entry) for place, entry in enumerate(waiting, 1)]
+            self._shown = ids
+
+    def _row(self, place: int, entry: RunEntry) -> widgets.Widget:
+        name = words.run_name(entry.run.id, entry.status.name)
+        first = button("Move to front", lambda: self.act(lambda: self.session.put_first(entry.run)), "tbw-quiet")
+        out = button("Take out", lambda: self.act(lambda: self.session.stop(entry.run)), "tbw-quiet", "tbw-at-take-out")
+        show(first, place > 1)
+        return row([widgets.HTML(f"<span>{place}. {escape(name)}</span>"), row([first, out])], "tbw-top")
+
+
+@panel("run-details", step="runs", column="side", order=2)
 class RunDetailsPanel(Panel):
     """What the opened run was, and what can be done with it."""
 
@@ -85,12 +124,8 @@ class RunDetailsPanel(Panel):
         session = self.session
         self._facts = widgets.HTML()
         self._curves = button("Show its curves", lambda: self.act(lambda: session.show("train")))
-        self._again = button(
-            "Use its settings",
-            lambda: self.act(session.use_settings_of_run),
-            tooltip="Fill the form with this run's settings, to start a new run from them",
-        )
-        self._buttons = row([self._curves, self._again])
+        self._resume = button("Resume", lambda: self.act(session.resume), "tbw-at-resume-opened")
+        self._buttons = row([self._curves, self._resume])
         return card("This run", [self._facts, self._buttons])
 
     def draw(self) -> None:
@@ -101,6 +136,7 @@ class RunDetailsPanel(Panel):
         if watch.run is None or status is None:
             self._facts.value = '<span class="tbw-muted">Choose a run in the table.</span>'
             return
+        show(self._resume, status.state in ("stopped", "interrupted") and self.session.at_work is not None)
         metrics = status.metrics or {}
         pairs = [
             ("Run", watch.run.id),
@@ -112,9 +148,9 @@ class RunDetailsPanel(Panel):
                 for metric in METRICS.values()
                 if metric.key in metrics
             ),
-            ("Trained for", duration(status.elapsed)),
+            ("Training time", duration(status.elapsed)),
             (
-                "On",
+                "Device",
                 f"{status.device}, {status.threads} thread{'s' * (status.threads != 1)}"
                 if status.threads
                 else status.device or "–",
@@ -122,3 +158,51 @@ class RunDetailsPanel(Panel):
         ]
         problem = words.note(status.message, "bad", detail=status.hint) if status.message else ""
         self._facts.value = words.facts(pairs) + problem
+
+
+@panel("run-settings", step="runs", column="side", order=3)
+class RunSettingsPanel(Panel):
+    """The settings of the opened run, which never change; those that are not the usual ones stand out."""
+
+    watches = ("run",)
+
+    def render(self) -> widgets.Widget:
+        """Build the card."""
+        self._text = widgets.HTML()
+        self._again = button(
+            "Use them for the next run",
+            lambda: self.act(self.session.use_settings_of_run),
+            "tbw-at-use-settings",
+            tooltip="Fill the form with this run's settings",
+        )
+        self._card = card("Settings of this run", [self._text, self._again])
+        return self._card
+
+    def draw(self) -> None:
+        """List the settings."""
+        run = self.session.watch.run
+        show(self._card, run is not None)
+        if run is None:
+            return
+        try:
+            spec = run.spec
+        except SpecError as error:
+            self._text.value = words.error_note(error)
+            return
+        changed = spec.differences(RunSpec())
+        cards = {each.path: each for each in RunSpec.field_cards() if each.path != "schema_version"}
+        shown = [path for path, each in cards.items() if path in changed or each.level == "basic"]
+        rows = "".join(
+            f"<dt>{escape(cards[path].title)}</dt><dd>{_value(cards[path], spec, bold=path in changed)}</dd>"
+            for path in shown
+        )
+        self._text.value = (
+            f'<dl class="tbw-facts-list">{rows}</dl><div class="tbw-help">Bold: not the default. '
+            "Everything else is.</div>"
+        )
+
+
+def _value(field: FieldCard, spec: RunSpec, *, bold: bool) -> str:
+    text = escape(words.without_upload_folder(as_typed(field, spec.flat()[field.path]))) or "–"
+    unit = f" {escape(field.unit)}" if field.unit and text != "–" else ""
+    return f"<b>{text}</b>{unit}" if bold else f"{text}{unit}"

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 
 from tb_widgets.app import words
+from tb_widgets.app.parts.answers import sample
 from tb_widgets.app.parts.cards import card, framed, row, show
 from tb_widgets.app.parts.live_figure import LiveFigure
-from tb_widgets.app.parts.pictures import seen
 from tb_widgets.app.registry import Panel, panel
 from tb_widgets.spec import task_record
 
 if TYPE_CHECKING:
     from tb_widgets.app.session import Session
 
+GAP, SLOW = 0.35, 0.01  # of the validation loss: too far above training, while it hardly falls any more
 SMOOTHING = [("no smoothing", 0.0), ("light smoothing", 0.6), ("strong smoothing", 0.9), ("strongest smoothing", 0.98)]
 
 
@@ -75,9 +76,14 @@ class LivePanel(Panel):
         if status is None or status.state not in ("failed", "interrupted"):
             return ""
         lines = escape("\n".join(line[:300] for line in watch.log[-8:]))
-        printed = f'<h4>The last lines of its log</h4><pre class="tbw-text tbw-log">{lines}</pre>' if lines else ""
+        # A reason that we know is told in words; what the process printed is for whoever asks.
+        printed = (
+            "<details><summary>The last lines of its log</summary>"
+            f'<pre class="tbw-text tbw-log">{lines}</pre></details>'
+        )
         tone = "bad" if status.state == "failed" else "warn"
-        return words.note(f"{status.state.capitalize()}: {status.message}", tone, detail=status.hint) + printed
+        told = words.note(f"{status.state.capitalize()}: {status.message}", tone, detail=status.hint)
+        return told + (printed if lines else "")
 
     def _memorising(self) -> str:
         """Advice when validation turns upwards while training still falls."""
@@ -85,27 +91,36 @@ class LivePanel(Panel):
         values = watch.curves["val/loss"].values
         if len(values) < 5 or watch.status is None or not watch.status.best:
             return ""
-        best = min(values)
-        if min(values[-3:]) > best * 1.01:
-            step = watch.status.best["step"]
+        step = watch.status.best["step"]
+        kept = f"The checkpoint of step {step:,} is the best so far and is kept."
+        if min(values[-3:]) > min(values) * 1.01:
             return words.note(
                 "Validation loss has not improved for 3 evaluations: the model begins to memorise.",
                 "warn",
-                detail=f"The checkpoint of step {step:,} is the best and is kept; stopping now loses nothing.",
+                detail=f"{kept} Stopping now loses nothing.",
+            )
+        train = watch.curves["train/loss"].smooth_line.points()[1][-1:]
+        gain = min(values[:-3]) - min(values[-3:])
+        if train and values[-1] - train[0] > GAP * values[-1] and gain < SLOW * values[-1]:
+            return words.note(
+                f"Training loss is {train[0]:.2f} and validation loss {values[-1]:.2f}: the model memorises more than "
+                "it learns.",
+                "warn",
+                detail=f"More data, a smaller model or more dropout help. {kept}",
             )
         return ""
 
 
 @panel("sample", step="train", column="main", order=2)
 class SamplePanel(Panel):
-    """The newest text that the model wrote while training."""
+    """What the model answered at the last evaluation."""
 
     watches = ("run",)
 
     def render(self) -> widgets.Widget:
         """Build the card."""
         self._text = widgets.HTML()
-        made = card("What it writes", [self._text])
+        made = card("Samples", [self._text])
         self._heading = made.children[0]
         return made
 
@@ -113,29 +128,18 @@ class SamplePanel(Panel):
         """Show the newest sample."""
         watch = self.session.watch
         if not watch.samples:
-            self._heading.value = words.heading("What it writes")
+            self._heading.value = words.heading("Samples")
             waiting = (
-                "The first sample comes with the first evaluation." if watch.run else "Samples of the model's text."
+                "The first sample comes with the first evaluation."
+                if watch.run
+                else "What the model answers while it trains appears here."
             )
             self._text.value = f'<pre class="tbw-text tbw-sample tbw-muted">{waiting}</pre>'
             return
         step, task = watch.samples[-1]["step"], watch.task
         self._heading.value = words.heading(task_record(task).sample_title, f"at step {step:,}")
-        newest = [sample for sample in watch.samples if sample["step"] == step]
-        self._text.value = "".join(_sample(sample) for sample in (newest if task else newest[-1:]))
-
-
-def _sample(sample: dict[str, Any]) -> str:
-    """Return one sample: a text that goes on, or a question with the model's answer and the right one."""
-    prompt, text, right = escape(sample["prompt"]), escape(sample["text"]), sample.get("expected")
-    if not sample.get("task"):
-        return f'<pre class="tbw-text tbw-sample"><mark>{prompt}</mark>{text}</pre>'
-    known = ""
-    if isinstance(right, str):
-        told = sample["text"].strip().startswith(right.strip())
-        known = words.chip("right", "ok") if told else words.chip(f"right would be: {right}")
-    said = f'<pre class="tbw-text"><mark>{prompt}</mark> → {text} {known}</pre>'
-    return seen(sample.get("picture"), said, sample["prompt"])
+        newest = [found for found in watch.samples if found["step"] == step and found["text"].strip()]
+        self._text.value = "".join(sample(found) for found in (newest[-1:] if task_record(task).continues else newest))
 
 
 @panel("log", step="train", column="main", order=3)
@@ -150,7 +154,9 @@ class LogPanel(Panel):
         self._text = widgets.HTML()
         show(self._text, False)
         self._open.observe(lambda change: self.act(lambda: self._unfold(change["new"])), "value")
-        return card("Log", [self._open, self._text])
+        made = widgets.VBox([self._open, self._text])
+        made.add_class("tbw-folded")
+        return made
 
     def _unfold(self, visible: bool) -> None:
         self._open.description = "Hide the log" if visible else "Show the log"
@@ -161,5 +167,5 @@ class LogPanel(Panel):
         watch = self.session.watch
         lines = "\n".join(line[:400] for line in watch.log[-40:])
         place = f"\n{watch.run.log_file}" if watch.run and self.session.policy.is_owner else ""
-        text = escape((lines or "Nothing was printed: warnings and errors would stand here.") + place)
+        text = escape((lines or "No log output yet.") + place)
         self._text.value = f'<pre class="tbw-text tbw-log">{text}</pre>'

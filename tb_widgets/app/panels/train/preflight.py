@@ -78,7 +78,7 @@ class PreflightPanel(Panel):
         elif working:
             parts.append(
                 f'<p class="tbw-muted">{escape(probe.phase or "Starting")} …</p>'
-                '<div class="tbw-progress is-waiting" role="progressbar"><span></span></div>'
+                '<div class="tbw-progress is-waiting" role="progressbar" aria-label="Working"><span></span></div>'
             )
         elif probe.error is not None:
             parts.append(words.error_note(probe.error))
