@@ -22,11 +22,12 @@ from tb_widgets.models.sources.resolve import is_fetched, zoo_code
 from tb_widgets.models.trust.consent import TrustStore, require_frozen
 from tb_widgets.models.zoo import sizes
 from tb_widgets.runs import RunDirectory, RunEntry, create_run, default_runs_dir, list_runs, open_run
+from tb_widgets.runs.json_process import end_with_children
 from tb_widgets.runs.process import ProcessIdentity
 from tb_widgets.runs.status import AT_REST, read_status, write_status
 from tb_widgets.service.gathering import gather_model, with_pinned_data
 from tb_widgets.service.queue import RunQueue
-from tb_widgets.service.workers.process import WaitingWorker, end_with_children, is_worker
+from tb_widgets.service.workers.process import WaitingWorker, is_worker
 from tb_widgets.spec import RunSpec
 
 if TYPE_CHECKING:
