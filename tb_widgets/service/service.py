@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -12,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
+
+import psutil
 
 from tb_widgets.data.reading.open import open_data
 from tb_widgets.data.sources.resolve import resolve_source
@@ -271,7 +272,8 @@ class TrainingService:
         elif process.pid == os.getpid():
             raise RunError(f"{run.id} is trained inside this very process.", hint="Stop it instead.")
         else:  # a notebook's kernel, whose children may train other runs
-            os.kill(process.pid, signal.SIGKILL)
+            with contextlib.suppress(psutil.Error):  # gone already, or another user's: that is seen below
+                psutil.Process(process.pid).kill()
         deadline = time.monotonic() + ENDS_WITHIN
         while process.is_alive():
             if time.monotonic() > deadline:
