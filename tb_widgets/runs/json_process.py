@@ -17,7 +17,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+import traceback
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from io import BufferedReader
 from pathlib import Path
@@ -37,7 +38,7 @@ PARENT_EVERY = 2.0  # seconds between two looks whether the parent lives
 class JsonProcess:
     """A module run as a process of its own group, which takes requests and gives answers.
 
-    Each request carries a word that nobody else knows, and only lines that bear it are answers.
+    Each request carries a word that nobody else knows, and only lines that begin with it are answers.
 
     Parameters
     ----------
@@ -96,17 +97,13 @@ class JsonProcess:
                 f"A {name} can't be started: {error.strerror or error}.",
                 hint="Free some memory or disk space, then try again.",
             ) from error
+        self.pid = self._popen.pid
         self.printed, self.foreign, self._words = 0, 0, b""
         self._word = secrets.token_hex(16)
         self._answers: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         # Both pipes are read all the time, or a process that prints much would wait for us.
         readers = [] if outlives else [_thread(self._read_answers), _thread(self._read_words)]
         self._end = _thread(self._await_end, readers)
-
-    @property
-    def pid(self) -> int:
-        """Its number."""
-        return self._popen.pid
 
     @property
     def has_ended(self) -> bool:
@@ -137,11 +134,10 @@ class JsonProcess:
             stdin.write(json.dumps({**request, "word": self._word}).encode() + b"\n")
             stdin.flush()
         except OSError:  # it has died
-            last = True
+            self.hang_up()
             return False
-        finally:
-            if last:
-                self.hang_up()
+        if last:
+            self.hang_up()
         return True
 
     def hang_up(self) -> None:
@@ -174,9 +170,10 @@ class JsonProcess:
     def _read_answers(self) -> None:
         with cast("IO[bytes]", self._popen.stdout) as pipe:
             while line := pipe.readline(LONGEST):
-                answer = _parsed(line)
-                if answer.pop("word", None) == self._word:
-                    self._answers.put(answer)
+                word, _, answer = line.partition(b" ")
+                if word == self._word.encode():
+                    with suppress(ValueError, RecursionError):  # torn by somebody who wrote at the same moment
+                        self._answers.put(json.loads(answer))
                 elif line.strip():
                     self.foreign += len(line)
 
@@ -221,11 +218,28 @@ class Asker:
             self._word = request.pop("word")
             yield request
 
+    def serve(self, answer: Callable[[dict[str, Any]], None], *, failing: str = "") -> int:
+        """Answer all requests, and return the exit code. An error is an answer as well: ``error``, ``hint``.
+
+        ``failing`` says what a model failed at, whose code may raise anything; otherwise only our own errors are told.
+        """
+        for request in self.requests():
+            try:
+                answer(request)
+            except TbError as error:
+                self.tell(error=error.message, hint=error.hint)
+            except Exception as error:
+                if not failing:
+                    raise
+                traceback.print_exc()
+                self.tell(error=f"The model failed {failing}: {type(error).__name__}: {error}", hint="")
+        return 0
+
     def tell(self, **answer: Any) -> None:
         """Give one answer to the last request."""
         try:
             # On a line of its own, whatever somebody may have left unfinished before it.
-            self._answers.write("\n" + json.dumps({**answer, "word": self._word}) + "\n")
+            self._answers.write(f"\n{self._word} {json.dumps(answer)}\n")
         except OSError:  # whoever asked is gone
             leave(1)
 
@@ -249,7 +263,7 @@ def leave_with(parent: int) -> threading.Event:
 
 def leave(code: int = 0) -> NoReturn:
     """End this process now, with all programs that it started; its threads must not keep it."""
-    for process in _family(os.getpid())[1:]:
+    for process in family(os.getpid())[1:]:
         with suppress(psutil.Error):
             process.kill()
     os._exit(code)
@@ -260,9 +274,9 @@ def end_with_children(pid: int) -> None:
 
     Our own process group is spared, whoever is in it. A process that has ended already is no error.
     """
-    family = _family(pid)
+    members = family(pid)
     _end_group(pid)
-    for process in family:
+    for process in members:
         with suppress(psutil.Error):
             process.kill()
 
@@ -275,21 +289,12 @@ def _end_group(pid: int) -> None:
             os.killpg(pid, signal.SIGKILL)
 
 
-def _family(pid: int) -> list[psutil.Process]:
+def family(pid: int) -> list[psutil.Process]:
     """Return a process and all that descend from it; nothing if it has ended."""
     with suppress(psutil.Error):
         leader = psutil.Process(pid)
         return [leader, *leader.children(recursive=True)]
     return []
-
-
-def _parsed(line: bytes) -> dict[str, Any]:
-    """Return what a line says; nothing, where somebody else wrote into the pipe."""
-    with suppress(ValueError, RecursionError):
-        answer = json.loads(line)
-        if isinstance(answer, dict):
-            return answer
-    return {}
 
 
 def _thread(target: Any, *arguments: Any) -> threading.Thread:

@@ -60,7 +60,7 @@ class Generation:
             self.pictures += [answer["picture"]] if "picture" in answer else []
             self.text += answer["piece"]
         elif "error" in answer:
-            self.fail(answer["error"])
+            self.fail(f"{answer['error']} {answer['hint']}".strip())
         elif answer.get("done"):
             self.tokens_per_second = answer["tokens_per_second"]
             self._end("done")

@@ -74,14 +74,14 @@ class TrainingService:
     def warm(self) -> None:
         """Start a worker that waits, so that the next start acts at once. Asking again does nothing."""
         with self._waiting_lock:
-            if self._waiting is None or not self._waiting.is_alive:
+            if self._waiting is None or self._waiting.has_ended:
                 TrainingService._waiting = WaitingWorker()
 
     def close(self) -> None:
         """Send the waiting worker away. Runs go on."""
         worker = self._take_waiting()
         if worker is not None:
-            worker.discard()
+            worker.hang_up()
 
     def start(
         self,

@@ -21,7 +21,7 @@ from tb_widgets.data.remote import hub, look
 from tb_widgets.data.remote.download import Download
 from tb_widgets.data.remote.rows import Report
 from tb_widgets.data.sources.file_names import clean_name
-from tb_widgets.errors import DataError, TbError
+from tb_widgets.errors import DataError
 from tb_widgets.runs.folders import default_cache_dir
 from tb_widgets.runs.json_process import Asker
 
@@ -50,37 +50,29 @@ def main() -> int:
     """Answer questions until there are no more."""
     asker = Asker()
     os.environ.update(settings(Path.cwd()))
-    for request in asker.requests():
-        _answer(request, asker)
-    return 0
+    return asker.serve(lambda request: _answer(request, asker.tell))
 
 
-def _answer(request: dict[str, Any], asker: Asker) -> None:
+def _answer(request: dict[str, Any], tell: Callable[..., None]) -> None:
     """Answer one question, and say until then how far it is."""
     progress = _Progress()
     finished = threading.Event()
 
     def tick() -> None:
         while not finished.wait(TELL_EVERY):
-            asker.tell(progress=progress.shown())
+            tell(progress=progress.shown())
 
     ticker = threading.Thread(target=tick, daemon=True)
     ticker.start()
-    answer = _answered(request, progress.report)
-    finished.set()
-    ticker.join()
-    asker.tell(**answer)
-
-
-def _answered(request: dict[str, Any], report: Report) -> dict[str, Any]:
     try:
-        return {"answer": _ANSWERS[request["ask"]](request, report)}
-    except TbError as error:
-        told = error
+        answer = _ANSWERS[request["ask"]](request, progress.report)
     except OSError as error:
         traceback.print_exc()
-        told = explain_cache_error(error, default_cache_dir())
-    return {"error": told.message, "hint": told.hint}
+        raise explain_cache_error(error, default_cache_dir()) from error
+    finally:
+        finished.set()
+        ticker.join()
+    tell(answer=answer)
 
 
 def settings(folder: Path) -> dict[str, str]:

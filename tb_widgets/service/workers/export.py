@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import sys
-import traceback
 from pathlib import Path
-from typing import Any
 
-from tb_widgets.errors import ExportError, TbError
+from tb_widgets.errors import ExportError
 from tb_widgets.runs import RunDirectory
 from tb_widgets.runs.json_process import Asker
 
@@ -15,16 +13,7 @@ from tb_widgets.runs.json_process import Asker
 def main() -> int:
     """Export a checkpoint, and prove it."""
     asker = Asker()
-    for request in asker.requests():
-        try:
-            answer: dict[str, Any] = {"difference": _export(**request)}
-        except TbError as error:
-            answer = {"error": error.message, "hint": error.hint}
-        except Exception as error:  # noqa: BLE001 - the model's own code may raise anything
-            traceback.print_exc()
-            answer = {"error": f"The model failed while it was exported: {type(error).__name__}: {error}", "hint": ""}
-        asker.tell(**answer)
-    return 0
+    return asker.serve(lambda request: asker.tell(difference=_export(**request)), failing="while it was exported")
 
 
 def _export(*, run: str, checkpoint: str, to: str, folder: str) -> float:

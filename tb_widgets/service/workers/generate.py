@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import sys
 import time
-import traceback
+from collections.abc import Callable
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from tb_widgets.errors import TbError
 from tb_widgets.runs import RunDirectory
 from tb_widgets.runs.json_process import Asker
 from tb_widgets.spec import TASKS
+
+if TYPE_CHECKING:
+    from tb_widgets.engine.inference.looker import Looker
+    from tb_widgets.engine.inference.writer import Writer
 
 
 def main() -> int:
@@ -19,42 +23,37 @@ def main() -> int:
     asker = Asker()
     import torch
 
-    from tb_widgets.engine.inference.looker import Looker
-    from tb_widgets.engine.inference.writer import Writer, open_writer
+    from tb_widgets.engine.inference import looker, writer  # noqa: F401 - paid while nobody waits
 
     torch.set_num_threads(1)  # one token at a time is too little work to share, and training needs the other cores
-    writers: dict[Path, Writer | Looker] = {}
-    for request in asker.requests():
-        try:
-            checkpoint = Path(request["checkpoint"])
-            if checkpoint not in writers:
-                writers = {checkpoint: open_writer(RunDirectory(request["run"]), checkpoint)}
-            _answer(writers[checkpoint], request, asker)
-        except TbError as error:
-            asker.tell(error=str(error))
-        except Exception as error:  # noqa: BLE001 - the model's own code may raise anything; the page must hear of it
-            traceback.print_exc()
-            asker.tell(error=f"The model failed while writing: {type(error).__name__}: {error}")
-    return 0
+    return asker.serve(lambda request: _answer(request, asker.tell), failing="while writing")
 
 
-def _answer(writer: Any, request: dict[str, Any], asker: Asker) -> None:
+@lru_cache(maxsize=1)
+def _opened(run: str, checkpoint: str) -> Writer | Looker:
+    from tb_widgets.engine.inference.writer import open_writer
+
+    return open_writer(RunDirectory(run), Path(checkpoint))
+
+
+def _answer(request: dict[str, Any], tell: Callable[..., None]) -> None:
     from tb_widgets.engine.inference.looker import Looker, in_line
 
+    writer = _opened(request["run"], request["checkpoint"])
     started = time.perf_counter()
     options = {name: request[name] for name in ("length", "temperature", "top_k", "seed")}
-    asker.tell(task=writer.model.task)
+    tell(task=writer.model.task)
     if isinstance(writer, Looker):
         writer.check(request["prompt"])
         for number, seen in enumerate(writer.look(request["length"], seed=request["seed"])):
-            asker.tell(piece=in_line(number, seen), picture=seen.picture)
+            tell(piece=in_line(number, seen), picture=seen.picture)
     else:
         for piece in writer.write(request["prompt"], **options):
-            asker.tell(piece=piece)
+            tell(piece=piece)
     # Only a text that is gone on with has exactly the length that was asked for.
     continues = TASKS[writer.model.task].continues
     speed = round(request["length"] / (time.perf_counter() - started), 1) if continues else None
-    asker.tell(done=True, tokens_per_second=speed)
+    tell(done=True, tokens_per_second=speed)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 
 from tb_widgets.errors import ServiceError
-from tb_widgets.runs.json_process import JsonProcess
+from tb_widgets.runs.json_process import JsonProcess, family
 from tb_widgets.runs.process import ProcessIdentity
 from tb_widgets.service.workers.environment import worker_environment
 
@@ -31,21 +31,16 @@ def is_worker(pid: int) -> bool:
         return False
 
 
-class WaitingWorker:
+class WaitingWorker(JsonProcess):
     """A training worker that has done its imports and waits to be told which run to train."""
 
     def __init__(self) -> None:
-        self._process = JsonProcess(WORKER, worker_environment(), outlives=True)
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether the process still waits."""
-        return not self._process.has_ended
+        super().__init__(WORKER, worker_environment(), outlives=True)
 
     @property
     def identity(self) -> ProcessIdentity | None:
         """Which process it is; None when it has died."""
-        return ProcessIdentity.of(self._process.pid)
+        return ProcessIdentity.of(self.pid)
 
     def train(self, run: Path, on_exit: Callable[[int, str], None]) -> None:
         """Tell the process its run. From here on it needs us no more.
@@ -62,18 +57,14 @@ class WaitingWorker:
         ServiceError
             If the process has died while it waited; its last words are in the message.
         """
-        if not self._process.send({"run": str(run)}, last=True):
-            self._process.kill()
-            raise ServiceError(f"The training process ended before it began. {self._process.last_words()}")
+        if not self.send({"run": str(run)}, last=True):
+            self.kill()
+            raise ServiceError(f"The training process ended before it began. {self.last_words()}")
 
         def report() -> None:
-            on_exit(self._process.wait(), self._process.last_words())
+            on_exit(self.wait(), self.last_words())
 
         threading.Thread(target=report, name="reap-worker", daemon=True).start()
-
-    def discard(self) -> None:
-        """Send a process away that was not needed."""
-        self._process.hang_up()
 
 
 class TrialProcess(JsonProcess):
@@ -107,9 +98,7 @@ class TrialProcess(JsonProcess):
     def memory(self) -> int:
         """Return the bytes of main memory that the process and its children use."""
         used = 0
-        with suppress(psutil.Error):
-            me = psutil.Process(self.pid)
-            for process in (me, *me.children(recursive=True)):
-                with suppress(psutil.Error):
-                    used += process.memory_info().rss
+        for process in family(self.pid):
+            with suppress(psutil.Error):
+                used += process.memory_info().rss
         return used
