@@ -18,7 +18,7 @@ import tempfile
 import threading
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from io import BufferedReader
 from pathlib import Path
@@ -29,6 +29,7 @@ import psutil
 from tb_widgets.errors import ServiceError, TbError
 
 KEPT_WORDS = 8192  # bytes of what the process printed last
+KEPT_FOREIGN = 65536  # bytes of what came among its answers
 LONGEST = 64_000_000  # bytes of one answer; what has no end must not fill our memory
 PIPES_WITHIN = 1.0  # seconds after its end in which its pipes are read: what has left its group may hold them for ever
 ENDS_WITHIN = 5.0  # seconds that a killed process may take; one that waits for a disk takes longer
@@ -43,7 +44,7 @@ class JsonProcess:
     Parameters
     ----------
     module
-        Run as ``python -m module PARENT *arguments``, with the pid of this process. It answers by an :class:`Asker`.
+        Run as ``python -m module PARENT``, with the pid of this process. It answers by an :class:`Asker`.
     environment
         All variables that it knows.
     name
@@ -52,8 +53,6 @@ class JsonProcess:
         The error if the system can't start another process.
     folder
         Where it stands; here by default.
-    pass_fds
-        File descriptors that it inherits.
     outlives
         Whether it may outlive this process: then it gives no answers, and prints into a file that nobody else can find.
 
@@ -64,32 +63,32 @@ class JsonProcess:
 
     Attributes
     ----------
-    printed, foreign
-        Bytes that it has printed, and bytes among the answers that are none.
+    printed
+        How many bytes it has printed.
+    foreign
+        What came among the answers and is none, the first 64 kB of it.
     """
 
     def __init__(
         self,
         module: str,
         environment: Mapping[str, str],
-        *arguments: str,
+        *,
         name: str = "worker process",
         raises: type[TbError] = ServiceError,
         folder: str | Path | None = None,
-        pass_fds: Sequence[int] = (),
         outlives: bool = False,
     ) -> None:
         try:
             # Where nobody reads a pipe any more, whoever prints into it gets an error.
             self._file = tempfile.TemporaryFile() if outlives else None  # noqa: SIM115 - open as long as we are
             self._popen = subprocess.Popen(
-                [sys.executable, "-u", "-m", module, str(os.getpid()), *arguments],
+                [sys.executable, "-u", "-m", module, str(os.getpid())],
                 stdin=subprocess.PIPE,
                 stdout=self._file or subprocess.PIPE,
                 stderr=self._file or subprocess.PIPE,
                 env=environment,
                 cwd=folder,
-                pass_fds=pass_fds,
                 start_new_session=True,
             )
         except OSError as error:
@@ -98,7 +97,7 @@ class JsonProcess:
                 hint="Free some memory or disk space, then try again.",
             ) from error
         self.pid = self._popen.pid
-        self.printed, self.foreign, self._words = 0, 0, b""
+        self.printed, self.foreign, self._words = 0, b"", b""
         self._word = secrets.token_hex(16)
         self._answers: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
         # Both pipes are read all the time, or a process that prints much would wait for us.
@@ -175,7 +174,7 @@ class JsonProcess:
                     with suppress(ValueError, RecursionError):  # torn by somebody who wrote at the same moment
                         self._answers.put(json.loads(answer))
                 elif line.strip():
-                    self.foreign += len(line)
+                    self.foreign = (self.foreign + line)[:KEPT_FOREIGN]
 
     def _read_words(self) -> None:
         with cast("BufferedReader", self._popen.stderr) as pipe:
@@ -210,6 +209,10 @@ class Asker:
         os.dup2(2, 1)
         self._word = ""
         leave_with(int(sys.argv[1]))
+
+    def fileno(self) -> int:
+        """Return the descriptor of the pipe of the answers; what else is written there arrives as ``foreign``."""
+        return self._answers.fileno()
 
     def requests(self) -> Iterator[dict[str, Any]]:
         """Yield what is asked, until whoever asks hangs up."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import time
 
 import psutil
@@ -14,7 +16,7 @@ from tb_widgets.runs.json_process import PIPES_WITHIN, JsonProcess
 HEAD = "import json, os, subprocess, sys, time\nfrom tb_widgets.runs.json_process import Asker\n"
 SERVE = "asker = Asker()\nfor request in asker.requests():\n"
 SLEEP = "[sys.executable, '-c', 'import time; time.sleep(600)']"
-GO_AWAY = f"subprocess.Popen({SLEEP}, start_new_session=True, stdout=os.dup(asker._answers.fileno()))"
+GO_AWAY = f"subprocess.Popen({SLEEP}, start_new_session=True, stdout=os.dup(asker.fileno()))"
 
 
 @pytest.fixture
@@ -44,11 +46,12 @@ def test_requests_are_answered_until_whoever_asks_hangs_up(start):
 
 
 def test_what_others_write_into_the_pipe_is_no_answer(start):
-    code = "os.write(asker._answers.fileno(), b'{\"a\": 1}\\n[1]\\n\\xff\\n' + b'[' * 100_000 + b'\\n{\"no end')\n"
+    code = "os.write(asker.fileno(), b'{\"a\": 1}\\n[1]\\n\\xff\\n' + b'[' * 100_000 + b'\\n{\"no end')\n"
     process = start(f"{code}asker.tell(true=True)")
     process.send({}, last=True)
     assert list(process.answers()) == [{"true": True}]
-    assert process.foreign > 100_000
+    assert process.foreign.startswith(b'{"a": 1}\n[1]\n\xff\n[[[[')
+    assert len(process.foreign) < 100_000
 
 
 def test_printing_much_keeps_nobody_and_its_end_is_kept(start):
@@ -63,9 +66,9 @@ def test_printing_much_keeps_nobody_and_its_end_is_kept(start):
 
 
 def test_input_is_at_its_end_for_everybody_else(start):
-    process = start("asker.tell(read=sys.stdin.read())")
-    process.send({}, last=True)
-    assert list(process.answers()) == [{"read": ""}]
+    process = start("asker.tell(read=sys.stdin.readline())")
+    process.send({})
+    assert next(process.answers()) == {"read": ""}
 
 
 def test_a_moment_that_is_over_ends_the_listening(start):
@@ -90,15 +93,32 @@ def test_what_left_its_group_with_our_pipe_is_not_waited_for(start):
     psutil.Process(answer["pid"]).kill()
 
 
-@pytest.mark.parametrize("end", ["os._exit(7)", "time.sleep(600)"], ids=["it ends", "it is killed"])
-def test_what_it_started_ends_with_it(start, until, end):
-    process = start(f"asker.tell(pid=subprocess.Popen({SLEEP}).pid)\n{end}")
+@pytest.mark.parametrize("away", [False, True], ids=["it ends", "it is killed"])
+def test_what_it_started_ends_with_it(start, until, away):
+    """Also what has left its group, as long as somebody can tell whose it is."""
+    child = f"subprocess.Popen({SLEEP}, start_new_session={away})"
+    process = start(f"asker.tell(pid={child}.pid)\n{'time.sleep(600)' if away else 'os._exit(7)'}")
     process.send({})
     pid = next(process.answers())["pid"]
-    if "exit" not in end:
+    if away:
         process.kill()
     process.wait()
     until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+
+
+def test_it_leaves_with_whoever_asks_although_a_fork_holds_its_pipe(start, tmp_path, until):
+    start("time.sleep(600)").kill()  # writes the module
+    code = (
+        "import os, time\nfrom tb_widgets.runs.json_process import JsonProcess\n"
+        "process = JsonProcess('serves', os.environ)\nprocess.send({})\n"
+        "fork = os.fork()\nif fork: print(process.pid, fork, flush=True)\ntime.sleep(600)"
+    )
+    parent = subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+    with parent:
+        pid, fork = map(int, parent.stdout.readline().split())
+        parent.kill()
+        until(lambda: not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE)
+        psutil.Process(fork).kill()
 
 
 def test_a_request_that_nobody_reads_is_told(start):
@@ -108,7 +128,7 @@ def test_a_request_that_nobody_reads_is_told(start):
 
 
 def test_a_process_that_may_outlive_us_prints_into_a_file(start):
-    process = start("print('x' * 100_000)\nprint('its', 'end')", outlives=True)
+    process = start("os.write(asker.fileno(), b'x' * 1_000_000)\nprint('\\nits', 'end')", outlives=True)
     process.send({}, last=True)
     assert process.wait() == 0
     assert process.last_words(1) == "its end"

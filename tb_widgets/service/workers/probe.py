@@ -90,18 +90,11 @@ class Witness:
             self._files.append(name)
 
 
-def main(places: int) -> int:
-    """Answer one question.
-
-    Parameters
-    ----------
-    places
-        The file descriptor to which a signal SIGUSR1 writes where the code is at that moment.
-    """
-    os.set_inheritable(places, False)
-    # In C, from a signal: also where the code is in a native function and lets no other thread of Python go on.
-    faulthandler.register(signal.SIGUSR1, file=places, all_threads=False)
+def main() -> int:
+    """Answer one question, and at a signal SIGUSR1 where the code is at that moment."""
     asker = Asker()
+    # In C, from a signal: also where the code is in a native function and lets no other thread of Python go on.
+    faulthandler.register(signal.SIGUSR1, file=asker.fileno(), all_threads=False)
     import torch  # noqa: F401 - the slow part, before anybody waits
 
     import tb_widgets.checks.run  # noqa: F401
@@ -218,4 +211,4 @@ def _too_wide(error: BaseException, memory: int) -> str:
 
 
 if __name__ == "__main__":
-    sys.exit(main(int(sys.argv[2])))
+    sys.exit(main())

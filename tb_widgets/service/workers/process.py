@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
 import signal
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -71,28 +69,22 @@ class TrialProcess(JsonProcess):
     """The process that tries a model's code out, which can be asked where that is and how much memory it takes."""
 
     def __init__(self) -> None:
-        self._places = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process may write to it
-        place = self._places.fileno()
-        super().__init__(
-            "tb_widgets.service.workers.probe",
-            worker_environment(),
-            str(place),
-            pass_fds=[place],
-            name="process to try the model in",
-        )
+        name = "process to try the model in"
+        super().__init__("tb_widgets.service.workers.probe", worker_environment(), name=name)
 
     def stack(self) -> str:
         """Return the stack of Python calls at which the process is, innermost first; nothing if it does not say."""
-        # By a signal that C code answers, which only POSIX has: nothing else reaches code that never gives way to
-        # another thread, at the moment at which we ask.
+        foreign, self.foreign = self.foreign, b""
+        # Only POSIX has it. C code answers it, also while the model's code lets no other thread of Python go on, and at
+        # the moment at which we ask: a timer of faulthandler's would have to be told our moment before.
         with suppress(ProcessLookupError):
-            os.kill(self.pid, signal.SIGUSR1)
+            self._popen.send_signal(signal.SIGUSR1)
         deadline = time.monotonic() + SAYS_WITHIN
         said, before = b"", None
         while said != before or (not said and time.monotonic() < deadline):
             time.sleep(LOOK_EVERY)
-            # At a place and not by seeking: the process writes where our own position stands.
-            said, before = os.pread(self._places.fileno(), 65536, 0), said
+            said, before = self.foreign, said
+        self.foreign = foreign
         return said.decode(errors="replace")
 
     def memory(self) -> int:
