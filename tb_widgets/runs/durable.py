@@ -8,7 +8,6 @@ import json
 import os
 import stat
 import threading
-import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -125,23 +124,11 @@ def replace_lines(path: Path, lines: Iterable[str], *, sync: bool = False) -> No
             file.writelines(lines)
         if sync:
             sync_file(temporary)
-        _replace(temporary, path)
+        temporary.replace(path)
     except OSError as error:
         with contextlib.suppress(OSError):
             temporary.unlink(missing_ok=True)
         raise explain_os_error(error, path) from error
-
-
-def _replace(temporary: Path, path: Path) -> None:
-    """Rename over a file. Windows refuses that while somebody reads the file, which takes moments."""
-    for _ in range(50 if os.name == "nt" else 0):
-        try:
-            temporary.replace(path)
-        except PermissionError:
-            time.sleep(0.01)
-        else:
-            return
-    temporary.replace(path)
 
 
 def replace_json(path: Path, value: Any) -> None:
@@ -151,8 +138,7 @@ def replace_json(path: Path, value: Any) -> None:
 
 def sync_file(path: Path) -> None:
     """Ask the operating system to put a file's content on the disk."""
-    # Windows syncs only what was opened for writing; POSIX opens folders only for reading.
-    descriptor = os.open(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)
+    descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     finally:
@@ -160,6 +146,5 @@ def sync_file(path: Path) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Ask the operating system to put a folder's list of names on the disk, where folders can be synced."""
-    if os.name == "posix":
-        sync_file(path)
+    """Ask the operating system to put a folder's list of names on the disk."""
+    sync_file(path)

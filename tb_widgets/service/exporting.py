@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import tempfile
 from dataclasses import dataclass
@@ -13,7 +12,8 @@ from tb_widgets.export.registry import EXPORTERS
 from tb_widgets.models.trust.consent import require_frozen
 from tb_widgets.runs import RunDirectory
 from tb_widgets.runs.durable import explain_os_error
-from tb_widgets.service.workers.process import Child
+from tb_widgets.runs.json_process import JsonProcess
+from tb_widgets.service.workers.environment import worker_environment
 
 
 @dataclass(frozen=True)
@@ -68,16 +68,14 @@ def export(run: RunDirectory, checkpoint: Path, name: str, folder: Path, *, trus
 
 
 def _write_apart(request: dict[str, str]) -> float:
-    child = Child("tb_widgets.service.workers.export")
+    process = JsonProcess("tb_widgets.service.workers.export", worker_environment())
     try:
-        said, _ = child.process.communicate(json.dumps(request) + "\n")
+        process.send(request, last=True)
+        answer = next(process.answers(), {})
     finally:
-        child.end()
-    answer = json.loads(said.splitlines()[-1]) if said.strip() else {}
+        process.kill()
     if "error" in answer:
         raise ExportError(answer["error"], hint=answer["hint"])
     if "difference" not in answer:
-        raise ServiceError(
-            f"The process that exports ended (exit code {child.process.returncode}). {child.last_words()}"
-        )
+        raise ServiceError(f"The process that exports ended (exit code {process.code}). {process.last_words()}")
     return float(answer["difference"])

@@ -6,7 +6,6 @@ sends prompts and collects text.
 
 from __future__ import annotations
 
-import json
 import threading
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,7 +14,8 @@ from typing import Any
 from tb_widgets.errors import ServiceError
 from tb_widgets.models.trust.consent import require_frozen
 from tb_widgets.runs import RunDirectory
-from tb_widgets.service.workers.process import Child
+from tb_widgets.runs.json_process import JsonProcess
+from tb_widgets.service.workers.environment import worker_environment
 from tb_widgets.spec import Task
 
 
@@ -60,7 +60,7 @@ class Generation:
             self.pictures += [answer["picture"]] if "picture" in answer else []
             self.text += answer["piece"]
         elif "error" in answer:
-            self.fail(answer["error"])
+            self.fail(f"{answer['error']} {answer['hint']}".strip())
         elif answer.get("done"):
             self.tokens_per_second = answer["tokens_per_second"]
             self._end("done")
@@ -75,7 +75,7 @@ class GenerationService:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._child: Child | None = None
+        self._process: JsonProcess | None = None
         self._current: Generation | None = None
 
     def warm(self) -> None:
@@ -87,7 +87,7 @@ class GenerationService:
             If no process can be started.
         """
         with self._lock:
-            self._living_child()
+            self._living_process()
 
     def generate(
         self,
@@ -119,7 +119,7 @@ class GenerationService:
         with self._lock:
             if self._current is not None and not self._current.finished.is_set():
                 raise ServiceError("The last text is still being written.", hint="Wait for it, or stop it.")
-            child = self._living_child()
+            process = self._living_process()
             generation = self._current = Generation(run, checkpoint, prompt)
         request = {
             "run": str(run.path),
@@ -130,56 +130,40 @@ class GenerationService:
             "top_k": top_k,
             "seed": seed,
         }
-        try:
-            # Without the lock: a long prompt waits here until the process reads, and may be stopped meanwhile.
-            print(json.dumps(request), file=child.process.stdin, flush=True)
-        except OSError as error:
+        # Without the lock: a long prompt waits here until the process reads, and may be stopped meanwhile.
+        if not process.send(request):
+            process.kill()
             with self._lock:
                 generation.fail("The process that writes has ended.")
             if generation.state == "failed":
-                raise ServiceError("The process that writes has ended.", hint="Try again.") from error
+                raise ServiceError("The process that writes has ended.", hint="Try again.")
         return generation
 
     def stop(self) -> None:
         """Stop writing; the next text loads its checkpoint anew."""
         with self._lock:
-            child, self._child = self._child, None
+            process, self._process = self._process, None
             if self._current is not None:
                 self._current._end("stopped")
-        if child is not None:
-            child.end()
+        if process is not None:
+            process.kill()
 
     def close(self) -> None:
         """End the process."""
         self.stop()
 
-    def _living_child(self) -> Child:
-        if self._child is None or self._child.process.poll() is not None:
-            self._child = Child("tb_widgets.service.workers.generate")
-            threading.Thread(target=self._follow, args=(self._child,), name="generation", daemon=True).start()
-        return self._child
+    def _living_process(self) -> JsonProcess:
+        if self._process is None or self._process.has_ended:
+            self._process = JsonProcess("tb_widgets.service.workers.generate", worker_environment())
+            threading.Thread(target=self._follow, args=(self._process,), name="generation", daemon=True).start()
+        return self._process
 
-    def _follow(self, child: Child) -> None:
-        reader = threading.Thread(target=self._collect, args=(child,), name="generation-answers", daemon=True)
-        reader.start()
-        code = child.wait()
-        reader.join(1.0)  # what left the process's group may hold the pipe open for ever
-        with self._lock:
-            if child is self._child and self._current is not None:
-                self._current.fail(f"The process that writes ended (exit code {code}). {child.last_words()}".strip())
-
-    def _collect(self, child: Child) -> None:
-        for line in child.process.stdout or ():
-            answer = _answer_in(line)
+    def _follow(self, process: JsonProcess) -> None:
+        for answer in process.answers():
             with self._lock:
-                if child is self._child and self._current is not None:
+                if process is self._process and self._current is not None:
                     self._current._take_in(answer)
-
-
-def _answer_in(line: str) -> dict[str, Any]:
-    """Return what a line says; nothing, where the model's code wrote into the pipe."""
-    try:
-        answer = json.loads(line)
-    except (ValueError, RecursionError):
-        return {}
-    return answer if isinstance(answer, dict) else {}
+        with self._lock:
+            if process is self._process and self._current is not None:
+                end = f"The process that writes ended (exit code {process.code})."
+                self._current.fail(f"{end} {process.last_words()}".strip())

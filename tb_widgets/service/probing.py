@@ -9,33 +9,24 @@ That catches accidents. It is no fence against malice, so nothing that needs con
 
 from __future__ import annotations
 
-import contextlib
-import json
 import logging
-import os
 import re
-import secrets
 import signal
-import subprocess
-import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
-from io import BufferedReader
-from typing import IO, Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal
 
 import psutil
 
 from tb_widgets.checks.result import CheckResult, from_mapping
-from tb_widgets.errors import ModelError, ServiceError, TbError, UndecidedError, quoted
+from tb_widgets.errors import ModelError, TbError, UndecidedError, quoted
 from tb_widgets.models import source_text
 from tb_widgets.models import syntax as written
 from tb_widgets.models.source import CODE, ModelSource
 from tb_widgets.models.trust.consent import TrustStore
-from tb_widgets.service.workers.environment import worker_environment
-from tb_widgets.service.workers.process import end_with_children
+from tb_widgets.service.workers.process import LOOK_EVERY, TrialProcess
 from tb_widgets.spec import ModelSpec, RunSpec
 
 logger = logging.getLogger(__name__)
@@ -43,10 +34,7 @@ logger = logging.getLogger(__name__)
 ADAPT_WITHIN, CHECK_WITHIN, PREFLIGHT_WITHIN = 60.0, 180.0, 20.0  # seconds
 STEP_WITHIN = 60.0  # seconds for importing the code, building the model, calling it, and for each check
 START_WITHIN = 60.0  # seconds that PyTorch may take to be imported
-LOOK_EVERY = 0.1  # seconds between two looks at the process's memory
-SAYS_WITHIN = 1.0  # seconds that the process may take to say where it is
 MEMORY_SHARE = 0.9  # of what is free
-KEPT_WORDS = 8192  # bytes of what the process printed last
 MUCH_PRINTED = 100_000  # bytes
 PURPOSES = {"adapt": "Trying it", "check": "Checking it", "preflight": "Measuring it"}
 
@@ -89,7 +77,7 @@ class Probe:
     error: TbError | None = None
     printed: str = ""
     finished: threading.Event = field(default_factory=threading.Event)
-    _process: _Process | None = None
+    _process: TrialProcess | None = None
     # Held by whatever changes the answer: it ends once, and is whole when ``finished`` is set.
     _lock: threading.Lock = field(default_factory=threading.Lock, repr=False)
 
@@ -141,7 +129,7 @@ class ProbeService:
     """
 
     # One for all services of this process, as with waiting training workers.
-    _waiting: ClassVar[_Process | None] = None
+    _waiting: ClassVar[TrialProcess | None] = None
     _lock: ClassVar[threading.Lock] = threading.Lock()
 
     def __init__(self, *, memory_limit: int | None = None, time_limit: float | None = None) -> None:
@@ -151,7 +139,7 @@ class ProbeService:
         """Start a process that waits, so that the next question is taken up at once. Asking again does nothing."""
         with self._lock:
             if self._waiting is None or self._waiting.has_ended:
-                ProbeService._waiting = _Process()
+                ProbeService._waiting = TrialProcess()
 
     def close(self) -> None:
         """Send the waiting process away."""
@@ -207,7 +195,7 @@ class ProbeService:
         probe = Probe(ask)
         process = self._take()
         if process is None or process.has_ended:
-            process = _Process()
+            process = TrialProcess()
         probe._process = process
         memory = self.memory_limit or int(psutil.virtual_memory().available * MEMORY_SHARE)
         request |= {"ask": ask, "origin": source.origin, "files": source.files, "memory": memory}
@@ -215,115 +203,21 @@ class ProbeService:
         threading.Thread(target=question.follow, name=f"probe-{ask}", daemon=True).start()
         return probe
 
-    def _take(self) -> _Process | None:
+    def _take(self) -> TrialProcess | None:
         with self._lock:
             process, ProbeService._waiting = self._waiting, None
             return process
 
 
-class _Process:
-    """The other process: its pipes, the end of its words, and its death."""
-
-    def __init__(self) -> None:
-        try:
-            self._places = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process may write to it
-            places = self._places.fileno()
-            self._popen = subprocess.Popen(
-                [sys.executable, "-u", "-m", "tb_widgets.service.workers.probe", str(os.getpid()), str(places)],
-                pass_fds=[places],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                env=worker_environment(),
-                start_new_session=True,
-            )
-        except OSError as error:
-            raise ServiceError(
-                f"A process to try the model in can't be started: {error.strerror or error}.",
-                hint="Free some memory, then try again.",
-            ) from error
-        self._stdin, self._stdout = cast("IO[bytes]", self._popen.stdin), cast("IO[bytes]", self._popen.stdout)
-        self._stderr = cast("BufferedReader", self._popen.stderr)
-        self.printed, self.foreign, self._words = 0, 0, b""
-        # Read all the time, or a model that prints much would wait for us; kept is only the end.
-        self._drain = threading.Thread(target=self._keep_last_words, name="probe-words", daemon=True)
-        self._drain.start()
-
-    @property
-    def has_ended(self) -> bool:
-        return self._popen.poll() is not None
-
-    @property
-    def words(self) -> str:
-        """The end of what the process printed."""
-        return self._words.decode(errors="replace")
-
-    def send(self, request: dict[str, Any]) -> None:
-        """Ask; the process listens no more afterwards."""
-        with contextlib.suppress(BrokenPipeError):  # it has died: that is found out when nothing comes back
-            self._stdin.write(json.dumps(request).encode() + b"\n")
-            self._stdin.close()
-
-    def answers(self, word: str, tell: Callable[[dict[str, Any]], bool]) -> int | None:
-        """Hand over every answer until one is the last or the process ends; return its exit code, if it has ended.
-
-        Only lines that bear the word of the question are answers: the model's code may write into the same pipe.
-        What the process has started may hold the pipe open for ever, so the last answer is not waited behind.
-        """
-        for line in self._stdout:
-            if not line.strip():
-                continue
-            try:
-                answer = json.loads(line)
-            except (ValueError, RecursionError):
-                answer = None
-            if not isinstance(answer, dict) or answer.get("word") != word:
-                self.foreign += len(line)
-            elif tell(answer):
-                return None
-        return self._popen.wait()
-
-    def stack(self) -> str:
-        """Return the stack of Python calls at which the process is, innermost first; nothing if it does not say."""
-        with contextlib.suppress(ProcessLookupError):
-            self._popen.send_signal(signal.SIGUSR1)
-        deadline = time.monotonic() + SAYS_WITHIN
-        said, before = b"", None
-        while said != before or (not said and time.monotonic() < deadline):
-            time.sleep(LOOK_EVERY)
-            said, before = os.pread(self._places.fileno(), 65536, 0), said
-        return said.decode(errors="replace")
-
-    def memory(self) -> int:
-        """Return the bytes of main memory that the process and its children use."""
-        used = 0
-        with contextlib.suppress(psutil.Error):
-            me = psutil.Process(self._popen.pid)
-            for process in (me, *me.children(recursive=True)):
-                with contextlib.suppress(psutil.Error):
-                    used += process.memory_info().rss
-        return used
-
-    def kill(self) -> None:
-        """End the process with everything that it started."""
-        end_with_children(self._popen.pid)
-        self._popen.wait()
-        self._drain.join(1.0)  # what has left its session may hold this pipe, too
-
-    def _keep_last_words(self) -> None:
-        while piece := self._stderr.read1(65536):
-            self.printed += len(piece)
-            self._words = (self._words + piece)[-KEPT_WORDS:]
-
-
 class _Question:
     """One question on its way, and who watches over it."""
 
-    def __init__(self, probe: Probe, process: _Process, request: dict[str, Any], seconds: float, memory: int) -> None:
+    def __init__(
+        self, probe: Probe, process: TrialProcess, request: dict[str, Any], seconds: float, memory: int
+    ) -> None:
         self.probe, self.process, self.request = probe, process, request
         self.seconds, self.memory = seconds, memory
-        self._word = secrets.token_hex(16)
-        request |= {"seconds": seconds, "word": self._word}
+        request["seconds"] = seconds
         self._began = time.monotonic()
         self._deadline = self._began + START_WITHIN
         self._printed_before = 0
@@ -349,14 +243,16 @@ class _Question:
             self._deadline = time.monotonic() + self.seconds
             self.request["until"] = time.time() + self.seconds
         threading.Thread(target=self._watch, name="probe-watch", daemon=True).start()
-        process.send(self.request)
-        code = process.answers(self._word, self._take_in)
+        process.send(self.request, last=True)
+        for answer in process.answers():
+            if self._take_in(answer):
+                break
         if (problem := self._problem) is not None:
             self._conclude("failed", lambda: problem)
         elif self._is_answered:
             self._conclude("done")
         else:
-            self._conclude("failed", lambda: self._death(code or 0))
+            self._conclude("failed", self._death)
 
     @property
     def _is_answered(self) -> bool:
@@ -451,8 +347,8 @@ class _Question:
         line = quoted("".join(source_text.lines(code)[number - 1 : number]))
         return f"; it was at line {number} of {CODE}{', in ' if inside else ''}{inside}: `{line}`"
 
-    def _death(self, code: int) -> TbError:
-        last = " ".join(self.process.words.splitlines()[-3:])
+    def _death(self) -> TbError:
+        code, last = self.process.code or 0, self.process.last_words()
         if code < 0:
             name = signal.Signals(-code).name
             reason = f"was ended by the system ({name})"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -12,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
+
+import psutil
 
 from tb_widgets.data.reading.open import open_data
 from tb_widgets.data.sources.resolve import resolve_source
@@ -22,11 +23,12 @@ from tb_widgets.models.sources.resolve import is_fetched, zoo_code
 from tb_widgets.models.trust.consent import TrustStore, require_frozen
 from tb_widgets.models.zoo import sizes
 from tb_widgets.runs import RunDirectory, RunEntry, create_run, default_runs_dir, list_runs, open_run
+from tb_widgets.runs.json_process import end_with_children
 from tb_widgets.runs.process import ProcessIdentity
 from tb_widgets.runs.status import AT_REST, read_status, write_status
 from tb_widgets.service.gathering import gather_model, with_pinned_data
 from tb_widgets.service.queue import RunQueue
-from tb_widgets.service.workers.process import WaitingWorker, end_with_children, is_worker
+from tb_widgets.service.workers.process import WaitingWorker, is_worker
 from tb_widgets.spec import RunSpec
 
 if TYPE_CHECKING:
@@ -72,14 +74,14 @@ class TrainingService:
     def warm(self) -> None:
         """Start a worker that waits, so that the next start acts at once. Asking again does nothing."""
         with self._waiting_lock:
-            if self._waiting is None or not self._waiting.is_alive:
+            if self._waiting is None or self._waiting.has_ended:
                 TrainingService._waiting = WaitingWorker()
 
     def close(self) -> None:
         """Send the waiting worker away. Runs go on."""
         worker = self._take_waiting()
         if worker is not None:
-            worker.discard()
+            worker.hang_up()
 
     def start(
         self,
@@ -300,7 +302,8 @@ class TrainingService:
         elif process.pid == os.getpid():
             raise RunError(f"{run.id} is trained inside this very process.", hint="Stop it instead.")
         else:  # a notebook's kernel, whose children may train other runs
-            os.kill(process.pid, signal.SIGKILL)
+            with contextlib.suppress(psutil.Error):  # gone already, or another user's: that is seen below
+                psutil.Process(process.pid).kill()
         deadline = time.monotonic() + ENDS_WITHIN
         while process.is_alive():
             if time.monotonic() > deadline:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import io
-import json
 import queue
-import threading
 
 import pytest
 
@@ -18,30 +15,26 @@ class PretendedProcess:
     """A process that says what the test lets it say, also after it was killed."""
 
     def __init__(self):
-        self.stdin, self.lines, self.killed = io.StringIO(), queue.Queue(), False
-        self.stdout = iter(self.lines.get, None)
-        self.ended = threading.Event()
-        self.process = self
+        self.said, self.killed, self.code = queue.Queue(), False, -9
+        self.has_ended = False  # as right after a kill, before anybody has looked
+
+    def send(self, _request):
+        return True
+
+    def answers(self):
+        return iter(self.said.get, None)
 
     def last_words(self):
         return ""
 
     def says(self, **answer):
-        self.lines.put(json.dumps(answer))
+        self.said.put(answer)
 
     def ends(self):
-        self.lines.put(None)
-        self.ended.set()
+        self.said.put(None)
 
-    def end(self):
+    def kill(self):
         self.killed = True
-
-    def poll(self):
-        return None  # as right after a kill, before anybody has looked
-
-    def wait(self):
-        self.ended.wait()
-        return -9
 
 
 @pytest.fixture
@@ -52,7 +45,7 @@ def processes(monkeypatch):
         made.append(PretendedProcess())
         return made[-1]
 
-    monkeypatch.setattr(generation_module, "Child", child)
+    monkeypatch.setattr(generation_module, "JsonProcess", child)
     yield made
     for process in made:
         process.ends()

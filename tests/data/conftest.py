@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import io
-import json
-import subprocess
-import sys
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +14,7 @@ import pytest
 
 from tb_widgets.data.sources import ask_process as asking
 from tb_widgets.data.sources import fetching, hub_facts
+from tb_widgets.runs.json_process import JsonProcess
 
 from .hub_server import HubServer
 
@@ -32,25 +31,14 @@ def parquet(rows: int, *, first: int = 0, group: int = 100, **columns: list[Any]
 class Fetcher:
     """One process that answers many questions, so that a test does not wait for its imports."""
 
-    def __init__(self, folder: Path, *words: str) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, *(words or ("-m", "tb_widgets.data.remote.process"))],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-            cwd=folder,
-        )
+    def __init__(self, folder: Path, module: str = "tb_widgets.data.remote.process") -> None:
+        self._process = JsonProcess(module, os.environ, folder=folder)
 
     def ask(self, request: dict[str, Any], on_progress: Any, *, within: float = 60.0) -> dict[str, Any]:
-        answer = asking._followed(self._process, request, on_progress, float("inf"))
-        assert answer is not None
-        if "error" in answer:
-            raise asking.DataError(answer["error"], hint=answer["hint"])
-        return dict(json.loads(json.dumps(answer["answer"])))
+        return asking.answer_of(self._process, request, on_progress, float("inf"))
 
     def close(self) -> None:
-        with self._process:
-            self._process.kill()
+        self._process.kill()
 
 
 @pytest.fixture(scope="module")

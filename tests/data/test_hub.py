@@ -312,7 +312,8 @@ def test_a_network_that_dies_between_rows_is_told_and_given_up_soon(quiet, tmp_p
         return status(code)(handler)
 
     quiet.fault = die
-    process, said = Fetcher(tmp_path, "-c", IMPATIENT), []
+    (tmp_path / "impatient.py").write_text(IMPATIENT)
+    process, said = Fetcher(tmp_path, "impatient"), []
     monkeypatch.setattr(fetching, "ask", process.ask)
     data = DataSpec(source=f"hub:me/silent-{code}", streaming=True)
     try:

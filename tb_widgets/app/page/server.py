@@ -137,8 +137,7 @@ def _usable_port(port: int | None) -> int:
 def _socket() -> socket.socket:
     """Return a socket that judges a port as the server will: one in TIME_WAIT counts as free."""
     probe = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    if os.name == "posix":
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     return probe
 
 

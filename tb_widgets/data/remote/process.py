@@ -1,11 +1,10 @@
-"""The process that fetches: questions on standard input, JSON lines as the answers.
+"""The process that fetches: it answers questions, and says until then how far it is.
 
 It alone talks to the network and holds a token, if there is one; pages and workers see the files that it leaves.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 import threading
@@ -13,7 +12,7 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
-from typing import Any, TextIO
+from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from tb_widgets.data.cache.built import built_folder, entry_key, explain_cache_error, read_entry, remember
@@ -22,8 +21,9 @@ from tb_widgets.data.remote import hub, look
 from tb_widgets.data.remote.download import Download
 from tb_widgets.data.remote.rows import Report
 from tb_widgets.data.sources.file_names import clean_name
-from tb_widgets.errors import DataError, TbError
+from tb_widgets.errors import DataError
 from tb_widgets.runs.folders import default_cache_dir
+from tb_widgets.runs.json_process import Asker
 
 TELL_EVERY = 0.2  # seconds: whoever asked may want to end it
 QUIET = 5.0  # seconds without anything new after which that is told
@@ -48,25 +48,15 @@ class _Progress:
 
 def main() -> int:
     """Answer questions until there are no more."""
-    # Whatever the libraries print goes elsewhere: the answers have their pipe to themselves.
-    answers = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
-    os.dup2(2, 1)
+    asker = Asker()
     os.environ.update(settings(Path.cwd()))
-    for line in sys.stdin:
-        _answer(json.loads(line), answers)
-    return 0
+    return asker.serve(lambda request: _answer(request, asker.tell))
 
 
-def _answer(request: dict[str, Any], answers: TextIO) -> None:
+def _answer(request: dict[str, Any], tell: Callable[..., None]) -> None:
     """Answer one question, and say until then how far it is."""
     progress = _Progress()
     finished = threading.Event()
-
-    def tell(**answer: Any) -> None:
-        try:
-            answers.write(json.dumps(answer) + "\n")
-        except OSError:  # whoever asked is gone
-            os._exit(1)
 
     def tick() -> None:
         while not finished.wait(TELL_EVERY):
@@ -74,21 +64,15 @@ def _answer(request: dict[str, Any], answers: TextIO) -> None:
 
     ticker = threading.Thread(target=tick, daemon=True)
     ticker.start()
-    answer = _answered(request, progress.report)
-    finished.set()
-    ticker.join()
-    tell(**answer)
-
-
-def _answered(request: dict[str, Any], report: Report) -> dict[str, Any]:
     try:
-        return {"answer": _ANSWERS[request["ask"]](request, report)}
-    except TbError as error:
-        told = error
+        answer = _ANSWERS[request["ask"]](request, progress.report)
     except OSError as error:
         traceback.print_exc()
-        told = explain_cache_error(error, default_cache_dir())
-    return {"error": told.message, "hint": told.hint}
+        raise explain_cache_error(error, default_cache_dir()) from error
+    finally:
+        finished.set()
+        ticker.join()
+    tell(answer=answer)
 
 
 def settings(folder: Path) -> dict[str, str]:

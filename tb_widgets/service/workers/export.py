@@ -1,34 +1,19 @@
-"""The process that exports: reads one request from standard input, and answers with one line of JSON."""
+"""The process that exports: it answers a request with the difference that it has found."""
 
 from __future__ import annotations
 
-import json
-import os
 import sys
-import traceback
 from pathlib import Path
-from typing import Any
 
-from tb_widgets.errors import ExportError, TbError
+from tb_widgets.errors import ExportError
 from tb_widgets.runs import RunDirectory
-from tb_widgets.service.workers.process import leave_with
+from tb_widgets.runs.json_process import Asker
 
 
 def main() -> int:
-    """Export one checkpoint, and prove it."""
-    leave_with(int(sys.argv[1]))
-    # Whatever the model's code prints goes to the log: the answer has the pipe to itself.
-    answers = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
-    os.dup2(2, 1)
-    try:
-        answer: dict[str, Any] = {"difference": _export(**json.loads(sys.stdin.readline()))}
-    except TbError as error:
-        answer = {"error": error.message, "hint": error.hint}
-    except Exception as error:  # noqa: BLE001 - the model's own code may raise anything
-        traceback.print_exc()
-        answer = {"error": f"The model failed while it was exported: {type(error).__name__}: {error}", "hint": ""}
-    answers.write("\n" + json.dumps(answer) + "\n")
-    return 0
+    """Export a checkpoint, and prove it."""
+    asker = Asker()
+    return asker.serve(lambda request: asker.tell(difference=_export(**request)), failing="while it was exported")
 
 
 def _export(*, run: str, checkpoint: str, to: str, folder: str) -> float:

@@ -1,9 +1,8 @@
-"""The process in which a model's code is tried: one question on standard input, JSON lines as the answer."""
+"""The process in which a model's code is tried: one question, answered bit by bit."""
 
 from __future__ import annotations
 
 import faulthandler
-import json
 import os
 import re
 import signal
@@ -11,13 +10,14 @@ import sys
 import threading
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
+
+import psutil
 
 from tb_widgets.errors import TbError, UndecidedError, quoted
-from tb_widgets.service.workers.process import leave_with
+from tb_widgets.runs.json_process import Asker, leave
 
 SEED = 42
 NAMED_FILES = 3
@@ -90,43 +90,26 @@ class Witness:
             self._files.append(name)
 
 
-def main(parent: int, places: int) -> int:
-    """Answer one question.
-
-    Parameters
-    ----------
-    parent
-        Who asks: this process leaves when that is gone.
-    places
-        The file descriptor to which a signal SIGUSR1 writes where the code is at that moment.
-    """
-    os.set_inheritable(places, False)
+def main() -> int:
+    """Answer one question, and at a signal SIGUSR1 where the code is at that moment."""
+    asker = Asker()
     # In C, from a signal: also where the code is in a native function and lets no other thread of Python go on.
-    faulthandler.register(signal.SIGUSR1, file=places, all_threads=False)
-    # Whatever the model's code prints goes elsewhere: the answers have their pipe to themselves.
-    answers = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
-    os.dup2(2, 1)
+    faulthandler.register(signal.SIGUSR1, file=asker.fileno(), all_threads=False)
     import torch  # noqa: F401 - the slow part, before anybody waits
 
     import tb_widgets.checks.run  # noqa: F401
 
     sys.dont_write_bytecode = True
-    leave_with(parent)
-    line = sys.stdin.readline()
-    if not line.strip():
-        return 0
-    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)  # code that asks for input gets the end of it
+    for request in asker.requests():
+        _try(request, asker.tell)
+        leave()
+    return 0
 
-    request = json.loads(line)
-    # What the model's code writes into this pipe, on purpose or not, is no answer: it does not know the word.
-    word = request.pop("word")
 
-    def tell(**answer: Any) -> None:
-        # On a line of its own, whatever somebody may have left unfinished before it.
-        answers.write("\n" + json.dumps({"word": word, **answer}) + "\n")
-
+def _try(request: dict[str, Any], tell: Callable[..., None]) -> None:
     tell(ready=True)
-    signal.alarm(int(request["seconds"]) + OUTLIVES)  # the system ends us, should whoever asked be gone by then
+    # Should whoever asked be gone by then; also this is C, and needs no turn from code that lets no other thread go on.
+    faulthandler.dump_traceback_later(request["seconds"] + OUTLIVES, exit=True)
     _limit_memory(request["memory"])
     witness = Witness()
     try:
@@ -147,8 +130,6 @@ def main(parent: int, places: int) -> int:
             error=_too_wide(error, request["memory"]) or f"{type(error).__name__}: {quoted(str(error))}",
             hint="Mend the model.",
         )
-    _leave(answers)
-    return 0
 
 
 def _answer(request: dict[str, Any], witness: Witness, tell: Callable[..., None]) -> None:
@@ -207,15 +188,13 @@ def _answer(request: dict[str, Any], witness: Witness, tell: Callable[..., None]
 
 def _limit_memory(size: int) -> None:
     """Let the process ask for no more memory than there is; not with CUDA, which reserves far more than it uses."""
-    import resource
-
     import torch
 
     if torch.cuda.is_available() or sys.platform != "linux":
         return
-    pages = int(Path("/proc/self/statm").read_text().split()[0])
-    limit = pages * resource.getpagesize() + size
-    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+    me = psutil.Process()
+    limit = me.memory_info().vms + size
+    me.rlimit(psutil.RLIMIT_AS, (limit, limit))
 
 
 def _too_wide(error: BaseException, memory: int) -> str:
@@ -231,18 +210,5 @@ def _too_wide(error: BaseException, memory: int) -> str:
     return ""
 
 
-def _leave(answers: TextIO) -> None:
-    """End now, with all programs that the model's code started; its threads must not keep us."""
-    import psutil
-
-    for child in psutil.Process().children(recursive=True):
-        with suppress(psutil.Error):
-            child.kill()
-    answers.flush()
-    sys.stdout.flush()
-    sys.stderr.flush()
-    os._exit(0)
-
-
 if __name__ == "__main__":
-    sys.exit(main(*map(int, sys.argv[1:])))
+    sys.exit(main())

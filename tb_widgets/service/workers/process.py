@@ -1,14 +1,10 @@
-"""Starting processes that wait for us without costing anything, and then need us no more."""
+"""Processes with a model's code that wait for us without costing anything: one that trains, one that tries it."""
 
 from __future__ import annotations
 
-import json
-import os
 import signal
-import subprocess
-import sys
-import tempfile
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
@@ -16,28 +12,13 @@ from pathlib import Path
 import psutil
 
 from tb_widgets.errors import ServiceError
+from tb_widgets.runs.json_process import JsonProcess, family
 from tb_widgets.runs.process import ProcessIdentity
 from tb_widgets.service.workers.environment import worker_environment
 
 WORKER = "tb_widgets.service.workers.train"  # the module that trains one run
-PARENT_EVERY = 2.0  # seconds between two looks whether the parent lives
-
-
-def end_with_children(pid: int) -> None:
-    """Kill a process with everything that it started, also what left its process group.
-
-    Our own process group is spared, whoever is in it. A process that has ended already is no error.
-    """
-    family: list[psutil.Process] = []
-    with suppress(psutil.Error):
-        leader = psutil.Process(pid)
-        family = [leader, *leader.children(recursive=True)]
-    if pid != os.getpgrp():
-        with suppress(ProcessLookupError, PermissionError):  # it leads no group, or one of somebody else
-            os.killpg(pid, signal.SIGKILL)
-    for process in family:
-        with suppress(psutil.Error):
-            process.kill()
+LOOK_EVERY = 0.1  # seconds between two looks at what a tried model does
+SAYS_WITHIN = 1.0  # seconds that it may take to say where it is
 
 
 def is_worker(pid: int) -> bool:
@@ -48,94 +29,16 @@ def is_worker(pid: int) -> bool:
         return False
 
 
-def leave_with(parent: int) -> threading.Event:
-    """End this process when its parent is gone, until the returned event is set.
-
-    Standard input closes with the parent as well; but not where something that the parent forked holds it open.
-    """
-    stays = threading.Event()
-
-    def watch() -> None:
-        while not stays.wait(PARENT_EVERY):
-            # The second look lets a last word that the parent has written be read.
-            if os.getppid() != parent and not stays.wait(PARENT_EVERY):
-                os._exit(0)
-
-    threading.Thread(target=watch, name="leave-with-parent", daemon=True).start()
-    return stays
-
-
-class Child:
-    """A module run as a process of its own session, with pipes in and out and an environment without secrets.
-
-    Parameters
-    ----------
-    module
-        Run as ``python -m module PARENT``, with the pid of this process.
-    answers
-        Whether somebody reads its standard output; otherwise that goes where its errors go.
-
-    Raises
-    ------
-    ServiceError
-        If the system can't start another process.
-    """
-
-    def __init__(self, module: str, *, answers: bool = True) -> None:
-        try:
-            # Without a name: nobody can wait for it, or find it lying around later.
-            self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - open as long as the process may write to it
-            self.process = subprocess.Popen(
-                [sys.executable, "-u", "-m", module, str(os.getpid())],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE if answers else self._errors,
-                stderr=self._errors,
-                env=worker_environment(),
-                start_new_session=True,
-                text=True,
-                encoding="utf-8",
-                errors="replace",  # a model may write anything into any pipe
-            )
-        except OSError as error:
-            raise ServiceError(
-                f"A worker process can't be started: {error.strerror or error}.",
-                hint="Free some memory or disk space, then try again.",
-            ) from error
-
-    def end(self) -> None:
-        """Kill the process with everything that it started."""
-        end_with_children(self.process.pid)
-
-    def wait(self) -> int:
-        """Wait until the process is gone, kill what it left behind, and return its exit code."""
-        code = self.process.wait()
-        end_with_children(self.process.pid)
-        return code
-
-    def last_words(self, lines: int = 3) -> str:
-        """Return the end of what the process wrote on standard error."""
-        descriptor = self._errors.fileno()
-        # Read at a place, not by seeking: the process writes where our own position stands.
-        end = os.pread(descriptor, 4096, max(0, os.fstat(descriptor).st_size - 4096))
-        return " ".join(end.decode(errors="replace").splitlines()[-lines:])
-
-
-class WaitingWorker:
+class WaitingWorker(JsonProcess):
     """A training worker that has done its imports and waits to be told which run to train."""
 
     def __init__(self) -> None:
-        self._child = Child(WORKER, answers=False)
-        self._process = self._child.process
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether the process still waits."""
-        return self._process.poll() is None
+        super().__init__(WORKER, worker_environment(), outlives=True)
 
     @property
     def identity(self) -> ProcessIdentity | None:
         """Which process it is; None when it has died."""
-        return ProcessIdentity.of(self._process.pid)
+        return ProcessIdentity.of(self.pid)
 
     def train(self, run: Path, on_exit: Callable[[int, str], None]) -> None:
         """Tell the process its run. From here on it needs us no more.
@@ -152,25 +55,42 @@ class WaitingWorker:
         ServiceError
             If the process has died while it waited; its last words are in the message.
         """
-        try:
-            if self._process.stdin is not None:
-                self._process.stdin.write(json.dumps({"run": str(run)}) + "\n")
-                self._process.stdin.close()
-        except OSError as error:
-            self._reap(lambda _code, _words: None)
-            raise ServiceError(f"The training process ended before it began. {self._child.last_words()}") from error
-        self._reap(on_exit)
+        if not self.send({"run": str(run)}, last=True):
+            self.kill()
+            raise ServiceError(f"The training process ended before it began. {self.last_words()}")
 
-    def discard(self) -> None:
-        """Send a process away that was not needed: it leaves when its standard input closes."""
-        if self._process.stdin is not None and not self._process.stdin.closed:
-            self._process.stdin.close()
-        self._reap(lambda _code, _words: None)
+        def report() -> None:
+            on_exit(self.wait(), self.last_words())
 
-    def _reap(self, on_exit: Callable[[int, str], None]) -> None:
-        # Somebody must collect the exit code, or the finished process stays in the table as a zombie.
-        def wait() -> None:
-            code = self._process.wait()
-            on_exit(code, self._child.last_words())
+        threading.Thread(target=report, name="reap-worker", daemon=True).start()
 
-        threading.Thread(target=wait, name="reap-worker", daemon=True).start()
+
+class TrialProcess(JsonProcess):
+    """The process that tries a model's code out, which can be asked where that is and how much memory it takes."""
+
+    def __init__(self) -> None:
+        name = "process to try the model in"
+        super().__init__("tb_widgets.service.workers.probe", worker_environment(), name=name)
+
+    def stack(self) -> str:
+        """Return the stack of Python calls at which the process is, innermost first; nothing if it does not say."""
+        foreign, self.foreign = self.foreign, b""
+        # Only POSIX has it. C code answers it, also while the model's code lets no other thread of Python go on, and at
+        # the moment at which we ask: a timer of faulthandler's would have to be told our moment before.
+        with suppress(ProcessLookupError):
+            self._popen.send_signal(signal.SIGUSR1)
+        deadline = time.monotonic() + SAYS_WITHIN
+        said, before = b"", None
+        while said != before or (not said and time.monotonic() < deadline):
+            time.sleep(LOOK_EVERY)
+            said, before = self.foreign, said
+        self.foreign = foreign
+        return said.decode(errors="replace")
+
+    def memory(self) -> int:
+        """Return the bytes of main memory that the process and its children use."""
+        used = 0
+        for process in family(self.pid):
+            with suppress(psutil.Error):
+                used += process.memory_info().rss
+        return used

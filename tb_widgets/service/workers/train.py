@@ -17,7 +17,7 @@ from types import FrameType
 
 from tb_widgets.errors import TbError
 from tb_widgets.runs import RunDirectory
-from tb_widgets.service.workers.process import leave_with
+from tb_widgets.runs.json_process import leave_with
 
 
 def main(parent: int | None = None) -> int:
