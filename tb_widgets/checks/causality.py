@@ -21,9 +21,9 @@ def causality(model: LoadedModel) -> CheckResult:
         advice = "A model for masked tokens needs no causal mask: take it out, or train it as causal-lm."
         bad: Fault = ("warn", "Each position sees the tokens before it only.", advice)
         return _causality_result(found, *(good if found.leaks else bad))
-    good = ("pass", "Later tokens change no earlier score.", "")
+    good = ("pass", "Later tokens change no earlier logit.", "")
     advice = "Give its attention a causal mask; without one a wonderful loss means nothing."
-    bad = ("fail", "Changing later tokens moves earlier scores: the model sees what it shall predict.", advice)
+    bad = ("fail", "Changing later tokens moves earlier logits: the model sees what it shall predict.", advice)
     return _causality_result(found, *(bad if found.leaks else good))
 
 
@@ -33,9 +33,9 @@ def _causality_result(found: Causality | None, verdict: Verdict, message: str, a
         return result
     picture = {
         "kind": "heatmap",
-        "title": "how far each score moves when the tokens from a place on are others",
+        "title": "how far each logit moves when the tokens from a place on are others",
         "rows": "first changed token",
-        "columns": "score",
+        "columns": "logit",
         "values": [[round(min(value, 1e6), 4) for value in row] for row in found.moves],
     }
     bound = f"at most {found.tolerance:.1g}"

@@ -58,7 +58,7 @@ def speed(model: LoadedModel) -> CheckResult:
         step = trial_step(model)
         training = seconds_for(lambda: step(batch), times=1)
         with torch.no_grad():
-            forward = seconds_for(lambda: model.scores(batch), times=2)
+            forward = seconds_for(lambda: model.logits(batch), times=2)
     # A forward pass multiplies each token with each weight about once; small models are bound by their many calls.
     own = 2 * model.parameters * count / matrix_speed(device_of(model.module)) + 0.01
     slower = forward / own

@@ -77,7 +77,7 @@ def tokens_in(batch: Batch) -> int:
 
 def loss_of(model: LoadedModel, batch: Batch) -> Tensor:
     """Return the mean loss that training would minimise, in nats, a scalar in float32."""
-    return prediction_loss(model.scores(batch), batch["labels"])
+    return prediction_loss(model.logits(batch), batch["labels"])
 
 
 def choices(model: LoadedModel) -> int:

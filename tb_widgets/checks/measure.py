@@ -160,7 +160,7 @@ def fastest_threads(model: LoadedModel) -> Iterator[None]:
         with undisturbed(model.module), torch.no_grad():
             for threads in (1, many):
                 torch.set_num_threads(threads)
-                seconds[threads] = seconds_for(lambda: model.scores(batch), times=1)
+                seconds[threads] = seconds_for(lambda: model.logits(batch), times=1)
         best = min(seconds, key=lambda threads: seconds[threads])
     torch.set_num_threads(best)
     try:

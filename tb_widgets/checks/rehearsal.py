@@ -134,8 +134,8 @@ class Rehearsal:
 
     def _pass(self, batch: Batch) -> float:
         with autocast(self.device, self.dtype):
-            scores = self.model.scores(batch)
-        loss = prediction_loss(scores, batch["labels"])
+            logits = self.model.logits(batch)
+        loss = prediction_loss(logits, batch["labels"])
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.item()
 
@@ -204,7 +204,7 @@ class Rehearsal:
         here = self._timed(lambda: self._pass(batch), times=2)
         update = self._timed(lambda: self._update(0.0), times=1)
         with torch.no_grad():
-            forward = self._timed(lambda: self.model.scores(batch), times=1)
+            forward = self._timed(lambda: self.model.logits(batch), times=1)
         # Measured here with the best number of threads; told is what the run would do.
         slower = max(1.0, (self._measured_pass(self.figures.threads_used) or here) / here)
         passes = training.batch_size / self.rows

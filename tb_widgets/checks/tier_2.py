@@ -42,7 +42,7 @@ def attention(model: LoadedModel) -> CheckResult:
     with undisturbed(model.module), filled_zeros(model.module), torch.no_grad():
         batch = make_batch(model, rows=2, length=length, target_length=length)
         with watch_attention() as seen:
-            model.scores(batch)
+            model.logits(batch)
     result = CheckResult("attention", "Attention", 2, "unknown", "No attention was seen, so there is nothing to judge.")
     if not seen:
         return result
@@ -106,11 +106,11 @@ def attribution(model: LoadedModel) -> CheckResult:
     with undisturbed(model.module), filled_zeros(model.module):
         batch = make_batch(model, rows=2, length=length, target_length=length)
         with _felt_inputs(model, batch) as felt:
-            scores = model.scores(batch)
-        if not felt or not scores.requires_grad:
+            logits = model.logits(batch)
+        if not felt or not logits.requires_grad:
             why = "No table was seen that token ids are looked up in, so there is nothing to follow."
             return _attribution_result("unknown", why)
-        _answer(model, scores).backward()  # type: ignore[no-untyped-call]
+        _answer(model, logits).backward()  # type: ignore[no-untyped-call]
         # Summed over features, and over the tables that a token is looked up in.
         shares = _shares(felt)
     if not shares.isfinite().all():
@@ -197,12 +197,12 @@ def _felt_inputs(model: LoadedModel, batch: Batch) -> Iterator[list[Tensor]]:
             hook.remove()
 
 
-def _answer(model: LoadedModel, scores: Tensor) -> Tensor:
-    """The best score of one place: the last for a model that goes forward, else one in the middle."""
+def _answer(model: LoadedModel, logits: Tensor) -> Tensor:
+    """The best logit of one place: the last for a model that goes forward, else one in the middle."""
     if "classification" in model.task:
-        return scores[0].max()
-    place = -1 if model.task == "causal-lm" else scores.shape[1] // 2
-    return scores[0, place].max()
+        return logits[0].max()
+    place = -1 if model.task == "causal-lm" else logits.shape[1] // 2
+    return logits[0, place].max()
 
 
 def _shares(felt: list[Tensor]) -> Tensor:
@@ -224,7 +224,7 @@ def _shares(felt: list[Tensor]) -> Tensor:
 
 @dataclass(frozen=True)
 class _Changes:
-    """What moved the scores by how much, in standard deviations of the scores; ``None`` where it was not tried.
+    """What moved the logits by how much, in standard deviations of the logits; ``None`` where it was not tried.
 
     ``noise`` is relative to the noise that went in; ``swap`` is for two tokens that change places; ``padding`` for
     other tokens where the mask says that none are.
@@ -239,7 +239,7 @@ def robustness(model: LoadedModel) -> CheckResult:
     """Disturb the input a little: noise, two tokens that change places, other tokens under the padding."""
     with undisturbed(model.module), filled_zeros(model.module), torch.no_grad():
         changes = _changes(model)
-    good: _Fault = ("pass", "Small changes of the input move the scores a little.", "")
+    good: _Fault = ("pass", "Small changes of the input move the logits a little.", "")
     verdict, message, advice = next(_robustness_faults(model, changes), good)
     bound = f"at most {WILD:g} times the noise"
     unit = "times the noise"
@@ -250,23 +250,23 @@ def _changes(model: LoadedModel) -> _Changes:
     length = usual_length(model, LENGTH)
     batch = make_batch(model, rows=4, length=length, target_length=length)
 
-    def scores(changes: Batch) -> Tensor:
+    def logits(changes: Batch) -> Tensor:
         torch.manual_seed(0)  # what is drawn at random in the forward pass is the same each time
-        return model.scores(batch | changes).float()
+        return model.logits(batch | changes).float()
 
-    before = scores({})
+    before = logits({})
     scale = max(before.std().item(), 1e-12)
     noise = swap = padding = None
     with _noise_in_tables(model.module) as disturbed:
         noisy: Batch = {}
         if "images" in batch:
             noisy = {"images": batch["images"] + _noise_like(batch["images"], 0.5)}
-        after = scores(noisy)
+        after = logits(noisy)
     if disturbed or noisy:
         noise = (after - before).std().item() / scale / NOISE
     if "tokens" in batch and length > 3:
         order = torch.tensor([1, 0, *range(2, length)])
-        swapped = scores({"tokens": batch["tokens"][:, order]})
+        swapped = logits({"tokens": batch["tokens"][:, order]})
         # Where each answer belongs to a token, those of the two that moved are not compared.
         kept = slice(2, None) if model.task in ("causal-lm", "masked-lm") else slice(None)
         swap = (swapped[:, kept] - before[:, kept]).abs().max().item() / scale
@@ -274,7 +274,7 @@ def _changes(model: LoadedModel) -> _Changes:
         padded = make_batch(model, rows=4, length=length, target_length=length, padded=True)
         other = make_batch(model, rows=4, length=length, seed=1)["tokens"]
         moved = (
-            scores(padded) - scores(padded | {"tokens": torch.where(padded["mask"], padded["tokens"], other)})
+            logits(padded) - logits(padded | {"tokens": torch.where(padded["mask"], padded["tokens"], other)})
         ).abs()
         if model.task in ("causal-lm", "masked-lm"):
             moved = moved[padded["mask"]]

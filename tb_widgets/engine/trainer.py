@@ -155,7 +155,7 @@ class Trainer:
                 continue
             on_device = {role: tensor.to(self.device, non_blocking=True) for role, tensor in micro.items()}
             with autocast(self.device, self.dtype):
-                logits = self.model.scores(on_device)
+                logits = self.model.logits(on_device)
             # Each part counts by its share of the labels, so the sum is the mean over the whole batch. Losses and
             # gradients are averaged over the ranks, which the group's size makes up for.
             loss = prediction_loss(logits, on_device["labels"]) * (labels / total * self.group.size)
@@ -178,7 +178,7 @@ class Trainer:
         with self.meter.apart():
             metrics = evaluate(
                 self.module,
-                self.model.scores,
+                self.model.logits,
                 self.validation,
                 task=self.data.task,
                 device=self.device,

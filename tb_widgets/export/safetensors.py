@@ -63,8 +63,8 @@ def prove(trained: TrainedModel, folder: Path) -> float:
     model = trained.model
     batch = make_batch(model, rows=2, length=usual_length(model, 32))
     with torch.no_grad():
-        theirs = model.adapter.scores(module, batch)
-        return float((model.scores(batch) - theirs).abs().max())
+        theirs = model.adapter.logits(module, batch)
+        return float((model.logits(batch) - theirs).abs().max())
 
 
 EXPORTERS.add(

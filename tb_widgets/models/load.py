@@ -60,13 +60,13 @@ class LoadedModel:
         vocabularies = [size for size in (adapter.vocab_size, adapter.decoder_vocab_size) if size is not None]
         return Limits(min(vocabularies, default=None), adapter.context_limit, adapter.classes, adapter.image)
 
-    def scores(self, batch: Batch) -> Tensor:
-        """Return the unnormalised scores for a batch; see :class:`tb_widgets.models.adapter.Adapter`."""
-        return self.adapter.scores(self.module, batch)
+    def logits(self, batch: Batch) -> Tensor:
+        """Return the logits for a batch; see :class:`tb_widgets.models.adapter.Adapter`."""
+        return self.adapter.logits(self.module, batch)
 
-    def logits(self, input_ids: Tensor) -> Tensor:
-        """Score the next token at every position: token ids ``(B, T)``, int64, to ``(B, T, vocabulary)``."""
-        return self.scores({"tokens": input_ids})
+    def token_logits(self, input_ids: Tensor) -> Tensor:
+        """Return the logits of the next token at every position: token ids ``(B, T)``, int64, to ``(B, T, V)``."""
+        return self.logits({"tokens": input_ids})
 
 
 def build(

@@ -103,7 +103,8 @@ class ModelSpec(Section):
     output: str | None = setting(
         None,
         title="Output",
-        help="Key, attribute or index of what forward returns that holds the scores. Empty finds it.",
+        help="Key, attribute or index of what forward returns that holds the logits (what goes "
+        "into the softmax). Empty finds it.",
         group="Model",
     )
     vocab_size: int | None = setting(

@@ -20,7 +20,7 @@ from tb_widgets.runs.journal import JournalWriter
 
 
 class BreaksDown(nn.Module):
-    """Works for some training steps; then its scores are not numbers, or it raises."""
+    """Works for some training steps; then its logits are not numbers, or it raises."""
 
     def __init__(self, after: int, error: BaseException | None = None) -> None:
         super().__init__()

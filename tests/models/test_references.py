@@ -75,13 +75,13 @@ def test_a_fresh_model_guesses_evenly_and_every_weight_learns(name):
     inputs = example(name, rows=64)
     optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
     for step in range(5):  # layers that start at zero pass gradients on once they are not zero any more
-        scores = model(*inputs).flatten(0, -2)
+        logits = model(*inputs).flatten(0, -2)
         if step == 0:
-            anything = torch.randint(scores.shape[-1], scores.shape[:1])
-            evenly = math.log(scores.shape[-1])
-            assert nn.functional.cross_entropy(scores, anything).item() == pytest.approx(evenly, abs=0.4)
+            anything = torch.randint(logits.shape[-1], logits.shape[:1])
+            evenly = math.log(logits.shape[-1])
+            assert nn.functional.cross_entropy(logits, anything).item() == pytest.approx(evenly, abs=0.4)
         optimiser.zero_grad()
-        nn.functional.cross_entropy(scores, torch.arange(len(scores)) % min(3, scores.shape[-1])).backward()
+        nn.functional.cross_entropy(logits, torch.arange(len(logits)) % min(3, logits.shape[-1])).backward()
         optimiser.step()
     for label, parameter in model.named_parameters():
         assert parameter.grad is not None, label

@@ -196,7 +196,7 @@ class HiddenBatches:
 def next_tokens(windows: Tensor, border: int | None = None) -> Batch:
     """Make the shift of causal language modelling: the label of each token is the token after it.
 
-    This is the only place where it is made; losses and accuracies compare score t with label t.
+    This is the only place where it is made; losses and accuracies compare logit t with label t.
 
     Parameters
     ----------

@@ -66,7 +66,7 @@ class Looker:
         numbers = DRAWN_IMAGES + seed % 2**40 * MOST + np.arange(min(number, MOST))
         drawn = draw(numbers, image)
         with torch.no_grad():
-            logits = self.model.scores({"images": torch.from_numpy(drawn).to(self.device)}).float().cpu()
+            logits = self.model.logits({"images": torch.from_numpy(drawn).to(self.device)}).float().cpu()
         for shape, pixels, row in zip(numbers % len(SHAPES), drawn, logits, strict=True):
             picture = base64.b64encode(as_png(pixels)).decode()
             yield Seen(picture, SHAPES[shape], in_words(row, self.classes))

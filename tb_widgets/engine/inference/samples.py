@@ -89,6 +89,6 @@ class Sampler:
     def _images(self) -> Iterator[str]:
         (batch,) = self._data.validation_batches(batch_size=len(self._shown), batches=1)
         with torch.no_grad():
-            logits = self._model.scores({"images": batch["images"].to(self._device)}).float()
+            logits = self._model.logits({"images": batch["images"].to(self._device)}).float()
         for row in logits:
             yield in_words(row, self._data.classes)

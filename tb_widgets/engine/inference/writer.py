@@ -65,7 +65,7 @@ class Writer:
                 yield self._classify(prompt)
             else:
                 new = sample_tokens(
-                    self.model.logits,
+                    self.model.token_logits,
                     self._encoded(prompt or "\n"),
                     context_length=self.context_length,
                     length=length,
@@ -127,7 +127,7 @@ class Writer:
                 shown = text
 
     def _logits_of(self, batch: Batch) -> Tensor:
-        return self.model.scores({role: tensor.to(self.device) for role, tensor in batch.items()})[0].float()
+        return self.model.logits({role: tensor.to(self.device) for role, tensor in batch.items()})[0].float()
 
     def _fill(self, prompt: str) -> Iterator[str]:
         parts = prompt.split(MASK_TEXT)

@@ -44,7 +44,7 @@ class Case:
         return max(rows) if rows else None
 
     def base(self, adapter: Adapter) -> tuple[Batch, Tensor]:
-        """Return a batch and its scores, which others are compared with; the last one is kept, as it takes its time."""
+        """Return a batch and its logits, which others are compared with; the last one is kept, as it takes its time."""
         how = (
             adapter.arguments,
             adapter.extras,
@@ -55,7 +55,7 @@ class Case:
         )
         if self._known is None or self._known[0] != how:
             batch = self.batch(adapter)
-            self._known = (how, batch, self.trial.scores(adapter, batch))
+            self._known = (how, batch, self.trial.logits(adapter, batch))
         return self._known[1:]
 
     def batch(self, adapter: Adapter) -> Batch:

@@ -32,7 +32,7 @@ def measure(case: Case, adapter: Adapter, found: Found) -> Adapter:
         vocabulary, why = f"{adapter.vocab_size:,} read, {writes:,} written", "The tables and the last layer."
     elif adapter.task == "sequence-classification":
         adapter = replace(adapter, classes=width, vocab_size=reads)
-        case.say("classes", f"{width:,}", "Each text gets one row of that many scores.")
+        case.say("classes", f"{width:,}", "Each text gets one row of that many logits.")
         vocabulary, why = f"{reads:,}" if reads else "unknown", "The table that token ids are looked up in."
     else:
         adapter = replace(adapter, vocab_size=min(width, reads) if reads else width)

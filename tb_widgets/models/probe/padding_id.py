@@ -56,7 +56,7 @@ def _token_tables(case: Case, adapter: Adapter) -> dict[str, nn.Embedding]:
     parts = [(name, part) for name, part in case.trial.module.named_modules() if isinstance(part, nn.Embedding)]
     hooks = [p.register_forward_pre_hook(lambda part, args, name=n: see(name, part, args[0])) for n, p in parts]
     try:
-        case.trial.scores(adapter, batch)
+        case.trial.logits(adapter, batch)
     finally:
         for hook in hooks:
             hook.remove()
@@ -64,7 +64,7 @@ def _token_tables(case: Case, adapter: Adapter) -> dict[str, nn.Embedding]:
 
 
 def _is_hidden(case: Case, adapter: Adapter, tables: list[nn.Embedding], token: int) -> bool:
-    """Tell whether what a token means moves no score of other places, where another token's meaning does."""
+    """Tell whether what a token means moves no logit of other places, where another token's meaning does."""
     other = next(number for number in range(1, FIRST_DRAWN) if number != token)
     return _counts(case, adapter, tables, other) and not _counts(case, adapter, tables, token)
 
@@ -72,7 +72,7 @@ def _is_hidden(case: Case, adapter: Adapter, tables: list[nn.Embedding], token: 
 def _counts(case: Case, adapter: Adapter, tables: list[nn.Embedding], token: int) -> bool:
     batch = case.batch(adapter)
     batch["tokens"][:, PLACE] = token
-    before = case.trial.scores(adapter, batch)
+    before = case.trial.logits(adapter, batch)
 
     def change(part: nn.Module, args: tuple[Tensor, ...], vectors: Tensor) -> Tensor:
         noise = torch.randn(vectors.shape[-1], generator=torch.Generator().manual_seed(1)).to(vectors)
@@ -80,7 +80,7 @@ def _counts(case: Case, adapter: Adapter, tables: list[nn.Embedding], token: int
 
     hooks = [table.register_forward_hook(change) for table in tables]
     try:
-        after = case.trial.scores(adapter, batch)
+        after = case.trial.logits(adapter, batch)
     finally:
         for hook in hooks:
             hook.remove()

@@ -144,7 +144,7 @@ def read_signature(module: nn.Module, wanted: str | None = None, given: Mapping[
         required=required,
     )
     if reading.decoder is None and reading.labels in required and reading.labels in ("y", "target"):
-        # Asked for, and not called targets: what the decoder reads. Its scores' shape tells whether that is so.
+        # Asked for, and not called targets: what the decoder reads. Its logits' shape tells whether that is so.
         reading = replace(reading, decoder=reading.labels, labels=None)
     extras = {name: _ways(name, decodes=reading.decoder is not None) for name in rest if name in required}
     for role in (reading.decoder, reading.labels):

@@ -309,7 +309,7 @@ class _Maker:
         if len(tables) != 1:
             raise LeftOpen("there is no output layer, and no single token table to use in its place.")
         self._remarks.append(
-            f"there is no output layer, so the scores come from the token table {tables[0]} itself (tied weights), "
+            f"there is no output layer, so the logits come from the token table {tables[0]} itself (tied weights), "
             "scaled down by the square root of the width"
         )
         current = self._flow.current

@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 MASK = "causal-mask"
 FIRST_OF_TIER_2 = ORDER.index("attention")
 TEACHES = (
-    "The checks build the model in a process of its own, feed it made-up inputs, and look: shapes, gradients, first "
-    "weights, whether it sees the answers, memory and speed; then what it attends to, and how it bears a little noise. "
+    "The checks build the model in a process of its own, feed it made-up inputs, and look: shapes, logits (the "
+    "numbers it gives every token or class, before they become probabilities), gradients, first weights, "
+    "whether it sees the answers, memory and speed; then what it attends to, and how it bears a little noise. "
     "They take about ten seconds, and train nothing."
 )
 
