@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import re
-import time
 from html import escape
 from typing import Any, NamedTuple
 
@@ -27,14 +26,6 @@ def short_count(value: float | None) -> str:
     return f"{value:.0f}"
 
 
-def size(value: float) -> str:
-    """Return bytes as ``9.8 MB``."""
-    for limit, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if value >= limit:
-            return f"{value / limit:.1f} {unit}"
-    return f"{value:.0f} bytes"
-
-
 def figure(value: float | None, digits: int = 4) -> str:
     """Return a metric with a fixed number of significant digits."""
     return "–" if value is None else f"{value:.{digits}g}"
@@ -54,18 +45,6 @@ def rounded(value: float) -> str:
 def percent(value: float | None) -> str:
     """Return a share as ``34.1 %``."""
     return "–" if value is None else f"{100 * value:.1f} %"
-
-
-def ago(moment: float) -> str:
-    """Return how long ago a moment was: ``just now``, ``5 min``, ``3 h``, ``2 days``."""
-    seconds = time.time() - moment
-    if seconds < 60:
-        return "just now"
-    for limit, length, unit in ((3600, 60, "min"), (86400, 3600, "h")):
-        if seconds < limit:
-            return f"{seconds // length:.0f} {unit}"
-    days = seconds // 86400
-    return "1 day" if days == 1 else f"{days:.0f} days"
 
 
 def short_source(source: str) -> str:

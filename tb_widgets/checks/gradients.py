@@ -16,6 +16,7 @@ from tb_widgets.models.adapter import Batch
 from tb_widgets.models.load import LoadedModel
 from tb_widgets.models.quoted_error import quoted_error
 from tb_widgets.models.undisturbed import filled_zeros, undisturbed
+from tb_widgets.wording import listed
 
 FAINT, STEEP = 1e-7, 1000.0  # norm of a parameter's gradient
 ROUNDING = 1e-6  # share of the largest logit
@@ -128,8 +129,7 @@ def _gradient_faults(found: list[_Gradient]) -> Iterator[Fault]:
 
 
 def _names(gradients: list[_Gradient]) -> str:
-    shown = ", ".join(gradient.name for gradient in gradients[:3])
-    return f"{shown} and {len(gradients) - 3} more" if len(gradients) > 3 else shown
+    return listed([gradient.name for gradient in gradients], most=3)
 
 
 def _by_layer(found: list[_Gradient]) -> dict[str, Any]:

@@ -70,17 +70,6 @@ def _sampled(peak: Peak) -> Iterator[None]:
         watcher.join()
 
 
-def megabytes(count: float) -> str:
-    """Write a number of bytes for people.
-
-    >>> megabytes(12_300), megabytes(345_000_000), megabytes(6_789_000_000)
-    ('0.012 MB', '345 MB', '6.8 GB')
-    """
-    return (
-        f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.3g} MB" if count < 1e6 else f"{count / 1e6:.0f} MB"
-    )
-
-
 def live_tensor_bytes() -> int:
     """Return how many bytes the tensors hold that Python code can still reach, each storage counted once."""
     sizes = {}

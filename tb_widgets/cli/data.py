@@ -24,6 +24,7 @@ from tb_widgets.display.terminal import warning_line
 from tb_widgets.errors import DataError, SpecError
 from tb_widgets.service.gathering import gather_shown
 from tb_widgets.spec import DataSpec, RunSpec, asked_for, read_settings
+from tb_widgets.wording import listed, size_in_words
 
 if TYPE_CHECKING:
     from tb_widgets.data.preview.result import Preview
@@ -181,7 +182,7 @@ def _look(data: DataSpec, *, as_json: bool) -> None:
         say(screen, f"Variants (data.config): {', '.join(found.configs)}{chosen}")
     for split in found.splits:
         rows = f", {split.rows:,} rows" if split.rows is not None else ""
-        say(screen, f"  {split.name}: {split.size / 1e6:,.1f} MB{rows}")
+        say(screen, f"  {split.name}: {size_in_words(split.size)}{rows}")
     _print_table([asdict(column) for column in found.columns], found.first_rows, screen)
 
 
@@ -189,7 +190,7 @@ def _print_table(columns: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[st
     say(screen)
     for column in columns[:SHOWN_COLUMNS]:
         names = column["names"]
-        classes = f": {', '.join(names[:10])}{', …' if len(names) > 10 else ''}" if names else ""
+        classes = f": {listed(names)}" if names else ""
         say(screen, f"  {column['name']} ({column['kind']}{classes})")
     if len(columns) > SHOWN_COLUMNS:
         say(screen, f"  and {len(columns) - SHOWN_COLUMNS:,} more columns")
@@ -199,7 +200,7 @@ def _print_table(columns: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[st
 
 
 def _list(*, as_json: bool) -> None:
-    found = [
+    found: list[dict[str, Any]] = [
         {"name": entry.name, "title": entry.title, "help": entry.help, "megabytes": 0, "data": {"source": entry.name}}
         for entry in list_sources()
     ] + [
@@ -215,8 +216,8 @@ def _list(*, as_json: bool) -> None:
     grid.add_column("fetches", justify="right", no_wrap=True)
     grid.add_column("what it is", ratio=1)
     for entry in found:
-        size = f"{entry['megabytes']:g} MB" if entry["megabytes"] else "nothing"
-        values: dict[str, Any] = entry["data"]  # type: ignore[assignment]
+        size = size_in_words(1e6 * entry["megabytes"]) if entry["megabytes"] else "nothing"
+        values = entry["data"]
         more = [f"data.{name}={json_text.dumps(value)}" for name, value in values.items() if name != "source"]
         how = " ".join(f"--set {shlex.quote(setting)}" for setting in more)
         grid.add_row(str(entry["name"]), size, f"{entry['help']}\n{values['source']} {how}".strip())
@@ -271,7 +272,7 @@ def _print(facts: dict[str, Any], screen: Console) -> None:
     if facts["kind"] == "examples":
         say(screen, f"Examples for {', '.join(facts['tasks'])}, made on this machine.")
         return
-    size = f"{facts['bytes'] / 1e6:,.1f} MB"
+    size = size_in_words(facts["bytes"])
     if facts["kind"] == "text":
         many = f" in {facts['documents']:,} files" if facts["documents"] > 1 else ""
         own = facts["held_back_documents"]

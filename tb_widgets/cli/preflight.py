@@ -14,10 +14,10 @@ from tb_widgets.cli.check import STYLES
 from tb_widgets.cli.options import Json, Model, Preset, Settings, SpecFile, Trust
 from tb_widgets.cli.screen import console, print_json, say
 from tb_widgets.display.terminal import doing
-from tb_widgets.display.wording import duration
 from tb_widgets.service.checking import begin_preflight
 from tb_widgets.service.probing import PREFLIGHT_WITHIN
 from tb_widgets.spec import asked_for, read_settings
+from tb_widgets.wording import duration, size_in_words
 
 TITLE_WIDTH = 15
 
@@ -79,7 +79,7 @@ def _memory(figures: Preflight) -> str:
     if figures.peak_bytes is None or figures.memory_bytes is None:
         return ""
     bound = "at most" if figures.whole_batch else "and more with the whole batch"
-    return f"{figures.peak_bytes / 1e9:.2f} of {figures.memory_bytes / 1e9:.0f} GB {bound}"
+    return f"{size_in_words(figures.peak_bytes)} of {size_in_words(figures.memory_bytes)} {bound}"
 
 
 def _first_loss(figures: Preflight) -> str:

@@ -26,7 +26,6 @@ from tb_widgets.cli.options import (
 from tb_widgets.cli.screen import console, name_for_commands, print_error, print_json, say
 from tb_widgets.display.terminal import Warnings, watch
 from tb_widgets.display.terminal_plot import loss_plot
-from tb_widgets.display.wording import duration
 from tb_widgets.errors import RunError
 from tb_widgets.runs import RunDirectory, Status
 from tb_widgets.runs.journal import iter_records, last_event_number
@@ -35,6 +34,7 @@ from tb_widgets.service.preparing import prepared
 from tb_widgets.service.run import Run
 from tb_widgets.service.service import TrainingService
 from tb_widgets.spec import asked_for, read_settings
+from tb_widgets.wording import duration
 
 
 def train(

@@ -15,12 +15,13 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from tb_widgets.display.run_words import activity, metrics_in_words
 from tb_widgets.display.terminal_plot import KEYS, SMOOTHING, draw_losses
-from tb_widgets.display.wording import activity, duration, metrics_in_words
 from tb_widgets.runs import RunDirectory, Status
 from tb_widgets.runs.curve import Curves
 from tb_widgets.runs.journal import Follower
 from tb_widgets.runs.numbers import finite
+from tb_widgets.wording import duration
 
 LOOK_EVERY = 0.2  # seconds between two looks at the run
 WIDEST = 100  # characters; a longer bar says no more

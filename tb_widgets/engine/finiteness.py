@@ -10,6 +10,7 @@ from torch.nn.utils import get_total_norm
 
 from tb_widgets.errors import TrainingError
 from tb_widgets.runs.journal import JournalWriter
+from tb_widgets.wording import listed
 
 MOST = 20  # skipped steps in a row; a loss scale for half precision that begins at 2**16 is below 1 by then
 
@@ -93,7 +94,7 @@ def require_finite_weights(step: int, module: nn.Module) -> None:
         return
     if names := [name for name, weight in weights.items() if not weight.isfinite().all()]:
         raise TrainingError(
-            f"The weights are non-finite at step {step:,} ({', '.join(names[:3])}), so they were not saved.",
+            f"The weights are non-finite at step {step:,} ({listed(names, most=3)}), so they were not saved.",
             hint="Lower the learning rate, or look for what changes these weights besides the optimiser; the "
             "checkpoints before it are good.",
         )

@@ -21,6 +21,7 @@ from tb_widgets.runs.durable import explain_os_error, replace_text
 from tb_widgets.runs.process import ProcessIdentity
 from tb_widgets.runs.status import Status, observe, write_status
 from tb_widgets.spec import RunSpec
+from tb_widgets.wording import listed
 
 
 def default_runs_dir() -> Path:
@@ -211,7 +212,7 @@ def open_run(path: str | Path, runs_dir: str | Path | None = None) -> RunDirecto
     if len(found) == 1:
         return found[0]
     if found:
-        ids = ", ".join(run.id for run in found[:5])
+        ids = listed([run.id for run in found], most=5)
         raise RunError(f"{name!r} fits {len(found)} runs in {folder}: {ids}.", hint="Write more of the id.")
     raise RunError(f"There is no run {name!r} in {folder}.", hint="List them with: tb-widgets runs")
 

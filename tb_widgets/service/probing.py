@@ -37,6 +37,7 @@ from tb_widgets.models.trust.consent import TrustStore
 from tb_widgets.service.workers.environment import worker_environment
 from tb_widgets.service.workers.process import end_with_children
 from tb_widgets.spec import ModelSpec, RunSpec
+from tb_widgets.wording import size_in_words
 
 logger = logging.getLogger(__name__)
 
@@ -412,7 +413,7 @@ class _Question:
             probe.printed = process.words
             printed = process.printed - self._printed_before
             if printed > MUCH_PRINTED:
-                probe.notes.append(f"The model's code printed {printed / 1e6:.1f} MB; the end of it is kept.")
+                probe.notes.append(f"The model's code printed {size_in_words(printed)}; the end of it is kept.")
             if process.foreign:
                 probe.notes.append("The model's code wrote into a pipe that is not its own; that was passed over.")
 
@@ -431,7 +432,7 @@ class _Question:
 
     def _too_large(self) -> TbError:
         return ModelError(
-            f"The model's code took more than {self.memory / 1e9:.1f} GB of memory{self._while()}, and was ended.",
+            f"The model's code took more than {size_in_words(self.memory)} of memory{self._while()}, and was ended.",
             hint="Make the model or its inputs smaller.",
         )
 

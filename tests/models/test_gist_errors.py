@@ -212,7 +212,7 @@ def test_more_than_300_files(github):
     github.add(ID, many | FILES)
     error = refused()
     assert "more than 300 files, of which GitHub names the first 300" in error.message
-    assert "and 292 more" in error.hint
+    assert "and 288 more" in error.hint
     github.add(ID, FILES | many)
     assert fetch(ID).files == FILES
 

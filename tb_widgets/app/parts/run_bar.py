@@ -11,8 +11,9 @@ import ipywidgets as widgets
 from tb_widgets.app import words
 from tb_widgets.app.parts.cards import button, row, show
 from tb_widgets.app.parts.fitted import fitted_line
-from tb_widgets.display.wording import duration, speed
+from tb_widgets.display.run_words import speed
 from tb_widgets.runs import Status
+from tb_widgets.wording import duration
 
 if TYPE_CHECKING:
     from tb_widgets.app.session import Session

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urljoin, urlsplit
 
-from tb_widgets.data.cache.limit import size_in_words
 from tb_widgets.data.sources.address import host_of, shown
 from tb_widgets.errors import DataError
 from tb_widgets.runs.folders import default_cache_dir
 from tb_widgets.version import __version__
+from tb_widgets.wording import size_in_words
 
 if TYPE_CHECKING:
     import requests

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from tb_widgets.data.cache.built import built_folder, entry_key, recall, remember
-from tb_widgets.data.cache.limit import folder_size, make_room, size_in_words
+from tb_widgets.data.cache.limit import folder_size, make_room
 from tb_widgets.data.remote import rows as row_files
 from tb_widgets.data.remote.hub_errors import explained
 from tb_widgets.data.remote.rows import Report
@@ -24,6 +24,7 @@ from tb_widgets.errors import DataError
 from tb_widgets.runs.folders import default_cache_dir
 from tb_widgets.spec.hub_address import HubAddress
 from tb_widgets.version import __version__
+from tb_widgets.wording import listed, size_in_words
 
 if TYPE_CHECKING:
     from datasets import DatasetBuilder
@@ -168,11 +169,6 @@ def hub_api() -> HfApi:
     from huggingface_hub import HfApi
 
     return HfApi(library_name="tb-widgets", library_version=__version__)
-
-
-def listed(names: list[str]) -> str:
-    """Return names as a sentence can bear them."""
-    return f"{', '.join(names[:12])} and {len(names) - 12} more" if len(names) > 12 else ", ".join(names)
 
 
 # ---- fetching --------------------------------------------------------------------------------------------------------

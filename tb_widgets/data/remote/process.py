@@ -17,13 +17,14 @@ from typing import Any, TextIO
 from urllib.parse import unquote, urlsplit
 
 from tb_widgets.data.cache.built import built_folder, entry_key, explain_cache_error, read_entry, remember
-from tb_widgets.data.cache.limit import cache_limit, size_in_words
+from tb_widgets.data.cache.limit import cache_limit
 from tb_widgets.data.remote import hub, look
 from tb_widgets.data.remote.download import Download
 from tb_widgets.data.remote.rows import Report
 from tb_widgets.data.sources.file_names import clean_name
 from tb_widgets.errors import DataError, TbError
 from tb_widgets.runs.folders import default_cache_dir
+from tb_widgets.wording import size_in_words
 
 TELL_EVERY = 0.2  # seconds: whoever asked may want to end it
 QUIET = 5.0  # seconds without anything new after which that is told

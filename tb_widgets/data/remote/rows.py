@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tb_widgets.data.reading.open import Table, open_data
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec
+from tb_widgets.wording import size_in_words
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -113,7 +114,7 @@ def write(
                 waiting = []
             most = max(texts.values(), default=0)
             share = most / text_limit if text_limit else 0.0
-            report(f"Reading rows: {rows:,}, {most / 1e6:.1f} MB of text", share)
+            report(f"Reading rows: {rows:,}, {size_in_words(most)} of text", share)
             table = next(tables, None)
             whole = table is None
             if text_limit is not None and most >= text_limit:

@@ -20,6 +20,7 @@ from tb_widgets.models.source import CODE, CONFIG, ModelSource
 from tb_widgets.models.sources import copies
 from tb_widgets.models.sources.address import GistAddress, parse_gist
 from tb_widgets.version import __version__
+from tb_widgets.wording import size_in_words
 
 if TYPE_CHECKING:
     import requests
@@ -236,7 +237,7 @@ class _Fetch:
             body += piece
             if len(body) > limit:
                 raise ModelError(
-                    f"{self.place} is too large: GitHub's answer has more than {limit // 1_000_000} MB.",
+                    f"{self.place} is too large: GitHub's answer has more than {size_in_words(limit)}.",
                     hint="Put model.py and config.json into a Gist of their own.",
                 )
             if time.monotonic() > self.ends:

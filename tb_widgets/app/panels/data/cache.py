@@ -10,6 +10,7 @@ from tb_widgets.app import words
 from tb_widgets.app.parts.cards import button, card, row
 from tb_widgets.app.registry import Panel, panel
 from tb_widgets.runs.folders import default_cache_dir
+from tb_widgets.wording import size_in_words
 
 if TYPE_CHECKING:
     pass
@@ -46,12 +47,12 @@ class DataCachePanel(Panel):
             use, cleared = job.result
             text += words.facts(
                 [
-                    ("Size", f"{words.size(use.size)} of at most {words.size(use.limit)}"),
+                    ("Size", f"{size_in_words(use.size)} of at most {size_in_words(use.limit)}"),
                     ("Folder", str(default_cache_dir())),
                 ]
             )
             if cleared is not None:
-                stays = f"{words.size(cleared.kept)} are in use and stay." if cleared.kept else ""
-                text += words.note(f"{words.size(cleared.freed)} were freed.", "ok", detail=stays)
+                stays = f"{size_in_words(cleared.kept)} are in use and stay." if cleared.kept else ""
+                text += words.note(f"{size_in_words(cleared.freed)} were freed.", "ok", detail=stays)
             self._clear.disabled = use.size == 0
         self._text.value = text

@@ -16,6 +16,7 @@ from tb_widgets.app.parts.upload import Upload
 from tb_widgets.app.registry import Panel, panel
 from tb_widgets.service.data import Offer, offer_of, offers
 from tb_widgets.spec import TASKS, DataSpec, Task
+from tb_widgets.wording import size_in_words
 
 if TYPE_CHECKING:
     from tb_widgets.app.session import Session
@@ -249,7 +250,7 @@ class TokensPanel(Panel):
 
 
 def _title(offer: Offer) -> str:
-    more = f", about {words.size(offer.megabytes * 1e6)} to fetch" if offer.megabytes else ""
+    more = f", about {size_in_words(offer.megabytes * 1e6)} to fetch" if offer.megabytes else ""
     return f"{offer.title}{more}"
 
 

@@ -11,6 +11,7 @@ from tb_widgets.app import words
 from tb_widgets.app.parts.cards import button, card, framed, labelled, row, show
 from tb_widgets.app.registry import Panel, panel
 from tb_widgets.service.data import uploads
+from tb_widgets.wording import size_in_words
 
 if TYPE_CHECKING:
     from tb_widgets.app.session import Session
@@ -157,7 +158,7 @@ def _facts(facts: HubFacts) -> str:
     if not facts.splits:
         return "".join([*parts, words.note(f"It has {len(facts.configs)} variants: choose one.", "on")])
     splits = [
-        (split.name, f"{f'{split.rows:,} rows, ' if split.rows is not None else ''}{words.size(split.size)}")
+        (split.name, f"{f'{split.rows:,} rows, ' if split.rows is not None else ''}{size_in_words(split.size)}")
         for split in facts.splits
     ]
     parts.append(words.facts([*splits, ("Columns", ", ".join(column.name for column in facts.columns))]))

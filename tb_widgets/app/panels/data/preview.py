@@ -11,6 +11,7 @@ import ipywidgets as widgets
 from tb_widgets.app import words
 from tb_widgets.app.parts.cards import card, show
 from tb_widgets.app.registry import Panel, panel
+from tb_widgets.wording import listed
 
 if TYPE_CHECKING:
     from tb_widgets.service.data import Bar, BatchRow, Marked, Preview
@@ -100,10 +101,9 @@ def _counts(found: Preview) -> str:
             ("Seen before", words.percent(found.duplicates)),
             ("Unknown characters", words.percent(found.unknown)),
         ]
-    classes = [name if not count else f"{name} ({count:,})" for name, count in found.classes[:8]]
+    classes = [name if not count else f"{name} ({count:,})" for name, count in found.classes]
     if classes:
-        more = f" and {len(found.classes) - 8} more" if len(found.classes) > 8 else ""
-        pairs.append(("Classes", ", ".join(classes) + more))
+        pairs.append(("Classes", listed(classes)))
     told = [*(words.note(text) for text in found.warnings), *(words.note(text, "on") for text in found.notes)]
     return "".join(told) + words.facts(pairs)
 

@@ -18,6 +18,7 @@ from tb_widgets.service.data import uploads
 from tb_widgets.service.models import TITLES, names_whole_address
 from tb_widgets.service.policy import allowed_models
 from tb_widgets.spec import task_record
+from tb_widgets.wording import size_in_words
 
 if TYPE_CHECKING:
     from tb_widgets.app.session import Session
@@ -180,5 +181,5 @@ class ModelSummaryPanel(Panel):
             pairs.append(("Classes", words.count(answer["classes"])))
         if parameters:
             # Weights, gradients and AdamW's two averages, each in 32-bit numbers.
-            pairs.append(("Memory for training", words.size(16 * parameters) + " + activations"))
+            pairs.append(("Memory for training", size_in_words(16 * parameters) + " + activations"))
         self._facts.value = words.facts(pairs) + fitted_notes(draft)

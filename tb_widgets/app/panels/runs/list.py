@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets as widgets
@@ -10,10 +11,10 @@ from tb_widgets.app import words
 from tb_widgets.app.parts.cards import button, card, row, show
 from tb_widgets.app.parts.choice_table import ChoiceTable
 from tb_widgets.app.registry import Panel, panel
-from tb_widgets.display.wording import duration
 from tb_widgets.runs import RunEntry
 from tb_widgets.runs.run_list import RunList
 from tb_widgets.spec.metrics import METRICS
+from tb_widgets.wording import age_in_words, duration
 
 if TYPE_CHECKING:
     from tb_widgets.app.session import Session
@@ -69,7 +70,7 @@ class RunsPanel(Panel):
             f"{status.step:,} / {status.total:,}",
             words.figure(best),
             status.data if len(status.data) < 28 else "…" + status.data[-27:],
-            words.ago(status.created),
+            age_in_words(time.time() - status.created),
         ]
         return {"key": entry.run.id, "cells": cells}
 

@@ -11,7 +11,7 @@ from tb_widgets.app import words
 from tb_widgets.app.parts.cards import button, card, row, show
 from tb_widgets.app.registry import Panel, panel
 from tb_widgets.checks.preflight import Preflight, from_mapping
-from tb_widgets.display.wording import duration
+from tb_widgets.wording import duration, size_in_words
 
 if TYPE_CHECKING:
     pass
@@ -89,8 +89,8 @@ def _table(figures: Preflight, *, is_whole: bool) -> str:
     """Return what has been measured so far; what was left out is known at the end only."""
     pairs = []
     if figures.peak_bytes is not None:
-        of = f" of {words.size(figures.memory_bytes)}" if figures.memory_bytes else ""
-        pairs.append(("Memory at its peak", f"{words.size(figures.peak_bytes)}{of}"))
+        of = f" of {size_in_words(figures.memory_bytes)}" if figures.memory_bytes else ""
+        pairs.append(("Memory at its peak", f"{size_in_words(figures.peak_bytes)}{of}"))
     if figures.per_second is not None:
         pairs.append(("Speed", f"{figures.per_second:,.0f} {figures.unit}/s"))
     if figures.eta is not None:

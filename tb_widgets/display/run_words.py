@@ -1,4 +1,4 @@
-"""Durations, ages and metrics as people read them."""
+"""What a run does, its speed and its metrics as people read them."""
 
 from __future__ import annotations
 
@@ -8,29 +8,6 @@ from typing import Any
 from tb_widgets.runs import Status
 from tb_widgets.runs.numbers import finite
 from tb_widgets.spec.metrics import METRICS
-
-
-def duration(seconds: float) -> str:
-    """Return seconds as a clock shows them.
-
-    >>> duration(7), duration(75), duration(3725)
-    ('0:07', '1:15', '1:02:05')
-    """
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def age(seconds: float) -> str:
-    """Return how long ago something was, in its largest unit.
-
-    >>> age(3), age(150), age(7300), age(200_000)
-    ('3 s', '2 min', '2 h', '2 d')
-    """
-    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{int(seconds // size)} {unit}"
-    return f"{max(0, int(seconds))} s"
 
 
 def speed(status: Status) -> tuple[str, str] | None:
