@@ -31,7 +31,7 @@ from tb_widgets.service.run import Run
 from tb_widgets.service.service import TrainingService
 from tb_widgets.spec import RunSpec, read_value
 
-LOOK_EVERY = 0.05  # seconds between two looks of a script that waits
+_LOOK_EVERY = 0.05  # seconds between two looks of a script that waits
 
 Watched = Literal["draft", "model", "data", "run", "page"]
 """A part of a session that changes by itself: the form, its model, its data, the run in sight, the page."""
@@ -324,7 +324,7 @@ class Session(traitlets.HasTraits):
         while self.choice.state in ("fetching", "trying"):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"The model is still {self.choice.state} after {timeout} seconds.")
-            time.sleep(LOOK_EVERY)
+            time.sleep(_LOOK_EVERY)
             self.refresh()
         return self.choice
 

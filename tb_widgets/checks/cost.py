@@ -7,11 +7,11 @@ import torch
 from tb_widgets.checks.inputs import tokens_in, usual_batch
 from tb_widgets.checks.measure import left_behind, matrix_speed, peak_memory, seconds_for, trial_step
 from tb_widgets.checks.result import CheckResult, Verdict
-from tb_widgets.models.adapter import Batch
 from tb_widgets.models.load import LoadedModel
 from tb_widgets.models.quoted_error import quoted_error
 from tb_widgets.models.undisturbed import device_of, undisturbed
 from tb_widgets.spec import TASKS
+from tb_widgets.spec.batch import Batch
 from tb_widgets.wording import size_in_words
 
 SLOW, HOPELESS = 30.0, 300.0  # times slower than its own multiplications would take

@@ -12,14 +12,14 @@ from torch import Tensor, nn
 
 from tb_widgets.checks.inputs import loss_of, make_batch, usual_length
 from tb_widgets.checks.result import CheckResult, Fault, Verdict
-from tb_widgets.models.adapter import Batch
 from tb_widgets.models.load import LoadedModel
 from tb_widgets.models.quoted_error import quoted_error
 from tb_widgets.models.undisturbed import filled_zeros, undisturbed
+from tb_widgets.spec.batch import Batch
 from tb_widgets.wording import listed
 
 FAINT, STEEP = 1e-7, 1000.0  # norm of a parameter's gradient
-ROUNDING = 1e-6  # share of the largest logit
+_ROUNDING = 1e-6  # share of the largest logit
 MOST_BARS = 24
 
 
@@ -98,7 +98,7 @@ def _move(
     finally:
         for parameter, values in kept:
             parameter.data.copy_(values)
-    return bool((before - after).abs().max() > ROUNDING * before.abs().max().clamp_min(1.0))
+    return bool((before - after).abs().max() > _ROUNDING * before.abs().max().clamp_min(1.0))
 
 
 def _logits(model: LoadedModel, batch: Batch) -> Tensor:

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from tb_widgets.checks.inputs import USUAL_LENGTH, loss_of, make_batch, usual_length
 from tb_widgets.engine.hardware import choose_threads
-from tb_widgets.models.adapter import Batch
 from tb_widgets.models.load import LoadedModel
 from tb_widgets.models.undisturbed import device_of, undisturbed
 from tb_widgets.spec import HardwareSpec
+from tb_widgets.spec.batch import Batch
 
 _PROCESS = Path("/proc/self")
 _TENSORS = {Tensor, nn.Parameter, nn.Buffer}

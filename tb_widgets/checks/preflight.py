@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-LITTLE, NOTHING = 0.05, 0.005  # share of the first loss that must go in overfitting one batch
+_LITTLE, _NOTHING = 0.05, 0.005  # share of the first loss that must go in overfitting one batch
 
 
 @dataclass(frozen=True)
@@ -95,7 +95,7 @@ class Preflight:
         if self.overfit_loss is None or not self.first_loss:
             return "unknown"
         fell = 1 - self.overfit_loss / self.first_loss
-        return "pass" if fell >= LITTLE else "warn" if fell >= NOTHING else "fail"
+        return "pass" if fell >= _LITTLE else "warn" if fell >= _NOTHING else "fail"
 
     def to_mapping(self) -> dict[str, Any]:
         """Return the figures as plain values that JSON can hold, with what follows from them."""
@@ -110,7 +110,7 @@ class Preflight:
         }
 
 
-def from_mapping(plain: dict[str, Any]) -> Preflight:
+def read_preflight(plain: dict[str, Any]) -> Preflight:
     """Return the figures that :meth:`Preflight.to_mapping` wrote; what is missing was not measured."""
     known = {field.name: plain[field.name] for field in fields(Preflight) if field.name in plain}
     for name in ("threads", "micro_batches"):

@@ -22,10 +22,10 @@ from tb_widgets.engine.objective import prediction_loss
 from tb_widgets.engine.optimisers.build import build_optimiser
 from tb_widgets.engine.optimisers.groups import set_learning_rate
 from tb_widgets.engine.precision import autocast, choose_precision
-from tb_widgets.models.adapter import Batch
 from tb_widgets.models.load import LoadedModel, check_fits
 from tb_widgets.models.modes import begin_training
 from tb_widgets.spec import TASKS, RunSpec
+from tb_widgets.spec.batch import Batch
 
 OVERFIT_STEPS, OVERFIT_ROWS, OVERFIT_LENGTH = 30, 4, 64
 PASSES_AT_LEAST = 18  # a machine that has no time for so many is asked with fewer rows

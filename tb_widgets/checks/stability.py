@@ -13,8 +13,8 @@ from tb_widgets.models.load import LoadedModel
 from tb_widgets.models.undisturbed import filled_zeros, undisturbed
 from tb_widgets.spec import TASKS
 
-FLAT, WILD, OFF_CENTRE = 0.01, 100.0, 10.0  # standard deviation and mean of logits
-ROUNDING = 1e-3  # of the logits' standard deviation
+_FLAT, _WILD, _OFF_CENTRE = 0.01, 100.0, 10.0  # standard deviation and mean of logits
+_ROUNDING = 1e-3  # of the logits' standard deviation
 
 
 def stability(model: LoadedModel) -> CheckResult:
@@ -29,14 +29,14 @@ def stability(model: LoadedModel) -> CheckResult:
             longer = model.logits(make_batch(model, rows=1, length=usual_length(model, 4 * length))).float()
     good: Fault = ("pass", "Logits are steady, and the same each time.", "")
     verdict, message, advice = next(_stability_faults(logits, again, alone, longer), good)
-    bound = f"between {FLAT:g} and {WILD:g}"
+    bound = f"between {_FLAT:g} and {_WILD:g}"
     spread = logits.std().item()
     return CheckResult("stability", "Stability", 1, verdict, message, spread, "standard deviation", bound, advice)
 
 
 def _stability_faults(logits: Tensor, again: Tensor, alone: Tensor, longer: Tensor) -> Iterator[Fault]:
     spread, spread_longer, mean = logits.std().item(), longer.std().item(), logits.mean().item()
-    room = ROUNDING * max(spread, ROUNDING)
+    room = _ROUNDING * max(spread, _ROUNDING)
     if not logits.isfinite().all() or not longer.isfinite().all():
         yield "fail", "Some logits are not numbers (NaN or infinite).", "Look for divisions, logarithms and masks."
     if (again - logits).abs().max().item() > room:
@@ -45,13 +45,13 @@ def _stability_faults(logits: Tensor, again: Tensor, alone: Tensor, longer: Tens
     if (alone - logits[:1]).abs().max().item() > room:
         advice = "Look for a missing batch_first=True, and for sums over the first dimension."
         yield "fail", "What an input gets depends on the others in its batch.", advice
-    if spread > WILD:
+    if spread > _WILD:
         yield "fail", "The logits are very large.", "Add a norm before the output, or begin with smaller weights."
-    if spread_longer > WILD:
+    if spread_longer > _WILD:
         yield "fail", "The logits of long texts are very large.", "Normalise what is added up over positions."
-    if abs(mean) > OFF_CENTRE:
+    if abs(mean) > _OFF_CENTRE:
         yield "warn", f"The logits lie around {mean:.3g}, not around 0.", "Begin the output bias at zero."
-    if spread < FLAT:
+    if spread < _FLAT:
         advice = "Look for a norm, a scale or an activation that swallows the signal."
         yield "fail", "All logits are nearly the same.", advice
     if spread_longer > 5 * spread:

@@ -17,18 +17,18 @@ from torch import Tensor, nn
 from tb_widgets.checks.attention import Attention, watch_attention
 from tb_widgets.checks.inputs import make_batch, usual_length
 from tb_widgets.checks.result import CheckResult, Verdict
-from tb_widgets.models.adapter import Batch
 from tb_widgets.models.load import LoadedModel
 from tb_widgets.models.undisturbed import filled_zeros, undisturbed
 from tb_widgets.spec import TASKS
+from tb_widgets.spec.batch import Batch
 
-LENGTH = 13  # tokens: no usual number of heads, of features or of anything else
+_LENGTH = 13  # tokens: no usual number of heads, of features or of anything else
 COLLAPSED = 0.02  # share of the greatest entropy that is possible
 UNIFORM = 1e-5  # largest relative difference between the weights of one row
-NOTHING = 1e-6  # share of the whole
+_NOTHING = 1e-6  # share of the whole
 NOISE = 0.01  # of the standard deviation of what is disturbed
-WILD = 30.0  # times as much change as went in
-MOST_CELLS = 16
+_WILD = 30.0  # times as much change as went in
+_MOST_CELLS = 16
 
 _Fault = tuple[Verdict, str, str]
 
@@ -38,7 +38,7 @@ _Fault = tuple[Verdict, str, str]
 
 def attention(model: LoadedModel) -> CheckResult:
     """Look at the attention patterns: entropy of each head, heads that see one place only, heads that see all alike."""
-    length = usual_length(model, LENGTH)
+    length = usual_length(model, _LENGTH)
     with undisturbed(model.module), filled_zeros(model.module), torch.no_grad():
         batch = make_batch(model, rows=2, length=length, target_length=length)
         with watch_attention() as seen:
@@ -87,7 +87,7 @@ def _attention_faults(seen: list[Attention], spread: Tensor) -> Iterator[_Fault]
 
 
 def _attention_picture(first: Attention) -> dict[str, Any]:
-    weights = first.weights[0].mean(0)[:MOST_CELLS, :MOST_CELLS].nan_to_num().cpu()
+    weights = first.weights[0].mean(0)[:_MOST_CELLS, :_MOST_CELLS].nan_to_num().cpu()
     return {
         "kind": "heatmap",
         "title": "attention of the first layer, mean of its heads",
@@ -102,7 +102,7 @@ def _attention_picture(first: Attention) -> dict[str, Any]:
 
 def attribution(model: LoadedModel) -> CheckResult:
     """See what an answer hangs on, by gradient times input: the input at all, and more than one place of it."""
-    length = usual_length(model, LENGTH)
+    length = usual_length(model, _LENGTH)
     with undisturbed(model.module), filled_zeros(model.module):
         batch = make_batch(model, rows=2, length=length, target_length=length)
         with _felt_inputs(model, batch) as felt:
@@ -134,15 +134,15 @@ def _judge_tokens(model: LoadedModel, shares: Tensor) -> CheckResult:
     if total == 0:
         advice = "Follow the input through forward: somewhere it is dropped or detached."
         return _attribution_result("fail", f"The answer does not depend on {read} at all.", advice, 0.0, picture)
-    if len(shares) > 1 and others < NOTHING:
+    if len(shares) > 1 and others < _NOTHING:
         advice = "Look for attention or recurrence that is missing, or for a mask that hides all other places."
         return _attribution_result("fail", f"The answer hangs on {where} alone.", advice, others, picture)
     return _attribution_result("pass", f"The answer hangs on several places of {read}.", "", others, picture)
 
 
 def _judge_image(shares: Tensor) -> CheckResult:
-    used = (shares > NOTHING * shares.max()).float().mean().item()
-    rows = nn.functional.adaptive_avg_pool2d(shares[None], min(MOST_CELLS, *shares.shape))[0]
+    used = (shares > _NOTHING * shares.max()).float().mean().item()
+    rows = nn.functional.adaptive_avg_pool2d(shares[None], min(_MOST_CELLS, *shares.shape))[0]
     picture = {
         "kind": "heatmap",
         "title": "how much each part of the image counts for one answer",
@@ -166,7 +166,7 @@ def _attribution_result(
     value: float | None = None,
     picture: dict[str, Any] | None = None,
 ) -> CheckResult:
-    unit, bound = "of the answer hangs on other places", f"more than {NOTHING:g}"
+    unit, bound = "of the answer hangs on other places", f"more than {_NOTHING:g}"
     return CheckResult("attribution", "Attribution", 2, verdict, message, value, unit, bound, advice, picture)
 
 
@@ -241,13 +241,13 @@ def robustness(model: LoadedModel) -> CheckResult:
         changes = _changes(model)
     good: _Fault = ("pass", "Small changes of the input move the logits a little.", "")
     verdict, message, advice = next(_robustness_faults(model, changes), good)
-    bound = f"at most {WILD:g} times the noise"
+    bound = f"at most {_WILD:g} times the noise"
     unit = "times the noise"
     return CheckResult("robustness", "Robustness", 2, verdict, message, changes.noise, unit, bound, advice)
 
 
 def _changes(model: LoadedModel) -> _Changes:
-    length = usual_length(model, LENGTH)
+    length = usual_length(model, _LENGTH)
     batch = make_batch(model, rows=4, length=length, target_length=length)
 
     def logits(changes: Batch) -> Tensor:
@@ -309,7 +309,7 @@ def _robustness_faults(model: LoadedModel, changes: _Changes) -> Iterator[_Fault
     if changes.padding is not None and changes.padding > 1e-3:
         advice = "Pass the mask on to every attention layer, and leave padding out of means."
         yield "fail", "What stands under the padding changes the answer, though the mask hides it.", advice
-    if changes.noise is not None and not changes.noise <= WILD:
+    if changes.noise is not None and not changes.noise <= _WILD:
         advice = "Add a norm, and look for factors that are very large."
         yield "fail", f"A little noise in the input comes out {changes.noise:,.0f} times as large.", advice
     if changes.swap is not None and changes.swap < 1e-5 and model.task != "causal-lm":

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from tb_widgets.cli.options import Json, Settings, Trust
+from tb_widgets.cli.options import Json, Settings, TrustOption
 from tb_widgets.cli.screen import console, print_json, say
 from tb_widgets.data.sources.builtin import list_sources
 from tb_widgets.data.sources.curated import list_curated
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tb_widgets.data.preview.result import Preview
     from tb_widgets.service.fitting import ModelFacts
 
-SHOWN, WIDTH = 5, 100  # rows or lines, characters of each
+_SHOWN, _WIDTH = 5, 100  # rows or lines, characters of each
 SHOWN_COLUMNS = 50
 
 
@@ -57,7 +57,7 @@ def data(
     task: Annotated[
         str | None, typer.Option("--task", help="causal-lm, masked-lm, sequence-classification or seq2seq.")
     ] = None,
-    trust: Trust = False,
+    trust: TrustOption = False,
     settings: Settings = None,
     json: Json = False,
 ) -> None:
@@ -196,7 +196,7 @@ def _print_table(columns: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[st
         say(screen, f"  and {len(columns) - SHOWN_COLUMNS:,} more columns")
     say(screen)
     for row in rows:
-        say(screen, "  " + " | ".join(f"{name}: {value[:WIDTH]}" for name, value in row.items())[: 2 * WIDTH])
+        say(screen, "  " + " | ".join(f"{name}: {value[:_WIDTH]}" for name, value in row.items())[: 2 * _WIDTH])
 
 
 def _list(*, as_json: bool) -> None:
@@ -240,20 +240,20 @@ def _facts(data: DataSpec) -> dict[str, Any]:
     facts: dict[str, Any] = {"source": data.source, "name": opened.name, "bytes": opened.size}
     if isinstance(opened, Texts):
         beginning = next(opened.pieces()).text
-        lines = [line.strip()[:WIDTH] for line in beginning.splitlines() if line.strip()]
+        lines = [line.strip()[:_WIDTH] for line in beginning.splitlines() if line.strip()]
         return {
             **facts,
             "kind": "text",
             "documents": opened.documents,
             "held_back_documents": opened.own_validation.documents if opened.own_validation is not None else None,
             "notes": [*opened.notes],
-            "first": lines[:SHOWN],
+            "first": lines[:_SHOWN],
         }
     names = [column.name for column in opened.columns]
     columns = [{"name": column.name, "kind": column.kind, "classes": list(column.names)} for column in opened.columns]
     first = [
-        {name: str(value)[:WIDTH] for name, value in zip(names, row, strict=True)}
-        for row in opened.first_rows(names, SHOWN)
+        {name: str(value)[:_WIDTH] for name, value in zip(names, row, strict=True)}
+        for row in opened.first_rows(names, _SHOWN)
     ]
     held_back = opened.own_validation
     return {

@@ -15,7 +15,7 @@ from tb_widgets.cli.options import Json, RunName, RunsDir, service
 from tb_widgets.cli.screen import console, print_json, say
 from tb_widgets.cli.training import follow_run
 from tb_widgets.display.run_words import activity, metrics_in_words
-from tb_widgets.display.terminal import STYLES
+from tb_widgets.display.terminal import STATE_STYLES
 from tb_widgets.display.terminal_plot import loss_plot
 from tb_widgets.runs import CheckpointInfo, RunDirectory, RunEntry, Status
 from tb_widgets.runs.journal import iter_records
@@ -51,7 +51,7 @@ def _row(entry: RunEntry) -> tuple[str | Text, ...]:
     status = entry.status
     return (
         entry.run.id,
-        Text(status.state, style=STYLES.get(status.state, "")),
+        Text(status.state, style=STATE_STYLES.get(status.state, "")),
         f"{_short(status.step)}/{_short(status.total)}",
         _written(status.best) if status.best else "",
         status.model,
@@ -93,7 +93,7 @@ def show(
 def _print_run(run: RunDirectory, status: Status, checkpoints: list[CheckpointInfo]) -> None:
     screen = console()
     screen.print(
-        Text.assemble((run.id, "bold"), "  ", (activity(status), STYLES.get(status.state, ""))), soft_wrap=True
+        Text.assemble((run.id, "bold"), "  ", (activity(status), STATE_STYLES.get(status.state, ""))), soft_wrap=True
     )
     for sentence in (status.message, status.hint):
         if sentence:

@@ -8,10 +8,10 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from tb_widgets.checks.preflight import Preflight, from_mapping
+from tb_widgets.checks.preflight import Preflight, read_preflight
 from tb_widgets.checks.result import SIGNS
-from tb_widgets.cli.check import STYLES
-from tb_widgets.cli.options import Json, Model, Preset, Settings, SpecFile, Trust
+from tb_widgets.cli.check import TITLE_WIDTH, VERDICT_STYLES
+from tb_widgets.cli.options import Json, Model, PresetOption, Settings, SpecFile, TrustOption
 from tb_widgets.cli.screen import console, print_json, say
 from tb_widgets.display.terminal import doing
 from tb_widgets.service.checking import begin_preflight
@@ -19,16 +19,14 @@ from tb_widgets.service.probing import PREFLIGHT_WITHIN
 from tb_widgets.spec import asked_for, read_settings
 from tb_widgets.wording import duration, size_in_words
 
-TITLE_WIDTH = 15
-
 
 def preflight(
     spec: SpecFile = None,
     *,
-    preset: Preset = None,
+    preset: PresetOption = None,
     model: Model = None,
     micro_batches: Annotated[bool, typer.Option("--micro-batches", help="Try several micro-batches as well.")] = False,
-    trust: Trust = False,
+    trust: TrustOption = False,
     settings: Settings = None,
     json: Json = False,
 ) -> None:
@@ -37,7 +35,7 @@ def preflight(
     probe = begin_preflight(asked, chosen=chosen, micro_batches=micro_batches, trust=trust)
     try:
         with doing(console(stderr=True), f"Measuring, {PREFLIGHT_WITHIN:.0f} seconds at most"):
-            figures = from_mapping(probe.wait().answer)
+            figures = read_preflight(probe.wait().answer)
     finally:
         probe.stop()
     if json:
@@ -61,7 +59,7 @@ def _print(screen: Console, figures: Preflight, notes: list[str]) -> None:
         if value:
             screen.print(Text.assemble((f"{title:<{TITLE_WIDTH}} ", "dim"), value), soft_wrap=True)
     if figures.overfit != "unknown":
-        sign, style = SIGNS[figures.overfit], STYLES[figures.overfit]
+        sign, style = SIGNS[figures.overfit], VERDICT_STYLES[figures.overfit]
         words = {
             "pass": "it learns.",
             "warn": "it learns slowly; a higher learning rate may help.",

@@ -14,12 +14,12 @@ from tb_widgets.cli.options import (
     Detach,
     Json,
     Model,
-    Preset,
+    PresetOption,
     RunName,
     RunsDir,
     Settings,
     SpecFile,
-    Trust,
+    TrustOption,
     TrustRun,
     service,
 )
@@ -40,9 +40,9 @@ from tb_widgets.wording import duration
 def train(
     spec: SpecFile = None,
     *,
-    preset: Preset = None,
+    preset: PresetOption = None,
     model: Model = None,
-    trust: Trust = False,
+    trust: TrustOption = False,
     data: Data = None,
     name: Annotated[str | None, typer.Option("--name", help="A name for the run.")] = None,
     settings: Settings = None,
@@ -194,7 +194,7 @@ def demo(data: Data = None, settings: Settings = None, runs_dir: RunsDir = None)
 
 
 def _print_sample(run: Run, screen: Console) -> None:
-    from tb_widgets.cli.writing import write
+    from tb_widgets.cli.writing import write_answer
 
     answers = [sample for sample in run.samples if "task" in sample]
     if answers:  # a model that does not go on from a prompt has shown what it does
@@ -204,6 +204,6 @@ def _print_sample(run: Run, screen: Console) -> None:
         return
     chosen = next((checkpoint for checkpoint in run.checkpoints if checkpoint.info.best), run.last)
     prompt = "The import statement"
-    text = write(chosen, prompt, length=100, show=False)
+    text = write_answer(chosen, prompt, length=100, show=False)
     say(screen, f"\nWhat its best checkpoint (step {chosen.step:,}) writes:", "bold")
     screen.print(Text.assemble((prompt, "bold"), text.text), width=min(screen.width, 80) - 2)

@@ -12,7 +12,7 @@ from tb_widgets.spec.metrics import METRICS
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
 
-TRAIN, VALIDATION = "#3b5bdb", "#c77700"
+_TRAIN, _VALIDATION = "#3b5bdb", "#c77700"
 
 
 def curve_keys() -> tuple[str, ...]:
@@ -82,10 +82,10 @@ def figure_parts() -> dict[str, Any]:
 
     metrics, titles = METRICS.values(), plot_titles()
     traces = [
-        trace(1, "train, every step", TRAIN, faint=True),
-        trace(1, "train", TRAIN),
-        *(trace(plot, "validation", VALIDATION, markers=True) for plot in range(1, len(titles))),
-        trace(len(titles), "learning rate", TRAIN),
+        trace(1, "train, every step", _TRAIN, faint=True),
+        trace(1, "train", _TRAIN),
+        *(trace(plot, "validation", _VALIDATION, markers=True) for plot in range(1, len(titles))),
+        trace(len(titles), "learning rate", _TRAIN),
     ]
     layout: dict[str, Any] = {
         "autosize": True,

@@ -10,11 +10,11 @@ from tb_widgets.runs.numbers import finite
 from tb_widgets.spec.metrics import METRICS
 
 
-def speed(status: Status) -> tuple[str, str] | None:
+def speed_in_words(status: Status) -> tuple[str, str] | None:
     """Return how fast a run goes, as a number and its unit; ``None`` while nobody knows.
 
-    >>> speed(Status(tokens_per_second=21_300)), speed(Status(examples_per_second=42.4)), speed(Status())
-    (('21,300', 'tokens/s'), ('42', 'examples/s'), None)
+    >>> speed_in_words(Status(tokens_per_second=21_300)), speed_in_words(Status())
+    (('21,300', 'tokens/s'), None)
     """
     for count, unit in ((status.tokens_per_second, "tokens/s"), (status.examples_per_second, "examples/s")):
         if count:
@@ -35,7 +35,7 @@ def metrics_in_words(metrics: Mapping[str, Any], status: Status) -> list[str]:
         brief = metric.title.lower() if metric.brief is None else metric.brief
         if brief and (value := finite(metrics.get(metric.key))) is not None:
             parts.append(f"{brief} {metric.written(value)}")
-    if fast := speed(status):
+    if fast := speed_in_words(status):
         parts.append(" ".join(fast))
     return parts
 

@@ -15,13 +15,13 @@ from torch import Tensor
 
 from tb_widgets.models.undisturbed import device_of, filled_zeros, undisturbed
 from tb_widgets.spec import TASKS
+from tb_widgets.spec.batch import Batch
 
 if TYPE_CHECKING:
-    from tb_widgets.models.adapter import Batch
     from tb_widgets.models.load import LoadedModel
 
 SHORT, LONG = 12, 64  # tokens
-ROWS = 3  # different texts
+_ROWS = 3  # different texts
 
 
 @dataclass(frozen=True)
@@ -86,8 +86,8 @@ class _Test:
         self.role = TASKS[model.task].inputs[-1]
         generator = torch.Generator().manual_seed(length)
         vocabulary = model.vocab_size or 2
-        self.tokens = torch.randint(vocabulary, (ROWS, length), generator=generator)
-        other = torch.randint(1, vocabulary, (ROWS, length), generator=generator)
+        self.tokens = torch.randint(vocabulary, (_ROWS, length), generator=generator)
+        other = torch.randint(1, vocabulary, (_ROWS, length), generator=generator)
         self.others = (self.tokens + other) % vocabulary
         self.before = self._logits(self.tokens)
         self.scale = self.before.std().item()

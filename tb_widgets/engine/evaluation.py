@@ -12,9 +12,9 @@ from tb_widgets.engine.objective import count_labels
 from tb_widgets.engine.parallel import Group
 from tb_widgets.engine.precision import autocast
 from tb_widgets.errors import TrainingError
-from tb_widgets.models.adapter import Batch
 from tb_widgets.models.modes import in_mode
 from tb_widgets.spec import Task
+from tb_widgets.spec.batch import Batch
 
 
 def evaluate(

@@ -12,7 +12,7 @@ from tb_widgets.errors import TrainingError
 from tb_widgets.runs.journal import JournalWriter
 from tb_widgets.wording import listed
 
-MOST = 20  # skipped steps in a row; a loss scale for half precision that begins at 2**16 is below 1 by then
+_MOST = 20  # skipped steps in a row; a loss scale for half precision that begins at 2**16 is below 1 by then
 
 
 class SkippedSteps:
@@ -44,7 +44,7 @@ class SkippedSteps:
             return
         self._all += 1
         self.in_row += 1
-        if self.in_row >= MOST:
+        if self.in_row >= _MOST:
             raise TrainingError(
                 f"The gradient norm has been non-finite for {self.in_row} steps in a row, up to step {step:,}.",
                 hint="Lower the learning rate, or look in the model for a root, a logarithm or a division that meets "

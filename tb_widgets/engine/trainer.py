@@ -23,12 +23,12 @@ from tb_widgets.engine.saver import CheckpointSaver
 from tb_widgets.engine.schedule import learning_rate
 from tb_widgets.engine.state import Snapshot, restore, take_snapshot
 from tb_widgets.errors import CheckpointError, TrainingError
-from tb_widgets.models.adapter import Batch
 from tb_widgets.models.load import LoadedModel
 from tb_widgets.models.modes import begin_training
 from tb_widgets.runs import RunDirectory
 from tb_widgets.runs.journal import JournalWriter
 from tb_widgets.spec import RunSpec
+from tb_widgets.spec.batch import Batch
 
 Outcome = Literal["done", "stopped"]
 

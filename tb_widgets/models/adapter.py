@@ -11,30 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from tb_widgets.errors import ModelError
 from tb_widgets.spec import TASKS, Task
+from tb_widgets.spec.batch import Batch
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-Batch = dict[str, "Tensor"]
-"""A batch by role.
-
-``tokens``
-    Token ids, ``(B, T)``, int64.
-``mask``
-    ``(B, T)``, bool: True at real tokens, False at padding. Absent where nothing is padded.
-``documents``
-    ``(B, T)``, int64: which document of its row each token belongs to. Present only where a token is to see those of
-    its own document alone.
-``decoder_tokens``
-    What a decoder reads, ``(B, S)``, int64: the target shifted right, beginning with the start token.
-``images``
-    ``(B, C, H, W)``, float32, about -1 to 1.
-``labels``
-    What each logit is compared with, int64; -100 does not count. ``(B, T)`` for language models (the shift is made by
-    the batch: label t belongs to logit t), ``(B, S)`` for sequence-to-sequence, ``(B,)`` for classification.
-"""
-
-NOT_COUNTED = -100
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tb_widgets.errors import ModelError
-from tb_widgets.models.adapter import Adapter, Batch
+from tb_widgets.models.adapter import Adapter
 from tb_widgets.models.repairs.repairs import way_out
 from tb_widgets.models.source import ModelSource
 from tb_widgets.spec import ModelSpec, Task
+from tb_widgets.spec.batch import Batch
 from tb_widgets.spec.fit import Limits
 
 if TYPE_CHECKING:

@@ -201,7 +201,7 @@ def open_run(path: str | Path, runs_dir: str | Path | None = None) -> RunDirecto
     folder = Path(runs_dir).expanduser() if runs_dir is not None else default_runs_dir()
     name = str(path)
     if name == "latest":
-        newest = next(iter(list_runs(folder)), None)
+        newest = next(iter(list_entries(folder)), None)
         if newest is None:
             raise RunError(f"There are no runs in {folder} yet.", hint="Start one with: tb-widgets train")
         return newest.run
@@ -245,7 +245,7 @@ class RunEntry:
     status: Status
 
 
-def list_runs(runs_dir: str | Path) -> list[RunEntry]:
+def list_entries(runs_dir: str | Path) -> list[RunEntry]:
     """Return the runs of a folder, newest first. Reads one small file a run, so 1,000 runs take well under a second."""
     entries = [RunEntry(run, run.status()) for run in iter_runs(runs_dir)]
     return sorted(entries, key=lambda entry: (entry.status.created, entry.run.id), reverse=True)
@@ -257,7 +257,7 @@ __all__ = [
     "create_run",
     "default_runs_dir",
     "iter_runs",
-    "list_runs",
+    "list_entries",
     "model_title",
     "open_run",
 ]

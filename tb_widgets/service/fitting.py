@@ -37,7 +37,7 @@ class ModelFacts:
     @classmethod
     def of_ours(cls, name: str) -> ModelFacts:
         """Return the facts of a zoo model; it takes whatever vocabulary and context it is given."""
-        return cls(sizes.TASKS[name])
+        return cls(sizes.ZOO_TASKS[name])
 
     @classmethod
     def of_answer(cls, answer: Mapping[str, Any]) -> ModelFacts:

@@ -28,7 +28,7 @@ from typing import IO, Any, ClassVar, Literal, cast
 
 import psutil
 
-from tb_widgets.checks.result import CheckResult, from_mapping
+from tb_widgets.checks.result import CheckResult, read_result
 from tb_widgets.errors import ModelError, ServiceError, TbError, UndecidedError, quoted
 from tb_widgets.models import source_text
 from tb_widgets.models import syntax as written
@@ -44,14 +44,14 @@ logger = logging.getLogger(__name__)
 ADAPT_WITHIN, CHECK_WITHIN, PREFLIGHT_WITHIN = 60.0, 180.0, 20.0  # seconds
 STEP_WITHIN = 60.0  # seconds for importing the code, building the model, calling it, and for each check
 START_WITHIN = 60.0  # seconds that PyTorch may take to be imported
-LOOK_EVERY = 0.1  # seconds between two looks at the process's memory
+_LOOK_EVERY = 0.1  # seconds between two looks at the process's memory
 SAYS_WITHIN = 1.0  # seconds that the process may take to say where it is
 MEMORY_SHARE = 0.9  # of what is free
 KEPT_WORDS = 8192  # bytes of what the process printed last
 MUCH_PRINTED = 100_000  # bytes
 PURPOSES = {"adapt": "Trying it", "check": "Checking it", "preflight": "Measuring it"}
 
-State = Literal["working", "done", "failed", "stopped"]
+ProbeState = Literal["working", "done", "failed", "stopped"]
 
 
 @dataclass
@@ -72,7 +72,7 @@ class Probe:
         For ``adapt``: ``title``, ``task``, ``parameters``, ``vocab_size``, ``decoder_vocab_size``, ``context_limit``,
         ``classes``, ``image``, ``leaks``, and ``conclusions``, a list of mappings with ``what``, ``value``, ``why``,
         ``override``. For ``check`` the same. For ``preflight``: the figures so far, for
-        :func:`tb_widgets.checks.preflight.from_mapping`.
+        :func:`tb_widgets.checks.preflight.read_preflight`.
     notes
         What the code did besides, one sentence each: files that it wrote, processes, a changed seed, much printing.
     error
@@ -82,7 +82,7 @@ class Probe:
     """
 
     ask: Literal["adapt", "check", "preflight"]
-    state: State = "working"
+    state: ProbeState = "working"
     phase: str = "Starting"
     results: list[CheckResult] = field(default_factory=list)
     answer: dict[str, Any] = field(default_factory=dict)
@@ -116,7 +116,7 @@ class Probe:
         if self._process is not None:
             self._process.kill()
 
-    def _end(self, state: State, error: TbError | None = None) -> None:
+    def _end(self, state: ProbeState, error: TbError | None = None) -> None:
         with self._lock:
             if not self.finished.is_set():
                 self.state, self.error, self.phase = state, error, ""
@@ -284,7 +284,7 @@ class _Process:
         deadline = time.monotonic() + SAYS_WITHIN
         said, before = b"", None
         while said != before or (not said and time.monotonic() < deadline):
-            time.sleep(LOOK_EVERY)
+            time.sleep(_LOOK_EVERY)
             said, before = os.pread(self._places.fileno(), 65536, 0), said
         return said.decode(errors="replace")
 
@@ -373,7 +373,7 @@ class _Question:
             probe.answer |= answer.get("answer", {})
             probe.notes += answer.get("notes", [])
             if "result" in answer:
-                probe.results.append(from_mapping(answer["result"]))
+                probe.results.append(read_result(answer["result"]))
         if "error" in answer:
             self._problem = ModelError(answer["error"], hint=answer["hint"])
             if asks := answer.get("asks"):
@@ -382,7 +382,7 @@ class _Question:
 
     def _watch(self) -> None:
         probe, process = self.probe, self.process
-        while not probe.finished.wait(LOOK_EVERY):
+        while not probe.finished.wait(_LOOK_EVERY):
             if time.monotonic() > min(self._deadline, self._began + STEP_WITHIN):
                 if probe.ask == "preflight" and probe.answer:
                     self._conclude("done")  # what is known by now, and it says what is not
@@ -391,7 +391,7 @@ class _Question:
             elif process.memory() > self.memory:
                 self._conclude("failed", self._too_large)
 
-    def _conclude(self, state: State, why: Callable[[], TbError] | None = None) -> None:
+    def _conclude(self, state: ProbeState, why: Callable[[], TbError] | None = None) -> None:
         """End the process, and then the probe. The first to conclude decides how: the death that follows is no news.
 
         ``why`` is asked while the process still lives.

@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tb_widgets.errors import RunError, ServiceError
 from tb_widgets.models.trust.consent import require_frozen
-from tb_widgets.runs import CheckpointInfo, RunDirectory, State, Status, default_runs_dir, open_run
-from tb_widgets.runs import list_runs as list_entries
+from tb_widgets.runs import CheckpointInfo, RunDirectory, State, Status, default_runs_dir, list_entries, open_run
 from tb_widgets.runs.checkpoints import pin
 from tb_widgets.runs.journal import Record, iter_records, read_records
 from tb_widgets.service.gathering import gather

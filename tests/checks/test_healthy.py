@@ -327,7 +327,7 @@ def test_a_healthy_model_passes(name):
     assert could_not_tell <= {"attention", "robustness"}, said
 
 
-@pytest.mark.parametrize("name", sizes.TITLES)
+@pytest.mark.parametrize("name", sizes.ZOO_TITLES)
 def test_the_zoo_passes(name):
     torch.manual_seed(0)
     source = resolve(ModelSpec(source=f"zoo:{name}", preset="tiny"), vocab_size=300, context_length=32)

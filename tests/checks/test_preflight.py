@@ -8,7 +8,7 @@ import time
 import pytest
 import torch
 
-from tb_widgets.checks.preflight import Preflight, Speed, from_mapping
+from tb_widgets.checks.preflight import Preflight, Speed, read_preflight
 from tb_widgets.checks.rehearsal import Rehearsal
 from tb_widgets.engine.hardware import usable_cores
 from tb_widgets.errors import DataError
@@ -138,6 +138,6 @@ def test_a_context_that_is_too_long_is_refused():
 def test_figures_survive_json():
     figures = Preflight(task="causal-lm", threads=(Speed(1, 10.0), Speed(2, 8.0)), left_out=("speed",), eta=3.0)
     plain = figures.to_mapping()
-    assert from_mapping(plain) == figures
+    assert read_preflight(plain) == figures
     assert plain["best_threads"] == 1
-    assert from_mapping({"task": "x"}).eta is None
+    assert read_preflight({"task": "x"}).eta is None

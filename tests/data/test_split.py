@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tb_widgets.data.prepared import prepare
-from tb_widgets.data.preview.preview import preview
+from tb_widgets.data.preview.preview import preview_data
 from tb_widgets.data.reading import repeated_lines as copies
 from tb_widgets.data.reading.corpus import ReadCounts, open_corpus
 from tb_widgets.data.reading.repeated_lines import Copies, HeldBackLines, copies_note
@@ -199,7 +199,7 @@ def test_a_model_is_trained_on_the_files_that_are_not_held_back(tmp_path: Path):
     assert bytes(prepared.train.astype("u1")).decode() == "".join(lines[:1500])
     assert bytes(prepared.validation.astype("u1")).decode() == "".join(lines[1400:])
     assert any(note.startswith("17 % of the held-back lines are also trained on") for note in prepared.notes)
-    found = preview(data, TokenizerSpec(kind="byte"), "causal-lm", batch_size=10)
+    found = preview_data(data, TokenizerSpec(kind="byte"), "causal-lm", batch_size=10)
     assert found.tokens == len(prepared.train)
     assert found.steps_per_epoch == pytest.approx(len(prepared.train) / 320, rel=0.01)
     assert not found.documents
@@ -284,7 +284,7 @@ def test_held_back_lines_that_are_trained_on_too_are_told_before_the_run_and_in_
         told = [note for note in prepared.notes if "held-back lines are also trained on" in note]
         assert bool(told) is is_told
         assert again.notes == prepared.notes
-        warnings = preview(data, tokenizer, "causal-lm").warnings
+        warnings = preview_data(data, tokenizer, "causal-lm").warnings
         assert [text for text in warnings if "also trained on" in text] == told
     with_few = find_copies([Span(lines[0], held_back, closes=True) for held_back in (False, True)], 100)
     assert with_few.share == 0.0

@@ -23,8 +23,8 @@ OFFER = "or use a file: save model.py and config.json in a folder"
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(gist, "READ", 0.3)
-    monkeypatch.setattr(gist, "TOTAL", 0.6)
+    monkeypatch.setattr(gist, "_READ", 0.3)
+    monkeypatch.setattr(gist, "_TOTAL", 0.6)
 
 
 def refused(text: str = ID) -> ModelError:

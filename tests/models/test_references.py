@@ -44,11 +44,11 @@ def example(name, rows=2):
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("config", [{}, {"n_layer": 1, "n_head": 2, "n_embd": 24, "mlp_ratio": 3, "dropout": 0.1}])
 def test_the_formula_counts_what_torch_counts(name, config):
-    for preset in ("tiny", "small") if config else sizes.PRESETS[name]:
+    for preset in ("tiny", "small") if config else sizes.ZOO_PRESETS[name]:
         spec = ModelSpec(source=f"zoo:{name}", preset=preset, config=config)
         summary = describe(resolve(spec, vocab_size=64, context_length=16))
         assert summary.parameters == sum(parameter.numel() for parameter in made(name, preset, **config).parameters())
-        assert summary.title == f"{sizes.TITLES[name]}, {preset}"
+        assert summary.title == f"{sizes.ZOO_TITLES[name]}, {preset}"
 
 
 def test_summaries_say_how_far_each_reads():
@@ -64,7 +64,7 @@ def test_summaries_say_how_far_each_reads():
 @pytest.mark.parametrize("name", NAMES)
 def test_the_frozen_config_says_what_the_model_is_for(name):
     config = resolve(ModelSpec(source=f"zoo:{name}"), vocab_size=64, context_length=16).config
-    assert config["task"] == sizes.TASKS[name]
+    assert config["task"] == sizes.ZOO_TASKS[name]
     with pytest.raises(ModelError, match=r"model.config.task: zoo:.* has no such setting"):
         made(name, task="causal-lm")
 

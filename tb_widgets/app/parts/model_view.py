@@ -14,13 +14,13 @@ from tb_widgets.app.parts import code_view
 from tb_widgets.service.models import CODE, CONFIG, Finding, ModelSource, Repair
 from tb_widgets.wording import listed, size_in_words
 
-KINDS = {"gist": "Gist", "hub": "Hub repository", "path": "Your file", "upload": "Your files", "zoo": "Ours"}
+_KINDS = {"gist": "Gist", "hub": "Hub repository", "path": "Your file", "upload": "Your files", "zoo": "Ours"}
 
 
 def origin_facts(origin: Mapping[str, Any]) -> str:
     """Return where a model comes from; see :class:`tb_widgets.models.source.ModelSource`."""
     kind = origin.get("kind", "")
-    pairs = [(KINDS.get(kind, kind), origin.get("id") or origin.get("path") or origin["source"])]
+    pairs = [(_KINDS.get(kind, kind), origin.get("id") or origin.get("path") or origin["source"])]
     if kind in ("gist", "hub"):
         pairs += [
             ("Description", origin.get("description") or "–"),

@@ -11,7 +11,7 @@ import ipywidgets as widgets
 from tb_widgets.app import words
 from tb_widgets.app.parts.cards import button, row, show
 from tb_widgets.app.parts.fitted import fitted_line
-from tb_widgets.display.run_words import speed
+from tb_widgets.display.run_words import speed_in_words
 from tb_widgets.runs import Status
 from tb_widgets.wording import duration
 
@@ -151,7 +151,7 @@ class RunBar:
         facts = [f"step {number(f'{status.step:,}')} of {status.total:,}"]
         if status.state in ("failed", "interrupted"):
             return [*facts, escape(status.message)]
-        if fast := speed(status):
+        if fast := speed_in_words(status):
             count, unit = fast
             facts.append(f"{number(count)} {unit}")
         facts.append(f"trained for {number(duration(status.elapsed))}")

@@ -39,9 +39,9 @@ from tb_widgets.service.probing import Probe, ProbeService
 from tb_widgets.spec import ModelSpec
 from tb_widgets.spec.hub_pages import model_source
 
-State = Literal["ours", "waiting", "fetching", "asking", "trying", "ready", "failed"]
+ChoiceState = Literal["ours", "waiting", "fetching", "asking", "trying", "ready", "failed"]
 
-HOLDS: dict[State, str] = {
+HOLDS: dict[ChoiceState, str] = {
     "fetching": "it is being fetched.",
     "asking": "it waits for you to read it and to trust it, in the Model step.",
     "trying": "it is being tried; a moment.",
@@ -115,7 +115,7 @@ class ModelChoice(Versioned):
         self.policy = policy or draft.policy
         self.probes = probes or ProbeService()
         self.store = store or TrustStore()
-        self.state: State = "ours"
+        self.state: ChoiceState = "ours"
         self.address = ""
         self.error: TbError | None = None
         self.was_stopped = False
@@ -388,7 +388,7 @@ class ModelChoice(Versioned):
         self.was_stopped = False
         self._clear()
 
-    def _say(self, state: State) -> None:
+    def _say(self, state: ChoiceState) -> None:
         """Enter a state, and tell the form what it means for Start."""
         self.state = state
         self.touch()  # the form may have changed what that state means

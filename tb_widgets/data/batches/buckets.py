@@ -7,8 +7,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from tb_widgets.data.batches.windows import Batch, share_of
+from tb_widgets.data.batches.windows import share_of
 from tb_widgets.data.keyed_random import Order, draws, key_of
+from tb_widgets.spec.batch import Batch
 
 Collate = Callable[[NDArray[np.int64]], Batch]
 

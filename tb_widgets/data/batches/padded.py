@@ -16,11 +16,12 @@ from tb_widgets.data.batches.buckets import ExampleBatches
 from tb_widgets.data.batches.example_files import EncodedPart, encode_examples, read_encoded
 from tb_widgets.data.batches.prepared_data import WAITING_FOR_TEXT, HeldBack, PreparedData
 from tb_widgets.data.batches.token_files import made_tokenizer
-from tb_widgets.data.batches.windows import NOT_COUNTED, Batch, Batches
+from tb_widgets.data.batches.windows import Batches
 from tb_widgets.data.reading.examples import find_examples
 from tb_widgets.data.tokenizers.make import Ids, Tokenizer, load_tokenizer
 from tb_widgets.data.tokenizers.special_tokens import SpecialTokens
 from tb_widgets.spec import DataSpec, Task, TokenizerSpec
+from tb_widgets.spec.batch import NOT_COUNTED, Batch
 
 
 @dataclass

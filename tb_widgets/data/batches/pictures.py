@@ -15,11 +15,12 @@ from numpy.typing import NDArray
 
 from tb_widgets.data.batches.buckets import ExampleBatches
 from tb_widgets.data.batches.prepared_data import HeldBack, PreparedData
-from tb_widgets.data.batches.windows import Batch, Batches
+from tb_widgets.data.batches.windows import Batches
 from tb_widgets.data.keyed_random import draws, key_of, shares
 from tb_widgets.data.sources.builtin import classes_of
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec
+from tb_widgets.spec.batch import Batch
 
 SHAPES = classes_of("drawn-shapes")  # in the order in which draw knows them
 DRAWN_IMAGES = 20_000

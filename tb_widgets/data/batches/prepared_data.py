@@ -6,10 +6,11 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any
 
-from tb_widgets.data.batches.windows import Batch, Batches
+from tb_widgets.data.batches.windows import Batches
 from tb_widgets.data.tokenizers.make import Tokenizer
 from tb_widgets.data.tokenizers.special_tokens import vocabulary_with_specials
 from tb_widgets.spec import Task
+from tb_widgets.spec.batch import Batch
 
 WAITING_FOR_TEXT = "Waiting for another run that prepares the same text"
 

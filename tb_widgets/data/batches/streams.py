@@ -19,7 +19,7 @@ from tb_widgets.data.batches.masking import hide
 from tb_widgets.data.batches.prepared_data import WAITING_FOR_TEXT, HeldBack, PreparedData
 from tb_widgets.data.batches.spans import cut_out
 from tb_widgets.data.batches.token_files import STREAMS, encoded_streams, made_tokenizer, read_stream
-from tb_widgets.data.batches.windows import NOT_COUNTED, Batch, Batches, TrainBatches, share_of, validation_batches
+from tb_widgets.data.batches.windows import Batches, TrainBatches, share_of, validation_batches
 from tb_widgets.data.keyed_random import key_of
 from tb_widgets.data.reading.corpus import open_corpus
 from tb_widgets.data.refusals import too_short
@@ -33,6 +33,7 @@ from tb_widgets.data.tokenizers.special_tokens import (
 )
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec, Task, TokenizerSpec
+from tb_widgets.spec.batch import NOT_COUNTED, Batch
 
 _BETWEEN_MASKS = 6  # tokens from one mask to the next in what is shown to people
 

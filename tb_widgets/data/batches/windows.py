@@ -10,14 +10,9 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tb_widgets.data.batches.masking import NOT_COUNTED
 from tb_widgets.data.keyed_random import Order, mix
 from tb_widgets.errors import DataError
-
-__all__ = ["NOT_COUNTED", "Batch", "Batches", "TrainBatches", "share_of", "validation_batches"]
-
-Batch = dict[str, Tensor]
-"""Tensors by role: tokens, mask, decoder_tokens, images, labels; see :data:`tb_widgets.models.adapter.Batch`."""
+from tb_widgets.spec.batch import Batch
 
 # Windows whose place is computed at once: the cost of a step is then that of the gather.
 _WINDOWS_AT_ONCE = 4096

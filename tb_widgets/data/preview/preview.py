@@ -31,7 +31,7 @@ _LONG_ENOUGH = 0.2  # share of the lines; where fewer are longer than that, the 
 _MOST_CHARACTERS = 3000  # different ones that are looked for among the tokenizer's
 
 
-def preview(
+def preview_data(
     data: DataSpec,
     tokenizer: TokenizerSpec,
     task: Task,

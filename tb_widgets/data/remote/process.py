@@ -140,7 +140,7 @@ def fetch_address(request: dict[str, Any], report: Report) -> dict[str, Any]:
 _ANSWERS: dict[str, Callable[[dict[str, Any], Report], dict[str, Any]]] = {
     "hub": lambda request, report: hub.fetch_dataset(request["asked"], report),
     "address": fetch_address,
-    "tokenizer": lambda request, report: hub.fetch_tokenizer(request["asked"], report),
+    "tokenizer": lambda request, report: hub.fetch_tokenizer_files(request["asked"], report),
     "inspect": lambda request, report: look.inspect(request["asked"], report),
     "search": lambda request, _report: look.search(request["words"], request["limit"]),
 }

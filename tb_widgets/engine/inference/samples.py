@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from tb_widgets.data.batches.prepared_data import HeldBack, PreparedData
-from tb_widgets.engine.inference.class_words import in_words
+from tb_widgets.engine.inference.class_words import classes_in_words
 from tb_widgets.engine.inference.load_checkpoint import TrainedModel
 from tb_widgets.engine.inference.writer import Writer
 from tb_widgets.errors import ModelError
@@ -20,7 +20,7 @@ from tb_widgets.runs.journal import append_text
 from tb_widgets.spec import TASKS, RunSpec
 
 SAMPLING_SHARE = 0.01  # of the training time, at most, goes into samples
-SHOWN = 3  # held-back examples, where each has a known answer
+_SHOWN = 3  # held-back examples, where each has a known answer
 
 
 class Sampler:
@@ -41,7 +41,7 @@ class Sampler:
                 "evaluation.prompts holds texts, and the model looks at images.",
                 hint="Leave it empty: held-back images are shown instead.",
             )
-        self._shown = prompts or data.held_back(1 if TASKS[model.task].continues else SHOWN)
+        self._shown = prompts or data.held_back(1 if TASKS[model.task].continues else _SHOWN)
         self._writer = None
         if data.tokenizer is not None:
             length, end = spec.data.context_length, data.document_end
@@ -91,4 +91,4 @@ class Sampler:
         with torch.no_grad():
             logits = self._model.logits({"images": batch["images"].to(self._device)}).float()
         for row in logits:
-            yield in_words(row, self._data.classes)
+            yield classes_in_words(row, self._data.classes)

@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from tb_widgets.data.batches.padded import pad
 from tb_widgets.data.tokenizers.special_tokens import MASK_TEXT, SpecialTokens
-from tb_widgets.engine.inference.class_words import in_words
+from tb_widgets.engine.inference.class_words import classes_in_words
 from tb_widgets.engine.inference.load_checkpoint import TrainedModel, load_checkpoint
 from tb_widgets.engine.inference.looker import Looker
 from tb_widgets.engine.inference.sampling import sample_tokens
 from tb_widgets.errors import ModelError
-from tb_widgets.models.adapter import Batch
 from tb_widgets.runs import RunDirectory
+from tb_widgets.spec.batch import Batch
 
 
 class Writer:
@@ -181,7 +181,7 @@ class Writer:
 
     def _classify(self, prompt: str) -> str:
         tokens, mask = pad([self._encoded(prompt or "\n")[: self.context_length]], self._special.pad)
-        return in_words(self._logits_of({"tokens": tokens, "mask": mask}), self.classes)
+        return classes_in_words(self._logits_of({"tokens": tokens, "mask": mask}), self.classes)
 
     @property
     def _special(self) -> SpecialTokens:

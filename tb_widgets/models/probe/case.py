@@ -7,12 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tb_widgets.models.adapter import Adapter, Batch, Conclusion
+from tb_widgets.models.adapter import Adapter, Conclusion
 from tb_widgets.models.probe.evidence import Claim
 from tb_widgets.models.probe.signature import Reading
 from tb_widgets.models.probe.trial import DECODER_LENGTH, LENGTH, Seen, Trial
 from tb_widgets.models.source import ModelSource
 from tb_widgets.spec import ModelSpec
+from tb_widgets.spec.batch import Batch
 
 ARGUMENTS = "model.arguments"
 Found = tuple[Any, Seen]

@@ -15,7 +15,7 @@ from tb_widgets.models.adapter import Adapter, Conclusion
 from tb_widgets.models.probe.evidence import Claim
 from tb_widgets.models.probe.outputs import conclusion, may_hold_logits, told_by
 from tb_widgets.models.probe.signature import Reading
-from tb_widgets.models.probe.trial import PROBABILITIES, ROWS, are_probabilities, shapes
+from tb_widgets.models.probe.trial import PROBABILITIES, ROWS, are_probabilities, shapes_in_words
 from tb_widgets.models.quoted_error import quoted_error
 from tb_widgets.models.source import CONFIG, ModelSource
 from tb_widgets.models.undisturbed import device_of
@@ -109,7 +109,7 @@ def _concluded(adapter: Adapter, output: Any, spec: ModelSpec, conclusions: list
     if not rows:
         shape = (ROWS, *adapter.image)
         raise ModelError(
-            f"The model's forward turns images of shape {shape} into {shapes(tensors)}{told_by(spec.output)}.",
+            f"The model's forward turns images of shape {shape} into {shapes_in_words(tensors)}{told_by(spec.output)}.",
             hint=f"An image classifier returns one row of logits per image: ({ROWS}, classes).",
         )
     key, leaf = rows[0]

@@ -11,7 +11,7 @@ from tb_widgets.models.adapter import Adapter
 from tb_widgets.models.probe.case import Case, same_tokens
 from tb_widgets.models.probe.trial import LENGTH, moved
 
-USUAL = 0
+_USUAL = 0
 FIRST_DRAWN = 5  # below it lie the ids that trial tokens leave alone
 PLACE = 1  # of the token that is looked at: later ones of a causal model can see it
 
@@ -27,7 +27,7 @@ def find_padding_id(case: Case, adapter: Adapter) -> Adapter:
         for name, table in tables.items()
         if table.padding_idx is not None and not _is_tied(case.trial.module, table)
     }
-    for token in dict.fromkeys((*unlearned, USUAL)):
+    for token in dict.fromkeys((*unlearned, _USUAL)):
         hidden = token < FIRST_DRAWN and _is_hidden(case, adapter, list(tables.values()), token)
         if hidden:
             why = "No other place sees where it stands: a piece of text with this id is lost to the model."

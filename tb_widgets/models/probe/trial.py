@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.overrides import TorchFunctionMode
 
-from tb_widgets.models.adapter import Adapter, Batch, Conclusion
+from tb_widgets.models.adapter import Adapter, Conclusion
 from tb_widgets.models.undisturbed import device_of, plain_tensors, tables_kept
+from tb_widgets.spec.batch import Batch
 
 # No two of these may be mistaken for one another in a shape.
 ROWS, LENGTH, DECODER_LENGTH = 3, 5, 4
@@ -37,7 +38,7 @@ class Seen:
     called: set[str] = field(default_factory=set)
 
 
-class Watch(TorchFunctionMode):
+class _Watch(TorchFunctionMode):
     """Sees which tables a forward pass looks up, be they modules, parameters or plain tensors."""
 
     def __init__(self, module: nn.Module, seen: Seen) -> None:
@@ -128,7 +129,7 @@ class Trial:
         ]
         try:
             self._same_chance()
-            with Watch(self.module, seen):
+            with _Watch(self.module, seen):
                 return adapter.call(self.module, batch), seen
         finally:
             for hook in hooks:
@@ -174,7 +175,7 @@ def moved(before: Tensor, after: Tensor, scale: Tensor | None = None) -> bool:
     return bool(change > 1e-4 * reference)
 
 
-def shapes(found: list[tuple[str | int | None, Tensor]]) -> str:
+def shapes_in_words(found: list[tuple[str | int | None, Tensor]]) -> str:
     """Write the shapes of tensors."""
     return " and ".join(str(tuple(leaf.shape)) for _, leaf in found)
 

@@ -18,7 +18,7 @@ from tb_widgets.runs.folders import default_cache_dir
 from tb_widgets.wording import listed, size_in_words
 
 FILE_LIMIT = 10_000_000  # bytes: what GitHub gives out of a Gist's file at most
-Result = TypeVar("Result")
+_Result = TypeVar("_Result")
 
 
 def require_files(names: Iterable[str], place: str, *, more: str = "") -> None:
@@ -85,13 +85,13 @@ def complete(origin: dict[str, Any], files: dict[str, str]) -> ModelSource:
     return frozen({**origin, "fetched": source.origin["sha256"]}, files)
 
 
-def within(seconds: float, work: Callable[[], Result], late: Callable[[], ModelError]) -> Result:
+def within(seconds: float, work: Callable[[], _Result], late: Callable[[], ModelError]) -> _Result:
     """Return what ``work`` returns, or raise ``late()`` if it takes longer.
 
     Time limits of sockets start anew with every byte that arrives, so a slow server could hold us for ever. The work
     goes on in its thread until it meets a limit of its own.
     """
-    outcome: Future[Result] = Future()
+    outcome: Future[_Result] = Future()
 
     def do() -> None:
         try:

@@ -15,7 +15,7 @@ from tb_widgets.wording import size_in_words
 if TYPE_CHECKING:
     pass
 
-TEACHES = "Fetched datasets, uploads, and texts as tokens are kept, so that the next run begins at once."
+_TEACHES = "Fetched datasets, uploads, and texts as tokens are kept, so that the next run begins at once."
 
 
 @panel("data-cache", step="data", column="side", order=9, for_visitors=False)
@@ -38,7 +38,7 @@ class DataCachePanel(Panel):
         if data.cache is None and self.session.has_page:
             data.look_at_cache()
         job = data.cache
-        text = f'<p class="tbw-muted tbw-small">{TEACHES}</p>'
+        text = f'<p class="tbw-muted tbw-small">{_TEACHES}</p>'
         if job is None or not job.finished.is_set():
             text += '<p class="tbw-muted">Looking …</p>'
         elif job.error is not None:

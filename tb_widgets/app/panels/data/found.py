@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tb_widgets.app.state.data_choice import Wanted
     from tb_widgets.service.data import HubFacts
 
-TITLES = {
+_TITLES = {
     "inspecting": ("Looking what there is …", ""),
     "asking": ("Choose, then get it", "nothing has been downloaded yet"),
     "fetching": ("Getting the data …", ""),
@@ -96,7 +96,7 @@ class DataFoundPanel(Panel):
             source = words.without_upload_folder(self.session.draft.spec.data.source)
             self._text.value = f'<p class="tbw-muted">{escape(source)}</p>'
         else:
-            self._heading.value = words.heading(*TITLES[wanted.stage])
+            self._heading.value = words.heading(*_TITLES[wanted.stage])
             self._text.value = _told(wanted)
             self._follow_choices(wanted)
         stage = wanted.stage if wanted is not None else "asking"

@@ -19,8 +19,8 @@ from tb_widgets.wording import age_in_words, duration
 if TYPE_CHECKING:
     from tb_widgets.app.session import Session
 
-SHOWN = 50
-TONES = {"done": "is-ok", "failed": "is-bad", "interrupted": "is-warn", "stopped": "", "queued": ""}
+_SHOWN = 50
+_TONES = {"done": "is-ok", "failed": "is-bad", "interrupted": "is-warn", "stopped": "", "queued": ""}
 
 
 @panel("runs", step="runs", column="main", order=1)
@@ -52,12 +52,12 @@ class RunsPanel(Panel):
         policy = session.policy
         entries = [entry for entry in self._runs.entries if policy.may_see(entry.status)]
         self._heading.value = words.heading("Runs", str(session.service.runs_dir) if policy.is_owner else "yours")
-        hidden = len(entries) - SHOWN
+        hidden = len(entries) - _SHOWN
         about = "No runs yet. The first one appears here as soon as you press Start." if not entries else ""
-        about = f"The newest {SHOWN} of {len(entries):,} runs." if hidden > 0 else about
+        about = f"The newest {_SHOWN} of {len(entries):,} runs." if hidden > 0 else about
         self._about.value = f'<span class="tbw-muted">{about}</span>' if about else ""
         show(self._about, bool(about))
-        self._table.rows = [self._line(entry) for entry in entries[:SHOWN]]
+        self._table.rows = [self._line(entry) for entry in entries[:_SHOWN]]
         self._table.selected = session.watch.run.id if session.watch.run else ""
 
     @staticmethod
@@ -66,7 +66,7 @@ class RunsPanel(Panel):
         best = status.best.get("value") if status.best else None
         cells: list[Any] = [
             f"{status.name or entry.run.id} · {entry.run.id[-4:]}",
-            {"text": "", "chip": status.state, "tone": "is-on" if status.is_active else TONES[status.state]},
+            {"text": "", "chip": status.state, "tone": "is-on" if status.is_active else _TONES[status.state]},
             f"{status.step:,} / {status.total:,}",
             words.figure(best),
             status.data if len(status.data) < 28 else "…" + status.data[-27:],

@@ -17,7 +17,7 @@ from tb_widgets.spec import task_record
 if TYPE_CHECKING:
     from tb_widgets.app.session import Session
 
-SMOOTHING = [("no smoothing", 0.0), ("light smoothing", 0.6), ("strong smoothing", 0.9), ("strongest smoothing", 0.98)]
+_SMOOTHING = [("no smoothing", 0.0), ("light smoothing", 0.6), ("strong smoothing", 0.9), ("strongest smoothing", 0.98)]
 
 
 @panel("live", step="train", column="main", order=1)
@@ -32,7 +32,7 @@ class LivePanel(Panel):
     def render(self) -> widgets.Widget:
         """Build the card; the figure itself comes with the first beat."""
         session = self.session
-        self._smoothing = widgets.Dropdown(options=SMOOTHING, value=session.watch.smoothing)
+        self._smoothing = widgets.Dropdown(options=_SMOOTHING, value=session.watch.smoothing)
         self._smoothing.add_class("tbw-at-smoothing")
         self._smoothing.observe(lambda change: self.act(lambda: session.watch.set_smoothing(change["new"])), "value")
         self._log = widgets.Checkbox(description="Log scale", indent=False)

@@ -10,13 +10,13 @@ import ipywidgets as widgets
 from tb_widgets.app import words
 from tb_widgets.app.parts.cards import button, card, row, show
 from tb_widgets.app.registry import Panel, panel
-from tb_widgets.checks.preflight import Preflight, from_mapping
+from tb_widgets.checks.preflight import Preflight, read_preflight
 from tb_widgets.wording import duration, size_in_words
 
 if TYPE_CHECKING:
     pass
 
-TEACHES = (
+_TEACHES = (
     "A few steps of this run on this machine, in at most 20 seconds: memory, speed, how long it will take, and whether "
     "the model begins to learn one batch by heart."
 )
@@ -47,13 +47,13 @@ class PreflightPanel(Panel):
 
     def _use_threads(self) -> None:
         probe = self.session.choice.measured
-        best = from_mapping(probe.answer).best_threads if probe is not None else None
+        best = read_preflight(probe.answer).best_threads if probe is not None else None
         if best is not None:
             self.session.draft.set("hardware.threads", best)
 
     def _use_size(self) -> None:
         probe = self.session.choice.measured
-        best = from_mapping(probe.answer).best_micro_batch if probe is not None else None
+        best = read_preflight(probe.answer).best_micro_batch if probe is not None else None
         if best is not None:
             self.session.draft.set("training.micro_batch_size", best)
 
@@ -65,7 +65,7 @@ class PreflightPanel(Panel):
         for made in (self._measure, self._try_sizes):
             made.disabled = working or bool(draft.blockers)
         self._measure.description = "Measure again" if probe is not None and not working else "Measure on this machine"
-        figures = from_mapping(probe.answer) if probe is not None and probe.answer else None
+        figures = read_preflight(probe.answer) if probe is not None and probe.answer else None
         best = figures.best_threads if figures is not None and not working else None
         show(self._threads, best is not None and best != figures.threads_used if figures else False)
         self._threads.description = f"Use {best} CPU thread{'s' if best != 1 else ''}"
@@ -74,7 +74,7 @@ class PreflightPanel(Panel):
         self._size.description = f"Use micro-batches of {size}"
         parts = [_table(figures, is_whole=not working)] if figures is not None else []
         if probe is None:
-            parts = [f'<p class="tbw-muted">{TEACHES}</p>']
+            parts = [f'<p class="tbw-muted">{_TEACHES}</p>']
         elif working:
             parts.append(
                 f'<p class="tbw-muted">{escape(probe.phase or "Starting")} …</p>'
