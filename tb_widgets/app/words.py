@@ -26,7 +26,7 @@ def short_count(value: float | None) -> str:
     return f"{value:.0f}"
 
 
-def figure(value: float | None, digits: int = 4) -> str:
+def metric(value: float | None, digits: int = 4) -> str:
     """Return a metric with a fixed number of significant digits."""
     return "–" if value is None else f"{value:.{digits}g}"
 

@@ -52,9 +52,9 @@ class CheckResult:
     message
         What was found, one sentence.
     value, unit
-        The figure; ``None`` where there is none, or it is not finite.
+        The number; ``None`` where there is none, or it is not finite.
     threshold
-        What the figure is held against, in words.
+        What the number is held against, in words.
     advice
         One line for a beginner; empty where nothing need be done.
     picture

@@ -112,14 +112,14 @@ def _print_preview(found: Preview, spec: RunSpec, model: ModelFacts, screen: Con
     say(screen, f"For {spec.model.source} ({model.task}), by {found.looked_at}", "bold")
     for choice in found.columns:
         say(screen, f"  {choice.role}: {choice.column}. {choice.why}")
-    for line in _figures(found, spec.data):
+    for line in _numbers(found, spec.data):
         say(screen, f"  {line}")
     # What was found out on opening stands above.
     for sentence in found.warnings:
         screen.print(warning_line(sentence), soft_wrap=True)
 
 
-def _figures(found: Preview, data: DataSpec) -> Iterator[str]:
+def _numbers(found: Preview, data: DataSpec) -> Iterator[str]:
     about = "about " if found.counted == "about" else ""
     if found.tokens is not None:
         yield f"{about}{found.tokens:,} tokens in all"
@@ -132,7 +132,7 @@ def _figures(found: Preview, data: DataSpec) -> Iterator[str]:
     if found.vocab_size is not None:
         yield f"{found.vocab_size:,} token ids that the model must know"
     if found.steps_per_epoch is not None:
-        yield f"{found.steps_per_epoch:,.1f} steps for one pass"
+        yield f"{found.steps_per_epoch:,.1f} steps for one epoch"
 
 
 def _search(words: str, *, as_json: bool) -> None:

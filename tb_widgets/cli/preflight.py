@@ -35,60 +35,60 @@ def preflight(
     probe = begin_preflight(asked, chosen=chosen, micro_batches=micro_batches, trust=trust)
     try:
         with doing(console(stderr=True), f"Measuring, {PREFLIGHT_WITHIN:.0f} seconds at most"):
-            figures = read_preflight(probe.wait().answer)
+            measured = read_preflight(probe.wait().answer)
     finally:
         probe.stop()
     if json:
-        print_json(figures.to_mapping())
+        print_json(measured.to_mapping())
     else:
-        _print(console(), figures, probe.notes)
+        _print(console(), measured, probe.notes)
 
 
-def _print(screen: Console, figures: Preflight, notes: list[str]) -> None:
+def _print(screen: Console, measured: Preflight, notes: list[str]) -> None:
     rows = [
-        ("Model", f"{figures.task}, {figures.parameters:,} parameters, on {figures.device}"),
-        ("Measured with", figures.batch),
-        ("Memory", _memory(figures)),
-        ("Speed", f"{figures.per_second:,.0f} {figures.unit} a second" if figures.per_second else ""),
-        ("Whole run", f"about {duration(figures.eta)}" if figures.eta is not None else ""),
-        ("First loss", _first_loss(figures)),
-        ("CPU threads", _threads(figures)),
-        ("Micro-batch", f"{figures.best_micro_batch} rows are fastest" if figures.best_micro_batch else ""),
+        ("Model", f"{measured.task}, {measured.parameters:,} parameters, on {measured.device}"),
+        ("Measured with", measured.batch),
+        ("Memory", _memory(measured)),
+        ("Speed", f"{measured.per_second:,.0f} {measured.unit} a second" if measured.per_second else ""),
+        ("Whole run", f"about {duration(measured.eta)}" if measured.eta is not None else ""),
+        ("First loss", _first_loss(measured)),
+        ("CPU threads", _threads(measured)),
+        ("Micro-batch", f"{measured.best_micro_batch} rows are fastest" if measured.best_micro_batch else ""),
     ]
     for title, value in rows:
         if value:
             screen.print(Text.assemble((f"{title:<{TITLE_WIDTH}} ", "dim"), value), soft_wrap=True)
-    if figures.overfit != "unknown":
-        sign, style = SIGNS[figures.overfit], VERDICT_STYLES[figures.overfit]
+    if measured.overfit != "unknown":
+        sign, style = SIGNS[measured.overfit], VERDICT_STYLES[measured.overfit]
         words = {
             "pass": "it learns.",
             "warn": "it learns slowly; a higher learning rate may help.",
             "fail": "it does not learn; run tb-widgets check, and look at the learning rate.",
-        }[figures.overfit]
-        said = f"loss {figures.overfit_loss:.2f} after {figures.overfit_steps} steps on one batch: {words}"
+        }[measured.overfit]
+        said = f"loss {measured.overfit_loss:.2f} after {measured.overfit_steps} steps on one batch: {words}"
         screen.print(
             Text.assemble((f"{'One batch':<{TITLE_WIDTH}} ", "dim"), (sign, style), f" {said}"), soft_wrap=True
         )
-    for sentence in (*notes, *(f"There was no time for: {what}." for what in figures.left_out)):
+    for sentence in (*notes, *(f"There was no time for: {what}." for what in measured.left_out)):
         say(screen, sentence)
 
 
-def _memory(figures: Preflight) -> str:
-    if figures.peak_bytes is None or figures.memory_bytes is None:
+def _memory(measured: Preflight) -> str:
+    if measured.peak_bytes is None or measured.memory_bytes is None:
         return ""
-    bound = "at most" if figures.whole_batch else "and more with the whole batch"
-    return f"{size_in_words(figures.peak_bytes)} of {size_in_words(figures.memory_bytes)} {bound}"
+    bound = "at most" if measured.whole_batch else "and more with the whole batch"
+    return f"{size_in_words(measured.peak_bytes)} of {size_in_words(measured.memory_bytes)} {bound}"
 
 
-def _first_loss(figures: Preflight) -> str:
-    if figures.first_loss is None or figures.even_guess is None:
+def _first_loss(measured: Preflight) -> str:
+    if measured.first_loss is None or measured.even_guess is None:
         return ""
-    return f"{figures.first_loss:.2f}; an even guess has {figures.even_guess:.2f}"
+    return f"{measured.first_loss:.2f}; an even guess has {measured.even_guess:.2f}"
 
 
-def _threads(figures: Preflight) -> str:
-    if not figures.threads:
+def _threads(measured: Preflight) -> str:
+    if not measured.threads:
         return ""
-    speeds = ", ".join(f"{speed.count}: {speed.per_second:,.0f}" for speed in figures.threads)
-    fastest = f"{figures.best_threads} is fastest ({figures.unit} a second with {speeds})"
-    return f"{fastest}; the run uses {figures.threads_used}"
+    speeds = ", ".join(f"{speed.count}: {speed.per_second:,.0f}" for speed in measured.threads)
+    fastest = f"{measured.best_threads} is fastest ({measured.unit} a second with {speeds})"
+    return f"{fastest}; the run uses {measured.threads_used}"

@@ -198,7 +198,7 @@ def _print_sample(run: Run, screen: Console) -> None:
 
     answers = [sample for sample in run.samples if "task" in sample]
     if answers:  # a model that does not go on from a prompt has shown what it does
-        say(screen, f"\nWhat it made of a held-back example at step {answers[-1]['step']:,}:", "bold")
+        say(screen, f"\nWhat it made of a validation example at step {answers[-1]['step']:,}:", "bold")
         shown = Text.assemble((answers[-1]["prompt"], "bold"), "\n", answers[-1]["text"])
         screen.print(shown, width=min(screen.width, 80) - 2)
         return

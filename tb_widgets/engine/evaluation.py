@@ -1,4 +1,4 @@
-"""Testing a model on held-back examples."""
+"""Evaluating a model on validation examples."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def evaluate(
             metrics.update(logits, batch["labels"])
     if not group.sum(counted):
         raise TrainingError(
-            "No label of the held-back data counts: every one is -100, so there is nothing to measure.",
+            "No label of the validation data counts: every one is -100, so there is nothing to measure.",
             hint="Hold back more data, or other data that have something to predict.",
         )
     return metrics.compute()

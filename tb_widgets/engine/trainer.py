@@ -174,7 +174,7 @@ class Trainer:
         self.meter.end_step(self.step, lr=lr, norm=norm, batch=batch)
 
     def _evaluate(self, *, sample_anyway: bool) -> bool:
-        """Test on held-back data; return whether this is the best model so far."""
+        """Evaluate on the validation part; return whether this is the best model so far."""
         with self.meter.apart():
             metrics = evaluate(
                 self.module,

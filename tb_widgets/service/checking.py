@@ -152,8 +152,8 @@ def preflight(
 
     Examples
     --------
-    >>> figures = preflight(preset="quick")  # doctest: +SKIP
-    >>> figures.per_second, figures.eta, figures.best_threads  # doctest: +SKIP
+    >>> measured = preflight(preset="quick")  # doctest: +SKIP
+    >>> measured.per_second, measured.eta, measured.best_threads  # doctest: +SKIP
     """
     asked, chosen = asked_for(spec, preset, model=model, settings=settings, fields=fields)
     probe = begin_preflight(asked, chosen=chosen, micro_batches=micro_batches, trust=trust)

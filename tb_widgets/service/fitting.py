@@ -169,7 +169,7 @@ def misfits(spec: RunSpec, facts: ModelFacts, *, chosen: bool = True) -> list[Mi
     if TASKS[task].reads_images:
         return found
     documents = tasks == TABLE_TASKS  # as far as the name tells: each then ends with a special token
-    # Signs stand for what is cut out of a plain text, unless other data take its place.
+    # Sentinels stand for what is cut out of a plain text, unless other data take its place.
     is_kept = all(misfit.path != "data.source" for misfit in found)
     sentinels = span_sizes(spec.data.context_length)[1] if tasks == PLAIN_TASKS and is_kept else 0
     added = vocabulary_with_specials(0, task, documents=documents, sentinels=sentinels)

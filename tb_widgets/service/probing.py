@@ -71,7 +71,7 @@ class Probe:
     answer
         For ``adapt``: ``title``, ``task``, ``parameters``, ``vocab_size``, ``decoder_vocab_size``, ``context_limit``,
         ``classes``, ``image``, ``leaks``, and ``conclusions``, a list of mappings with ``what``, ``value``, ``why``,
-        ``override``. For ``check`` the same. For ``preflight``: the figures so far, for
+        ``override``. For ``check`` the same. For ``preflight``: what was measured so far, for
         :func:`tb_widgets.checks.preflight.read_preflight`.
     notes
         What the code did besides, one sentence each: files that it wrote, processes, a changed seed, much printing.

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 class Checkpoint:
     """A saved state of a run, which can write text.
 
-    ``info`` holds its step, size in bytes, validation figures, and whether it is the best or pinned.
+    ``info`` holds its step, size in bytes, validation metrics, and whether it is the best or pinned.
     """
 
     run: RunDirectory
@@ -43,7 +43,7 @@ class Checkpoint:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Validation figures at this step, empty where none were taken."""
+        """Validation metrics at this step, empty where none were taken."""
         return self.info.metrics
 
     def generate(
@@ -67,7 +67,7 @@ class Checkpoint:
         Parameters
         ----------
         prompt
-            Where to begin; empty begins with the held-back text's first token.
+            Where to begin; empty begins with the validation text's first token.
         length
             New tokens.
         temperature
@@ -160,7 +160,7 @@ class Run:
 
     @property
     def status(self) -> Status:
-        """State, step, speed, time left and newest figures, as they can be believed at this moment."""
+        """State, step, speed, time left and newest metrics, as they can be believed at this moment."""
         return self.directory.status()
 
     @property
@@ -195,7 +195,7 @@ class Run:
 
     @property
     def best(self) -> Checkpoint:
-        """The checkpoint with the best monitored figure.
+        """The checkpoint with the best monitored metric.
 
         Raises
         ------

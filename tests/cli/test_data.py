@@ -125,7 +125,7 @@ def test_what_a_model_would_make_of_data_is_said_below_what_they_hold(tmp_path):
     said = command(*words).out
     for part in ("text: review. It is called review.", "label: stars.", "100.0% are longer than data.context_length"):
         assert part in said
-    for part in ("⚠ warning: ", "40.0% are empty", "steps for one pass", "token ids that the model must know"):
+    for part in ("⚠ warning: ", "40.0% are empty", "steps for one epoch", "token ids that the model must know"):
         assert part in said
     found = command(*words, "--json").json["preview"]
     assert [choice[:2] for choice in found["columns"]] == [["text", "review"], ["label", "stars"]]

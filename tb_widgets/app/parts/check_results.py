@@ -25,7 +25,7 @@ def leaks(results: Sequence[CheckResult]) -> bool:
 
 
 def result_rows(results: Sequence[CheckResult], *, pictures: bool = True) -> str:
-    """Return results below each other: sign and word, what was found, advice, figure and picture; a leak stands first.
+    """Return results below each other: sign and word, what was found, advice, number and picture; a leak stands first.
 
     Whatever a model's author wrote is escaped. ``pictures`` says whether they are drawn in place.
     """
@@ -44,7 +44,7 @@ def _row(result: CheckResult, with_picture: bool) -> str:
     number = (
         "" if result.value is None else words.count(result.value) if result.value >= 1000 else f"{result.value:.3g}"
     )
-    figure = f"{number} {result.unit}".strip() if number else ""
+    measured = f"{number} {result.unit}".strip() if number else ""
     held = f" · {result.threshold}" if result.threshold else ""
     advice = f"<p>{escape(result.advice)}</p>" if result.advice and result.verdict != "pass" else ""
     verdict = words.chip(f"{SIGNS[result.verdict]} {WORDS[result.verdict]}", _TONES[result.verdict])
@@ -53,6 +53,6 @@ def _row(result: CheckResult, with_picture: bool) -> str:
         f'<div class="tbw-result" data-check="{escape(result.id)}" data-verdict="{result.verdict}">'
         f"<div>{verdict}</div>"
         f"<div><b>{escape(result.title)}</b> <span>{escape(result.message)}</span>{advice}"
-        f'<div class="tbw-help">{escape(figure + held if figure else result.threshold)}</div>{drawn}'
+        f'<div class="tbw-help">{escape(measured + held if measured else result.threshold)}</div>{drawn}'
         "</div></div>"
     )

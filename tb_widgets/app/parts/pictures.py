@@ -1,4 +1,4 @@
-"""Small pictures beside a check's figure, drawn as SVG and HTML: no plotting library, light and dark alike."""
+"""Small pictures beside a check's number, drawn as SVG and HTML: no plotting library, light and dark alike."""
 
 from __future__ import annotations
 

@@ -16,8 +16,8 @@ WAITING_FOR_TEXT = "Waiting for another run that prepares the same text"
 
 
 @dataclass(frozen=True)
-class HeldBack:
-    """One held-back example as a person reads it: what the model is shown, and what would be right.
+class ValidationExample:
+    """One validation example as a person reads it: what the model is shown, and what would be right.
 
     An image has a ``picture``: a small PNG in base64.
     """
@@ -77,8 +77,8 @@ class PreparedData(ABC):
 
     @abstractmethod
     def validation_batches(self, *, batch_size: int, batches: int) -> list[Batch]:
-        """Return at most so many batches of held-back examples, always the same ones."""
+        """Return at most so many batches of validation examples, always the same ones."""
 
     @abstractmethod
-    def held_back(self, number: int) -> list[HeldBack]:
-        """Return some held-back examples for people, always the same ones; no labels where text is continued."""
+    def validation_examples(self, number: int) -> list[ValidationExample]:
+        """Return some validation examples for people, always the same ones; no labels where text is continued."""

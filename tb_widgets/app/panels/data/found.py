@@ -73,7 +73,7 @@ class DataFoundPanel(Panel):
 
         self._config = Pick("Configuration", "data-config", decide("config"))
         self._split = Pick("Learn from", "data-split", decide("split"))
-        self._held_back = Pick("Test on", "data-test-on", decide("validation_split"))
+        self._held_back = Pick("Validate on", "data-test-on", decide("validation_split"))
         self._part = widgets.Checkbox(description="Only as much as the run can use", indent=False)
         self._part.add_class("tbw-at-data-streaming")
         self._part.observe(lambda change: self._following or act(lambda: data.decide(streaming=change["new"])), "value")
@@ -124,7 +124,7 @@ class DataFoundPanel(Panel):
         self._split.follow([(name, "" if name == usual else name) for name in names], data.split or "")
         show(self._split.widget, len(names) > 1)
         others = [(name, name) for name in names if name != (data.split or usual)]
-        self._held_back.follow([("a held-back share", ""), *others], data.validation_split or "")
+        self._held_back.follow([("a share of it", ""), *others], data.validation_split or "")
         show(self._held_back.widget, bool(others))
         show(self._part, bool(names))
         self._following = True

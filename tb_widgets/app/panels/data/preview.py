@@ -90,7 +90,7 @@ def _counts(found: Preview) -> str:
         pairs.append(("Tokens per parameter", words.rounded(found.tokens_per_parameter)))
     if found.steps_per_epoch is not None:
         steps = words.count(max(1, found.steps_per_epoch))
-        pairs.append(("One pass", f"{steps} step{'' if steps == '1' else 's'}"))
+        pairs.append(("One epoch", f"{steps} step{'' if steps == '1' else 's'}"))
     if found.vocab_size is not None:
         pairs.append(("Vocabulary", f"{words.count(found.vocab_size)} tokens"))
     if found.truncated is not None:

@@ -29,7 +29,7 @@ class CheckpointsPanel(Panel):
             return
         lines = "".join(
             f"<tr><td>{info.step:,} {words.chip('best', 'ok') if info.best else ''}</td>"
-            f"<td>{words.figure(info.metrics.get('val/loss'))}</td><td>{size_in_words(info.size)}</td></tr>"
+            f"<td>{words.metric(info.metrics.get('val/loss'))}</td><td>{size_in_words(info.size)}</td></tr>"
             for info in reversed(watch.checkpoints)
         )
         head = "<tr><th>step</th><th>val loss</th><th>size</th></tr>"

@@ -68,7 +68,7 @@ class RunsPanel(Panel):
             f"{status.name or entry.run.id} · {entry.run.id[-4:]}",
             {"text": "", "chip": status.state, "tone": "is-on" if status.is_active else _TONES[status.state]},
             f"{status.step:,} / {status.total:,}",
-            words.figure(best),
+            words.metric(best),
             status.data if len(status.data) < 28 else "…" + status.data[-27:],
             age_in_words(time.time() - status.created),
         ]

@@ -57,8 +57,8 @@ class LivePanel(Panel):
         train, val = watch.curves["train/loss"].last, watch.curves["val/loss"].last
         best = watch.status.best if watch.status else None
         self._legend.value = (
-            f'<span style="color:#3b5bdb">●</span> train <span class="tbw-number">{words.figure(train)}</span> &nbsp; '
-            f'<span style="color:#c77700">●</span> validation <span class="tbw-number">{words.figure(val)}</span>'
+            f'<span style="color:#3b5bdb">●</span> train <span class="tbw-number">{words.metric(train)}</span> &nbsp; '
+            f'<span style="color:#c77700">●</span> validation <span class="tbw-number">{words.metric(val)}</span>'
             + (f' <span class="tbw-muted tbw-small">best at step {best["step"]:,}</span>' if best else "")
             if watch.run is not None
             else '<span class="tbw-muted">The curves move here as soon as a run starts.</span>'
