@@ -142,7 +142,9 @@ def test_model_and_text_must_fit_each_other(draft):
     draft.know(ModelFacts("causal-lm", vocab_size=500, context_limit=32))
 
     assert draft.errors["data.context_length"] == "the model reads 32 tokens at most."
-    assert draft.errors["tokenizer.vocab_size"].startswith("the model knows 500 tokens. Choose at most 500")
+    assert draft.errors["tokenizer.vocab_size"].startswith(
+        "the tokenizer and its special tokens need 1,000 ids, and the model knows 500. Choose at most 500, or"
+    )
 
 
 def test_a_preset_keeps_model_text_and_name(draft, text_file):
