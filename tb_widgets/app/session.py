@@ -1,4 +1,4 @@
-"""What the dashboard does and knows, without a widget and without a page.
+"""What the dashboard does and knows, without a widget.
 
 What a click does is a public method here, so a script can do the same, and the page can show the code of it.
 """
@@ -40,18 +40,10 @@ logger = logging.getLogger(__name__)
 
 
 class Session(traitlets.HasTraits):
-    """Choose a model and a text, train, watch, pause, stop, resume, and let a checkpoint write.
+    """The commands and the state of a dashboard.
 
-    A page observes ``step`` and ``message`` and calls :meth:`refresh`; a script reads and calls what it likes.
-
-    Parameters
-    ----------
-    spec
-        What the form begins with; the ``quick`` preset by default.
-    runs_dir
-        Where runs live; ``TB_RUNS_DIR`` or ``./runs`` by default.
-    run
-        A run to open, by id or path.
+    A page observes ``step`` and ``message`` and calls :meth:`refresh`; a script reads and calls what it likes. It takes
+    what a :class:`tb_widgets.app.dashboard.Dashboard` takes; without ``run`` it opens none.
 
     Attributes
     ----------
@@ -77,10 +69,6 @@ class Session(traitlets.HasTraits):
         What was asked of the run in sight and has not been answered by its state: ``pause``, ``stop`` ...
     has_page, figure_is_there, page_is_narrow
         What a page has said of itself. Before there is one, nothing slow is begun by itself.
-
-    Notes
-    -----
-    Building it starts no thread, no process and no run folder.
     """
 
     step = traitlets.Unicode("train")
