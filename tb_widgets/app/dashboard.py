@@ -22,7 +22,7 @@ BUSY, IDLE = 500, 1500  # milliseconds between two beats, while something moves 
 class Dashboard(Session):
     """Choose a model and a text, press Start, watch a transformer learn; pause, stop, resume, let it write.
 
-    Show it by leaving it as the last line of a notebook cell.
+    Show it by leaving it as the last line of a notebook cell. Everything that its buttons do is a method.
 
     Parameters
     ----------
