@@ -17,7 +17,7 @@ from tb_widgets.app.session import Session, Watched
 from tb_widgets.app.steps import STEPS
 from tb_widgets.errors import ServiceError
 
-Column = Literal["main", "side"]
+PageColumn = Literal["main", "side"]
 PANELS = "tb_widgets.app.panels"  # by name: they import this module
 ENTRY_POINTS = "tb_widgets.panels"
 MORE_PANELS = "TB_PANELS"
@@ -66,22 +66,22 @@ class Panel(ABC):
 
 
 @dataclass(frozen=True)
-class Entry:
+class PanelEntry:
     """A registered panel."""
 
     name: str
     step: str
-    column: Column
+    column: PageColumn
     order: int
     for_visitors: bool
     make: type[Panel]
 
 
 Made = TypeVar("Made", bound=type[Panel])
-_entries: dict[str, Entry] = {}
+_entries: dict[str, PanelEntry] = {}
 
 
-def panel(name: str, *, step: str, column: Column, order: int, for_visitors: bool = True) -> Callable[[Made], Made]:
+def panel(name: str, *, step: str, column: PageColumn, order: int, for_visitors: bool = True) -> Callable[[Made], Made]:
     """Register a class as a panel of a step.
 
     Parameters
@@ -104,7 +104,7 @@ def panel(name: str, *, step: str, column: Column, order: int, for_visitors: boo
             raise ValueError(f"There is already a panel {name!r}: {'.'.join(_place(taken.make))}.")
         if step not in STEPS:
             raise ValueError(f"There is no step {step!r}; there are {', '.join(STEPS)}.")
-        _entries[name] = Entry(name, step, column, order, for_visitors, make)
+        _entries[name] = PanelEntry(name, step, column, order, for_visitors, make)
         return make
 
     return register
@@ -130,7 +130,7 @@ def find_panels() -> None:
         _import(name, MORE_PANELS)
 
 
-def panels_of(step: str, *, for_visitor: bool = False) -> list[Entry]:
+def panels_of(step: str, *, for_visitor: bool = False) -> list[PanelEntry]:
     """Return the panels of a step in their order; for a visitor of a shared page those that visitors have."""
     found = (entry for entry in _entries.values() if entry.step == step and entry.for_visitors >= for_visitor)
     return sorted(found, key=lambda entry: entry.order)

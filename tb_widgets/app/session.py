@@ -1,4 +1,4 @@
-"""What the dashboard does and knows, without a widget and without a page.
+"""What the dashboard does and knows, without a widget.
 
 What a click does is a public method here, so a script can do the same, and the page can show the code of it.
 """
@@ -34,7 +34,7 @@ from tb_widgets.service.run import Run
 from tb_widgets.service.service import TrainingService
 from tb_widgets.spec import RunSpec, read_value
 
-LOOK_EVERY = 0.05  # seconds between two looks of a script that waits
+_LOOK_EVERY = 0.05  # seconds between two looks of a script that waits
 
 DOUBLE_CLICK = 1.0  # seconds
 ANSWERED_WITHIN = {"save": 10.0}  # seconds, where no answer may ever come: that step has a checkpoint already
@@ -54,18 +54,10 @@ class Asked(NamedTuple):
 
 
 class Session(traitlets.HasTraits):
-    """Choose a model and a text, train, watch, pause, stop, resume, and let a checkpoint write.
+    """The commands and the state of a dashboard.
 
-    A page observes ``step`` and ``message`` and calls :meth:`refresh`; a script reads and calls what it likes.
-
-    Parameters
-    ----------
-    spec
-        What the form begins with; the ``quick`` preset by default.
-    runs_dir
-        Where runs live; ``TB_RUNS_DIR`` or ``./runs`` by default.
-    run
-        A run to open, by id or path.
+    A page observes ``step`` and ``message`` and calls :meth:`refresh`; a script reads and calls what it likes. It takes
+    what a :class:`tb_widgets.app.dashboard.Dashboard` takes; without ``run`` it opens none.
 
     Attributes
     ----------
@@ -93,10 +85,6 @@ class Session(traitlets.HasTraits):
         The runs that train, and those that wait for their turn, next first.
     has_page, figure_is_there, page_is_narrow
         What a page has said of itself. Before there is one, nothing slow is begun by itself.
-
-    Notes
-    -----
-    Building it starts no thread, no process and no run folder.
     """
 
     step = traitlets.Unicode("train")
@@ -403,7 +391,7 @@ class Session(traitlets.HasTraits):
         while self.choice.state in ("fetching", "trying"):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"The model is still {self.choice.state} after {timeout} seconds.")
-            time.sleep(LOOK_EVERY)
+            time.sleep(_LOOK_EVERY)
             self.refresh()
         return self.choice
 

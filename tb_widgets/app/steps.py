@@ -9,7 +9,7 @@ from tb_widgets.app import words
 from tb_widgets.app.parts.check_results import summary
 from tb_widgets.app.session import Session
 
-TOKENS = {"data", "tokenizer"}  # sections of the spec
+_TOKENS = {"data", "tokenizer"}  # sections of the spec
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ def _data(session: Session) -> tuple[str, str]:
     text = words.short_source(session.draft.spec.data.source) or "choose a text"
     if data.look is not None and data.look.preview is not None and data.look.preview.tokens:
         text += f" · {words.short_count(data.look.preview.tokens)} tokens"
-    if _wrong(session) & TOKENS:
+    if _wrong(session) & _TOKENS:
         return text, "!"
     return (f"▲ {text}", "") if data.warnings else (text, "✓")
 
@@ -68,7 +68,7 @@ def _train(session: Session) -> tuple[str, str]:
         share = 100 * status.step / max(1, status.total)
         return f"{status.state} · {share:.0f} %", {"done": "✓", "failed": "!"}.get(status.state, "")
     if wrong:
-        return "needs a look" if wrong - {"model", *TOKENS} else "waits for the steps before", ""
+        return "needs a look" if wrong - {"model", *_TOKENS} else "waits for the steps before", ""
     return "ready", ""
 
 

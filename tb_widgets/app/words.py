@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from tb_widgets.errors import SpecError, TbError
 from tb_widgets.runs.folders import default_cache_dir
+from tb_widgets.wording import age_in_words
 
 
 def count(value: float | None) -> str:
@@ -27,15 +28,7 @@ def short_count(value: float | None) -> str:
     return f"{value:.0f}"
 
 
-def size(value: float) -> str:
-    """Return bytes as ``9.8 MB``."""
-    for limit, unit in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if value >= limit:
-            return f"{value / limit:.1f} {unit}"
-    return f"{value:.0f} bytes"
-
-
-def figure(value: float | None, digits: int = 4) -> str:
+def metric(value: float | None, digits: int = 4) -> str:
     """Return a metric with a fixed number of significant digits."""
     return "–" if value is None else f"{value:.{digits}g}"
 
@@ -57,15 +50,9 @@ def percent(value: float | None) -> str:
 
 
 def ago(moment: float) -> str:
-    """Return how long ago a moment was: ``just now``, ``5 min``, ``3 h``, ``2 days``."""
+    """Return how long ago a moment was: ``just now``, ``5 min ago``."""
     seconds = time.time() - moment
-    if seconds < 60:
-        return "just now"
-    for limit, length, unit in ((3600, 60, "min"), (86400, 3600, "h")):
-        if seconds < limit:
-            return f"{seconds // length:.0f} {unit}"
-    days = seconds // 86400
-    return "1 day" if days == 1 else f"{days:.0f} days"
+    return "just now" if seconds < 60 else f"{age_in_words(seconds)} ago"
 
 
 def run_name(run_id: str, name: str) -> str:

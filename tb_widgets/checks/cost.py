@@ -5,13 +5,14 @@ from __future__ import annotations
 import torch
 
 from tb_widgets.checks.inputs import tokens_in, usual_batch
-from tb_widgets.checks.measure import left_behind, matrix_speed, megabytes, peak_memory, seconds_for, trial_step
+from tb_widgets.checks.measure import left_behind, matrix_speed, peak_memory, seconds_for, trial_step
 from tb_widgets.checks.result import CheckResult, Verdict
-from tb_widgets.models.adapter import Batch
 from tb_widgets.models.load import LoadedModel
 from tb_widgets.models.quoted_error import quoted_error
 from tb_widgets.models.undisturbed import device_of, undisturbed
 from tb_widgets.spec import TASKS
+from tb_widgets.spec.batch import Batch
+from tb_widgets.wording import size_in_words
 
 SLOW, HOPELESS = 30.0, 300.0  # times slower than its own multiplications would take
 
@@ -42,11 +43,13 @@ def memory(model: LoadedModel) -> CheckResult:
     if growth > 0:
         return result(
             "fail",
-            f"Each step leaves {megabytes(growth)} behind, so memory will run out.",
+            f"Each step leaves {size_in_words(growth)} behind, so memory will run out.",
             "Keep no outputs or losses in lists on the model; keep loss.item() instead.",
             peak.bytes / 1e6,
         )
-    return result("pass", f"A training step with {size} takes {megabytes(peak.bytes)} at most.", value=peak.bytes / 1e6)
+    return result(
+        "pass", f"A training step with {size} takes {size_in_words(peak.bytes)} at most.", value=peak.bytes / 1e6
+    )
 
 
 def speed(model: LoadedModel) -> CheckResult:
@@ -58,7 +61,7 @@ def speed(model: LoadedModel) -> CheckResult:
         step = trial_step(model)
         training = seconds_for(lambda: step(batch), times=1)
         with torch.no_grad():
-            forward = seconds_for(lambda: model.scores(batch), times=2)
+            forward = seconds_for(lambda: model.logits(batch), times=2)
     # A forward pass multiplies each token with each weight about once; small models are bound by their many calls.
     own = 2 * model.parameters * count / matrix_speed(device_of(model.module)) + 0.01
     slower = forward / own

@@ -12,19 +12,20 @@ from torch import Tensor, nn
 
 from tb_widgets.checks.inputs import loss_of, make_batch, usual_length
 from tb_widgets.checks.result import CheckResult, Fault, Verdict
-from tb_widgets.models.adapter import Batch
 from tb_widgets.models.load import LoadedModel
 from tb_widgets.models.quoted_error import quoted_error
 from tb_widgets.models.undisturbed import filled_zeros, undisturbed
+from tb_widgets.spec.batch import Batch
+from tb_widgets.wording import listed
 
 FAINT, STEEP = 1e-7, 1000.0  # norm of a parameter's gradient
-ROUNDING = 1e-6  # share of the largest score
+_ROUNDING = 1e-6  # share of the largest logit
 MOST_BARS = 24
 
 
 @dataclass(frozen=True)
 class _Gradient:
-    """What reached one parameter: the norm, ``None`` where nothing came; ``counts`` where the scores depend on it."""
+    """What reached one parameter: the norm, ``None`` where nothing came; ``counts`` where the logits depend on it."""
 
     name: str
     norm: float | None
@@ -74,7 +75,7 @@ def _padding_rows(module: nn.Module) -> dict[str, int]:
 def _idle(
     model: LoadedModel, batch: Batch, parameters: list[tuple[str, nn.Parameter]], padding: dict[str, int]
 ) -> set[str]:
-    """Return which of these parameters no score depends on: other values in them move nothing."""
+    """Return which of these parameters no logit depends on: other values in them move nothing."""
     if not parameters or not _move(model, batch, parameters, padding):
         return {name for name, _ in parameters}
     return {name for name, parameter in parameters if not _move(model, batch, [(name, parameter)], padding)}
@@ -83,9 +84,9 @@ def _idle(
 def _move(
     model: LoadedModel, batch: Batch, parameters: list[tuple[str, nn.Parameter]], padding: dict[str, int]
 ) -> bool:
-    """Tell whether scores move when what these parameters can learn gets other values, which are put back."""
+    """Tell whether logits move when what these parameters can learn gets other values, which are put back."""
     kept = [(parameter, parameter.detach().clone()) for _, parameter in parameters]
-    before = _scores(model, batch)
+    before = _logits(model, batch)
     generator = torch.Generator().manual_seed(0)
     try:
         for name, parameter in parameters:
@@ -93,16 +94,16 @@ def _move(
             if name in padding:
                 noise[padding[name]] = 0.0
             parameter.data.add_(noise * max(0.1, parameter.detach().abs().mean().item()))
-        after = _scores(model, batch)
+        after = _logits(model, batch)
     finally:
         for parameter, values in kept:
             parameter.data.copy_(values)
-    return bool((before - after).abs().max() > ROUNDING * before.abs().max().clamp_min(1.0))
+    return bool((before - after).abs().max() > _ROUNDING * before.abs().max().clamp_min(1.0))
 
 
-def _scores(model: LoadedModel, batch: Batch) -> Tensor:
+def _logits(model: LoadedModel, batch: Batch) -> Tensor:
     with undisturbed(model.module), torch.no_grad():
-        return torch.nan_to_num(model.scores(batch).float())
+        return torch.nan_to_num(model.logits(batch).float())
 
 
 def _gradient_faults(found: list[_Gradient]) -> Iterator[Fault]:
@@ -124,12 +125,11 @@ def _gradient_faults(found: list[_Gradient]) -> Iterator[Fault]:
             "What takes no part never learns. That is in order for a pooler or a head of another task; else use it."
         )
         takes = "takes" if len(without) == 1 else "take"
-        yield "warn", f"{_names(without)} {takes} no part in the scores.", advice
+        yield "warn", f"{_names(without)} {takes} no part in the logits.", advice
 
 
 def _names(gradients: list[_Gradient]) -> str:
-    shown = ", ".join(gradient.name for gradient in gradients[:3])
-    return f"{shown} and {len(gradients) - 3} more" if len(gradients) > 3 else shown
+    return listed([gradient.name for gradient in gradients], most=3)
 
 
 def _by_layer(found: list[_Gradient]) -> dict[str, Any]:

@@ -6,10 +6,10 @@ import torch
 from torch import Tensor
 
 from tb_widgets.engine.objective import prediction_loss
-from tb_widgets.models.adapter import NOT_COUNTED, Batch
 from tb_widgets.models.load import LoadedModel
 from tb_widgets.models.undisturbed import device_of
 from tb_widgets.spec import TASKS
+from tb_widgets.spec.batch import NOT_COUNTED, Batch
 
 USUAL_LENGTH = 64  # tokens
 LARGE = 5_000_000  # parameters
@@ -77,7 +77,7 @@ def tokens_in(batch: Batch) -> int:
 
 def loss_of(model: LoadedModel, batch: Batch) -> Tensor:
     """Return the mean loss that training would minimise, in nats, a scalar in float32."""
-    return prediction_loss(model.scores(batch), batch["labels"])
+    return prediction_loss(model.logits(batch), batch["labels"])
 
 
 def choices(model: LoadedModel) -> int:

@@ -17,10 +17,10 @@ from torch import Tensor, nn
 
 from tb_widgets.checks.inputs import USUAL_LENGTH, loss_of, make_batch, usual_length
 from tb_widgets.engine.hardware import choose_threads
-from tb_widgets.models.adapter import Batch
 from tb_widgets.models.load import LoadedModel
 from tb_widgets.models.undisturbed import device_of, undisturbed
 from tb_widgets.spec import HardwareSpec
+from tb_widgets.spec.batch import Batch
 
 _PROCESS = Path("/proc/self")
 _TENSORS = {Tensor, nn.Parameter, nn.Buffer}
@@ -68,17 +68,6 @@ def _sampled(peak: Peak) -> Iterator[None]:
     finally:
         over.set()
         watcher.join()
-
-
-def megabytes(count: float) -> str:
-    """Write a number of bytes for people.
-
-    >>> megabytes(12_300), megabytes(345_000_000), megabytes(6_789_000_000)
-    ('0.012 MB', '345 MB', '6.8 GB')
-    """
-    return (
-        f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.3g} MB" if count < 1e6 else f"{count / 1e6:.0f} MB"
-    )
 
 
 def live_tensor_bytes() -> int:
@@ -160,7 +149,7 @@ def fastest_threads(model: LoadedModel) -> Iterator[None]:
         with undisturbed(model.module), torch.no_grad():
             for threads in (1, many):
                 torch.set_num_threads(threads)
-                seconds[threads] = seconds_for(lambda: model.scores(batch), times=1)
+                seconds[threads] = seconds_for(lambda: model.logits(batch), times=1)
         best = min(seconds, key=lambda threads: seconds[threads])
     torch.set_num_threads(best)
     try:

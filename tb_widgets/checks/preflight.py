@@ -1,11 +1,11 @@
-"""What a run would be like on this machine: the measured figures. Importing this file imports no torch."""
+"""What a run would be like on this machine: what was measured. Importing this file imports no torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
-LITTLE, NOTHING = 0.05, 0.005  # share of the first loss that must go in overfitting one batch
+_LITTLE, _NOTHING = 0.05, 0.005  # share of the first loss that must go in overfitting one batch
 
 
 @dataclass(frozen=True)
@@ -18,7 +18,7 @@ class Speed:
 
 @dataclass(frozen=True)
 class Preflight:
-    """Measured figures of the run that a spec describes. ``None`` where time did not suffice; see ``left_out``.
+    """What was measured of the run that a spec describes. ``None`` where time did not suffice; see ``left_out``.
 
     Attributes
     ----------
@@ -95,10 +95,10 @@ class Preflight:
         if self.overfit_loss is None or not self.first_loss:
             return "unknown"
         fell = 1 - self.overfit_loss / self.first_loss
-        return "pass" if fell >= LITTLE else "warn" if fell >= NOTHING else "fail"
+        return "pass" if fell >= _LITTLE else "warn" if fell >= _NOTHING else "fail"
 
     def to_mapping(self) -> dict[str, Any]:
-        """Return the figures as plain values that JSON can hold, with what follows from them."""
+        """Return the measurements as plain values that JSON can hold, with what follows from them."""
         plain = {field.name: getattr(self, field.name) for field in fields(self)}
         for name in ("threads", "micro_batches"):
             plain[name] = [{"count": speed.count, "per_second": speed.per_second} for speed in plain[name]]
@@ -110,8 +110,8 @@ class Preflight:
         }
 
 
-def from_mapping(plain: dict[str, Any]) -> Preflight:
-    """Return the figures that :meth:`Preflight.to_mapping` wrote; what is missing was not measured."""
+def read_preflight(plain: dict[str, Any]) -> Preflight:
+    """Return the measurements that :meth:`Preflight.to_mapping` wrote; what is missing was not measured."""
     known = {field.name: plain[field.name] for field in fields(Preflight) if field.name in plain}
     for name in ("threads", "micro_batches"):
         known[name] = tuple(Speed(**speed) for speed in known.get(name, ()))

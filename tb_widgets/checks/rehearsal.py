@@ -22,10 +22,10 @@ from tb_widgets.engine.objective import prediction_loss
 from tb_widgets.engine.optimisers.build import build_optimiser
 from tb_widgets.engine.optimisers.groups import set_learning_rate
 from tb_widgets.engine.precision import autocast, choose_precision
-from tb_widgets.models.adapter import Batch
 from tb_widgets.models.load import LoadedModel, check_fits
 from tb_widgets.models.modes import begin_training
 from tb_widgets.spec import TASKS, RunSpec
+from tb_widgets.spec.batch import Batch
 
 OVERFIT_STEPS, OVERFIT_ROWS, OVERFIT_LENGTH = 30, 4, 64
 PASSES_AT_LEAST = 18  # a machine that has no time for so many is asked with fewer rows
@@ -39,8 +39,8 @@ class Rehearsal:
     ----------
     until
         When to end, on the clock of ``time.time``.
-    on_figures
-        Called with the figures so far after each measurement.
+    on_measured
+        Called with what was measured so far after each measurement.
     """
 
     def __init__(
@@ -50,9 +50,9 @@ class Rehearsal:
         *,
         until: float,
         micro_batches: bool = False,
-        on_figures: Callable[[Preflight], None] = lambda _: None,
+        on_measured: Callable[[Preflight], None] = lambda _: None,
     ) -> None:
-        self.model, self.spec, self.until, self._on_figures = model, spec, until, on_figures
+        self.model, self.spec, self.until, self._on_measured = model, spec, until, on_measured
         self._began = time.time()
         self.length = spec.data.context_length
         is_image = TASKS[model.task].reads_images
@@ -77,7 +77,7 @@ class Rehearsal:
             self._stages = {"number of threads": self._threads, **self._stages}
         if micro_batches:
             self._stages["micro-batches"] = self._micro_batches
-        self.figures = Preflight(
+        self.measured = Preflight(
             task=model.task,
             parameters=model.parameters,
             device=self.device.type.upper(),
@@ -91,7 +91,7 @@ class Rehearsal:
         self._left_out = list(self._stages)
 
     def run(self) -> Preflight:
-        """Make every measurement that there is time for, and return the figures."""
+        """Make every measurement that there is time for, and return what was measured."""
         self._tell()
         if self.device.type == "cpu":
             torch.set_num_threads(1)
@@ -103,12 +103,12 @@ class Rehearsal:
                 stage()
                 self._left_out.remove(name)
                 self._tell()
-        return self.figures
+        return self.measured
 
-    def _tell(self, **figures: Any) -> None:
+    def _tell(self, **measured: Any) -> None:
         seconds = round(time.time() - self._began, 2)
-        self.figures = replace(self.figures, **figures, left_out=tuple(self._left_out), seconds=seconds)
-        self._on_figures(self.figures)
+        self.measured = replace(self.measured, **measured, left_out=tuple(self._left_out), seconds=seconds)
+        self._on_measured(self.measured)
 
     def _fit_rows(self) -> None:
         """Take fewer rows, and say so, where a few passes with all of them would take longer than there is time."""
@@ -134,8 +134,8 @@ class Rehearsal:
 
     def _pass(self, batch: Batch) -> float:
         with autocast(self.device, self.dtype):
-            scores = self.model.scores(batch)
-        loss = prediction_loss(scores, batch["labels"])
+            logits = self.model.logits(batch)
+        loss = prediction_loss(logits, batch["labels"])
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.item()
 
@@ -164,7 +164,7 @@ class Rehearsal:
     def _threads(self) -> None:
         """The best number is often not the number of cores: others may use them too."""
         batch = self._batch(self.rows)
-        used = self.figures.threads_used or 1
+        used = self.measured.threads_used or 1
         speeds: list[Speed] = []
         for count in dict.fromkeys((1, used, *_few(usable_cores()))):
             if speeds and self._left() < 3 * self._pass_seconds:
@@ -176,13 +176,13 @@ class Rehearsal:
             self._pass_seconds = max(self._pass_seconds, seconds)
             self._tell(threads=tuple(sorted(speeds, key=lambda speed: speed.count)))
         self.optimiser.zero_grad()
-        best = self.figures.best_threads or 1
+        best = self.measured.best_threads or 1
         torch.set_num_threads(best)
         self._pass_seconds = self._measured_pass(best) or self._pass_seconds
 
     def _measured_pass(self, threads: int | None) -> float | None:
         """Return how long a pass takes with so many threads, in seconds, if that was measured."""
-        found = [speed.per_second for speed in self.figures.threads if speed.count == threads]
+        found = [speed.per_second for speed in self.measured.threads if speed.count == threads]
         return self.rows * self._count_per_row / found[0] if found else None
 
     def _memory(self) -> None:
@@ -204,9 +204,9 @@ class Rehearsal:
         here = self._timed(lambda: self._pass(batch), times=2)
         update = self._timed(lambda: self._update(0.0), times=1)
         with torch.no_grad():
-            forward = self._timed(lambda: self.model.scores(batch), times=1)
+            forward = self._timed(lambda: self.model.logits(batch), times=1)
         # Measured here with the best number of threads; told is what the run would do.
-        slower = max(1.0, (self._measured_pass(self.figures.threads_used) or here) / here)
+        slower = max(1.0, (self._measured_pass(self.measured.threads_used) or here) / here)
         passes = training.batch_size / self.rows
         step = slower * (passes * here + update)
         evaluations = slower * math.ceil(training.steps / evaluation.every) * evaluation.batches * passes * forward
@@ -244,7 +244,7 @@ class Rehearsal:
 
     @property
     def _count_per_row(self) -> int:
-        return 1 if self.figures.unit == "images" else self.length
+        return 1 if self.measured.unit == "images" else self.length
 
     def _per_second(self, rows: int, seconds: float) -> float:
         return rows * self._count_per_row / seconds

@@ -70,9 +70,9 @@ class CheckResult:
     message
         What was found, one sentence.
     value, unit
-        The figure; ``None`` where there is none, or it is not finite.
+        The number; ``None`` where there is none, or it is not finite.
     threshold
-        What the figure is held against, in words.
+        What the number is held against, in words.
     advice
         One line for a beginner; empty where nothing need be done.
     picture
@@ -102,12 +102,12 @@ class CheckResult:
         return plain
 
 
-def from_mapping(plain: dict[str, Any]) -> CheckResult:
+def read_result(plain: dict[str, Any]) -> CheckResult:
     """Return the result that :meth:`CheckResult.to_mapping` wrote."""
     return CheckResult(**plain)
 
 
-def in_words(results: list[CheckResult]) -> str:
+def results_in_words(results: list[CheckResult]) -> str:
     """Count the verdicts, for example ``8 good, 1 worth knowing, 1 to mend``; empty where nothing was checked."""
     verdicts = [result.verdict for result in results]
     named = WORDS | {"fail": "to mend"}

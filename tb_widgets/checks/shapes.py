@@ -13,7 +13,7 @@ from tb_widgets.models.quoted_error import quoted_error
 from tb_widgets.models.undisturbed import undisturbed
 from tb_widgets.spec import TASKS
 
-LARGEST_SCORES = 64e6  # numbers: 256 MB
+LARGEST_LOGITS = 64e6  # numbers: 256 MB
 LARGEST_PASS = 5e10  # multiplications: about a second on two cores
 LONGEST_TRIED = 2048  # tokens
 
@@ -71,17 +71,17 @@ def _edge_cases(model: LoadedModel) -> Iterator[tuple[int, int, int | None]]:
 
 def _longest(model: LoadedModel) -> int:
     """The longest text worth trying: the limit, unless it would take too much memory or time."""
-    affordable = min(LARGEST_SCORES / choices(model), LARGEST_PASS / max(1, model.parameters), LONGEST_TRIED)
+    affordable = min(LARGEST_LOGITS / choices(model), LARGEST_PASS / max(1, model.parameters), LONGEST_TRIED)
     return max(8, min(model.context_limit or 256, int(affordable))) if model.context_limit != 1 else 1
 
 
 def _wrong_shape(model: LoadedModel, rows: int, length: int, target: int | None) -> str:
     batch = make_batch(model, rows=rows, length=length, target_length=target)
     try:
-        scores = model.scores(batch)
+        logits = model.logits(batch)
     except Exception as error:  # noqa: BLE001 - the user's code may raise anything
         return quoted_error(error)
-    wanted = (*batch["labels"].shape, scores.shape[-1])
-    if tuple(scores.shape) != wanted or scores.shape[-1] < choices(model):
-        return f"the scores have the shape {tuple(scores.shape)} instead of {(*wanted[:-1], choices(model))}"
+    wanted = (*batch["labels"].shape, logits.shape[-1])
+    if tuple(logits.shape) != wanted or logits.shape[-1] < choices(model):
+        return f"the logits have the shape {tuple(logits.shape)} instead of {(*wanted[:-1], choices(model))}"
     return ""

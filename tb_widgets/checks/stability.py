@@ -1,4 +1,4 @@
-"""Whether a model's scores depend on its input, and on nothing else."""
+"""Whether a model's logits depend on its input, and on nothing else."""
 
 from __future__ import annotations
 
@@ -13,46 +13,46 @@ from tb_widgets.models.load import LoadedModel
 from tb_widgets.models.undisturbed import filled_zeros, undisturbed
 from tb_widgets.spec import TASKS
 
-FLAT, WILD, OFF_CENTRE = 0.01, 100.0, 10.0  # standard deviation and mean of scores
-ROUNDING = 1e-3  # of the scores' standard deviation
+_FLAT, _WILD, _OFF_CENTRE = 0.01, 100.0, 10.0  # standard deviation and mean of logits
+_ROUNDING = 1e-3  # of the logits' standard deviation
 
 
 def stability(model: LoadedModel) -> CheckResult:
-    """See whether scores are numbers of a sensible size, and the same each time and in any company."""
+    """See whether logits are numbers of a sensible size, and the same each time and in any company."""
     with undisturbed(model.module), filled_zeros(model.module), torch.no_grad():
         length = usual_length(model, 32)
         batch = make_batch(model, rows=4, length=length)
-        scores, again = model.scores(batch).float(), model.scores(batch).float()
-        alone = model.scores({role: value[:1] for role, value in batch.items()}).float()
-        longer = scores
+        logits, again = model.logits(batch).float(), model.logits(batch).float()
+        alone = model.logits({role: value[:1] for role, value in batch.items()}).float()
+        longer = logits
         if not TASKS[model.task].reads_images and usual_length(model, 4 * length) > length:
-            longer = model.scores(make_batch(model, rows=1, length=usual_length(model, 4 * length))).float()
-    good: Fault = ("pass", "Scores are steady, and the same each time.", "")
-    verdict, message, advice = next(_stability_faults(scores, again, alone, longer), good)
-    bound = f"between {FLAT:g} and {WILD:g}"
-    spread = scores.std().item()
+            longer = model.logits(make_batch(model, rows=1, length=usual_length(model, 4 * length))).float()
+    good: Fault = ("pass", "Logits are steady, and the same each time.", "")
+    verdict, message, advice = next(_stability_faults(logits, again, alone, longer), good)
+    bound = f"between {_FLAT:g} and {_WILD:g}"
+    spread = logits.std().item()
     return CheckResult("stability", "Stability", 1, verdict, message, spread, "standard deviation", bound, advice)
 
 
-def _stability_faults(scores: Tensor, again: Tensor, alone: Tensor, longer: Tensor) -> Iterator[Fault]:
-    spread, spread_longer, mean = scores.std().item(), longer.std().item(), scores.mean().item()
-    room = ROUNDING * max(spread, ROUNDING)
-    if not scores.isfinite().all() or not longer.isfinite().all():
-        yield "fail", "Some scores are not numbers (NaN or infinite).", "Look for divisions, logarithms and masks."
-    if (again - scores).abs().max().item() > room:
+def _stability_faults(logits: Tensor, again: Tensor, alone: Tensor, longer: Tensor) -> Iterator[Fault]:
+    spread, spread_longer, mean = logits.std().item(), longer.std().item(), logits.mean().item()
+    room = _ROUNDING * max(spread, _ROUNDING)
+    if not logits.isfinite().all() or not longer.isfinite().all():
+        yield "fail", "Some logits are not numbers (NaN or infinite).", "Look for divisions, logarithms and masks."
+    if (again - logits).abs().max().item() > room:
         advice = "Use nn.Dropout, or pass training=self.training to functional.dropout."
-        yield "fail", "The same input gives other scores each time, also when the model is not training.", advice
-    if (alone - scores[:1]).abs().max().item() > room:
+        yield "fail", "The same input gives other logits each time, also when the model is not training.", advice
+    if (alone - logits[:1]).abs().max().item() > room:
         advice = "Look for a missing batch_first=True, and for sums over the first dimension."
         yield "fail", "What an input gets depends on the others in its batch.", advice
-    if spread > WILD:
-        yield "fail", "The scores are very large.", "Add a norm before the output, or begin with smaller weights."
-    if spread_longer > WILD:
-        yield "fail", "The scores of long texts are very large.", "Normalise what is added up over positions."
-    if abs(mean) > OFF_CENTRE:
-        yield "warn", f"The scores lie around {mean:.3g}, not around 0.", "Begin the output bias at zero."
-    if spread < FLAT:
+    if spread > _WILD:
+        yield "fail", "The logits are very large.", "Add a norm before the output, or begin with smaller weights."
+    if spread_longer > _WILD:
+        yield "fail", "The logits of long texts are very large.", "Normalise what is added up over positions."
+    if abs(mean) > _OFF_CENTRE:
+        yield "warn", f"The logits lie around {mean:.3g}, not around 0.", "Begin the output bias at zero."
+    if spread < _FLAT:
         advice = "Look for a norm, a scale or an activation that swallows the signal."
-        yield "fail", "All scores are nearly the same.", advice
+        yield "fail", "All logits are nearly the same.", advice
     if spread_longer > 5 * spread:
-        yield "warn", "The scores grow with the length of the text.", "Normalise what is added up over positions."
+        yield "warn", "The logits grow with the length of the text.", "Normalise what is added up over positions."

@@ -17,18 +17,18 @@ from torch import Tensor, nn
 from tb_widgets.checks.attention import Attention, watch_attention
 from tb_widgets.checks.inputs import make_batch, usual_length
 from tb_widgets.checks.result import CheckResult, Verdict
-from tb_widgets.models.adapter import Batch
 from tb_widgets.models.load import LoadedModel
 from tb_widgets.models.undisturbed import filled_zeros, undisturbed
 from tb_widgets.spec import TASKS
+from tb_widgets.spec.batch import Batch
 
-LENGTH = 13  # tokens: no usual number of heads, of features or of anything else
+_LENGTH = 13  # tokens: no usual number of heads, of features or of anything else
 COLLAPSED = 0.02  # share of the greatest entropy that is possible
 UNIFORM = 1e-5  # largest relative difference between the weights of one row
-NOTHING = 1e-6  # share of the whole
+_NOTHING = 1e-6  # share of the whole
 NOISE = 0.01  # of the standard deviation of what is disturbed
-WILD = 30.0  # times as much change as went in
-MOST_CELLS = 16
+_WILD = 30.0  # times as much change as went in
+_MOST_CELLS = 16
 
 _Fault = tuple[Verdict, str, str]
 
@@ -38,11 +38,11 @@ _Fault = tuple[Verdict, str, str]
 
 def attention(model: LoadedModel) -> CheckResult:
     """Look at the attention patterns: entropy of each head, heads that see one place only, heads that see all alike."""
-    length = usual_length(model, LENGTH)
+    length = usual_length(model, _LENGTH)
     with undisturbed(model.module), filled_zeros(model.module), torch.no_grad():
         batch = make_batch(model, rows=2, length=length, target_length=length)
         with watch_attention() as seen:
-            model.scores(batch)
+            model.logits(batch)
     result = CheckResult("attention", "Attention", 2, "unknown", "No attention was seen, so there is nothing to judge.")
     if not seen:
         return result
@@ -87,7 +87,7 @@ def _attention_faults(seen: list[Attention], spread: Tensor) -> Iterator[_Fault]
 
 
 def _attention_picture(first: Attention) -> dict[str, Any]:
-    weights = first.weights[0].mean(0)[:MOST_CELLS, :MOST_CELLS].nan_to_num().cpu()
+    weights = first.weights[0].mean(0)[:_MOST_CELLS, :_MOST_CELLS].nan_to_num().cpu()
     return {
         "kind": "heatmap",
         "title": "attention of the first layer, mean of its heads",
@@ -102,15 +102,15 @@ def _attention_picture(first: Attention) -> dict[str, Any]:
 
 def attribution(model: LoadedModel) -> CheckResult:
     """See what an answer hangs on, by gradient times input: the input at all, and more than one place of it."""
-    length = usual_length(model, LENGTH)
+    length = usual_length(model, _LENGTH)
     with undisturbed(model.module), filled_zeros(model.module):
         batch = make_batch(model, rows=2, length=length, target_length=length)
         with _felt_inputs(model, batch) as felt:
-            scores = model.scores(batch)
-        if not felt or not scores.requires_grad:
+            logits = model.logits(batch)
+        if not felt or not logits.requires_grad:
             why = "No table was seen that token ids are looked up in, so there is nothing to follow."
             return _attribution_result("unknown", why)
-        _answer(model, scores).backward()  # type: ignore[no-untyped-call]
+        _answer(model, logits).backward()  # type: ignore[no-untyped-call]
         # Summed over features, and over the tables that a token is looked up in.
         shares = _shares(felt)
     if not shares.isfinite().all():
@@ -134,15 +134,15 @@ def _judge_tokens(model: LoadedModel, shares: Tensor) -> CheckResult:
     if total == 0:
         advice = "Follow the input through forward: somewhere it is dropped or detached."
         return _attribution_result("fail", f"The answer does not depend on {read} at all.", advice, 0.0, picture)
-    if len(shares) > 1 and others < NOTHING:
+    if len(shares) > 1 and others < _NOTHING:
         advice = "Look for attention or recurrence that is missing, or for a mask that hides all other places."
         return _attribution_result("fail", f"The answer hangs on {where} alone.", advice, others, picture)
     return _attribution_result("pass", f"The answer hangs on several places of {read}.", "", others, picture)
 
 
 def _judge_image(shares: Tensor) -> CheckResult:
-    used = (shares > NOTHING * shares.max()).float().mean().item()
-    rows = nn.functional.adaptive_avg_pool2d(shares[None], min(MOST_CELLS, *shares.shape))[0]
+    used = (shares > _NOTHING * shares.max()).float().mean().item()
+    rows = nn.functional.adaptive_avg_pool2d(shares[None], min(_MOST_CELLS, *shares.shape))[0]
     picture = {
         "kind": "heatmap",
         "title": "how much each part of the image counts for one answer",
@@ -166,7 +166,7 @@ def _attribution_result(
     value: float | None = None,
     picture: dict[str, Any] | None = None,
 ) -> CheckResult:
-    unit, bound = "of the answer hangs on other places", f"more than {NOTHING:g}"
+    unit, bound = "of the answer hangs on other places", f"more than {_NOTHING:g}"
     return CheckResult("attribution", "Attribution", 2, verdict, message, value, unit, bound, advice, picture)
 
 
@@ -197,12 +197,12 @@ def _felt_inputs(model: LoadedModel, batch: Batch) -> Iterator[list[Tensor]]:
             hook.remove()
 
 
-def _answer(model: LoadedModel, scores: Tensor) -> Tensor:
-    """The best score of one place: the last for a model that goes forward, else one in the middle."""
+def _answer(model: LoadedModel, logits: Tensor) -> Tensor:
+    """The best logit of one place: the last for a model that goes forward, else one in the middle."""
     if "classification" in model.task:
-        return scores[0].max()
-    place = -1 if model.task == "causal-lm" else scores.shape[1] // 2
-    return scores[0, place].max()
+        return logits[0].max()
+    place = -1 if model.task == "causal-lm" else logits.shape[1] // 2
+    return logits[0, place].max()
 
 
 def _shares(felt: list[Tensor]) -> Tensor:
@@ -224,7 +224,7 @@ def _shares(felt: list[Tensor]) -> Tensor:
 
 @dataclass(frozen=True)
 class _Changes:
-    """What moved the scores by how much, in standard deviations of the scores; ``None`` where it was not tried.
+    """What moved the logits by how much, in standard deviations of the logits; ``None`` where it was not tried.
 
     ``noise`` is relative to the noise that went in; ``swap`` is for two tokens that change places; ``padding`` for
     other tokens where the mask says that none are.
@@ -239,34 +239,34 @@ def robustness(model: LoadedModel) -> CheckResult:
     """Disturb the input a little: noise, two tokens that change places, other tokens under the padding."""
     with undisturbed(model.module), filled_zeros(model.module), torch.no_grad():
         changes = _changes(model)
-    good: _Fault = ("pass", "Small changes of the input move the scores a little.", "")
+    good: _Fault = ("pass", "Small changes of the input move the logits a little.", "")
     verdict, message, advice = next(_robustness_faults(model, changes), good)
-    bound = f"at most {WILD:g} times the noise"
+    bound = f"at most {_WILD:g} times the noise"
     unit = "times the noise"
     return CheckResult("robustness", "Robustness", 2, verdict, message, changes.noise, unit, bound, advice)
 
 
 def _changes(model: LoadedModel) -> _Changes:
-    length = usual_length(model, LENGTH)
+    length = usual_length(model, _LENGTH)
     batch = make_batch(model, rows=4, length=length, target_length=length)
 
-    def scores(changes: Batch) -> Tensor:
+    def logits(changes: Batch) -> Tensor:
         torch.manual_seed(0)  # what is drawn at random in the forward pass is the same each time
-        return model.scores(batch | changes).float()
+        return model.logits(batch | changes).float()
 
-    before = scores({})
+    before = logits({})
     scale = max(before.std().item(), 1e-12)
     noise = swap = padding = None
     with _noise_in_tables(model.module) as disturbed:
         noisy: Batch = {}
         if "images" in batch:
             noisy = {"images": batch["images"] + _noise_like(batch["images"], 0.5)}
-        after = scores(noisy)
+        after = logits(noisy)
     if disturbed or noisy:
         noise = (after - before).std().item() / scale / NOISE
     if "tokens" in batch and length > 3:
         order = torch.tensor([1, 0, *range(2, length)])
-        swapped = scores({"tokens": batch["tokens"][:, order]})
+        swapped = logits({"tokens": batch["tokens"][:, order]})
         # Where each answer belongs to a token, those of the two that moved are not compared.
         kept = slice(2, None) if model.task in ("causal-lm", "masked-lm") else slice(None)
         swap = (swapped[:, kept] - before[:, kept]).abs().max().item() / scale
@@ -274,7 +274,7 @@ def _changes(model: LoadedModel) -> _Changes:
         padded = make_batch(model, rows=4, length=length, target_length=length, padded=True)
         other = make_batch(model, rows=4, length=length, seed=1)["tokens"]
         moved = (
-            scores(padded) - scores(padded | {"tokens": torch.where(padded["mask"], padded["tokens"], other)})
+            logits(padded) - logits(padded | {"tokens": torch.where(padded["mask"], padded["tokens"], other)})
         ).abs()
         if model.task in ("causal-lm", "masked-lm"):
             moved = moved[padded["mask"]]
@@ -309,7 +309,7 @@ def _robustness_faults(model: LoadedModel, changes: _Changes) -> Iterator[_Fault
     if changes.padding is not None and changes.padding > 1e-3:
         advice = "Pass the mask on to every attention layer, and leave padding out of means."
         yield "fail", "What stands under the padding changes the answer, though the mask hides it.", advice
-    if changes.noise is not None and not changes.noise <= WILD:
+    if changes.noise is not None and not changes.noise <= _WILD:
         advice = "Add a norm, and look for factors that are very large."
         yield "fail", f"A little noise in the input comes out {changes.noise:,.0f} times as large.", advice
     if changes.swap is not None and changes.swap < 1e-5 and model.task != "causal-lm":

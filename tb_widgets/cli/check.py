@@ -9,8 +9,8 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from tb_widgets.checks.result import SIGNS, CheckResult, Verdict, any_failed, in_words
-from tb_widgets.cli.options import Json, Settings, Trust
+from tb_widgets.checks.result import SIGNS, CheckResult, Verdict, any_failed, results_in_words
+from tb_widgets.cli.options import Json, Settings, TrustOption
 from tb_widgets.cli.screen import console, print_error, print_json, say
 from tb_widgets.display.terminal import doing
 from tb_widgets.errors import TbError
@@ -18,7 +18,7 @@ from tb_widgets.service.checking import begin_check
 from tb_widgets.service.probing import CHECK_WITHIN, Probe
 from tb_widgets.spec import RunSpec
 
-STYLES: dict[Verdict, str] = {"pass": "green", "warn": "yellow", "fail": "red", "unknown": "dim"}
+VERDICT_STYLES: dict[Verdict, str] = {"pass": "green", "warn": "yellow", "fail": "red", "unknown": "dim"}
 TITLE_WIDTH = 15
 NOT_RUN = 2  # exit code of a model that could not be loaded or run
 
@@ -29,7 +29,7 @@ def check(
     ],
     *,
     tier: Annotated[int, typer.Option("--tier", min=1, max=2, help="1: what every model must pass; 2: more.")] = 2,
-    trust: Trust = False,
+    trust: TrustOption = False,
     settings: Settings = None,
     json: Json = False,
 ) -> None:
@@ -86,7 +86,7 @@ def _print_conclusions(screen: Console, probe: Probe) -> None:
 
 
 def _print_result(screen: Console, result: CheckResult) -> None:
-    style = STYLES[result.verdict]
+    style = VERDICT_STYLES[result.verdict]
     screen.print(
         Text.assemble((SIGNS[result.verdict], style), f" {result.title:<{TITLE_WIDTH}} ", result.message),
         soft_wrap=True,
@@ -99,7 +99,7 @@ def _print_summary(screen: Console, probe: Probe) -> None:
     say(screen)
     for note in probe.notes:
         say(screen, note)
-    say(screen, f"{in_words(probe.results)}.")
+    say(screen, f"{results_in_words(probe.results)}.")
 
 
 def _facts(model: str, probe: Probe | None, results: list[CheckResult]) -> dict[str, Any]:

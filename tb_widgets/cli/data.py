@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.table import Table as Grid
 from rich.text import Text
 
-from tb_widgets.cli.options import Json, Settings, Trust
+from tb_widgets.cli.options import Json, Settings, TrustOption
 from tb_widgets.cli.screen import console, print_json, say
 from tb_widgets.data.sources.builtin import list_sources
 from tb_widgets.data.sources.curated import list_curated
@@ -24,12 +24,13 @@ from tb_widgets.display.terminal import warning_line
 from tb_widgets.errors import DataError, SpecError
 from tb_widgets.service.gathering import gather_shown
 from tb_widgets.spec import DataSpec, RunSpec, asked_for, read_settings
+from tb_widgets.wording import listed, size_in_words
 
 if TYPE_CHECKING:
     from tb_widgets.data.preview.result import Preview
     from tb_widgets.service.fitting import ModelFacts
 
-SHOWN, WIDTH = 5, 100  # rows or lines, characters of each
+_SHOWN, _WIDTH = 5, 100  # rows or lines, characters of each
 SHOWN_COLUMNS = 50
 
 
@@ -56,7 +57,7 @@ def data(
     task: Annotated[
         str | None, typer.Option("--task", help="causal-lm, masked-lm, sequence-classification or seq2seq.")
     ] = None,
-    trust: Trust = False,
+    trust: TrustOption = False,
     settings: Settings = None,
     json: Json = False,
 ) -> None:
@@ -111,14 +112,14 @@ def _print_preview(found: Preview, spec: RunSpec, model: ModelFacts, screen: Con
     say(screen, f"For {spec.model.source} ({model.task}), by {found.looked_at}", "bold")
     for choice in found.columns:
         say(screen, f"  {choice.role}: {choice.column}. {choice.why}")
-    for line in _figures(found, spec.data):
+    for line in _numbers(found, spec.data):
         say(screen, f"  {line}")
     # What was found out on opening stands above.
     for sentence in found.warnings:
         screen.print(warning_line(sentence), soft_wrap=True)
 
 
-def _figures(found: Preview, data: DataSpec) -> Iterator[str]:
+def _numbers(found: Preview, data: DataSpec) -> Iterator[str]:
     about = "about " if found.counted == "about" else ""
     if found.tokens is not None:
         yield f"{about}{found.tokens:,} tokens in all"
@@ -131,7 +132,7 @@ def _figures(found: Preview, data: DataSpec) -> Iterator[str]:
     if found.vocab_size is not None:
         yield f"{found.vocab_size:,} token ids that the model must know"
     if found.steps_per_epoch is not None:
-        yield f"{found.steps_per_epoch:,.1f} steps for one pass"
+        yield f"{found.steps_per_epoch:,.1f} steps for one epoch"
 
 
 def _search(words: str, *, as_json: bool) -> None:
@@ -181,7 +182,7 @@ def _look(data: DataSpec, *, as_json: bool) -> None:
         say(screen, f"Variants (data.config): {', '.join(found.configs)}{chosen}")
     for split in found.splits:
         rows = f", {split.rows:,} rows" if split.rows is not None else ""
-        say(screen, f"  {split.name}: {split.size / 1e6:,.1f} MB{rows}")
+        say(screen, f"  {split.name}: {size_in_words(split.size)}{rows}")
     _print_table([asdict(column) for column in found.columns], found.first_rows, screen)
 
 
@@ -189,17 +190,17 @@ def _print_table(columns: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[st
     say(screen)
     for column in columns[:SHOWN_COLUMNS]:
         names = column["names"]
-        classes = f": {', '.join(names[:10])}{', …' if len(names) > 10 else ''}" if names else ""
+        classes = f": {listed(names)}" if names else ""
         say(screen, f"  {column['name']} ({column['kind']}{classes})")
     if len(columns) > SHOWN_COLUMNS:
         say(screen, f"  and {len(columns) - SHOWN_COLUMNS:,} more columns")
     say(screen)
     for row in rows:
-        say(screen, "  " + " | ".join(f"{name}: {value[:WIDTH]}" for name, value in row.items())[: 2 * WIDTH])
+        say(screen, "  " + " | ".join(f"{name}: {value[:_WIDTH]}" for name, value in row.items())[: 2 * _WIDTH])
 
 
 def _list(*, as_json: bool) -> None:
-    found = [
+    found: list[dict[str, Any]] = [
         {"name": entry.name, "title": entry.title, "help": entry.help, "megabytes": 0, "data": {"source": entry.name}}
         for entry in list_sources()
     ] + [
@@ -215,8 +216,8 @@ def _list(*, as_json: bool) -> None:
     grid.add_column("fetches", justify="right", no_wrap=True)
     grid.add_column("what it is", ratio=1)
     for entry in found:
-        size = f"{entry['megabytes']:g} MB" if entry["megabytes"] else "nothing"
-        values: dict[str, Any] = entry["data"]  # type: ignore[assignment]
+        size = size_in_words(1e6 * entry["megabytes"]) if entry["megabytes"] else "nothing"
+        values = entry["data"]
         more = [f"data.{name}={json_text.dumps(value)}" for name, value in values.items() if name != "source"]
         how = " ".join(f"--set {shlex.quote(setting)}" for setting in more)
         grid.add_row(str(entry["name"]), size, f"{entry['help']}\n{values['source']} {how}".strip())
@@ -239,20 +240,20 @@ def _facts(data: DataSpec) -> dict[str, Any]:
     facts: dict[str, Any] = {"source": data.source, "name": opened.name, "bytes": opened.size}
     if isinstance(opened, Texts):
         beginning = next(opened.pieces()).text
-        lines = [line.strip()[:WIDTH] for line in beginning.splitlines() if line.strip()]
+        lines = [line.strip()[:_WIDTH] for line in beginning.splitlines() if line.strip()]
         return {
             **facts,
             "kind": "text",
             "documents": opened.documents,
             "held_back_documents": opened.own_validation.documents if opened.own_validation is not None else None,
             "notes": [*opened.notes],
-            "first": lines[:SHOWN],
+            "first": lines[:_SHOWN],
         }
     names = [column.name for column in opened.columns]
     columns = [{"name": column.name, "kind": column.kind, "classes": list(column.names)} for column in opened.columns]
     first = [
-        {name: str(value)[:WIDTH] for name, value in zip(names, row, strict=True)}
-        for row in opened.first_rows(names, SHOWN)
+        {name: str(value)[:_WIDTH] for name, value in zip(names, row, strict=True)}
+        for row in opened.first_rows(names, _SHOWN)
     ]
     held_back = opened.own_validation
     return {
@@ -271,7 +272,7 @@ def _print(facts: dict[str, Any], screen: Console) -> None:
     if facts["kind"] == "examples":
         say(screen, f"Examples for {', '.join(facts['tasks'])}, made on this machine.")
         return
-    size = f"{facts['bytes'] / 1e6:,.1f} MB"
+    size = size_in_words(facts["bytes"])
     if facts["kind"] == "text":
         many = f" in {facts['documents']:,} files" if facts["documents"] > 1 else ""
         own = facts["held_back_documents"]

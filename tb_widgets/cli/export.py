@@ -11,7 +11,7 @@ from tb_widgets.cli.options import Json, RunsDir, TrustRun, service
 from tb_widgets.cli.screen import console, print_json, say
 from tb_widgets.errors import ExportError
 from tb_widgets.export.registry import EXPORTERS
-from tb_widgets.service.exporting import export as write_export
+from tb_widgets.service.exporting import export_checkpoint
 from tb_widgets.service.run import Run
 
 
@@ -41,7 +41,7 @@ def export(
     run = Run(service(runs_dir).attach(name).path)
     chosen = run.checkpoint(checkpoint)
     folder = out or run.path / "exports" / f"{to}-{chosen.step}"
-    done = write_export(run.directory, chosen.path, to, folder, trust=trust)
+    done = export_checkpoint(run.directory, chosen.path, to, folder, trust=trust)
     if json:
         facts = {"run_id": run.id, "checkpoint": chosen.step, "to": to, "path": str(done.folder)}
         print_json(facts | {"files": done.files, "difference": done.difference})

@@ -14,12 +14,13 @@ from tb_widgets.cli.facts import checkpoint_facts, run_facts
 from tb_widgets.cli.options import Json, RunName, RunsDir, service
 from tb_widgets.cli.screen import console, print_json, say
 from tb_widgets.cli.training import follow_run
-from tb_widgets.display.terminal import STYLES
+from tb_widgets.display.run_words import activity, metrics_in_words
+from tb_widgets.display.terminal import STATE_STYLES
 from tb_widgets.display.terminal_plot import loss_plot
-from tb_widgets.display.wording import activity, age, duration, metrics_in_words
 from tb_widgets.runs import CheckpointInfo, RunDirectory, RunEntry, Status
 from tb_widgets.runs.journal import iter_records
 from tb_widgets.spec.metrics import METRICS
+from tb_widgets.wording import age_in_words, duration, size_in_words
 
 
 def runs(runs_dir: RunsDir = None, json: Json = False) -> None:
@@ -50,12 +51,12 @@ def _row(entry: RunEntry) -> tuple[str | Text, ...]:
     status = entry.status
     return (
         entry.run.id,
-        Text(status.state, style=STYLES.get(status.state, "")),
+        Text(status.state, style=STATE_STYLES.get(status.state, "")),
         f"{_short(status.step)}/{_short(status.total)}",
         _written(status.best) if status.best else "",
         status.model,
         Path(status.data).name,
-        age(time.time() - status.created) if status.created else "",
+        age_in_words(time.time() - status.created) if status.created else "",
     )
 
 
@@ -92,7 +93,7 @@ def show(
 def _print_run(run: RunDirectory, status: Status, checkpoints: list[CheckpointInfo]) -> None:
     screen = console()
     screen.print(
-        Text.assemble((run.id, "bold"), "  ", (activity(status), STYLES.get(status.state, ""))), soft_wrap=True
+        Text.assemble((run.id, "bold"), "  ", (activity(status), STATE_STYLES.get(status.state, ""))), soft_wrap=True
     )
     for sentence in (status.message, status.hint):
         if sentence:
@@ -120,7 +121,7 @@ def _print_run(run: RunDirectory, status: Status, checkpoints: list[CheckpointIn
             if metric.key in info.metrics
         ]
         notes += ["best"] * info.best + ["pinned"] * info.pinned
-        line = f"checkpoint {info.step:,} ({info.size / 1e6:.1f} MB) {', '.join(notes)}".rstrip()
+        line = f"checkpoint {info.step:,} ({size_in_words(info.size)}) {', '.join(notes)}".rstrip()
         screen.print(Text.assemble((f"{'':>9}  ", "dim"), line), soft_wrap=True)
     if status.step > 1:
         say(screen)

@@ -15,7 +15,7 @@ Data = Annotated[
     str | None,
     typer.Option("--data", help="python-docs, the path of a file, folder or glob, https://..., or hub:OWNER/NAME."),
 ]
-Trust = Annotated[bool, typer.Option("--trust", help="Agree to run the code of this Gist or repository.")]
+TrustOption = Annotated[bool, typer.Option("--trust", help="Agree to run the code of this Gist or repository.")]
 TrustRun = Annotated[
     bool, typer.Option("--trust", help="Agree to run the code in the run's folder, if it was not started here.")
 ]
@@ -28,7 +28,7 @@ RunsDir = Annotated[
     typer.Option("--runs-dir", envvar="TB_RUNS_DIR", help="The folder that holds the runs; ./runs by default."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one line of JSON and nothing else.")]
-Preset = Annotated[str | None, typer.Option("--preset", help="quick, small, standard or shakespeare-char.")]
+PresetOption = Annotated[str | None, typer.Option("--preset", help="quick, small, standard or shakespeare-char.")]
 Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="FIELD=VALUE", help="Set a field, for example training.steps=500. May be repeated."),

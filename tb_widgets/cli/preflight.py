@@ -8,27 +8,25 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from tb_widgets.checks.preflight import Preflight, from_mapping
+from tb_widgets.checks.preflight import Preflight, read_preflight
 from tb_widgets.checks.result import SIGNS
-from tb_widgets.cli.check import STYLES
-from tb_widgets.cli.options import Json, Model, Preset, Settings, SpecFile, Trust
+from tb_widgets.cli.check import TITLE_WIDTH, VERDICT_STYLES
+from tb_widgets.cli.options import Json, Model, PresetOption, Settings, SpecFile, TrustOption
 from tb_widgets.cli.screen import console, print_json, say
 from tb_widgets.display.terminal import doing
-from tb_widgets.display.wording import duration
 from tb_widgets.service.checking import begin_preflight
 from tb_widgets.service.probing import PREFLIGHT_WITHIN
 from tb_widgets.spec import asked_for, read_settings
-
-TITLE_WIDTH = 15
+from tb_widgets.wording import duration, size_in_words
 
 
 def preflight(
     spec: SpecFile = None,
     *,
-    preset: Preset = None,
+    preset: PresetOption = None,
     model: Model = None,
     micro_batches: Annotated[bool, typer.Option("--micro-batches", help="Try several micro-batches as well.")] = False,
-    trust: Trust = False,
+    trust: TrustOption = False,
     settings: Settings = None,
     json: Json = False,
 ) -> None:
@@ -37,60 +35,60 @@ def preflight(
     probe = begin_preflight(asked, chosen=chosen, micro_batches=micro_batches, trust=trust)
     try:
         with doing(console(stderr=True), f"Measuring, {PREFLIGHT_WITHIN:.0f} seconds at most"):
-            figures = from_mapping(probe.wait().answer)
+            measured = read_preflight(probe.wait().answer)
     finally:
         probe.stop()
     if json:
-        print_json(figures.to_mapping())
+        print_json(measured.to_mapping())
     else:
-        _print(console(), figures, probe.notes)
+        _print(console(), measured, probe.notes)
 
 
-def _print(screen: Console, figures: Preflight, notes: list[str]) -> None:
+def _print(screen: Console, measured: Preflight, notes: list[str]) -> None:
     rows = [
-        ("Model", f"{figures.task}, {figures.parameters:,} parameters, on {figures.device}"),
-        ("Measured with", figures.batch),
-        ("Memory", _memory(figures)),
-        ("Speed", f"{figures.per_second:,.0f} {figures.unit} a second" if figures.per_second else ""),
-        ("Whole run", f"about {duration(figures.eta)}" if figures.eta is not None else ""),
-        ("First loss", _first_loss(figures)),
-        ("CPU threads", _threads(figures)),
-        ("Micro-batch", f"{figures.best_micro_batch} rows are fastest" if figures.best_micro_batch else ""),
+        ("Model", f"{measured.task}, {measured.parameters:,} parameters, on {measured.device}"),
+        ("Measured with", measured.batch),
+        ("Memory", _memory(measured)),
+        ("Speed", f"{measured.per_second:,.0f} {measured.unit} a second" if measured.per_second else ""),
+        ("Whole run", f"about {duration(measured.eta)}" if measured.eta is not None else ""),
+        ("First loss", _first_loss(measured)),
+        ("CPU threads", _threads(measured)),
+        ("Micro-batch", f"{measured.best_micro_batch} rows are fastest" if measured.best_micro_batch else ""),
     ]
     for title, value in rows:
         if value:
             screen.print(Text.assemble((f"{title:<{TITLE_WIDTH}} ", "dim"), value), soft_wrap=True)
-    if figures.overfit != "unknown":
-        sign, style = SIGNS[figures.overfit], STYLES[figures.overfit]
+    if measured.overfit != "unknown":
+        sign, style = SIGNS[measured.overfit], VERDICT_STYLES[measured.overfit]
         words = {
             "pass": "it learns.",
             "warn": "it learns slowly; a higher learning rate may help.",
             "fail": "it does not learn; run tb-widgets check, and look at the learning rate.",
-        }[figures.overfit]
-        said = f"loss {figures.overfit_loss:.2f} after {figures.overfit_steps} steps on one batch: {words}"
+        }[measured.overfit]
+        said = f"loss {measured.overfit_loss:.2f} after {measured.overfit_steps} steps on one batch: {words}"
         screen.print(
             Text.assemble((f"{'One batch':<{TITLE_WIDTH}} ", "dim"), (sign, style), f" {said}"), soft_wrap=True
         )
-    for sentence in (*notes, *(f"There was no time for: {what}." for what in figures.left_out)):
+    for sentence in (*notes, *(f"There was no time for: {what}." for what in measured.left_out)):
         say(screen, sentence)
 
 
-def _memory(figures: Preflight) -> str:
-    if figures.peak_bytes is None or figures.memory_bytes is None:
+def _memory(measured: Preflight) -> str:
+    if measured.peak_bytes is None or measured.memory_bytes is None:
         return ""
-    bound = "at most" if figures.whole_batch else "and more with the whole batch"
-    return f"{figures.peak_bytes / 1e9:.2f} of {figures.memory_bytes / 1e9:.0f} GB {bound}"
+    bound = "at most" if measured.whole_batch else "and more with the whole batch"
+    return f"{size_in_words(measured.peak_bytes)} of {size_in_words(measured.memory_bytes)} {bound}"
 
 
-def _first_loss(figures: Preflight) -> str:
-    if figures.first_loss is None or figures.even_guess is None:
+def _first_loss(measured: Preflight) -> str:
+    if measured.first_loss is None or measured.even_guess is None:
         return ""
-    return f"{figures.first_loss:.2f}; an even guess has {figures.even_guess:.2f}"
+    return f"{measured.first_loss:.2f}; an even guess has {measured.even_guess:.2f}"
 
 
-def _threads(figures: Preflight) -> str:
-    if not figures.threads:
+def _threads(measured: Preflight) -> str:
+    if not measured.threads:
         return ""
-    speeds = ", ".join(f"{speed.count}: {speed.per_second:,.0f}" for speed in figures.threads)
-    fastest = f"{figures.best_threads} is fastest ({figures.unit} a second with {speeds})"
-    return f"{fastest}; the run uses {figures.threads_used}"
+    speeds = ", ".join(f"{speed.count}: {speed.per_second:,.0f}" for speed in measured.threads)
+    fastest = f"{measured.best_threads} is fastest ({measured.unit} a second with {speeds})"
+    return f"{fastest}; the run uses {measured.threads_used}"

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 from rich.table import Table
 
-from tb_widgets.cli.options import Preset, Settings
+from tb_widgets.cli.options import PresetOption, Settings
 from tb_widgets.cli.screen import console, say
 from tb_widgets.spec import FieldCard, RunSpec
 from tb_widgets.spec import preset as preset_spec
@@ -20,7 +20,7 @@ group = typer.Typer(invoke_without_command=True, help="Print a spec as YAML, or 
 @group.callback()
 def spec(
     context: typer.Context,
-    preset: Preset = None,
+    preset: PresetOption = None,
     settings: Settings = None,
     reference: Annotated[
         bool, typer.Option("--reference", help="Print a table of every field; Markdown where it is not a terminal.")

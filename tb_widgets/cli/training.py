@@ -14,19 +14,18 @@ from tb_widgets.cli.options import (
     Detach,
     Json,
     Model,
-    Preset,
+    PresetOption,
     RunName,
     RunsDir,
     Settings,
     SpecFile,
-    Trust,
+    TrustOption,
     TrustRun,
     service,
 )
 from tb_widgets.cli.screen import console, name_for_commands, print_error, print_json, say
 from tb_widgets.display.terminal import Warnings, watch
 from tb_widgets.display.terminal_plot import loss_plot
-from tb_widgets.display.wording import duration
 from tb_widgets.errors import RunError
 from tb_widgets.runs import RunDirectory, Status
 from tb_widgets.runs.journal import iter_records, last_event_number
@@ -35,14 +34,15 @@ from tb_widgets.service.preparing import prepared
 from tb_widgets.service.run import Run
 from tb_widgets.service.service import TrainingService
 from tb_widgets.spec import asked_for, read_settings
+from tb_widgets.wording import duration
 
 
 def train(
     spec: SpecFile = None,
     *,
-    preset: Preset = None,
+    preset: PresetOption = None,
     model: Model = None,
-    trust: Trust = False,
+    trust: TrustOption = False,
     data: Data = None,
     name: Annotated[str | None, typer.Option("--name", help="A name for the run.")] = None,
     settings: Settings = None,
@@ -194,16 +194,16 @@ def demo(data: Data = None, settings: Settings = None, runs_dir: RunsDir = None)
 
 
 def _print_sample(run: Run, screen: Console) -> None:
-    from tb_widgets.cli.writing import write
+    from tb_widgets.cli.writing import write_answer
 
     answers = [sample for sample in run.samples if "task" in sample]
     if answers:  # a model that does not go on from a prompt has shown what it does
-        say(screen, f"\nWhat it made of a held-back example at step {answers[-1]['step']:,}:", "bold")
+        say(screen, f"\nWhat it made of a validation example at step {answers[-1]['step']:,}:", "bold")
         shown = Text.assemble((answers[-1]["prompt"], "bold"), "\n", answers[-1]["text"])
         screen.print(shown, width=min(screen.width, 80) - 2)
         return
     chosen = next((checkpoint for checkpoint in run.checkpoints if checkpoint.info.best), run.last)
     prompt = "The import statement"
-    text = write(chosen, prompt, length=100, show=False)
+    text = write_answer(chosen, prompt, length=100, show=False)
     say(screen, f"\nWhat its best checkpoint (step {chosen.step:,}) writes:", "bold")
     screen.print(Text.assemble((prompt, "bold"), text.text), width=min(screen.width, 80) - 2)

@@ -9,7 +9,7 @@ import typer
 
 from tb_widgets.cli.options import Json, RunName, RunsDir, TrustRun, service
 from tb_widgets.cli.screen import print_json
-from tb_widgets.display.terminal import visible
+from tb_widgets.display.terminal import show_controls
 from tb_widgets.errors import ServiceError
 from tb_widgets.runs import RunDirectory
 from tb_widgets.service.generation import Generation, GenerationService
@@ -34,13 +34,13 @@ def generate(
     run = Run(service(runs_dir).attach(name).path)
     chosen = run.checkpoint(checkpoint)
     options: dict[str, Any] = {"temperature": temperature, "top_k": top_k or None, "seed": seed, "trust": trust}
-    done = write(chosen, prompt, length=length, show=not json, **options)
+    done = write_answer(chosen, prompt, length=length, show=not json, **options)
     if json:
         facts = {"run_id": run.id, "checkpoint": chosen.step, "task": done.task, "prompt": prompt, "text": done.text}
         print_json(facts | {"tokens_per_second": done.tokens_per_second})
 
 
-def write(
+def write_answer(
     checkpoint: Checkpoint,
     prompt: str,
     *,
@@ -87,5 +87,5 @@ def write(
 
 def _write(text: str) -> None:
     """Print a text as it is into a file or pipe; a terminal must not obey what a model makes up."""
-    sys.stdout.write(visible(text) if sys.stdout.isatty() else text)
+    sys.stdout.write(show_controls(text) if sys.stdout.isatty() else text)
     sys.stdout.flush()

@@ -14,7 +14,7 @@ _ROUND_CONSTANTS = [np.uint64(number * _GOLDEN % 2**64) for number in range(6)]
 
 
 class Order:
-    """The order in which things are seen: each once per pass, every pass in another order.
+    """The order in which things are seen: each once per epoch, every epoch in another order.
 
     A keyed permutation of ``0 .. count - 1``: a Feistel network over the next power of four, walked along its cycles
     until the value is in range (Black and Rogaway, "Ciphers with arbitrary finite domains", 2002). All of it is
@@ -35,7 +35,7 @@ class Order:
         self._half = np.uint64(max(1, ((count - 1).bit_length() + 1) // 2))
 
     def take(self, first: int, number: int) -> tuple[Draws, Draws]:
-        """Return the things at places ``first .. first + number - 1`` of the order, and the keys of their passes."""
+        """Return the things at places ``first .. first + number - 1`` of the order, and the keys of their epochs."""
         order = np.arange(first, first + number, dtype=np.uint64)
         epoch, place = np.divmod(order, np.uint64(self.count))
         key = mix(self._key + epoch)

@@ -35,7 +35,7 @@ def pairs_too_long(name: str, *, longest: int, context_length: int, too_long: in
 
 
 def too_short(part: str, name: str, *, tokens: int, context_length: int) -> DataError:
-    """Return what is said of a ``training part`` or ``held-back part`` that does not fill one context."""
+    """Return what is said of a ``training part`` or ``validation part`` that does not fill one context."""
     longest = tokens - 1
     shorter = f"Set data.context_length to at most {longest}, " if longest >= 2 else ""
     fraction = "smaller" if part == "training part" else "larger"

@@ -15,24 +15,25 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from tb_widgets.display.run_words import activity, metrics_in_words
 from tb_widgets.display.terminal_plot import KEYS, SMOOTHING, draw_losses
-from tb_widgets.display.wording import activity, duration, metrics_in_words
 from tb_widgets.runs import RunDirectory, Status
 from tb_widgets.runs.curve import Curves
 from tb_widgets.runs.journal import Follower
 from tb_widgets.runs.numbers import finite
+from tb_widgets.wording import duration
 
-LOOK_EVERY = 0.2  # seconds between two looks at the run
+_LOOK_EVERY = 0.2  # seconds between two looks at the run
 WIDEST = 100  # characters; a longer bar says no more
 # What steers a terminal or turns the direction of writing, and the sign that stands for it.
 _SIGNS = {code: 0x2400 + code for code in range(0x20) if chr(code) not in "\n\t"} | {0x7F: 0x2421}
 _SIGNS |= dict.fromkeys([*range(0x80, 0xA0), *range(0x202A, 0x202F), *range(0x2066, 0x206A)], 0xFFFD)
 
 
-def visible(text: str) -> str:
+def show_controls(text: str) -> str:
     """Show the control characters of a text by signs, so that a terminal does not obey them.
 
-    >>> visible("\\x1b[31mred")
+    >>> show_controls("\\x1b[31mred")
     '␛[31mred'
     """
     return text.translate(_SIGNS)
@@ -44,7 +45,7 @@ class Screen(Console):
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         """Yield what is printed; only what rich itself writes may steer the terminal."""
         for segment in super().render(renderable, options):
-            yield segment if segment.control else segment._replace(text=visible(segment.text))
+            yield segment if segment.control else segment._replace(text=show_controls(segment.text))
 
 
 class Warnings:
@@ -140,7 +141,7 @@ def watch(
                 return status
             if deadline is not None and time.monotonic() > deadline:
                 raise TimeoutError(f"{run.id} is still {status.state} after {timeout} seconds.")
-            time.sleep(LOOK_EVERY)
+            time.sleep(_LOOK_EVERY)
 
 
 class _Redrawn:
@@ -182,7 +183,7 @@ class _Redrawn:
 def progress_lines(run_id: str, status: Status, width: int) -> list[RenderableType]:
     """Return a run's state as three lines: who, how far, how well."""
     title = Text(run_id, style="bold", no_wrap=True, overflow="ellipsis")
-    title.append(f"  {activity(status)}", style=f"not bold {STYLES.get(status.state, '')}")
+    title.append(f"  {activity(status)}", style=f"not bold {STATE_STYLES.get(status.state, '')}")
     in_training = status.step > 0 or status.state == "running"
     share = status.step / max(1, status.total) if in_training else (status.progress or 0.0)
     place = f"step {status.step:,} of {status.total:,}" if in_training else f"{share:.0%}"
@@ -196,7 +197,7 @@ def progress_lines(run_id: str, status: Status, width: int) -> list[RenderableTy
     return [title, bar, Text(" · ".join(parts), no_wrap=True, overflow="ellipsis")]
 
 
-STYLES = {
+STATE_STYLES = {
     "running": "cyan",
     "preparing": "cyan",
     "done": "green",

@@ -13,7 +13,7 @@ from tb_widgets.runs.curve import Curves
 
 KEYS = ("train/loss", "val/loss")
 SMOOTHING = 0.9
-TRAIN, VALIDATION = "bright_blue", "yellow"
+_TRAIN, _VALIDATION = "bright_blue", "yellow"
 MARK = "●"
 # Dots of a braille character by column and row, from the top left; U+2800 is the empty one.
 DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
@@ -53,8 +53,8 @@ def draw_losses(curves: Curves, *, width: int = 78, height: int = 12) -> Text:
     canvas.marks(marks)
 
     text = Text("Loss (nats per token)", style="bold")
-    text.append("   ⣀⡠⠔ train, smoothed", style=f"not bold {TRAIN}")
-    text.append(f"   {MARK} validation\n", style=f"not bold {VALIDATION}")
+    text.append("   ⣀⡠⠔ train, smoothed", style=f"not bold {_TRAIN}")
+    text.append(f"   {MARK} validation\n", style=f"not bold {_VALIDATION}")
     for row, cells in enumerate(canvas.rows()):
         text.append(f"{labels.get(row, ''):>{margin - 1}} ", style="not bold dim")
         text.append("┤" if row in labels else "│", style="not bold dim")
@@ -98,7 +98,7 @@ class _Canvas:
         """Return each row's characters and their styles, from the top."""
         return [
             [
-                (MARK, VALIDATION) if (row, column) in self._marks else (chr(BRAILLE + dots) if dots else " ", TRAIN)
+                (MARK, _VALIDATION) if (row, column) in self._marks else (chr(BRAILLE + dots) if dots else " ", _TRAIN)
                 for column, dots in enumerate(cells)
             ]
             for row, cells in enumerate(self._dots)

@@ -1,6 +1,6 @@
 """Does a model look at the very tokens that it is asked to predict?
 
-Every earlier score must stand still while later tokens change. A language model that leaks reaches a wonderful loss in
+Every earlier logit must stand still while later tokens change. A language model that leaks reaches a wonderful loss in
 training and is worthless: when it writes, there are no later tokens to look at.
 """
 
@@ -15,29 +15,29 @@ from torch import Tensor
 
 from tb_widgets.models.undisturbed import device_of, filled_zeros, undisturbed
 from tb_widgets.spec import TASKS
+from tb_widgets.spec.batch import Batch
 
 if TYPE_CHECKING:
-    from tb_widgets.models.adapter import Batch
     from tb_widgets.models.load import LoadedModel
 
 SHORT, LONG = 12, 64  # tokens
-ROWS = 3  # different texts
+_ROWS = 3  # different texts
 
 
 @dataclass(frozen=True)
 class Causality:
-    """How far earlier scores move when later tokens change.
+    """How far earlier logits move when later tokens change.
 
     Attributes
     ----------
     moved
-        The largest change of an earlier score, in standard deviations of the scores; 0 in a causal model. ``None``
+        The largest change of an earlier logit, in standard deviations of the logits; 0 in a causal model. ``None``
         where it can't be told; then ``why_not`` says why.
     tolerance
         What rounding may move.
     moves
         ``moves[p][t]``: the largest change at position t when the tokens from position p on are others, in the same
-        unit, for a short text. From t = p on the scores may move.
+        unit, for a short text. From t = p on the logits may move.
     """
 
     moved: float | None
@@ -47,12 +47,12 @@ class Causality:
 
     @property
     def leaks(self) -> bool:
-        """Whether earlier scores know something of later tokens."""
+        """Whether earlier logits know something of later tokens."""
         return self.moved is not None and self.moved > self.tolerance
 
 
 def measure_causality(model: LoadedModel) -> Causality:
-    """Change later tokens and see whether earlier scores move: at every position of a short text, at three of a longer.
+    """Change later tokens and see whether earlier logits move: at every position of a short text, at three of a longer.
 
     For sequence-to-sequence models the tokens of the decoder are changed. The model is left as it was.
 
@@ -79,17 +79,17 @@ def measure_causality(model: LoadedModel) -> Causality:
 
 
 class _Test:
-    """Texts of one length, and the scores that the model gives them."""
+    """Texts of one length, and the logits that the model gives them."""
 
     def __init__(self, model: LoadedModel, *, length: int) -> None:
         self.model = model
         self.role = TASKS[model.task].inputs[-1]
         generator = torch.Generator().manual_seed(length)
         vocabulary = model.vocab_size or 2
-        self.tokens = torch.randint(vocabulary, (ROWS, length), generator=generator)
-        other = torch.randint(1, vocabulary, (ROWS, length), generator=generator)
+        self.tokens = torch.randint(vocabulary, (_ROWS, length), generator=generator)
+        other = torch.randint(1, vocabulary, (_ROWS, length), generator=generator)
         self.others = (self.tokens + other) % vocabulary
-        self.before = self._scores(self.tokens)
+        self.before = self._logits(self.tokens)
         self.scale = self.before.std().item()
         dtypes = [p.dtype for p in model.module.parameters() if p.is_floating_point()]
         # Sums taken in another order round otherwise, for example in a convolution by Fourier transform.
@@ -99,21 +99,21 @@ class _Test:
     def why_not(self) -> str:
         """Why these texts can't show anything; empty if they can."""
         if not self.before.isfinite().all():
-            return "The scores are not numbers."
+            return "The logits are not numbers."
         if self.scale == 0:
-            return "All scores are the same, whatever the model reads."
-        if (self._scores(self.tokens) - self.before).abs().max().item() > self.tolerance * self.scale:
-            return "The same input gives other scores each time."
+            return "All logits are the same, whatever the model reads."
+        if (self._logits(self.tokens) - self.before).abs().max().item() > self.tolerance * self.scale:
+            return "The same input gives other logits each time."
         return ""
 
     def moved_by_changes_from(self, position: int) -> Tensor:
-        """Return the largest change of the scores at each position, ``(length,)``, on the CPU."""
+        """Return the largest change of the logits at each position, ``(length,)``, on the CPU."""
         changed = torch.cat((self.tokens[:, :position], self.others[:, position:]), dim=1)
-        moved = (self._scores(changed) - self.before).abs().amax(dim=(0, 2)) / self.scale
+        moved = (self._logits(changed) - self.before).abs().amax(dim=(0, 2)) / self.scale
         return moved.nan_to_num(nan=math.inf).cpu()
 
-    def _scores(self, read: Tensor) -> Tensor:
+    def _logits(self, read: Tensor) -> Tensor:
         where = device_of(self.model.module)
         torch.manual_seed(0)  # what is drawn at random in the forward pass is the same each time
         batch: Batch = {"tokens": self.tokens.to(where), "labels": torch.zeros_like(self.tokens).to(where)}
-        return self.model.scores(batch | {self.role: read.to(where)}).float()
+        return self.model.logits(batch | {self.role: read.to(where)}).float()

@@ -1,4 +1,4 @@
-"""Testing a model on held-back examples."""
+"""Evaluating a model on validation examples."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from tb_widgets.engine.objective import count_labels
 from tb_widgets.engine.parallel import Group
 from tb_widgets.engine.precision import autocast
 from tb_widgets.errors import TrainingError
-from tb_widgets.models.adapter import Batch
 from tb_widgets.models.modes import in_mode
 from tb_widgets.spec import Task
+from tb_widgets.spec.batch import Batch
 
 
 def evaluate(
@@ -63,7 +63,7 @@ def evaluate(
             metrics.update(logits, batch["labels"])
     if not group.sum(counted):
         raise TrainingError(
-            "No label of the held-back data counts: every one is -100, so there is nothing to measure.",
+            "No label of the validation data counts: every one is -100, so there is nothing to measure.",
             hint="Hold back more data, or other data that have something to predict.",
         )
     return metrics.compute()

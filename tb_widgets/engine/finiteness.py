@@ -10,8 +10,9 @@ from torch.nn.utils import get_total_norm
 
 from tb_widgets.errors import DivergedError
 from tb_widgets.runs.journal import JournalWriter
+from tb_widgets.wording import listed
 
-MOST = 20  # skipped steps in a row; a loss scale for half precision that begins at 2**16 is below 1 by then
+_MOST = 20  # skipped steps in a row; a loss scale for half precision that begins at 2**16 is below 1 by then
 
 
 class SkippedSteps:
@@ -43,7 +44,7 @@ class SkippedSteps:
             return
         self._all += 1
         self.in_row += 1
-        if self.in_row >= MOST:
+        if self.in_row >= _MOST:
             raise DivergedError(
                 f"The gradient norm has been non-finite for {self.in_row} steps in a row, up to step {step:,}.",
                 hint="Lower the learning rate, or look in the model for a root, a logarithm or a division that meets "
@@ -91,6 +92,6 @@ def require_finite_weights(step: int, module: nn.Module) -> None:
         return
     if names := [name for name, weight in weights.items() if not weight.isfinite().all()]:
         raise DivergedError(
-            f"The weights are non-finite at step {step:,} ({', '.join(names[:3])}), so they were not saved.",
+            f"The weights are non-finite at step {step:,} ({listed(names, most=3)}), so they were not saved.",
             hint="Lower the learning rate, or look for what changes these weights besides the optimiser.",
         )

@@ -102,9 +102,9 @@ def gather_inputs(
 def _known_task(spec: ModelSpec) -> Task | None:
     """Return the task of a model of ours; ``None`` where the model has to be built to tell."""
     kind, _, name = spec.source.partition(":")
-    if kind != "zoo" or name not in sizes.TASKS:
+    if kind != "zoo" or name not in sizes.ZOO_TASKS:
         return None
-    return sizes.TASKS[name] if spec.task == "auto" else spec.task
+    return sizes.ZOO_TASKS[name] if spec.task == "auto" else spec.task
 
 
 def _prepare_data(

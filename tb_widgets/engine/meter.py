@@ -14,13 +14,13 @@ from torch import Tensor
 
 from tb_widgets.engine.finiteness import SkippedSteps, require_finite_loss
 from tb_widgets.engine.parallel import Group
-from tb_widgets.models.adapter import Batch
 from tb_widgets.runs.journal import JournalWriter
 from tb_widgets.runs.status import AT_REST
 from tb_widgets.spec import TrainingSpec
+from tb_widgets.spec.batch import Batch
 
 REPORT_EVERY = 0.3  # seconds between two reads of the losses that wait on the device
-MOST_LINES = 10_000  # of the journal, where the spec does not say how many steps a line averages
+_MOST_LINES = 10_000  # of the journal, where the spec does not say how many steps a line averages
 
 
 @dataclass
@@ -81,7 +81,7 @@ class Meter:
         self.window_loss = torch.zeros((), device=device)
         self._journal, self._device, self._speed, self._group = journal, device, speed, group
         self._steps = training.steps
-        self._log_every = training.log_every or max(1, math.ceil(training.steps / MOST_LINES))
+        self._log_every = training.log_every or max(1, math.ceil(training.steps / _MOST_LINES))
         self._norms: list[tuple[int, Tensor]] = []
         self._lines: list[tuple[int, dict[str, Any], Tensor]] = []
         self._validated: tuple[int, dict[str, float]] | None = None

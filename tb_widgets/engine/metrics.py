@@ -9,8 +9,8 @@ import torchmetrics
 from torch import Tensor
 
 from tb_widgets.engine.objective import count_correct, prediction_loss
-from tb_widgets.models.adapter import NOT_COUNTED
 from tb_widgets.spec import Task
+from tb_widgets.spec.batch import NOT_COUNTED
 from tb_widgets.spec.metrics import ACCURACY, COMPUTED, FOLLOWING, LOSS, METRICS, PERPLEXITY, computes
 
 

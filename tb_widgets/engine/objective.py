@@ -20,7 +20,7 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 
-from tb_widgets.models.adapter import NOT_COUNTED
+from tb_widgets.spec.batch import NOT_COUNTED
 
 
 def prediction_loss(logits: Tensor, labels: Tensor, *, reduction: str = "mean") -> Tensor:

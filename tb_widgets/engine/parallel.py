@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, distributed, nn
 
-from tb_widgets.models.adapter import Batch
 from tb_widgets.runs.journal import JournalWriter
 from tb_widgets.runs.status import Status
+from tb_widgets.spec.batch import Batch
 
 
 @dataclass(frozen=True)

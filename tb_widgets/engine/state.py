@@ -19,7 +19,7 @@ from tb_widgets.errors import CheckpointError
 from tb_widgets.runs.checkpoints import META
 from tb_widgets.runs.durable import read_json
 
-WEIGHTS = "model.safetensors"
+_WEIGHTS = "model.safetensors"
 TRAINING = "training.safetensors"
 # What may be wrong with files that are whole: they are another model's, or somebody wrote them by hand.
 _DAMAGE = (OSError, RuntimeError, ValueError, KeyError, TypeError, AttributeError, OverflowError, SafetensorError)
@@ -37,7 +37,7 @@ class Snapshot:
         """Return the files of a checkpoint as functions that write them."""
         # One entry only: safetensors writes several in another order each time, and equal runs write equal files.
         return {
-            WEIGHTS: lambda path: save_file(self.weights, path, metadata={"format": "pt"}),
+            _WEIGHTS: lambda path: save_file(self.weights, path, metadata={"format": "pt"}),
             TRAINING: lambda path: save_file(self.training, path),
         }
 
@@ -99,7 +99,7 @@ def load_weights(module: nn.Module, checkpoint: Path) -> None:
     CheckpointError
         If names or shapes differ, which means that the model's source is not the one that was trained.
     """
-    path = checkpoint / WEIGHTS
+    path = checkpoint / _WEIGHTS
     try:
         aliases = read_json(checkpoint / META).get("aliases")
         if aliases is None:  # it was written by an earlier version

@@ -23,12 +23,12 @@ from tb_widgets.engine.saver import CheckpointSaver
 from tb_widgets.engine.schedule import learning_rate
 from tb_widgets.engine.state import Snapshot, restore, take_snapshot
 from tb_widgets.errors import CheckpointError, TrainingError
-from tb_widgets.models.adapter import Batch
 from tb_widgets.models.load import LoadedModel
 from tb_widgets.models.modes import begin_training
 from tb_widgets.runs import RunDirectory
 from tb_widgets.runs.journal import JournalWriter
 from tb_widgets.spec import RunSpec
+from tb_widgets.spec.batch import Batch
 
 Outcome = Literal["done", "stopped"]
 
@@ -157,7 +157,7 @@ class Trainer:
                 continue
             on_device = {role: tensor.to(self.device, non_blocking=True) for role, tensor in micro.items()}
             with autocast(self.device, self.dtype):
-                logits = self.model.scores(on_device)
+                logits = self.model.logits(on_device)
             # Each part counts by its share of the labels, so the sum is the mean over the whole batch. Losses and
             # gradients are averaged over the ranks, which the group's size makes up for.
             loss = prediction_loss(logits, on_device["labels"]) * (labels / total * self.group.size)
@@ -187,7 +187,7 @@ class Trainer:
         with self.meter.apart():
             metrics = evaluate(
                 self.module,
-                self.model.scores,
+                self.model.logits,
                 self.validation,
                 task=self.data.task,
                 device=self.device,

@@ -12,9 +12,9 @@ from tb_widgets.export.registry import EXPORTERS, Exporter
 if TYPE_CHECKING:
     from tb_widgets.engine.inference.load_checkpoint import TrainedModel
 
-WEIGHTS = "model.safetensors"
+_WEIGHTS = "model.safetensors"
 ALIASES = "tied_weights.json"
-TOKENIZER = "tokenizer"
+_TOKENIZER = "tokenizer"
 
 
 def export(trained: TrainedModel, folder: Path) -> None:
@@ -34,13 +34,13 @@ def export(trained: TrainedModel, folder: Path) -> None:
     weights, aliases = unique_weights(trained.model.module)
     save_file(
         {name: weight.detach().cpu().contiguous() for name, weight in weights.items()},
-        folder / WEIGHTS,
+        folder / _WEIGHTS,
         metadata={"format": "pt"},
     )
     (folder / ALIASES).write_text(json.dumps(aliases, indent=2) + "\n", encoding="utf-8")
     write_source(trained.source, folder)
     if trained.tokenizer is not None:
-        trained.tokenizer.save(folder / TOKENIZER)
+        trained.tokenizer.save(folder / _TOKENIZER)
 
 
 def prove(trained: TrainedModel, folder: Path) -> float:
@@ -54,17 +54,17 @@ def prove(trained: TrainedModel, folder: Path) -> float:
 
     module = construct(read_source(folder), trained.entry)
     aliases = json.loads((folder / ALIASES).read_text(encoding="utf-8"))
-    weights = load_file(folder / WEIGHTS)
+    weights = load_file(folder / _WEIGHTS)
     try:
         module.load_state_dict(weights | {name: weights[owner] for name, owner in aliases.items()})
     except RuntimeError as error:
-        raise ExportError(f"{folder / WEIGHTS} does not fit the source beside it: {error}") from error
+        raise ExportError(f"{folder / _WEIGHTS} does not fit the source beside it: {error}") from error
     module.to(trained.device).eval()
     model = trained.model
     batch = make_batch(model, rows=2, length=usual_length(model, 32))
     with torch.no_grad():
-        theirs = model.adapter.scores(module, batch)
-        return float((model.scores(batch) - theirs).abs().max())
+        theirs = model.adapter.logits(module, batch)
+        return float((model.logits(batch) - theirs).abs().max())
 
 
 EXPORTERS.add(

@@ -1,4 +1,4 @@
-"""How a model is called, and where its scores are in what it returns.
+"""How a model is called, and where its logits are in what it returns.
 
 Every model is fed with the same kind of batch, by role; the adapter knows what the model calls each role, in which
 convention it wants its mask, and for which task it was built. Importing this file imports no torch.
@@ -11,30 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from tb_widgets.errors import ModelError
 from tb_widgets.spec import TASKS, Task
+from tb_widgets.spec.batch import Batch
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
-
-Batch = dict[str, "Tensor"]
-"""A batch by role.
-
-``tokens``
-    Token ids, ``(B, T)``, int64.
-``mask``
-    ``(B, T)``, bool: True at real tokens, False at padding. Absent where nothing is padded.
-``documents``
-    ``(B, T)``, int64: which document of its row each token belongs to. Present only where a token is to see those of
-    its own document alone.
-``decoder_tokens``
-    What a decoder reads, ``(B, S)``, int64: the target shifted right, beginning with the start token.
-``images``
-    ``(B, C, H, W)``, float32, about -1 to 1.
-``labels``
-    What each score is compared with, int64; -100 does not count. ``(B, T)`` for language models (the shift is made by
-    the batch: label t belongs to score t), ``(B, S)`` for sequence-to-sequence, ``(B,)`` for classification.
-"""
-
-NOT_COUNTED = -100
 
 
 @dataclass(frozen=True)
@@ -94,7 +74,7 @@ class Adapter:
         What it was built for.
     arguments
         Role to the name of the argument of ``forward``; an empty name is passed by position. The role ``labels`` is
-        here only for models that give all their scores only when they are told the targets.
+        here only for models that give all their logits only when they are told the targets.
     mask, mask_axes
         The convention of the mask argument, see :func:`mask_as`.
     vocab_size
@@ -110,22 +90,22 @@ class Adapter:
     extras
         Arguments that are worked out from the batch, by name.
     sequence_first
-        Tokens go in, and scores come out, as ``(T, B)`` instead of ``(B, T)``.
+        Tokens go in, and logits come out, as ``(T, B)`` instead of ``(B, T)``.
     output
-        Where the scores are in what ``forward`` returns: an index, key or attribute; ``None`` for the first tensor.
+        Where the logits are in what ``forward`` returns: an index, key or attribute; ``None`` for the first tensor.
     layout
         ``btv``: as the task says; ``tbv``: time first; ``flat``: all rows in one.
     shortest
         Tokens that a text must have for a classifier: a shorter one is filled up with its last token, which a mask
         hides where the model takes one.
     late
-        The scores of a decoder's token stand one place behind it, and those of the first place mean nothing.
+        The logits of a decoder's token stand one place behind it, and those of the first place mean nothing.
     head
-        A part of the model that makes scores of what ``forward`` returns, where ``forward`` leaves that out.
+        A part of the model that makes logits of what ``forward`` returns, where ``forward`` leaves that out.
     probabilities
         The output has gone through a softmax already; its logarithm is taken.
     leaks
-        A language model whose earlier scores depend on later tokens.
+        A language model whose earlier logits depend on later tokens.
     padding_id
         The token id that the model takes for padding by itself; ``None`` where none was found.
     hides_padding_id
@@ -156,13 +136,13 @@ class Adapter:
     hides_padding_id: bool = False
     conclusions: tuple[Conclusion, ...] = ()
 
-    def scores(self, module: nn.Module, batch: Batch) -> Tensor:
+    def logits(self, module: nn.Module, batch: Batch) -> Tensor:
         """Call a model on a batch.
 
         Returns
         -------
         Tensor
-            Unnormalised scores: ``(B, T, V)`` for language models, ``(B, S, V)`` for sequence-to-sequence,
+            Logits: ``(B, T, V)`` for language models, ``(B, S, V)`` for sequence-to-sequence,
             ``(B, classes)`` for classification.
 
         Raises
@@ -185,13 +165,13 @@ class Adapter:
         for role, name in self.arguments.items():
             value = batch.get(role)
             if value is None and role == "labels":
-                value = batch.get("decoder_tokens", batch["tokens"])  # any targets will do: they unlock the scores
+                value = batch.get("decoder_tokens", batch["tokens"])  # any targets will do: they unlock the logits
             if value is None:
                 continue
             if role == "mask":
                 value = mask_as(self.mask, value, self.mask_axes)
             elif role == "decoder_tokens" and self.late:
-                value = torch.cat((value, value[:, -1:]), dim=1)  # so that the last one has its scores, too
+                value = torch.cat((value, value[:, -1:]), dim=1)  # so that the last one has its logits, too
             elif role == "labels":
                 value = value.clamp(min=0)  # its own loss is not used, and may not know -100
             if self.sequence_first and role in ("tokens", "decoder_tokens", "labels"):
@@ -218,7 +198,7 @@ class Adapter:
         return {**batch, "tokens": torch.cat((tokens, filler), dim=1), "mask": mask}
 
     def pick(self, output: Any) -> Tensor:
-        """Return the tensor that holds the scores in what ``forward`` returned."""
+        """Return the tensor that holds the logits in what ``forward`` returned."""
         if self.output is None:
             return leaves(output)[0][1]
         chosen: Tensor = output[self.output] if hasattr(output, "__getitem__") else getattr(output, str(self.output))
@@ -292,7 +272,7 @@ def _made(extra: Extra, batch: Batch) -> Any:
 
 
 def leaves(output: Any) -> list[tuple[str | int | None, Tensor]]:
-    """Return the tensors in what a forward returned, the likeliest scores first, with the way to each.
+    """Return the tensors in what a forward returned, the likeliest logits first, with the way to each.
 
     The way is an index, a key or the name of an attribute; ``None`` where a tensor is all that was returned.
 

@@ -10,10 +10,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tb_widgets.errors import ModelError
-from tb_widgets.models.adapter import Adapter, Batch
+from tb_widgets.models.adapter import Adapter
 from tb_widgets.models.repairs.repairs import way_out
 from tb_widgets.models.source import ModelSource
 from tb_widgets.spec import ModelSpec, Task
+from tb_widgets.spec.batch import Batch
 from tb_widgets.spec.fit import Limits
 
 if TYPE_CHECKING:
@@ -60,13 +61,13 @@ class LoadedModel:
         vocabularies = [size for size in (adapter.vocab_size, adapter.decoder_vocab_size) if size is not None]
         return Limits(min(vocabularies, default=None), adapter.context_limit, adapter.classes, adapter.image)
 
-    def scores(self, batch: Batch) -> Tensor:
-        """Return the unnormalised scores for a batch; see :class:`tb_widgets.models.adapter.Adapter`."""
-        return self.adapter.scores(self.module, batch)
+    def logits(self, batch: Batch) -> Tensor:
+        """Return the logits for a batch; see :class:`tb_widgets.models.adapter.Adapter`."""
+        return self.adapter.logits(self.module, batch)
 
-    def logits(self, input_ids: Tensor) -> Tensor:
-        """Score the next token at every position: token ids ``(B, T)``, int64, to ``(B, T, vocabulary)``."""
-        return self.scores({"tokens": input_ids})
+    def token_logits(self, input_ids: Tensor) -> Tensor:
+        """Return the logits of the next token at every position: token ids ``(B, T)``, int64, to ``(B, T, V)``."""
+        return self.logits({"tokens": input_ids})
 
 
 def build(

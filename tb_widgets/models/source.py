@@ -56,8 +56,8 @@ def read_source(folder: Path) -> ModelSource:
     ModelError
         If a file is missing or unreadable, or differs from the checksum that was frozen with it.
     """
-    files = {name: read_text(folder / name) for name in (CODE, CONFIG)}
-    origin = parse_config(read_text(folder / ORIGIN), str(folder / ORIGIN))
+    files = {name: read_source_file(folder / name) for name in (CODE, CONFIG)}
+    origin = parse_config(read_source_file(folder / ORIGIN), str(folder / ORIGIN))
     frozen_with = origin.get("sha256")
     for name, found in checksums(files).items():
         if not isinstance(frozen_with, dict) or frozen_with.get(name) != found:
@@ -101,7 +101,7 @@ def checksums(files: Mapping[str, str]) -> dict[str, str]:
     return {name: hashlib.sha256(text.encode("utf-8")).hexdigest() for name, text in files.items()}
 
 
-def read_text(path: Path) -> str:
+def read_source_file(path: Path) -> str:
     """Return the text of one of a model's files.
 
     Raises

@@ -47,10 +47,10 @@ def name(character: str) -> str:
     return f"U+{ord(character):04X} ({unicodedata.name(character, unnamed).lower()})"
 
 
-def visible(text: str) -> str:
+def show_hidden(text: str) -> str:
     r"""Return a text in which each hidden character is shown by its number; tabs and line feeds stay.
 
-    >>> visible("a\u2028b")
+    >>> show_hidden("a\u2028b")
     'a⟨U+2028⟩b'
     """
     hidden = {character for character in set(text) - {"\t", "\n"} if is_hidden(character)}

@@ -67,7 +67,7 @@ def filled_zeros(module: nn.Module) -> Iterator[None]:
     """Give every parameter that is all zeros usual random values; at the end they are zeros again.
 
     Layers that begin at zero are good practice, but they hide what stands behind them: no gradient passes, and a
-    missing mask shows in no score. What a model can do is seen once they are not zero, as after the first steps.
+    missing mask shows in no logit. What a model can do is seen once they are not zero, as after the first steps.
     """
     generator = torch.Generator().manual_seed(0)
     filled = []

@@ -7,7 +7,7 @@ from tb_widgets.runs.directory import (
     create_run,
     default_runs_dir,
     iter_runs,
-    list_runs,
+    list_entries,
     model_title,
     open_run,
 )
@@ -23,7 +23,7 @@ __all__ = [
     "create_run",
     "default_runs_dir",
     "iter_runs",
-    "list_runs",
+    "list_entries",
     "model_title",
     "open_run",
 ]

@@ -26,7 +26,7 @@ PINNED = "PINNED"
 
 @dataclass(frozen=True)
 class CheckpointInfo:
-    """A checkpoint as its folder tells. ``metrics`` are the validation figures at its step, where there are any."""
+    """A checkpoint as its folder tells. ``metrics`` are the validation metrics at its step, where there are any."""
 
     path: Path
     step: int

@@ -13,7 +13,7 @@ Point = tuple[float, float]
 
 
 class DrawnLine:
-    """A line of at most ``2 * buckets + 1`` points that keeps the smallest and the largest value of every stretch.
+    """A line of at most ``2 * buckets + 1`` points that keeps the smallest and the largest value of every bucket.
 
     Points are added at the end, in constant time. When all buckets are full, neighbours are merged, so that each
     then covers twice as many points: peaks survive at every length.

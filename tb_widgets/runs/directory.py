@@ -21,6 +21,7 @@ from tb_widgets.runs.durable import explain_os_error, replace_text
 from tb_widgets.runs.process import ProcessIdentity
 from tb_widgets.runs.status import Status, observe, write_status
 from tb_widgets.spec import RunSpec
+from tb_widgets.wording import listed
 
 
 def default_runs_dir() -> Path:
@@ -216,7 +217,7 @@ def open_run(path: str | Path, runs_dir: str | Path | None = None) -> RunDirecto
     folder = Path(runs_dir).expanduser() if runs_dir is not None else default_runs_dir()
     name = str(path)
     if name == "latest":
-        newest = next(iter(list_runs(folder)), None)
+        newest = next(iter(list_entries(folder)), None)
         if newest is None:
             raise RunError(f"There are no runs in {folder} yet.", hint="Start one with: tb-widgets train")
         return newest.run
@@ -227,7 +228,7 @@ def open_run(path: str | Path, runs_dir: str | Path | None = None) -> RunDirecto
     if len(found) == 1:
         return found[0]
     if found:
-        ids = ", ".join(run.id for run in found[:5])
+        ids = listed([run.id for run in found], most=5)
         raise RunError(f"{name!r} fits {len(found)} runs in {folder}: {ids}.", hint="Write more of the id.")
     raise RunError(f"There is no run {name!r} in {folder}.", hint="List them with: tb-widgets runs")
 
@@ -260,7 +261,7 @@ class RunEntry:
     status: Status
 
 
-def list_runs(runs_dir: str | Path) -> list[RunEntry]:
+def list_entries(runs_dir: str | Path) -> list[RunEntry]:
     """Return the runs of a folder, newest first. Reads one small file a run, so 1,000 runs take well under a second."""
     entries = [RunEntry(run, run.status()) for run in iter_runs(runs_dir)]
     return sorted(entries, key=lambda entry: (entry.status.created, entry.run.id), reverse=True)
@@ -272,7 +273,7 @@ __all__ = [
     "create_run",
     "default_runs_dir",
     "iter_runs",
-    "list_runs",
+    "list_entries",
     "model_title",
     "open_run",
 ]

@@ -19,8 +19,8 @@ from tb_widgets.runs.numbers import as_json, finite
 from tb_widgets.runs.status import Status, write_status
 
 Record = dict[str, Any]
-BLOCK = 1 << 20  # bytes parsed at a time where all of a file is read: records weigh several times their text
-LONGEST = 1 << 26  # bytes; a line that is longer is no record
+_BLOCK = 1 << 20  # bytes parsed at a time where all of a file is read: records weigh several times their text
+_LONGEST = 1 << 26  # bytes; a line that is longer is no record
 RESERVE = 16 * 1024  # bytes kept back on the disk, so that a full one can still be told in the status
 TAIL = 256  # bytes by which a follower knows its file again: a line or two, and each line holds the time
 
@@ -260,12 +260,12 @@ def iter_records(path: Path) -> Iterator[Record]:
     rest = b""
     try:
         with path.open("rb") as file:
-            while block := file.read(BLOCK):
+            while block := file.read(_BLOCK):
                 data = rest + block
                 complete = data.rfind(b"\n") + 1
                 yield from parse_lines(data[:complete])
                 # A line without an end is no record of ours, and may be as long as the disk.
-                rest = data[complete:] if len(data) < LONGEST else b""
+                rest = data[complete:] if len(data) < _LONGEST else b""
     except FileNotFoundError:
         return
     except OSError as error:
@@ -299,7 +299,7 @@ class Follower:
         self._file_id: int | None = None
         self._tail = b""
 
-    def read(self, limit: int = LONGEST) -> News:
+    def read(self, limit: int = _LONGEST) -> News:
         """Return the records that were completed since the last call, from at most ``limit`` bytes.
 
         A line that is longer than that is no record of ours, and is passed over.

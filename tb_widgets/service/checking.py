@@ -6,26 +6,25 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from tb_widgets.checks.preflight import Preflight, from_mapping
+from tb_widgets.checks.preflight import Preflight, read_preflight
 from tb_widgets.checks.result import CheckResult
 from tb_widgets.data.tokenizers.special_tokens import vocabulary_with_specials
 from tb_widgets.models.source import ModelSource
 from tb_widgets.models.sources.resolve import resolve
 from tb_widgets.models.trust.consent import TrustStore, agreed, needs_consent
 from tb_widgets.models.zoo import sizes
+from tb_widgets.service.fitting import BYTES
 from tb_widgets.service.probing import Probe, ProbeService
 from tb_widgets.spec import RunSpec, asked_for
 
 if TYPE_CHECKING:
     from torch import nn
 
-BYTES = 256
-
 
 def vocabulary_of_ours(spec: RunSpec) -> int:
     """Return how many token ids a zoo model is built for: the tokenizer's pieces and the task's special tokens."""
     pieces = BYTES if spec.tokenizer.kind == "byte" else spec.tokenizer.vocab_size
-    return vocabulary_with_specials(pieces, sizes.TASKS.get(spec.model.source.partition(":")[2], "causal-lm"))
+    return vocabulary_with_specials(pieces, sizes.ZOO_TASKS.get(spec.model.source.partition(":")[2], "causal-lm"))
 
 
 def source_of(spec: RunSpec) -> ModelSource:
@@ -153,9 +152,9 @@ def preflight(
 
     Examples
     --------
-    >>> figures = preflight(preset="quick")  # doctest: +SKIP
-    >>> figures.per_second, figures.eta, figures.best_threads  # doctest: +SKIP
+    >>> measured = preflight(preset="quick")  # doctest: +SKIP
+    >>> measured.per_second, measured.eta, measured.best_threads  # doctest: +SKIP
     """
     asked, chosen = asked_for(spec, preset, model=model, settings=settings, fields=fields)
     probe = begin_preflight(asked, chosen=chosen, micro_batches=micro_batches, trust=trust)
-    return from_mapping(probe.wait().answer)
+    return read_preflight(probe.wait().answer)

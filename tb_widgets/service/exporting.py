@@ -25,7 +25,7 @@ class Exported:
     difference: float
 
 
-def export(run: RunDirectory, checkpoint: Path, name: str, folder: Path, *, trust: bool = False) -> Exported:
+def export_checkpoint(run: RunDirectory, checkpoint: Path, name: str, folder: Path, *, trust: bool = False) -> Exported:
     """Write a checkpoint into a new folder, which appears only once it was proved.
 
     Parameters

@@ -11,7 +11,7 @@ from tb_widgets.data.tokenizers.special_tokens import span_sizes, vocabulary_wit
 from tb_widgets.errors import SpecError
 from tb_widgets.models.zoo import sizes
 from tb_widgets.spec import TASKS, RunSpec, Task
-from tb_widgets.spec.fit import is_beyond, reads_at_most
+from tb_widgets.spec.fit import ENLARGE_VOCABULARY, is_beyond, knows_too_few, reads_at_most
 from tb_widgets.spec.text import write_value
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class ModelFacts:
     @classmethod
     def of_ours(cls, name: str) -> ModelFacts:
         """Return the facts of a zoo model; it takes whatever vocabulary and context it is given."""
-        return cls(sizes.TASKS[name])
+        return cls(sizes.ZOO_TASKS[name])
 
     @classmethod
     def of_answer(cls, answer: Mapping[str, Any]) -> ModelFacts:
@@ -169,7 +169,7 @@ def misfits(spec: RunSpec, facts: ModelFacts, *, chosen: bool = True) -> list[Mi
     if TASKS[task].reads_images:
         return found
     documents = tasks == TABLE_TASKS  # as far as the name tells: each then ends with a special token
-    # Signs stand for what is cut out of a plain text, unless other data take its place.
+    # Sentinels stand for what is cut out of a plain text, unless other data take its place.
     is_kept = all(misfit.path != "data.source" for misfit in found)
     sentinels = span_sizes(spec.data.context_length)[1] if tasks == PLAIN_TASKS and is_kept else 0
     added = vocabulary_with_specials(0, task, documents=documents, sentinels=sentinels)
@@ -191,18 +191,14 @@ def _size_misfits(spec: RunSpec, vocab_size: int | None, context_limit: int | No
         found.append(Misfit("data.context_length", context_limit, reads_at_most(context_limit)))
     if vocab_size is None:
         return found
-    room = vocab_size - added
-    reserved = f", {added} of them for padding and other special tokens" if added else ""
-    enlarge = "or enlarge the model's vocabulary."
-    kind = spec.tokenizer.kind
+    room, kind = vocab_size - added, spec.tokenizer.kind
     if kind in ("bpe", "unigram") and spec.tokenizer.vocab_size > room >= FEWEST:
-        why = f"the model knows {vocab_size:,} tokens{reserved}."
-        found.append(Misfit("tokenizer.vocab_size", room, why, f"Choose at most {room:,}, {enlarge}"))
+        why = knows_too_few(spec.tokenizer.vocab_size + added, vocab_size)
+        found.append(Misfit("tokenizer.vocab_size", room, why, f"Choose at most {room:,}, or {ENLARGE_VOCABULARY}."))
     if kind == "byte" and room < BYTES:
-        why = f"byte has {BYTES} tokens and the model knows {vocab_size:,}{reserved}."
-        found.append(Misfit("tokenizer.kind", "bpe", why, f"Choose bpe, {enlarge}"))
+        why = knows_too_few(BYTES + added, vocab_size)
+        found.append(Misfit("tokenizer.kind", "bpe", why, f"Choose bpe, or {ENLARGE_VOCABULARY}."))
         if room >= FEWEST:
-            why = f"the model knows {vocab_size:,} tokens{reserved}."
             fewer = min(room, spec.tokenizer.vocab_size)
             found.append(Misfit("tokenizer.vocab_size", fewer, why, is_wrong=False))
     return found

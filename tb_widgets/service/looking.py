@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from tb_widgets.data.preview.preview import preview
+from tb_widgets.data.preview.preview import preview_data
 from tb_widgets.data.preview.problems import problems_of
 from tb_widgets.data.preview.result import Preview
 from tb_widgets.data.reading.columns import map_columns
@@ -78,7 +78,7 @@ def look_at(question: Question) -> Look:
     try:
         if is_ours:
             check_serves(data.source, task)
-        shown = preview(
+        shown = preview_data(
             data,
             question.tokenizer,
             task,

@@ -22,14 +22,14 @@ from tb_widgets.models.sources.address import is_gist, parse_gist
 from tb_widgets.models.sources.resolve import decided, fetch, is_fetched, pinned, resolve
 from tb_widgets.models.trust.consent import Trust, TrustStore, needs_consent, require_frozen
 from tb_widgets.models.trust.findings import Finding, findings
-from tb_widgets.models.zoo.sizes import TITLES
+from tb_widgets.models.zoo.sizes import ZOO_TITLES
 from tb_widgets.spec.hub_address import parse_hub
 from tb_widgets.spec.hub_pages import model_source
 
 __all__ = [
     "CODE",
     "CONFIG",
-    "TITLES",
+    "ZOO_TITLES",
     "Finding",
     "ModelSource",
     "ModelSummary",

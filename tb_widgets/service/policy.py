@@ -26,6 +26,7 @@ from tb_widgets.spec import PRESETS, DataSpec, RunSpec
 if TYPE_CHECKING:
     from tb_widgets.service.service import TrainingService
 from tb_widgets.spec.hub_address import parse_hub
+from tb_widgets.wording import size_in_words
 
 ONLY_HERE = "TB_LOOPBACK_ONLY"  # set by our own page server, which nobody else can reach
 ALLOWED = "TB_ALLOWED_MODELS"
@@ -210,7 +211,7 @@ class Policy:
         free = shutil.disk_usage(folder if folder.exists() else folder.anchor).free
         if used > given or free < LEFT_FREE:
             raise PolicyError(
-                f"The disk space that this shared server gives its visitors ({given / 1e9:g} GB) is used up.",
+                f"The disk space that this shared server gives its visitors ({size_in_words(given)}) is used up.",
                 hint=f"Its operator can delete runs, or raise {ROOM}. {WAY_OUT}",
             )
 

@@ -6,7 +6,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tb_widgets.data.preview.preview import preview as preview_data
+from tb_widgets.data.preview.preview import preview_data
 from tb_widgets.data.preview.result import Preview
 from tb_widgets.service.fitting import ModelFacts, fitted
 from tb_widgets.service.gathering import gather

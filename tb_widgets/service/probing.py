@@ -20,7 +20,7 @@ from typing import Any, ClassVar, Literal
 
 import psutil
 
-from tb_widgets.checks.result import CheckResult, from_mapping
+from tb_widgets.checks.result import CheckResult, read_result
 from tb_widgets.errors import ModelError, TbError, UndecidedError, quoted
 from tb_widgets.models import source_text
 from tb_widgets.models import syntax as written
@@ -28,6 +28,7 @@ from tb_widgets.models.source import CODE, ModelSource
 from tb_widgets.models.trust.consent import TrustStore
 from tb_widgets.service.workers.process import LOOK_EVERY, TrialProcess
 from tb_widgets.spec import ModelSpec, RunSpec
+from tb_widgets.wording import size_in_words
 
 logger = logging.getLogger(__name__)
 
@@ -38,7 +39,7 @@ MEMORY_SHARE = 0.9  # of what is free
 MUCH_PRINTED = 100_000  # bytes
 PURPOSES = {"adapt": "Trying it", "check": "Checking it", "preflight": "Measuring it"}
 
-State = Literal["working", "done", "failed", "stopped"]
+ProbeState = Literal["working", "done", "failed", "stopped"]
 
 
 @dataclass
@@ -58,8 +59,8 @@ class Probe:
     answer
         For ``adapt``: ``title``, ``task``, ``parameters``, ``vocab_size``, ``decoder_vocab_size``, ``context_limit``,
         ``classes``, ``image``, ``leaks``, and ``conclusions``, a list of mappings with ``what``, ``value``, ``why``,
-        ``override``. For ``check`` the same. For ``preflight``: the figures so far, for
-        :func:`tb_widgets.checks.preflight.from_mapping`.
+        ``override``. For ``check`` the same. For ``preflight``: what was measured so far, for
+        :func:`tb_widgets.checks.preflight.read_preflight`.
     notes
         What the code did besides, one sentence each: files that it wrote, processes, a changed seed, much printing.
     error
@@ -69,7 +70,7 @@ class Probe:
     """
 
     ask: Literal["adapt", "check", "preflight"]
-    state: State = "working"
+    state: ProbeState = "working"
     phase: str = "Starting"
     results: list[CheckResult] = field(default_factory=list)
     answer: dict[str, Any] = field(default_factory=dict)
@@ -110,7 +111,7 @@ class Probe:
         if self._process is not None:
             self._process.kill()
 
-    def _end(self, state: State, error: TbError | None = None) -> None:
+    def _end(self, state: ProbeState, error: TbError | None = None) -> None:
         with self._lock:
             if not self.finished.is_set():
                 self.state, self.error, self.phase = state, error, ""
@@ -275,7 +276,7 @@ class _Question:
             probe.answer |= answer.get("answer", {})
             probe.notes += answer.get("notes", [])
             if "result" in answer:
-                probe.results.append(from_mapping(answer["result"]))
+                probe.results.append(read_result(answer["result"]))
         if "error" in answer:
             self._problem = ModelError(answer["error"], hint=answer["hint"])
             if asks := answer.get("asks"):
@@ -293,7 +294,7 @@ class _Question:
             elif process.memory() > self.memory:
                 self._conclude("failed", self._too_large)
 
-    def _conclude(self, state: State, why: Callable[[], TbError] | None = None) -> None:
+    def _conclude(self, state: ProbeState, why: Callable[[], TbError] | None = None) -> None:
         """End the process, and then the probe. The first to conclude decides how: the death that follows is no news.
 
         ``why`` is asked while the process still lives.
@@ -315,7 +316,7 @@ class _Question:
             probe.printed = process.words
             printed = process.printed - self._printed_before
             if printed > MUCH_PRINTED:
-                probe.notes.append(f"The model's code printed {printed / 1e6:.1f} MB; the end of it is kept.")
+                probe.notes.append(f"The model's code printed {size_in_words(printed)}; the end of it is kept.")
             if process.foreign:
                 probe.notes.append("The model's code wrote into a pipe that is not its own; that was passed over.")
 
@@ -334,7 +335,7 @@ class _Question:
 
     def _too_large(self) -> TbError:
         return ModelError(
-            f"The model's code took more than {self.memory / 1e9:.1f} GB of memory{self._while()}, and was ended.",
+            f"The model's code took more than {size_in_words(self.memory)} of memory{self._while()}, and was ended.",
             hint="Make the model or its inputs smaller.",
         )
 

@@ -23,7 +23,7 @@ from tb_widgets.runs.process import ProcessIdentity
 from tb_widgets.runs.run_list import RunList
 from tb_widgets.runs.status import read_status, write_status
 
-LOOK_EVERY = 0.2  # seconds
+_LOOK_EVERY = 0.2  # seconds
 HELD_FOR = 5.0  # seconds that another process may hold the queue, which it does for moments
 
 logger = logging.getLogger(__name__)
@@ -125,7 +125,7 @@ class RunQueue:
                         return
             except Exception:  # the folder may be out of reach for a while: it is looked at again
                 logger.exception("the queue of %s can't be worked off at this moment", self._folder)
-            time.sleep(max(LOOK_EVERY, 10 * (time.monotonic() - began)))
+            time.sleep(max(_LOOK_EVERY, 10 * (time.monotonic() - began)))
 
     def _start_next(self) -> bool:
         """Start the next run if its turn has come; return whether any waits."""

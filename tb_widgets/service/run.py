@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from tb_widgets.errors import RunError, ServiceError
 from tb_widgets.models.trust.consent import require_frozen
-from tb_widgets.runs import CheckpointInfo, RunDirectory, State, Status, default_runs_dir, open_run
-from tb_widgets.runs import list_runs as list_entries
+from tb_widgets.runs import CheckpointInfo, RunDirectory, State, Status, default_runs_dir, list_entries, open_run
 from tb_widgets.runs.checkpoints import pin
 from tb_widgets.runs.journal import Record, iter_records, read_records
 from tb_widgets.service.gathering import gather
@@ -26,7 +25,7 @@ if TYPE_CHECKING:
 class Checkpoint:
     """A saved state of a run, which can write text.
 
-    ``info`` holds its step, size in bytes, validation figures, and whether it is the best or pinned.
+    ``info`` holds its step, size in bytes, validation metrics, and whether it is the best or pinned.
     """
 
     run: RunDirectory
@@ -44,7 +43,7 @@ class Checkpoint:
 
     @property
     def metrics(self) -> dict[str, float]:
-        """Validation figures at this step, empty where none were taken."""
+        """Validation metrics at this step, empty where none were taken."""
         return self.info.metrics
 
     def generate(
@@ -68,7 +67,7 @@ class Checkpoint:
         Parameters
         ----------
         prompt
-            Where to begin; empty begins with the held-back text's first token.
+            Where to begin; empty begins with the validation text's first token.
         length
             New tokens.
         temperature
@@ -161,7 +160,7 @@ class Run:
 
     @property
     def status(self) -> Status:
-        """State, step, speed, time left and newest figures, as they can be believed at this moment."""
+        """State, step, speed, time left and newest metrics, as they can be believed at this moment."""
         return self.directory.status()
 
     @property
@@ -196,7 +195,7 @@ class Run:
 
     @property
     def best(self) -> Checkpoint:
-        """The checkpoint with the best monitored figure.
+        """The checkpoint with the best monitored metric.
 
         Raises
         ------

@@ -22,7 +22,7 @@ from tb_widgets.models.source import CODE, ModelSource, write_source
 from tb_widgets.models.sources.resolve import is_fetched, zoo_code
 from tb_widgets.models.trust.consent import TrustStore, require_frozen
 from tb_widgets.models.zoo import sizes
-from tb_widgets.runs import RunDirectory, RunEntry, create_run, default_runs_dir, list_runs, open_run
+from tb_widgets.runs import RunDirectory, RunEntry, create_run, default_runs_dir, list_entries, open_run
 from tb_widgets.runs.json_process import end_with_children
 from tb_widgets.runs.process import ProcessIdentity
 from tb_widgets.runs.status import AT_REST, read_status, write_status
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 LIVE = "live:"  # what a spec names as the source of a model that lives in a notebook
 OURS = "zoo:"
 FOREIGN = ("gist:", "hub:")  # what it names where the code is somebody else's
-LOOK_EVERY = 0.2  # seconds between two looks at a run that somebody waits for
+_LOOK_EVERY = 0.2  # seconds between two looks at a run that somebody waits for
 LET_GO_WITHIN = 3.0  # seconds
 ENDS_WITHIN = 10.0  # seconds that the system may take to end a process
 
@@ -323,7 +323,7 @@ class TrainingService:
 
     def runs(self) -> list[RunEntry]:
         """Return every run of the folder, newest first."""
-        return list_runs(self.runs_dir)
+        return list_entries(self.runs_dir)
 
     def attach(self, name: str | Path) -> RunDirectory:
         """Return a run by id or path, whoever started it."""
@@ -350,7 +350,7 @@ class TrainingService:
         while (status := run.status()).is_active:
             if deadline is not None and time.monotonic() > deadline:
                 raise TimeoutError(f"{run.id} is still {status.state} after {timeout} seconds.")
-            time.sleep(LOOK_EVERY)
+            time.sleep(_LOOK_EVERY)
         return status.state
 
     # ---- queue ---------------------------------------------------------------------------------------------------

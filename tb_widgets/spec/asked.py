@@ -44,7 +44,7 @@ def asked_for(
     """
     if spec is not None and preset is not None:
         raise SpecError([("preset", "give a spec or a preset, not both.")])
-    values = {**(settings or {})} | {dotted(name): value for name, value in (fields or {}).items()}
+    values = {**(settings or {})} | {_dotted(name): value for name, value in (fields or {}).items()}
     values |= {
         path: str(source) for path, source in (("model.source", model), ("data.source", data)) if source is not None
     }
@@ -56,7 +56,7 @@ def asked_for(
     return base.with_values(values), {*base.given, *values}
 
 
-def dotted(name: str) -> str:
+def _dotted(name: str) -> str:
     """Return the dotted name of a field whose last name is unique; what is no such name stays as it is.
 
     Raises

@@ -10,6 +10,8 @@ from tb_widgets.errors import DataError
 Image = tuple[int, int, int]
 """Channels, height, width."""
 
+ENLARGE_VOCABULARY = "enlarge the model's vocabulary"
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -55,10 +57,9 @@ class Limits:
         """
         if is_beyond(vocab_size, self.vocab_size):
             yield DataError(
-                f"tokenizer.kind: the tokenizer and its special tokens need {vocab_size:,} ids, and the model knows "
-                f"{self.vocab_size:,}.",
+                f"tokenizer.kind: {knows_too_few(vocab_size, self.vocab_size)}",
                 hint="Choose bpe or unigram with a smaller tokenizer.vocab_size (32 pieces or more), a smaller "
-                "tokenizer.file, or enlarge the model's vocabulary.",
+                f"tokenizer.file, or {ENLARGE_VOCABULARY}.",
             )
         if is_beyond(context_length, self.context_limit):
             yield DataError(
@@ -80,6 +81,11 @@ class Limits:
 def is_beyond(needed: int | None, limit: int | None) -> bool:
     """Tell whether more is needed than there is; what is not known is enough."""
     return needed is not None and limit is not None and needed > limit
+
+
+def knows_too_few(needed: int | None, limit: int | None) -> str:
+    """Return what is wrong with a tokenizer that has more tokens, its special tokens included, than a model knows."""
+    return f"the tokenizer and its special tokens need {needed:,} ids, and the model knows {limit:,}."
 
 
 def reads_at_most(limit: int | None) -> str:

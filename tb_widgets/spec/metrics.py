@@ -1,4 +1,4 @@
-"""What is measured of a model on held-back data: every validation metric, as people and settings know it.
+"""What is measured of a model on validation data: every validation metric, as people and settings know it.
 
 A metric is added by one file: it describes the metric and says how it is computed, and is found by an entry point of
 the group ``tb_widgets.metrics`` that names its module. Journal, form, plots, run list and command line then have it::

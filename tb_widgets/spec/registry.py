@@ -9,10 +9,10 @@ from typing import Generic, TypeVar
 
 from tb_widgets.errors import PluginError
 
-Entry = TypeVar("Entry")
+_Entry = TypeVar("_Entry")
 
 
-class Registry(Generic[Entry]):
+class Registry(Generic[_Entry]):
     """What is registered under a name, in order: ours first.
 
     Another package adds to it by an entry point of the group ``tb_widgets.KIND``, which names a module that registers
@@ -28,10 +28,10 @@ class Registry(Generic[Entry]):
 
     def __init__(self, kind: str, *, home: str | None = None) -> None:
         self.group, self._home = f"tb_widgets.{kind}", home
-        self._entries: dict[str, Entry] = {}
+        self._entries: dict[str, _Entry] = {}
         self._has_asked = False
 
-    def add(self, name: str, entry: Entry) -> None:
+    def add(self, name: str, entry: _Entry) -> None:
         """Register something.
 
         Raises
@@ -48,7 +48,7 @@ class Registry(Generic[Entry]):
             self._ask_others()
         return name in self._entries
 
-    def __getitem__(self, name: str) -> Entry:
+    def __getitem__(self, name: str) -> _Entry:
         if name not in self:
             raise KeyError(name)
         return self._entries[name]
@@ -57,7 +57,7 @@ class Registry(Generic[Entry]):
         self._ask_others()
         return iter([*self._entries])
 
-    def values(self) -> list[Entry]:
+    def values(self) -> list[_Entry]:
         """Return everything that is registered."""
         self._ask_others()
         return [*self._entries.values()]

@@ -25,7 +25,7 @@ from tb_widgets.spec.sections import (
     TrackingSpec,
     TrainingSpec,
 )
-from tb_widgets.spec.text import parse, read_settings, write
+from tb_widgets.spec.text import parse_yaml, read_settings, write_yaml
 
 SCHEMA_VERSION = 1
 
@@ -123,7 +123,7 @@ class RunSpec(Section):
         SpecError
             For YAML that can't be parsed (line and column) and for every invalid field.
         """
-        mapping = parse(text, origin=origin)
+        mapping = parse_yaml(text, origin=origin)
         if mapping is None:
             mapping = {}
         if not isinstance(mapping, dict):
@@ -189,7 +189,7 @@ class RunSpec(Section):
 
     def to_yaml(self) -> str:
         """Return the whole spec as YAML, sections in the order of declaration."""
-        return write(self.to_mapping())
+        return write_yaml(self.to_mapping())
 
     def to_json(self) -> str:
         """Return the whole spec as indented JSON."""

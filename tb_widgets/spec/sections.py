@@ -103,7 +103,8 @@ class ModelSpec(Section):
     output: str | None = setting(
         None,
         title="Output",
-        help="Key, attribute or index of what forward returns that holds the scores. Empty finds it.",
+        help="Key, attribute or index of what forward returns that holds the logits (what goes "
+        "into the softmax). Empty finds it.",
         group="Model",
     )
     vocab_size: int | None = setting(
@@ -189,7 +190,7 @@ class DataSpec(Section):
     )
     validation_split: str | None = setting(
         None,
-        title="Held-back split",
+        title="Validation split",
         help="Part to test on, for example validation: a split, or what files or folders are called. Empty: the share.",
         group="Data",
     )
@@ -218,7 +219,7 @@ class DataSpec(Section):
     encoding: str = setting(
         "auto",
         title="Encoding",
-        help="How the file writes letters, for example utf-8 or cp1252. auto finds it out, and says what it found.",
+        help="How the file writes characters, for example utf-8 or cp1252. auto finds it out, and says what it found.",
         group="Data",
         pattern=r"^[A-Za-z0-9._:-]{1,40}$",
     )
@@ -407,7 +408,7 @@ class EvaluationSpec(Section):
     every: int = setting(
         100,
         title="Evaluate every",
-        help="Steps between two tests on held-back data.",
+        help="Steps between two evaluations on the validation part.",
         unit="steps",
         group="Evaluation",
         level="basic",
@@ -417,7 +418,7 @@ class EvaluationSpec(Section):
     batches: int = setting(
         20,
         title="Validation batches",
-        help="How much held-back data one test reads; always the same.",
+        help="How much of the validation part one evaluation reads; always the same.",
         unit="batches",
         group="Evaluation",
         ge=1,
@@ -427,7 +428,7 @@ class EvaluationSpec(Section):
         None,
         factory=list,
         title="Sample prompts",
-        help="The model answers these at each evaluation. Empty means something from the held-back part.",
+        help="The model answers these at each evaluation. Empty means something from the validation part.",
         group="Evaluation",
         max_length=8,
     )

@@ -36,7 +36,7 @@ for _kind in (_Loader, _Dumper):
 _Dumper.add_representer(str, _write_text)
 
 
-def parse(text: str, *, origin: str) -> Any:
+def parse_yaml(text: str, *, origin: str) -> Any:
     """Parse YAML or JSON.
 
     Parameters
@@ -73,7 +73,7 @@ def parse(text: str, *, origin: str) -> Any:
         raise SpecError([("", f"{origin} holds a value that can't be read: {reason}.")]) from None
 
 
-def write(mapping: dict[str, Any]) -> str:
+def write_yaml(mapping: dict[str, Any]) -> str:
     """Return plain dictionaries as YAML, in the order that they have."""
     return yaml.dump(mapping, Dumper=_Dumper, sort_keys=False, allow_unicode=True)
 

@@ -329,7 +329,7 @@ def test_uploads_are_called_by_their_names_and_not_by_their_places(dashboard, da
     assert dashboard.draft.spec.data.source.endswith("x.csv")
 
 
-def test_figures_are_written_as_people_write_them(dashboard, data, tmp_path):
+def test_numbers_are_written_as_people_write_them(dashboard, data, tmp_path):
     file = tmp_path / "two.csv"
     file.write_text("text\n" + "".join(f"some words and {n}\n" for n in range(40)))
     dashboard.draft.know(ModelFacts("causal-lm", parameters=2_000_000_000))

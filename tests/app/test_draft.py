@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tb_widgets.app.state.draft import CARDS, Draft, as_typed, read_entry
+from tb_widgets.app.state.draft import CARDS, Draft, as_typed, read_typed
 from tb_widgets.errors import SpecError
 from tb_widgets.service.fitting import ModelFacts, fitted
 from tb_widgets.spec import PRESETS, FieldCard, RunSpec
@@ -97,7 +97,7 @@ def test_what_is_typed_is_read_as_it_is_meant(draft):
     ],
 )
 def test_a_number_is_never_read_as_another_one(typed, read):
-    assert read_entry(CARDS["training.steps"], typed) == read
+    assert read_typed(CARDS["training.steps"], typed) == read
 
 
 def test_what_is_wrong_is_told_by_field_and_the_last_valid_spec_stays(draft):
@@ -142,7 +142,9 @@ def test_model_and_text_must_fit_each_other(draft):
     draft.know(ModelFacts("causal-lm", vocab_size=500, context_limit=32))
 
     assert draft.errors["data.context_length"] == "the model reads 32 tokens at most."
-    assert draft.errors["tokenizer.vocab_size"].startswith("the model knows 500 tokens. Choose at most 500")
+    assert draft.errors["tokenizer.vocab_size"].startswith(
+        "the tokenizer and its special tokens need 1,000 ids, and the model knows 500. Choose at most 500, or"
+    )
 
 
 def test_a_preset_keeps_model_text_and_name(draft, text_file):
@@ -239,7 +241,7 @@ TYPED = [card for card in CARDS.values() if card.kind != "bool"]
 @given(st.sampled_from(TYPED).flatmap(lambda card: st.tuples(st.just(card), values_of(card))))
 def test_what_a_field_shows_is_read_back_as_it_was(case: tuple[FieldCard, Any]):
     card, value = case
-    assert read_entry(card, as_typed(card, value)) == value
+    assert read_typed(card, as_typed(card, value)) == value
 
 
 @pytest.mark.parametrize(("kind", "field"), [("byte", "tokenizer.kind"), ("bpe", "tokenizer.vocab_size")])

@@ -20,8 +20,8 @@ def test_a_tiny_run_is_measured(dashboard):
     dashboard.choice.measured.wait(60)
     dashboard.refresh()
     seen = shown(box(dashboard))
-    for figure in ("Memory at its peak", "tokens/s", "The whole run takes about", "First loss"):
-        assert figure in seen
+    for title in ("Memory at its peak", "tokens/s", "The whole run takes about", "First loss"):
+        assert title in seen
     dashboard.draft.set("training.steps", "many")
     dashboard.refresh()
     assert at(box(dashboard), "measure").disabled  # the form holds nothing that could be measured
@@ -40,8 +40,8 @@ def test_the_best_micro_batch_is_found_on_request_and_one_click_away(dashboard):
 
 def test_the_fastest_number_of_threads_is_one_click_away_and_text_is_text(dashboard):
     speeds = (Speed(1, 900.0), Speed(2, 500.0))
-    figures = Preflight(threads=speeds, threads_used=2, first_loss=5.0, overfit_loss=5.0, left_out=(EVIL,))
-    probe = Probe("preflight", phase=EVIL, answer=figures.to_mapping())
+    measured = Preflight(threads=speeds, threads_used=2, first_loss=5.0, overfit_loss=5.0, left_out=(EVIL,))
+    probe = Probe("preflight", phase=EVIL, answer=measured.to_mapping())
     dashboard.choice.measured = probe
     dashboard.choice.version += 1
     dashboard.refresh()

@@ -197,7 +197,7 @@ def test_visitors_train_one_at_a_time_and_only_while_there_is_room(visit, monkey
     set_status(run, state="stopped")
     monkeypatch.setenv("TB_VISITORS_GB", "0.000001")
     for refused in (page.start, page.resume, visit(key="z" * 40).start):
-        with pytest.raises(PolicyError, match=r"gives its visitors \(1e-06 GB\) is used up"):
+        with pytest.raises(PolicyError, match=r"gives its visitors \(1 kB\) is used up"):
             refused()
     monkeypatch.setenv("TB_VISITORS_GB", "much")
     with pytest.raises(ServiceError, match="TB_VISITORS_GB is 'much'"):

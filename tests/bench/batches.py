@@ -67,7 +67,7 @@ def speeds(folder: Path, task: Task, source: str, model_source: str) -> tuple[fl
 
     def train(step: int) -> None:
         batch = batches.batch(step)
-        prediction_loss(model.scores(batch), batch["labels"]).backward()
+        prediction_loss(model.logits(batch), batch["labels"]).backward()
         optimiser.step()
         optimiser.zero_grad()
 

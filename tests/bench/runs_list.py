@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from tb_widgets.runs import create_run, list_runs
+from tb_widgets.runs import create_run, list_entries
 from tb_widgets.runs.status import read_status, write_status
 from tb_widgets.spec import RunSpec
 from tests.bench.figure import Figure
@@ -25,8 +25,8 @@ def measure(folder: Path) -> Iterator[Figure]:
 
     def seconds() -> float:
         began = time.perf_counter()
-        assert len(list_runs(folder)) == RUNS
+        assert len(list_entries(folder)) == RUNS
         return time.perf_counter() - began
 
-    how = f"list_runs, best of {ROUNDS}"
+    how = f"list_entries, best of {ROUNDS}"
     yield Figure(f"{RUNS:,} runs listed", min(seconds() for _ in range(ROUNDS)), "s", "at most", 1.0, how)

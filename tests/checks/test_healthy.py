@@ -79,7 +79,7 @@ class Forwarded(Small):
 
 
 class LastOnly(Small):
-    """All scores only when it is told the targets, else the last position's; output layer begins at zero."""
+    """All logits only when it is told the targets, else the last position's; output layer begins at zero."""
 
     def __init__(self):
         super().__init__()
@@ -230,7 +230,7 @@ class WithPooler(Masked):
 
 
 class TwoHeads(Masked):
-    """Says whether the next sentence follows, beside the scores of every token; all is of the padding's segment."""
+    """Says whether the next sentence follows, beside the logits of every token; all is of the padding's segment."""
 
     def __init__(self):
         super().__init__()
@@ -243,7 +243,7 @@ class TwoHeads(Masked):
 
 
 class WithValues(Small):
-    """A language model that gives each place a value beside its scores."""
+    """A language model that gives each place a value beside its logits."""
 
     def __init__(self):
         super().__init__()
@@ -288,7 +288,7 @@ HEALTHY = {
         Forwarded(),
         Adapter("causal-lm", {"tokens": "input_ids"}, vocab_size=VOCABULARY, context_limit=LONGEST),
     ),
-    "scores with targets only": lambda: loaded(
+    "logits with targets only": lambda: loaded(
         LastOnly(),
         Adapter("causal-lm", {"tokens": "idx", "labels": "targets"}, vocab_size=VOCABULARY, context_limit=LONGEST),
     ),
@@ -327,7 +327,7 @@ def test_a_healthy_model_passes(name):
     assert could_not_tell <= {"attention", "robustness"}, said
 
 
-@pytest.mark.parametrize("name", sizes.TITLES)
+@pytest.mark.parametrize("name", sizes.ZOO_TITLES)
 def test_the_zoo_passes(name):
     torch.manual_seed(0)
     source = resolve(ModelSpec(source=f"zoo:{name}", preset="tiny"), vocab_size=300, context_length=32)

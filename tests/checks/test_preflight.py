@@ -8,7 +8,7 @@ import time
 import pytest
 import torch
 
-from tb_widgets.checks.preflight import Preflight, Speed, from_mapping
+from tb_widgets.checks.preflight import Preflight, Speed, read_preflight
 from tb_widgets.checks.rehearsal import Rehearsal
 from tb_widgets.engine.hardware import usable_cores
 from tb_widgets.errors import DataError
@@ -38,29 +38,31 @@ def one_thread():
 def rehearse(model, values=None, seconds=15.0, **options):
     told: list[Preflight] = []
     spec = SPEC.with_values(values or {})
-    figures = Rehearsal(model, spec, until=time.time() + seconds, on_figures=told.append, **options).run()
-    assert told[-1] == figures
-    return figures, told
+    measured = Rehearsal(model, spec, until=time.time() + seconds, on_measured=told.append, **options).run()
+    assert told[-1] == measured
+    return measured, told
 
 
 def test_every_figure_is_measured():
-    figures, told = rehearse(loaded(Small()), micro_batches=True)
-    assert figures.left_out == ()
-    assert figures.whole_batch
-    assert (figures.task, figures.batch, figures.unit) == ("causal-lm", "8 x 32 tokens", "tokens")
-    assert 50e6 < figures.peak_bytes < figures.memory_bytes
-    assert figures.first_loss == pytest.approx(math.log(40), rel=0.2)
-    assert figures.even_guess == pytest.approx(math.log(40))
-    assert figures.per_second * figures.step_seconds == pytest.approx(8 * 32)
+    measured, told = rehearse(loaded(Small()), micro_batches=True)
+    assert measured.left_out == ()
+    assert measured.whole_batch
+    assert (measured.task, measured.batch, measured.unit) == ("causal-lm", "8 x 32 tokens", "tokens")
+    assert 50e6 < measured.peak_bytes < measured.memory_bytes
+    assert measured.first_loss == pytest.approx(math.log(40), rel=0.2)
+    assert measured.even_guess == pytest.approx(math.log(40))
+    assert measured.per_second * measured.step_seconds == pytest.approx(8 * 32)
     # A hundred steps, and two evaluations of five batches that cost less than a step each.
-    assert 100 * figures.step_seconds < figures.eta < 115 * figures.step_seconds
-    assert figures.overfit == "pass"
-    assert figures.overfit_loss < 0.9 * figures.first_loss
-    assert [speed.count for speed in figures.threads] == sorted({1, 2, usable_cores()} & set(range(usable_cores() + 1)))
-    assert figures.best_threads in [speed.count for speed in figures.threads]
-    assert [speed.count for speed in figures.micro_batches] == [1, 2, 4, 8]
+    assert 100 * measured.step_seconds < measured.eta < 115 * measured.step_seconds
+    assert measured.overfit == "pass"
+    assert measured.overfit_loss < 0.9 * measured.first_loss
+    assert [speed.count for speed in measured.threads] == sorted(
+        {1, 2, usable_cores()} & set(range(usable_cores() + 1))
+    )
+    assert measured.best_threads in [speed.count for speed in measured.threads]
+    assert [speed.count for speed in measured.micro_batches] == [1, 2, 4, 8]
     # What comes first is told first.
-    assert next(len(one.left_out) for one in told if one.left_out != figures.left_out) == 5
+    assert next(len(one.left_out) for one in told if one.left_out != measured.left_out) == 5
 
 
 @pytest.mark.parametrize(
@@ -74,9 +76,9 @@ def test_every_figure_is_measured():
     ids=["masked-lm", "classification", "seq2seq", "vision"],
 )
 def test_every_task_is_measured(model, unit):
-    figures, _ = rehearse(model())
-    assert (figures.left_out, figures.unit) == ((), unit)
-    assert figures.overfit in ("pass", "warn")
+    measured, _ = rehearse(model())
+    assert (measured.left_out, measured.unit) == ((), unit)
+    assert measured.overfit in ("pass", "warn")
 
 
 def test_gradient_accumulation_counts_every_pass():
@@ -96,21 +98,21 @@ class Slow(Small):
 
 def test_a_slow_model_is_measured_with_fewer_rows_and_within_its_time():
     began = time.time()
-    figures, _ = rehearse(loaded(Slow()), {"training.batch_size": 512}, seconds=6)
+    measured, _ = rehearse(loaded(Slow()), {"training.batch_size": 512}, seconds=6)
     assert time.time() - began < 9
-    assert any(what.startswith("512 x 32 tokens at once (measured with ") for what in figures.left_out)
-    assert int(figures.batch.split()[0]) < 20
-    assert not figures.whole_batch
+    assert any(what.startswith("512 x 32 tokens at once (measured with ") for what in measured.left_out)
+    assert int(measured.batch.split()[0]) < 20
+    assert not measured.whole_batch
     # Told for the whole batch all the same.
-    assert figures.per_second < 2 / 0.05 * 32
-    assert figures.step_seconds > 512 * 0.05
+    assert measured.per_second < 2 / 0.05 * 32
+    assert measured.step_seconds > 512 * 0.05
 
 
 def test_what_there_is_no_time_for_is_named():
-    figures, _ = rehearse(loaded(Slow()), seconds=0.1)
+    measured, _ = rehearse(loaded(Slow()), seconds=0.1)
     for what in ("memory and first loss", "speed", "overfitting one batch", "number of threads"):
-        assert what in figures.left_out
-    assert (figures.peak_bytes, figures.eta, figures.overfit) == (None, None, "unknown")
+        assert what in measured.left_out
+    assert (measured.peak_bytes, measured.eta, measured.overfit) == (None, None, "unknown")
 
 
 class Stubborn(Small):
@@ -121,13 +123,13 @@ class Stubborn(Small):
 
 
 def test_a_model_that_can_not_learn_one_batch_is_found_out():
-    figures, _ = rehearse(loaded(Stubborn()))
-    assert figures.overfit == "fail"
+    measured, _ = rehearse(loaded(Stubborn()))
+    assert measured.overfit == "fail"
 
 
 def test_a_model_that_blows_up_is_found_out():
-    figures, _ = rehearse(loaded(Small()), {"training.learning_rate": 10.0, "training.clip": None})
-    assert figures.overfit == "fail"
+    measured, _ = rehearse(loaded(Small()), {"training.learning_rate": 10.0, "training.clip": None})
+    assert measured.overfit == "fail"
 
 
 def test_a_context_that_is_too_long_is_refused():
@@ -136,8 +138,8 @@ def test_a_context_that_is_too_long_is_refused():
 
 
 def test_figures_survive_json():
-    figures = Preflight(task="causal-lm", threads=(Speed(1, 10.0), Speed(2, 8.0)), left_out=("speed",), eta=3.0)
-    plain = figures.to_mapping()
-    assert from_mapping(plain) == figures
+    measured = Preflight(task="causal-lm", threads=(Speed(1, 10.0), Speed(2, 8.0)), left_out=("speed",), eta=3.0)
+    plain = measured.to_mapping()
+    assert read_preflight(plain) == measured
     assert plain["best_threads"] == 1
-    assert from_mapping({"task": "x"}).eta is None
+    assert read_preflight({"task": "x"}).eta is None

@@ -79,7 +79,7 @@ def test_data_are_described(hub, tmp_path):
     assert said.json["columns"] == [{"name": "text", "kind": "text", "classes": []}]
     assert said.json["first"][2] == {"text": SENTENCES[2]}
     plain = command("data", f"{hub.url}/files/squares.txt")
-    assert "Plain text, 0.0 MB." in plain.out
+    assert "Plain text, 19 kB." in plain.out
     assert SENTENCES[0] in plain.out
     wrong = command("data", "hub:me/absent")
     assert wrong.code == 1
@@ -125,7 +125,7 @@ def test_what_a_model_would_make_of_data_is_said_below_what_they_hold(tmp_path):
     said = command(*words).out
     for part in ("text: review. It is called review.", "label: stars.", "100.0% are longer than data.context_length"):
         assert part in said
-    for part in ("⚠ warning: ", "40.0% are empty", "steps for one pass", "token ids that the model must know"):
+    for part in ("⚠ warning: ", "40.0% are empty", "steps for one epoch", "token ids that the model must know"):
         assert part in said
     found = command(*words, "--json").json["preview"]
     assert [choice[:2] for choice in found["columns"]] == [["text", "review"], ["label", "stars"]]
@@ -227,7 +227,7 @@ def test_plain_texts_say_which_file_is_held_back(tiny_file, tmp_path):
     words = (tmp_path / "texts", "--set", "data.validation_split=validation")
     said = command("data", *words)
     assert said.code == 0, said.err
-    assert "Plain text, 0.0 MB. 1 more file is held back." in said.out
+    assert "Plain text, 14 kB. 1 more file is held back." in said.out
     assert "test.txt was left out: test files are neither trained on nor held back." in said.out
     facts = command("data", *words, "--json").json
     assert (facts["documents"], facts["held_back_documents"]) == (1, 1)

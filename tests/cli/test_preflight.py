@@ -21,11 +21,11 @@ def test_figures_in_words(tiny_file, tmp_path):
 def test_figures_for_machines(tiny_file):
     said = command("preflight", tiny_file, "--json", "--micro-batches", "--set", "training.steps=1000")
     assert said.code == 0
-    figures = said.json
-    assert figures["task"] == "causal-lm"
-    assert figures["eta"] > 900 * figures["step_seconds"]
-    assert figures["best_micro_batch"] in (1, 2, 4)
-    assert figures["seconds"] < 20
+    measured = said.json
+    assert measured["task"] == "causal-lm"
+    assert measured["eta"] > 900 * measured["step_seconds"]
+    assert measured["best_micro_batch"] in (1, 2, 4)
+    assert measured["seconds"] < 20
 
 
 def test_a_model_that_never_ends_keeps_to_the_time(tmp_path: Path):
@@ -40,9 +40,9 @@ def test_a_model_that_never_ends_keeps_to_the_time(tmp_path: Path):
         "        while self.training: pass\n"
         "        return self.table(input_ids).cumsum(1)\n"
     )
-    figures = tb_widgets.preflight(RunSpec(), settings={"model.source": str(tmp_path)})
-    assert figures.parameters == 400
-    assert figures.left_out == ("number of threads", "memory and first loss", "speed", "overfitting one batch")
+    measured = tb_widgets.preflight(RunSpec(), settings={"model.source": str(tmp_path)})
+    assert measured.parameters == 400
+    assert measured.left_out == ("number of threads", "memory and first loss", "speed", "overfitting one batch")
 
 
 def test_a_spec_and_a_preset_is_one_too_many(tiny_file):

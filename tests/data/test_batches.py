@@ -135,5 +135,5 @@ def test_validation_windows_are_fixed_spread_and_do_not_overlap(length, context,
 
 
 def test_validation_text_that_is_too_short():
-    with pytest.raises(DataError, match=r"The held-back text has 8 tokens, and one window needs 9\."):
+    with pytest.raises(DataError, match=r"The validation text has 8 tokens, and one window needs 9\."):
         validation_batches(np.arange(8), context_length=8, batch_size=2, batches=2)

@@ -93,7 +93,7 @@ def test_prepared_examples(tmp_path, task, source, specials):
     assert highest < prepared.vocab_size
     found = prepared.validation_batches(batch_size=8, batches=3)
     assert sum(len(batch["labels"]) for batch in found) == 24
-    shown = prepared.held_back(3)
+    shown = prepared.validation_examples(3)
     assert len({example.prompt for example in shown}) == 3
     text = prepared.tokenizer.decode(prepared.validation.texts[0])
     assert text == shown[0].prompt == both_parts(source)[1][0].text

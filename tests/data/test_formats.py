@@ -326,7 +326,7 @@ def test_a_large_table_is_read_in_little_memory(tmp_path: Path):
 
 @pytest.mark.parametrize("block", [1, 2, 3, 7, 64])
 def test_rows_are_the_same_wherever_the_blocks_of_a_file_end(tmp_path: Path, monkeypatch, block: int):
-    monkeypatch.setattr(files, "BLOCK", block)
+    monkeypatch.setattr(files, "_BLOCK", block)
     record = {"text": 'Größe \\ 世界 🦋 "}', "n": -12.5, "deep": {"a": True}}
     for name, content in (
         ("a.json", json.dumps([record] * 3, indent=2)),

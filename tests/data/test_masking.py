@@ -92,7 +92,7 @@ def test_held_back_masks_are_the_same_for_every_seed_and_batch_of_batches(tmp_pa
     assert all(same(*pair) for pair in zip(one, again, strict=True))
     assert torch.cat([batch["tokens"] for batch in one]).max() == 257  # the mask, and nothing above
     assert not torch.equal(one[0]["labels"] == -100, one[1]["labels"] == -100)
-    (shown,) = prepared.held_back(1)
+    (shown,) = prepared.validation_examples(1)
     assert shown.prompt.count("[MASK]") == 4
     pieces = shown.prompt.split("[MASK]")
     assert len("[MASK]".join(pieces)) - 4 * 6 + 4 == len(shown.expected)  # a byte for each gap
@@ -105,7 +105,7 @@ def test_a_shown_sentence_fits_the_context_also_where_tokens_end_inside_characte
     (tmp_path / "text.txt").write_text("世界🦋" * 500, encoding="utf-8")
     data = DataSpec(source=str(tmp_path / "text.txt"), context_length=context)
     prepared = prepare(data, TokenizerSpec(kind="byte"), task="masked-lm", cache_dir=tmp_path)
-    for shown in prepared.held_back(4):
+    for shown in prepared.validation_examples(4):
         pieces = shown.prompt.split("[MASK]")
         assert len(pieces) > 1
         assert sum(len(prepared.tokenizer.encode(piece)) for piece in pieces) + len(pieces) - 1 <= context

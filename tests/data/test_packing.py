@@ -58,7 +58,7 @@ def test_documents_end_with_a_sign_and_the_model_must_know_it(tmp_path: Path):
     assert prepared.statistics["documents"] == 501
     assert prepared.statistics["held_back_documents"] == len(read[1])
     assert prepared.notes == ("1 texts (0%) are empty and were left out.",)
-    shown = prepared.held_back(3)
+    shown = prepared.validation_examples(3)
     assert all("document " in one.prompt for one in shown)
     assert any("\n" in one.prompt for one in shown)
 

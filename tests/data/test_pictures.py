@@ -73,7 +73,7 @@ def test_batches_carry_the_class_and_repeat(tmp_path):
     assert set(one["labels"].tolist()) == {0, 1, 2, 3}
     assert prepared(tmp_path, image=(3, 16, 16)).fingerprint != data.fingerprint
     (batch,) = data.validation_batches(batch_size=4, batches=1)
-    shown = data.held_back(4)
+    shown = data.validation_examples(4)
     assert [example.expected for example in shown] == [SHAPES[label] for label in batch["labels"]]
     assert shown[0].prompt == "image 18000"
 
@@ -82,7 +82,7 @@ def test_batches_carry_the_class_and_repeat(tmp_path):
     ("image", "size", "kind"), [((1, 12, 16), (16, 12), 0), ((3, 100, 64), (16, 25), 2), ((4, 8, 8), (8, 8), 0)]
 )
 def test_a_held_back_image_is_a_small_png_too(tmp_path, image, size, kind):
-    (shown,) = prepared(tmp_path, image=image).held_back(1)
+    (shown,) = prepared(tmp_path, image=image).validation_examples(1)
     png = base64.b64decode(shown.picture)
     assert png[:8] == b"\x89PNG\r\n\x1a\n"
     assert struct.unpack(">IIBBBBB", png[16:29]) == (*size, 8, kind, 0, 0, 0)

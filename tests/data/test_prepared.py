@@ -32,7 +32,7 @@ def text_file(tmp_path: Path) -> Path:
 
 
 def test_training_windows_hold_no_held_back_text(tmp_path: Path):
-    # Every held-back character is made one that occurs nowhere else.
+    # Every validation character is made one that occurs nowhere else.
     text = read_text("python-docs")[:80_000]
     training, held_back = blocks(text, 0.2)
     marked = "".join(
@@ -48,7 +48,7 @@ def test_training_windows_hold_no_held_back_text(tmp_path: Path):
         for step in range(int(batches.epoch_steps * 2) + 1):
             assert "§" not in prepared.tokenizer.decode(batches.batch(step).flatten().numpy())
         shown = prepared.tokenizer.decode(prepared.validation)
-        # The tokenizer learned nothing from the held-back part: a char tokenizer does not even know its sign.
+        # The tokenizer learned nothing from the validation part: a char tokenizer does not even know its character.
         assert ("\ufffd" if kind == "char" else "§") in shown
 
 
@@ -131,7 +131,7 @@ def test_short_texts_say_how_many_tokens_there_are_and_how_many_are_needed(tmp_p
         return str(caught.value)
 
     message = refused(1000, context_length=128)
-    assert "The held-back part of short.txt has 100 tokens, and one context needs 129" in message
+    assert "The validation part of short.txt has 100 tokens, and one context needs 129" in message
     assert (
         "Set data.context_length to at most 99, choose a longer text, or a larger data.validation_fraction" in message
     )

@@ -12,7 +12,7 @@ import pytest
 
 from tb_widgets.data.prepared import prepare
 from tb_widgets.data.preview import sample as reading
-from tb_widgets.data.preview.preview import preview
+from tb_widgets.data.preview.preview import preview_data
 from tb_widgets.data.preview.problems import problems_of
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec, TokenizerSpec
@@ -37,7 +37,7 @@ def write(tmp_path):
 
 
 def look(source, task="causal-lm", tokenizer=BYTE, limits=None, **fields):
-    return preview(DataSpec(source=source, **fields), tokenizer, task, **(limits or {}))
+    return preview_data(DataSpec(source=source, **fields), tokenizer, task, **(limits or {}))
 
 
 def told(row):
@@ -283,7 +283,7 @@ def test_of_large_data_only_the_beginning_is_read_and_that_is_said(write, monkey
 def test_what_is_previewed_is_what_is_trained_on(write, tmp_path):
     source = write([("text", "label"), *((f"words {n} " * (n % 9), "ab"[n % 2]) for n in range(300))])
     data = DataSpec(source=source, context_length=40)
-    found = preview(data, BYTE, "sequence-classification", batch_size=4)
+    found = preview_data(data, BYTE, "sequence-classification", batch_size=4)
     prepared = prepare(data, BYTE, task="sequence-classification", cache_dir=tmp_path)
     statistics = prepared.statistics
     whole = statistics["train_examples"] + statistics["validation_examples"]
@@ -302,9 +302,9 @@ def test_data_that_do_not_serve_the_task_are_refused(write):
 
 def test_it_is_quick_and_imports_no_torch():
     code = (
-        "import json, sys, time; from tb_widgets.data.preview.preview import preview; "
+        "import json, sys, time; from tb_widgets.data.preview.preview import preview_data; "
         "from tb_widgets.spec import DataSpec, TokenizerSpec; began = time.process_time(); "
-        "preview(DataSpec(), TokenizerSpec(), 'causal-lm'); "
+        "preview_data(DataSpec(), TokenizerSpec(), 'causal-lm'); "
         "heavy = [name for name in ('torch', 'datasets', 'pandas') if name in sys.modules]; "
         "print(json.dumps([time.process_time() - began, heavy]))"
     )

@@ -128,7 +128,7 @@ def test_a_text_that_the_cache_may_not_take_is_refused_before_it_is_packed(cache
     monkeypatch.setenv("TB_CACHE_LIMIT", "1M")
     said = []
     data = DataSpec(source=str(tmp_path / "long.txt"), context_length=16)
-    with pytest.raises(DataError, match=r"may take 1\.0 MB, and there is no room in it for 3\.8 MB more.*TB_CACHE_L"):
+    with pytest.raises(DataError, match=r"may take 1 MB, and there is no room in it for 3\.8 MB more.*TB_CACHE_L"):
         prepare(
             data,
             TokenizerSpec(kind="byte"),
@@ -151,7 +151,7 @@ def test_rows_are_refused_while_they_are_packed(cache, tmp_path, monkeypatch, ta
     monkeypatch.setattr("tb_widgets.data.batches.token_files._digest", lambda *_: done.append(1) or "")
     monkeypatch.setattr("tb_widgets.data.batches.example_files._digest", lambda *_: done.append(1) or "")
     data = DataSpec(source=str(tmp_path / "rows.jsonl"), context_length=256)
-    with pytest.raises(DataError, match=r"may take 1\.0 MB, and there is no room in it for 1\.\d MB more"):
+    with pytest.raises(DataError, match=r"may take 1 MB, and there is no room in it for 1\.\d MB more"):
         prepare(data, TokenizerSpec(kind="byte"), task=task, cache_dir=cache)
     assert not done
     assert not list(cache.glob(".*.part"))

@@ -85,7 +85,7 @@ def test_a_plain_text_serves_a_model_that_turns_one_text_into_another(tmp_path, 
     assert one.batch(3)["tokens"].max() == 256 + 4 + 2
     (held_back,) = prepared.validation_batches(batch_size=2, batches=1)
     assert torch.equal(held_back["labels"], prepared.validation_batches(batch_size=2, batches=1)[0]["labels"])
-    for shown in prepared.held_back(3):
+    for shown in prepared.validation_examples(3):
         assert shown.prompt.count("[MASK]") == 3  # as many as there are sentinels
 
 

@@ -7,7 +7,7 @@ import tokenizers
 import torch
 
 from tb_widgets.data.prepared import prepare
-from tb_widgets.data.preview.preview import preview
+from tb_widgets.data.preview.preview import preview_data
 from tb_widgets.data.tokenizers.special_tokens import SpecialTokens, vocabulary_with_specials
 from tb_widgets.spec import DataSpec, TokenizerSpec
 
@@ -54,12 +54,12 @@ def test_a_tokenizer_with_signs_of_its_own_needs_no_more_ids(words, tmp_path):
     text.write_text("".join(f"w{n * n % 50} w{n % 7}\n" for n in range(3000)))
     data = DataSpec(source=str(text), context_length=32)
     prepared = prepare(data, words, task="masked-lm", cache_dir=tmp_path / "cache")
-    assert prepared.vocab_size == 53 == preview(data, words, "masked-lm").vocab_size
+    assert prepared.vocab_size == 53 == preview_data(data, words, "masked-lm").vocab_size
     batch = prepared.train_batches(batch_size=8, seed=1).batch(0)
     assert batch["tokens"].max() < 53
     hidden = (batch["labels"] != -100) & (batch["tokens"] == 2)
     assert hidden.sum() > 0.5 * (batch["labels"] != -100).sum()
-    (row, *_) = preview(data, words, "masked-lm").batch
+    (row, *_) = preview_data(data, words, "masked-lm").batch
     assert {mark.text for mark in row.reads if mark.kind == "hidden"} == {"[MASK]"}
 
     rows = tmp_path / "rows.csv"
@@ -69,5 +69,5 @@ def test_a_tokenizer_with_signs_of_its_own_needs_no_more_ids(words, tmp_path):
     assert prepared.vocab_size == 53
     batch = prepared.train_batches(batch_size=50, seed=1).batch(0)
     assert torch.equal(batch["tokens"] == 0, ~batch["mask"])
-    (row, *_) = preview(data, words, "sequence-classification").batch
+    (row, *_) = preview_data(data, words, "sequence-classification").batch
     assert [mark.text for mark in row.reads if mark.kind == "special"] == ["[PAD]"] * 2

@@ -9,10 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tb_widgets.data.prepared import prepare
-from tb_widgets.data.preview.preview import preview
+from tb_widgets.data.preview.preview import preview_data
 from tb_widgets.data.reading import repeated_lines as copies
 from tb_widgets.data.reading.corpus import ReadCounts, open_corpus
-from tb_widgets.data.reading.repeated_lines import Copies, HeldBackLines, copies_note
+from tb_widgets.data.reading.repeated_lines import Copies, ValidationLines, copies_note
 from tb_widgets.data.reading.split import Span, split_text
 from tb_widgets.data.sources.builtin import read_text
 from tb_widgets.errors import DataError
@@ -24,13 +24,13 @@ def split(pieces, fraction):
 
 
 def find_copies(spans, characters):
-    lines = HeldBackLines()
+    lines = ValidationLines()
     lines.note(spans)
     return lines.copies(spans, characters)
 
 
 def blocks(text, fraction):
-    """Return training blocks and held-back blocks of a single text."""
+    """Return training blocks and validation blocks of a single text."""
     parts = [], []
     block = ""
     for span in split([text], fraction):
@@ -43,7 +43,7 @@ def blocks(text, fraction):
 
 
 def documents(data, task="causal-lm"):
-    """Return training documents, held-back documents, and what was seen."""
+    """Return training documents, validation documents, and what was seen."""
     seen, parts, text = ReadCounts(), ([], []), ""
     for span in open_corpus(data, task).read(seen):
         text += span.text
@@ -134,7 +134,7 @@ def test_the_own_held_back_part_is_taken_and_its_texts_are_left_out_of_training(
 
 
 def texts_of(data: DataSpec) -> tuple[str, str, ReadCounts]:
-    """Return the whole training part and the whole held-back part of plain texts."""
+    """Return the whole training part and the whole validation part of plain texts."""
     seen = ReadCounts()
     parts = {True: "", False: ""}
     for span in open_corpus(data, "causal-lm").read(seen):
@@ -198,8 +198,8 @@ def test_a_model_is_trained_on_the_files_that_are_not_held_back(tmp_path: Path):
     prepared = prepare(data, TokenizerSpec(kind="byte"), cache_dir=tmp_path / "cache")
     assert bytes(prepared.train.astype("u1")).decode() == "".join(lines[:1500])
     assert bytes(prepared.validation.astype("u1")).decode() == "".join(lines[1400:])
-    assert any(note.startswith("17 % of the held-back lines are also trained on") for note in prepared.notes)
-    found = preview(data, TokenizerSpec(kind="byte"), "causal-lm", batch_size=10)
+    assert any(note.startswith("17 % of the validation lines are also trained on") for note in prepared.notes)
+    found = preview_data(data, TokenizerSpec(kind="byte"), "causal-lm", batch_size=10)
     assert found.tokens == len(prepared.train)
     assert found.steps_per_epoch == pytest.approx(len(prepared.train) / 320, rel=0.01)
     assert not found.documents
@@ -220,7 +220,9 @@ def test_test_files_of_a_table_are_left_out_too(tmp_path: Path):
 
 
 def test_an_empty_part_is_refused(tmp_path: Path):
-    with pytest.raises(DataError, match=r"The held-back part of one.jsonl is empty: there are 1 texts, and 0 are held"):
+    with pytest.raises(
+        DataError, match=r"The validation part of one.jsonl is empty: there are 1 texts, and 0 are held"
+    ):
         documents(written(tmp_path / "one.jsonl", ['"text"']))
 
 
@@ -281,10 +283,10 @@ def test_held_back_lines_that_are_trained_on_too_are_told_before_the_run_and_in_
         data = DataSpec(source=str(tmp_path / f"{name}.txt"), context_length=32)
         prepared = prepare(data, tokenizer, cache_dir=tmp_path / "cache")
         again = prepare(data, tokenizer, cache_dir=tmp_path / "cache")
-        told = [note for note in prepared.notes if "held-back lines are also trained on" in note]
+        told = [note for note in prepared.notes if "validation lines are also trained on" in note]
         assert bool(told) is is_told
         assert again.notes == prepared.notes
-        warnings = preview(data, tokenizer, "causal-lm").warnings
+        warnings = preview_data(data, tokenizer, "causal-lm").warnings
         assert [text for text in warnings if "also trained on" in text] == told
     with_few = find_copies([Span(lines[0], held_back, closes=True) for held_back in (False, True)], 100)
     assert with_few.share == 0.0
@@ -299,5 +301,5 @@ def test_of_a_long_text_copies_are_looked_for_in_some_of_it(monkeypatch):
     parts = [Span(line, n % 10 == 0, closes=True) for n, line in enumerate(lines * 2)]
     found = find_copies(parts, 80_000)
     assert found.is_least
-    assert copies_note(Copies(0.42, is_least=True)).startswith("At least 42 % of the held-back lines")
+    assert copies_note(Copies(0.42, is_least=True)).startswith("At least 42 % of the validation lines")
     assert copies_note(Copies(0.1, is_least=False)) == ""

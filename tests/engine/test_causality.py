@@ -15,7 +15,7 @@ torch.set_num_threads(1)
 
 
 class Mixer(nn.Module):
-    """Tokens in, scores out; ``mix`` says what one position sees of the others. Its last layer begins at zero."""
+    """Tokens in, logits out; ``mix`` says what one position sees of the others. Its last layer begins at zero."""
 
     def __init__(self, mix):
         super().__init__()

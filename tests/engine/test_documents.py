@@ -26,16 +26,16 @@ def test_documents_of_a_window_by_hand():
 
 
 def test_a_text_ends_where_the_model_ends_it_and_nothing_else_beyond_the_tokenizer_is_written():
-    def scores(tokens):
+    def logits(tokens):
         found = torch.zeros(1, tokens.shape[1], 12)
         found[..., 11] = 9.0  # knows more than the tokenizer
         found[..., END + 1 if tokens.shape[1] == 4 else 3] = 5.0
         return found
 
     rules = {"context_length": 8, "length": 6, "vocab_size": END + 1, "temperature": 0.0}
-    assert list(sample_tokens(scores, [1], **rules)) == [3, 3, 3, 0, 3, 3]
-    assert list(sample_tokens(scores, [1], **rules, end=END + 1)) == [3, 3, 3]
-    assert list(sample_tokens(scores, [1], **rules, end=3)) == []  # one of the tokenizer's own
+    assert list(sample_tokens(logits, [1], **rules)) == [3, 3, 3, 0, 3, 3]
+    assert list(sample_tokens(logits, [1], **rules, end=END + 1)) == [3, 3, 3]
+    assert list(sample_tokens(logits, [1], **rules, end=3)) == []  # one of the tokenizer's own
 
 
 @pytest.mark.parametrize("positions", ["rope", "learned"])

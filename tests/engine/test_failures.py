@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import nn
 
-from tb_widgets.data.batches.windows import Batch, Batches
+from tb_widgets.data.batches.windows import Batches
 from tb_widgets.engine.inputs import gather_inputs
 from tb_widgets.engine.saver import CheckpointSaver
 from tb_widgets.engine.session import train_run
@@ -17,10 +17,11 @@ from tb_widgets.errors import RunError, TrainingError
 from tb_widgets.runs import create_run
 from tb_widgets.runs.checkpoints import verify
 from tb_widgets.runs.journal import JournalWriter
+from tb_widgets.spec.batch import Batch
 
 
 class BreaksDown(nn.Module):
-    """Works for some training steps; then its scores are not numbers, or it raises."""
+    """Works for some training steps; then its logits are not numbers, or it raises."""
 
     def __init__(self, after: int, error: BaseException | None = None) -> None:
         super().__init__()

@@ -29,8 +29,8 @@ class RootOfZero(nn.Module):
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
         self.steps += self.training
-        scores = self.table(ids)
-        return scores + (self.shift * 0).sqrt() if self.training and self.steps in self.at else scores
+        logits = self.table(ids)
+        return logits + (self.shift * 0).sqrt() if self.training and self.steps in self.at else logits
 
 
 def tensors(run: RunDirectory, step: int, file: str) -> dict[str, torch.Tensor]:
@@ -109,7 +109,7 @@ def test_non_finite_weights_are_not_saved(tiny, train):
 
 
 class BadInEvaluation(RootOfZero):
-    """At some steps it is tested badly: its scores, times ``factor``, are non-finite or as large as can be."""
+    """At some steps it is tested badly: its logits, times ``factor``, are non-finite or as large as can be."""
 
     def __init__(self, factor: float, *at: int) -> None:
         super().__init__(*at)

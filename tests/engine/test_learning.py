@@ -11,8 +11,8 @@ from tb_widgets.runs.folders import default_cache_dir
 from tb_widgets.spec import RunSpec
 
 
-def figures(run):
-    """The last validation figures of a run."""
+def metrics_of(run):
+    """The last validation metrics of a run."""
     assert run.status().state == "done", run.status().message
     lines = [json.loads(line) for line in run.metrics_file.read_text().splitlines()]
     return [line for line in lines if "val/loss" in line][-1]
@@ -42,7 +42,7 @@ def test_bert_fills_gaps_in_the_reference_better_than_frequencies_can(train):
         training__batch_size=64,
         training__learning_rate=5e-3,
     )
-    found = figures(train(made))
+    found = metrics_of(train(made))
     data = prepare(made.data, made.tokenizer, task="masked-lm", cache_dir=default_cache_dir())
     seen = np.bincount(data.train, minlength=data.tokenizer.vocab_size) + 1
     asked = np.concatenate([b["labels"].numpy().ravel() for b in data.validation_batches(batch_size=64, batches=10)])
@@ -66,7 +66,7 @@ def test_t5_writes_words_backwards(train):
             training__learning_rate=5e-3,
         )
     )
-    assert figures(run)["val/accuracy"] > 0.95
+    assert metrics_of(run)["val/accuracy"] > 0.95
     # It also writes them by itself, word by word, where nobody tells it the words before.
     samples = [json.loads(line) for line in run.samples_file.read_text().splitlines()]
     right = sum(sample["text"] == sample["expected"] for sample in samples)
@@ -85,7 +85,7 @@ def test_vit_tells_shapes_apart(train):
             training__learning_rate=3e-3,
         )
     )
-    assert figures(run)["val/accuracy"] > 0.9
+    assert metrics_of(run)["val/accuracy"] > 0.9
 
 
 def test_a_classifier_sorts_a_table_of_the_user_s_own_into_its_three_classes(train, tmp_path):
@@ -109,6 +109,6 @@ def test_a_classifier_sorts_a_table_of_the_user_s_own_into_its_three_classes(tra
             training__learning_rate=3e-3,
         )
     )
-    assert figures(run)["val/accuracy"] > 0.95
+    assert metrics_of(run)["val/accuracy"] > 0.95
     samples = [json.loads(line) for line in run.samples_file.read_text().splitlines()]
     assert {sample["expected"] for sample in samples} <= {"3", "4", "5"}

@@ -18,8 +18,8 @@ class MakesATable(nn.Module):
         if self.steps == 10 and len(ids) == self.rows and self.scale is None:
             self.scale = torch.ones(256)
         self.steps += self.training
-        scores = self.words(ids)
-        return scores if self.scale is None else scores * self.scale
+        logits = self.words(ids)
+        return logits if self.scale is None else logits * self.scale
 
 
 @pytest.mark.parametrize("rows", [4, 1], ids=["while it is tested", "while it writes a sample"])

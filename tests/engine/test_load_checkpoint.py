@@ -19,11 +19,11 @@ def test_a_loaded_checkpoint_has_the_very_metrics_that_it_was_saved_with(tiny, t
     loaded = load_checkpoint(run, info.path)
     assert not any(part.training for part in loaded.model.module.modules())
     assert loaded.tokenizer.decode(loaded.tokenizer.encode("3 times 3")) == "3 times 3"
-    assert (loaded.context_length, loaded.classes, loaded.gaps, loaded.document_end) == (16, (), 0, None)
+    assert (loaded.context_length, loaded.classes, loaded.sentinels, loaded.document_end) == (16, (), 0, None)
     spec, kept = run.spec, {"cache_dir": default_cache_dir(), "frozen_tokenizer": run.tokenizer_folder}
     data = prepare(spec.data, spec.tokenizer, task="causal-lm", **kept)
     batches = data.validation_batches(batch_size=4, batches=2)
-    metrics = evaluate(loaded.model.module, loaded.model.scores, batches, device=loaded.device)
+    metrics = evaluate(loaded.model.module, loaded.model.logits, batches, device=loaded.device)
     assert metrics == info.metrics
 
 

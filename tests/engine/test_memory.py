@@ -19,7 +19,7 @@ faults = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_minflt
 for step in range(20):
     if step == 10:  # what glibc keeps has its size by now
         before = faults()
-    torch.ones(16_000_000)  # 64 MB, as the scores of 32 x 128 tokens over 4,096 pieces
+    torch.ones(16_000_000)  # 64 MB, as the logits of 32 x 128 tokens over 4,096 pieces
 print(json.dumps({"arranged": arranged, "faults": faults() - before}))
 """
 

@@ -146,13 +146,13 @@ def test_a_table_with_labels_or_of_pairs_is_trained_on_and_the_run_keeps_the_nam
 def test_a_resumed_run_ends_with_the_same_bits(tiny, train, tasks, task):
     dropout = {"model.config": SMALL | {"dropout": 0.1}}
     run = train(tiny(tasks[task] | dropout))
-    expected, figures = weights_digest(run.checkpoints()[-1].path), losses(run)
+    expected, loss = weights_digest(run.checkpoints()[-1].path), losses(run)
     assert [info.step for info in run.checkpoints()] == [10, 20]
     shutil.rmtree(run.checkpoints()[-1].path)
     assert train_run(run) == "done"
     assert any(event["kind"] == "resumed" and event["step"] == 10 for event in lines(run.events_file))
     assert weights_digest(run.checkpoints()[-1].path) == expected
-    assert losses(run) == figures
+    assert losses(run) == loss
 
 
 def test_models_that_copy_what_they_read_are_right_by_chance_only():

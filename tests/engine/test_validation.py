@@ -70,7 +70,7 @@ def test_held_back_data_without_a_label_are_told():
 
     batch = next_tokens(torch.arange(9).reshape(1, 9))
     batch["labels"] = torch.full_like(batch["labels"], -100)
-    with pytest.raises(TrainingError, match="No label of the held-back data counts") as caught:
+    with pytest.raises(TrainingError, match="No label of the validation data counts") as caught:
         evaluate(NOTHING, shrug, [batch], device=CPU)
     assert "Hold back more data" in caught.value.hint
 

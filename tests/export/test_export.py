@@ -12,7 +12,7 @@ from safetensors.torch import load_file
 from tb_widgets.data.tokenizers.make import load_tokenizer
 from tb_widgets.engine.session import train_run
 from tb_widgets.errors import ExportError
-from tb_widgets.service.exporting import export
+from tb_widgets.service.exporting import export_checkpoint
 from tests.plugins import install, python
 
 LIAR = """
@@ -43,7 +43,7 @@ def files(folder: Path) -> list[str]:
 
 def test_an_export_holds_all_that_the_model_needs_and_appears_whole(run, tmp_path):
     checkpoint = run.checkpoints()[-1].path
-    done = export(run, checkpoint, "safetensors", tmp_path / "new" / "model")
+    done = export_checkpoint(run, checkpoint, "safetensors", tmp_path / "new" / "model")
     assert done.difference == 0
     assert list(done.files) == files(done.folder)
     assert {"config.json", "model.py", "model.safetensors", "tied_weights.json"} <= {*done.files}
@@ -57,10 +57,10 @@ def test_an_export_holds_all_that_the_model_needs_and_appears_whole(run, tmp_pat
 def test_what_can_not_be_exported_is_told_before_anything_is_written(run, tmp_path):
     checkpoint = run.checkpoints()[-1].path
     with pytest.raises(ExportError, match="no format 'onyx'") as caught:
-        export(run, checkpoint, "onyx", tmp_path / "model")
+        export_checkpoint(run, checkpoint, "onyx", tmp_path / "model")
     assert "safetensors" in caught.value.hint
     with pytest.raises(ExportError, match="is there already"):
-        export(run, checkpoint, "safetensors", tmp_path)
+        export_checkpoint(run, checkpoint, "safetensors", tmp_path)
     assert not list(tmp_path.iterdir())
 
 

@@ -11,7 +11,7 @@ import pytest
 from safetensors.torch import load_file
 
 from tb_widgets import TrainingService
-from tb_widgets.runs import RunDirectory, list_runs
+from tb_widgets.runs import RunDirectory, list_entries
 from tb_widgets.runs.checkpoints import verify
 from tb_widgets.runs.journal import parse_lines, read_records
 from tests.runs.conftest import mounted
@@ -39,7 +39,7 @@ def final_weights(run: RunDirectory) -> str:
 
 def assert_readable(runs_dir: Path) -> None:
     """Every run that is listed can be read, and its checkpoints are whole."""
-    for entry in list_runs(runs_dir) if runs_dir.is_dir() else []:
+    for entry in list_entries(runs_dir) if runs_dir.is_dir() else []:
         run = entry.run
         assert run.spec.training.steps > 0
         assert "damaged" not in entry.status.message

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from tb_widgets import Dashboard
-from tb_widgets.runs import create_run, list_runs
+from tb_widgets.runs import create_run, list_entries
 from tests.cli.conftest import command
 from tests.service.conftest import end_all
 
@@ -126,7 +126,7 @@ def test_the_page_tells_it(mishap, dashboard, until):
     dashboard.act(dashboard.start)
     if dashboard.watch.run is None:  # it was not even begun
         told = unescape(dashboard.page.message.value)
-        assert not list_runs(mishap.runs_dir) if mishap.runs_dir.is_dir() else True
+        assert not list_entries(mishap.runs_dir) if mishap.runs_dir.is_dir() else True
     else:
         until(lambda: dashboard.refresh() or not dashboard.watch.status.is_active)
         assert dashboard.watch.status.state == "failed"

@@ -36,7 +36,7 @@ def batch_for(model: LoadedModel, rows=4, length=8):
 
 
 def loss_of(model, batch):
-    return F.cross_entropy(model.scores(batch).flatten(0, -2), batch["labels"].flatten(), ignore_index=-100)
+    return F.cross_entropy(model.logits(batch).flatten(0, -2), batch["labels"].flatten(), ignore_index=-100)
 
 
 def learns(model: LoadedModel, steps=12, rate=1e-2) -> bool:

@@ -89,19 +89,19 @@ class LastOnly(Net):
         return self.head(self.body(input_ids))[:, -1]
 
 
-def test_scores_of_one_position_are_asked_about():
-    with pytest.raises(ModelError, match=r"into \(3, 40\): one row per text, with as many scores as it knows tokens"):
+def test_logits_of_one_position_are_asked_about():
+    with pytest.raises(ModelError, match=r"into \(3, 40\): one row per text, with as many logits as it knows tokens"):
         from_module(LastOnly())
     assert from_module(LastOnly(), ModelSpec(task="sequence-classification")).adapter.classes == 40
 
 
-def test_scores_of_all_texts_in_one():
+def test_logits_of_all_texts_in_one():
     class Flat(Net):
         def forward(self, input_ids):
             return self.head(self.body(input_ids)).flatten(0, 1)
 
     model = from_module(Flat())
-    assert (model.adapter.layout, model.logits(torch.ones(2, 7, dtype=torch.int64)).shape) == ("flat", (2, 7, 40))
+    assert (model.adapter.layout, model.token_logits(torch.ones(2, 7, dtype=torch.int64)).shape) == ("flat", (2, 7, 40))
     assert "(B" in said(model, "output").value
     assert learns(model)
 
@@ -128,9 +128,9 @@ def test_the_input_can_be_named():
 
 
 def test_claims_that_the_model_contradicts_are_refused():
-    with pytest.raises(ModelError, match=r"model.task says so: seq2seq. But the model gives scores for every token"):
+    with pytest.raises(ModelError, match=r"model.task says so: seq2seq. But the model gives logits for every token"):
         from_module(GPT(), ModelSpec(task="seq2seq"))
-    with pytest.raises(ModelError, match=r"says so: causal-lm. But the model gives one row of scores per text"):
+    with pytest.raises(ModelError, match=r"says so: causal-lm. But the model gives one row of logits per text"):
         from_module(Classifier(), ModelSpec(task="causal-lm"))
 
 
@@ -205,17 +205,17 @@ def test_probabilities_are_trained_by_their_logarithm():
 
     model = from_module(Sure())
     assert model.adapter.probabilities
-    torch.testing.assert_close(model.scores(batch_for(model)).exp().sum(-1), torch.ones(4))
+    torch.testing.assert_close(model.logits(batch_for(model)).exp().sum(-1), torch.ones(4))
 
 
 @pytest.mark.parametrize("shape", ["(B,)", "(B, 1)"])
-def test_one_score_per_text_is_told_with_the_way_out(shape):
+def test_one_logit_per_text_is_told_with_the_way_out(shape):
     class YesOrNo(Bert):
         def forward(self, input_ids):
-            scores = super().forward(input_ids).mean(1)[:, :1].sigmoid()
-            return scores[:, 0] if shape == "(B,)" else scores
+            logits = super().forward(input_ids).mean(1)[:, :1].sigmoid()
+            return logits[:, 0] if shape == "(B,)" else logits
 
-    with pytest.raises(ModelError, match=r"one score per text. It is a yes/no classifier.* Give its last layer two"):
+    with pytest.raises(ModelError, match=r"one logit per text. It is a yes/no classifier.* Give its last layer two"):
         from_module(YesOrNo())
 
 
@@ -224,5 +224,5 @@ def test_a_tagger_is_told_what_it_may_be():
         def forward(self, input_ids):
             return self.head(self.body(input_ids))
 
-    with pytest.raises(ModelError, match=r"gives each of them 9 scores: the output layer .* or it is a tagger"):
+    with pytest.raises(ModelError, match=r"gives each of them 9 logits: the output layer .* or it is a tagger"):
         from_module(Tagger(out=9, causal=False))

@@ -81,7 +81,7 @@ def test_the_model_is_found_among_its_blocks(export, name):
 def test_every_documented_signature_is_called_rightly(export, inputs, input, by_name):
     model = export.build(code(inputs=inputs, input=input))
     assert model.adapter.arguments == {"tokens": by_name or ""}
-    assert model.logits(torch.zeros(2, 5, dtype=torch.int64)).shape == (2, 5, 50)
+    assert model.token_logits(torch.zeros(2, 5, dtype=torch.int64)).shape == (2, 5, 50)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +97,7 @@ def test_every_documented_signature_is_called_rightly(export, inputs, input, by_
     ],
 )
 def test_logits_are_found_in_whatever_forward_returns(export, result):
-    assert export.build(code(result=result)).logits(torch.zeros(2, 5, dtype=torch.int64)).shape == (2, 5, 50)
+    assert export.build(code(result=result)).token_logits(torch.zeros(2, 5, dtype=torch.int64)).shape == (2, 5, 50)
 
 
 def test_a_documented_name_wins_over_a_class_that_stands_apart(export):
@@ -275,7 +275,7 @@ def test_forwards_that_fail(export):
     assert "forward takes no input" in failing(export, code(inputs="", input="input_0_tokens"))
     assert "into (3, 50)" in failing(export, code(result="logits[:, 0]"))
     assert (
-        "reads 50 different tokens and gives each of them 8 scores: the output layer to the vocabulary is missing"
+        "reads 50 different tokens and gives each of them 8 logits: the output layer to the vocabulary is missing"
         in failing(export, code(result="x"))
     )
     assert "returns str without a tensor in it" in failing(export, code(result="'text'"))

@@ -23,8 +23,8 @@ OFFER = "or use a file: save model.py and config.json in a folder"
 
 @pytest.fixture
 def impatient(monkeypatch):
-    monkeypatch.setattr(gist, "READ", 0.3)
-    monkeypatch.setattr(gist, "TOTAL", 0.6)
+    monkeypatch.setattr(gist, "_READ", 0.3)
+    monkeypatch.setattr(gist, "_TOTAL", 0.6)
 
 
 def refused(text: str = ID) -> ModelError:
@@ -212,7 +212,7 @@ def test_more_than_300_files(github):
     github.add(ID, many | FILES)
     error = refused()
     assert "more than 300 files, of which GitHub names the first 300" in error.message
-    assert "and 292 more" in error.hint
+    assert "and 288 more" in error.hint
     github.add(ID, FILES | many)
     assert fetch(ID).files == FILES
 

@@ -144,7 +144,7 @@ def test_offline_names_the_kept_copy_and_takes_it_only_when_asked(server, monkey
 
 
 def test_a_slow_hub_ends_within_the_time_limit(server, monkeypatch):
-    monkeypatch.setattr(hub, "TOTAL", 0.5)
+    monkeypatch.setattr(hub, "_TOTAL", 0.5)
     server.awake.clear()
     with pytest.raises(ModelError, match="does not answer"):
         fetch("hub:me/tiny")

@@ -21,9 +21,9 @@ def test_padding_is_kept_out_of_sight(module):
     other = batch["tokens"].clone()
     other[0, 5:] = (other[0, 5:] + 7) % model.vocab_size
     with torch.no_grad():
-        before = model.scores({**batch, "mask": mask})
-        after = model.scores({**batch, "mask": mask, "tokens": other})
-        seen = model.scores({**batch, "mask": torch.ones_like(mask), "tokens": other})
+        before = model.logits({**batch, "mask": mask})
+        after = model.logits({**batch, "mask": mask, "tokens": other})
+        seen = model.logits({**batch, "mask": torch.ones_like(mask), "tokens": other})
     real = slice(None, 5) if model.task == "masked-lm" else slice(None)
     torch.testing.assert_close(before[0, real], after[0, real])
     assert not torch.allclose(after[0, real], seen[0, real])
@@ -143,7 +143,7 @@ def test_a_mask_that_must_be_given_hides_padding_in_an_encoder_and_a_classifier(
         model = from_module(module)
         assert (model.task, model.adapter.arguments["mask"]) == (task, "mask")
         assert model.adapter.extras["mask"].recipe == "padding"
-        model.scores({"tokens": torch.ones(2, 6, dtype=torch.int64)})
+        model.logits({"tokens": torch.ones(2, 6, dtype=torch.int64)})
         assert learns(model)
 
 

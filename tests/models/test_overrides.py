@@ -53,13 +53,13 @@ def test_the_output_can_be_named(form, found, wanted, others):
         "item 0 of 3" if form == "tuple" else found,
         "model.output",
     )
-    assert said(left, "output").why == f"It has the shape of scores; forward returns {others} as well."
+    assert said(left, "output").why == f"It has the shape of logits; forward returns {others} as well."
 
     model = from_module(module, ModelSpec(output=wanted))
     assert said(model, "output").why == "model.output says so."
     ids = torch.ones(2, 7, dtype=torch.int64)
     module.eval()
-    torch.testing.assert_close(model.logits(ids), module.second(module.body(ids)))
+    torch.testing.assert_close(model.token_logits(ids), module.second(module.body(ids)))
     assert learns(model)
 
 
@@ -202,12 +202,12 @@ def test_other_arguments_are_given_what_is_wanted():
     model = from_module(Asking(), ModelSpec(arguments={"scale": 2}))
     once = from_module(model.module, ModelSpec(arguments={"scale": 1}))
     ids = torch.ones(2, 7, dtype=torch.int64)
-    torch.testing.assert_close(model.logits(ids), 2 * once.logits(ids))
+    torch.testing.assert_close(model.token_logits(ids), 2 * once.token_logits(ids))
     assert (said(model, "scale").value, said(model, "scale").override) == ("2", "model.arguments")
 
     masked = from_module(model.module, ModelSpec(task="causal-lm", arguments={"scale": 1, "attn_mask": "causal"}))
     assert said(masked, "attn_mask").why == "model.arguments says so."
-    assert not torch.equal(masked.logits(ids), once.logits(ids))
+    assert not torch.equal(masked.token_logits(ids), once.token_logits(ids))
 
 
 def test_a_decoder_may_be_told_the_truth_by_chance_if_somebody_wants_that():

@@ -44,11 +44,11 @@ def example(name, rows=2):
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("config", [{}, {"n_layer": 1, "n_head": 2, "n_embd": 24, "mlp_ratio": 3, "dropout": 0.1}])
 def test_the_formula_counts_what_torch_counts(name, config):
-    for preset in ("tiny", "small") if config else sizes.PRESETS[name]:
+    for preset in ("tiny", "small") if config else sizes.ZOO_PRESETS[name]:
         spec = ModelSpec(source=f"zoo:{name}", preset=preset, config=config)
         summary = describe(resolve(spec, vocab_size=64, context_length=16))
         assert summary.parameters == sum(parameter.numel() for parameter in made(name, preset, **config).parameters())
-        assert summary.title == f"{sizes.TITLES[name]}, {preset}"
+        assert summary.title == f"{sizes.ZOO_TITLES[name]}, {preset}"
 
 
 def test_summaries_say_how_far_each_reads():
@@ -64,7 +64,7 @@ def test_summaries_say_how_far_each_reads():
 @pytest.mark.parametrize("name", NAMES)
 def test_the_frozen_config_says_what_the_model_is_for(name):
     config = resolve(ModelSpec(source=f"zoo:{name}"), vocab_size=64, context_length=16).config
-    assert config["task"] == sizes.TASKS[name]
+    assert config["task"] == sizes.ZOO_TASKS[name]
     with pytest.raises(ModelError, match=r"model.config.task: zoo:.* has no such setting"):
         made(name, task="causal-lm")
 
@@ -75,13 +75,13 @@ def test_a_fresh_model_guesses_evenly_and_every_weight_learns(name):
     inputs = example(name, rows=64)
     optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
     for step in range(5):  # layers that start at zero pass gradients on once they are not zero any more
-        scores = model(*inputs).flatten(0, -2)
+        logits = model(*inputs).flatten(0, -2)
         if step == 0:
-            anything = torch.randint(scores.shape[-1], scores.shape[:1])
-            evenly = math.log(scores.shape[-1])
-            assert nn.functional.cross_entropy(scores, anything).item() == pytest.approx(evenly, abs=0.4)
+            anything = torch.randint(logits.shape[-1], logits.shape[:1])
+            evenly = math.log(logits.shape[-1])
+            assert nn.functional.cross_entropy(logits, anything).item() == pytest.approx(evenly, abs=0.4)
         optimiser.zero_grad()
-        nn.functional.cross_entropy(scores, torch.arange(len(scores)) % min(3, scores.shape[-1])).backward()
+        nn.functional.cross_entropy(logits, torch.arange(len(logits)) % min(3, logits.shape[-1])).backward()
         optimiser.step()
     for label, parameter in model.named_parameters():
         assert parameter.grad is not None, label

@@ -55,13 +55,13 @@ def built(source: ModelSource):
 
 
 def moved(model) -> torch.Tensor:
-    """How far the scores at each of 12 places move when the token at place 7 changes."""
+    """How far the logits at each of 12 places move when the token at place 7 changes."""
     model.module.eval()
     tokens = torch.randint(64, (2, 12))
     changed = tokens.clone()
     changed[:, 7] = (changed[:, 7] + 1) % 64
     with torch.no_grad():
-        return (model.logits(tokens) - model.logits(changed)).abs().amax((0, 2))
+        return (model.token_logits(tokens) - model.token_logits(changed)).abs().amax((0, 2))
 
 
 @pytest.mark.parametrize("name", WHAT_EACH_NEEDS)
@@ -72,7 +72,7 @@ def test_a_mended_export_has_the_right_shape_sees_no_future_and_learns(name):
     assert ids(mended) == []
     assert open_faults(mended) == []
     model = built(mended)
-    assert model.logits(torch.zeros(3, 9, dtype=torch.int64)).shape == (3, 9, 64)
+    assert model.token_logits(torch.zeros(3, 9, dtype=torch.int64)).shape == (3, 9, 64)
     far = moved(model)
     assert far[:7].max() < 1e-5
     assert far[7:].min() > 1e-5
@@ -88,7 +88,7 @@ def learns(model) -> bool:
     for step in range(40):
         begins = torch.arange(step % 9, len(data) - 33, 37)
         rows = torch.stack([data[begin : begin + 33] for begin in begins])
-        loss = torch.nn.functional.cross_entropy(model.logits(rows[:, :-1]).flatten(0, 1), rows[:, 1:].flatten())
+        loss = torch.nn.functional.cross_entropy(model.token_logits(rows[:, :-1]).flatten(0, 1), rows[:, 1:].flatten())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -128,7 +128,7 @@ def test_the_diff_shows_what_is_rebuilt():
         "output_0_logits = layernorm_1_output @ self.embedding_0_token.weight.t() "
         "* layernorm_1_output.size(-1) ** -0.5",
     ]
-    assert "there is no output layer, so the scores come from the token table embedding_0_token itself" in tied.why
+    assert "there is no output layer, so the logits come from the token table embedding_0_token itself" in tied.why
     assert (tied.after, masked.after) == ((), ("missing-steps",))
     assert "embedding_0_x, attn_mask=causal_mask, is_causal=True, need_weights=False)" in masked.diff
     assert "fills in masked tokens" in masked.why

@@ -82,33 +82,33 @@ def test_the_task_is_told_without_a_flag_and_the_model_learns(tmp_path, name):
 
 
 @pytest.mark.parametrize("name", [name for name in MODELS if not name.startswith("vit")])
-def test_the_scores_are_where_the_labels_are(tmp_path, name):
+def test_the_logits_are_where_the_labels_are(tmp_path, name):
     model = bring(tmp_path, name)
     model.module.eval()
     batch = batch_for(model)
     with torch.no_grad():
-        scores = model.scores(batch)
+        logits = model.logits(batch)
         width = model.adapter.classes or model.adapter.decoder_vocab_size or model.vocab_size
-        assert scores.shape == (*batch["labels"].shape, width)
+        assert logits.shape == (*batch["labels"].shape, width)
         assert torch.isfinite(loss_of(model, batch))
         # One row alone scores as it does among others.
-        alone = model.scores({role: value[:1] for role, value in batch.items()})
-    torch.testing.assert_close(scores[:1], alone, rtol=1e-3, atol=1e-4)
+        alone = model.logits({role: value[:1] for role, value in batch.items()})
+    torch.testing.assert_close(logits[:1], alone, rtol=1e-3, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["bert_hf_like/classes", "encoder_decoder", "translation_tutorial", "t5_like"])
-def test_padding_never_reaches_the_scores(tmp_path, name):
+def test_padding_never_reaches_the_logits(tmp_path, name):
     model = bring(tmp_path, name)
     model.module.eval()
     batch = batch_for(model)
     other = batch["tokens"].clone()
     other[0, 5:] = (other[0, 5:] + 7) % model.vocab_size
     with torch.no_grad():
-        torch.testing.assert_close(model.scores(batch), model.scores({**batch, "tokens": other}))
+        torch.testing.assert_close(model.logits(batch), model.logits({**batch, "tokens": other}))
     assert said(model, "mask").override == "model.mask"
 
 
-def test_a_decoder_that_is_told_the_truth_by_chance_is_told_it_always_and_its_late_scores_are_moved(tmp_path):
+def test_a_decoder_that_is_told_the_truth_by_chance_is_told_it_always_and_its_late_logits_are_moved(tmp_path):
     model = bring(tmp_path, "recurrent_translator")
     assert said(model, "teacher forcing").value == "always"
     assert said(model, "order").value == "one place late"
@@ -118,7 +118,7 @@ def test_a_decoder_that_is_told_the_truth_by_chance_is_told_it_always_and_its_la
     other[:, -1] = (other[:, -1] + 1) % 30
     with torch.no_grad():
         before, after = (
-            model.scores({**batch, "decoder_tokens": tokens}) for tokens in (batch["decoder_tokens"], other)
+            model.logits({**batch, "decoder_tokens": tokens}) for tokens in (batch["decoder_tokens"], other)
         )
     torch.testing.assert_close(before[:, :-1], after[:, :-1])
     assert not torch.equal(before[:, -1], after[:, -1])
@@ -139,7 +139,7 @@ def test_texts_that_are_too_short_for_a_classifier_are_filled_up(tmp_path):
     assert said(model, "shortest text").value == "4 tokens"
     one, four = (torch.full((2, length), 7, dtype=torch.int64) for length in (1, 4))
     model.module.eval()
-    torch.testing.assert_close(model.scores({"tokens": one}), model.scores({"tokens": four}))
+    torch.testing.assert_close(model.logits({"tokens": one}), model.logits({"tokens": four}))
     # Where it is told what is padding, it is told that of what fills up.
     seen = {}
     masked = replace(model.adapter, arguments={"tokens": "", "mask": "mask"}, mask="keep")
@@ -151,7 +151,7 @@ def test_what_was_concluded_is_said(tmp_path):
     told = bring(tmp_path, "gpt_dataclass")
     assert told.adapter.arguments == {"tokens": "", "labels": "targets"}
     assert "last position only" in said(told, "output").why
-    assert told.logits(torch.zeros(2, 7, dtype=torch.int64)).shape == (2, 7, 40)
+    assert told.token_logits(torch.zeros(2, 7, dtype=torch.int64)).shape == (2, 7, 40)
     annotated = bring(tmp_path, "encoder_decoder")
     assert annotated.adapter.head == "generator"
     assert annotated.adapter.extras["tgt_mask"].recipe == "decoder-causal"

@@ -61,8 +61,8 @@ def test_earlier_logits_do_not_see_later_tokens_and_positions_count(positions):
     changed = ids.clone()
     changed[:, 9] = (changed[:, 9] + 1) % 64
     with torch.no_grad():
-        before, after = model.logits(ids), model.logits(changed)
-        swapped = model.logits(ids[:, [1, 0, *range(2, 16)]])
+        before, after = model.token_logits(ids), model.token_logits(changed)
+        swapped = model.token_logits(ids[:, [1, 0, *range(2, 16)]])
     torch.testing.assert_close(before[:, :9], after[:, :9])
     assert (before[:, 9:] - after[:, 9:]).abs().amax(-1).min() > 1e-4
     assert (before[:, 5] - swapped[:, 5]).abs().max() > 1e-4
@@ -75,25 +75,25 @@ def test_rotary_scores_depend_on_distance_only():
         torch.nn.init.normal_(parameter, std=0.3)
     ids = torch.randint(64, (1, 6))
     with torch.no_grad():
-        here = model.logits(ids)[0, -1]
+        here = model.token_logits(ids)[0, -1]
         # The same tokens five places later: only their positions differ.
         module.rotation = rotation_table(21, 32)[:, 5:]
-        there = model.logits(ids)[0, -1]
+        there = model.token_logits(ids)[0, -1]
     torch.testing.assert_close(here, there, rtol=1e-3, atol=1e-3)
 
 
 def test_rotary_model_reads_beyond_the_context_it_was_built_for():
     model = gpt(context_length=16)
     assert model.context_limit is None
-    assert model.logits(torch.zeros(1, 40, dtype=torch.int64)).shape == (1, 40, 64)
-    assert model.logits(torch.zeros(1, 7, dtype=torch.int64)).shape == (1, 7, 64)
+    assert model.token_logits(torch.zeros(1, 40, dtype=torch.int64)).shape == (1, 40, 64)
+    assert model.token_logits(torch.zeros(1, 7, dtype=torch.int64)).shape == (1, 7, 64)
 
 
 def test_a_fresh_model_guesses_evenly():
     torch.manual_seed(0)
     model = gpt(vocab_size=512)
     ids = torch.randint(512, (4, 17))
-    loss = torch.nn.functional.cross_entropy(model.logits(ids[:, :-1]).flatten(0, 1), ids[:, 1:].flatten())
+    loss = torch.nn.functional.cross_entropy(model.token_logits(ids[:, :-1]).flatten(0, 1), ids[:, 1:].flatten())
     assert loss.item() == pytest.approx(torch.tensor(512.0).log().item(), abs=0.4)
 
 
@@ -103,7 +103,7 @@ def test_a_model_learns_a_short_text_by_heart():
     optimizer = torch.optim.AdamW(model.module.parameters(), lr=1e-2)
     ids = torch.randint(32, (4, 17))
     for _ in range(60):
-        loss = torch.nn.functional.cross_entropy(model.logits(ids[:, :-1]).flatten(0, 1), ids[:, 1:].flatten())
+        loss = torch.nn.functional.cross_entropy(model.token_logits(ids[:, :-1]).flatten(0, 1), ids[:, 1:].flatten())
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -116,7 +116,7 @@ def test_every_weight_gets_a_gradient_after_one_step():
     for _ in range(2):  # layers that start at zero pass gradients on from the second step
         optimizer.zero_grad()
         torch.nn.functional.cross_entropy(
-            model.logits(torch.randint(64, (2, 16))).flatten(0, 1), torch.randint(64, (32,))
+            model.token_logits(torch.randint(64, (2, 16))).flatten(0, 1), torch.randint(64, (32,))
         ).backward()
         optimizer.step()
     for name, parameter in model.module.named_parameters():

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tb_widgets.errors import RunError, SpecError
-from tb_widgets.runs import RunDirectory, Status, create_run, default_runs_dir, list_runs, model_title, open_run
+from tb_widgets.runs import RunDirectory, Status, create_run, default_runs_dir, list_entries, model_title, open_run
 from tb_widgets.runs.durable import replace_json
 from tb_widgets.runs.status import write_status
 from tb_widgets.spec import RunSpec
@@ -70,7 +70,7 @@ def test_the_user_s_home_is_understood_everywhere(tmp_path, monkeypatch):
     assert run.path.parent == tmp_path / "runs"
     assert open_run("latest", "~/runs").path == run.path
     assert open_run(f"~/runs/{run.id}").path == run.path
-    assert len(list_runs("~/runs")) == 1
+    assert len(list_entries("~/runs")) == 1
 
 
 def test_an_ambiguous_beginning_lists_what_it_fits(tmp_path):
@@ -90,7 +90,7 @@ def test_a_run_that_is_not_there_is_told_with_a_way_out(tmp_path, name):
 
 def test_there_is_no_latest_run_in_an_empty_or_missing_folder(tmp_path):
     for folder in (tmp_path, tmp_path / "missing"):
-        assert list_runs(folder) == []
+        assert list_entries(folder) == []
         with pytest.raises(RunError, match="no runs"):
             open_run("latest", folder)
 
@@ -99,7 +99,7 @@ def test_a_runs_folder_that_is_a_file_is_told(tmp_path):
     file = tmp_path / "runs"
     file.write_text("")
     with pytest.raises(RunError, match="runs"):
-        list_runs(file)
+        list_entries(file)
     with pytest.raises(RunError, match="runs"):
         create_run(file, RunSpec())
 
@@ -114,13 +114,13 @@ def test_only_runs_are_listed_and_a_damaged_one_hides_no_other(tmp_path):
     (tmp_path / "notes").mkdir()
     (tmp_path / "file.txt").touch()
     (tmp_path / "broken-link").symlink_to(tmp_path / "nowhere")
-    states = {entry.run.id: entry.status.state for entry in list_runs(tmp_path)}
+    states = {entry.run.id: entry.status.state for entry in list_entries(tmp_path)}
     assert states == {good.id: "queued", bad.id: "interrupted", cut.id: "interrupted"}
 
 
 def test_a_run_with_a_damaged_spec_is_listed_and_says_what_is_wrong(run):
     run.spec_file.write_text("training: {steps: -1}")
-    assert len(list_runs(run.path.parent)) == 1
+    assert len(list_entries(run.path.parent)) == 1
     with pytest.raises(SpecError, match=r"training\.steps"):
         _ = RunDirectory(run.path).spec
 
@@ -135,7 +135,7 @@ def test_a_thousand_runs_are_listed_in_under_a_second_newest_first(tmp_path):
         write_status(folder / "status.json", Status(state="running", created=float(number), **identity))
     # Processor time, the system's included: what else runs on this machine does not count.
     started, began = time.process_time(), time.perf_counter()
-    entries = list_runs(tmp_path)
+    entries = list_entries(tmp_path)
     seconds, wall = time.process_time() - started, time.perf_counter() - began
     print(f"1,000 runs listed in {seconds:.2f} s of processor time, {wall:.2f} s on the wall")
     assert [entry.status.created for entry in entries] == [float(number) for number in reversed(range(1000))]

@@ -11,7 +11,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from tb_widgets.errors import RunError
-from tb_widgets.runs import create_run, list_runs, open_run
+from tb_widgets.runs import create_run, list_entries, open_run
 from tb_widgets.runs.checkpoints import list_checkpoints, pin, verify, write_checkpoint
 from tb_widgets.runs.durable import replace_text
 from tb_widgets.runs.journal import JournalWriter, append_text, parse_lines
@@ -85,7 +85,7 @@ def test_a_run_that_does_not_fit_is_not_created(tiny_disk, fill):
     fill()
     with pytest.raises(RunError, match="is full"):
         create_run(tiny_disk / "runs", RunSpec())
-    assert list_runs(tiny_disk / "runs") == []
+    assert list_entries(tiny_disk / "runs") == []
     assert names(tiny_disk) in (["filler"], ["filler", "runs"])
 
 

@@ -106,8 +106,8 @@ def test_what_can_not_be_told_is_asked_for_before_there_is_a_run(encoder, tmp_pa
 
 
 def test_a_preflight_measures_what_a_run_would_be_fitted_to(encoder):
-    figures = tb_widgets.preflight(model=encoder, settings=SHORT | {"model.task": "masked-lm"})
-    assert figures.batch == "4 x 48 tokens"
+    measured = tb_widgets.preflight(model=encoder, settings=SHORT | {"model.task": "masked-lm"})
+    assert measured.batch == "4 x 48 tokens"
     with pytest.raises(ModelError, match="reads 48 tokens at most"):
         tb_widgets.preflight(model=encoder, settings={"model.task": "masked-lm", "data.context_length": 64})
 

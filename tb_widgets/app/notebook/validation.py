@@ -31,8 +31,8 @@ from tb_widgets.spec import RunSpec
 if TYPE_CHECKING:
     import ipywidgets as widgets
 
-LOOK_EVERY = 0.2  # seconds
-MASK = "causal-mask"
+_LOOK_EVERY = 0.2  # seconds
+_MASK = "causal-mask"
 TRUST, MEND = "Trust this revision", "Mend the known faults"
 LEAK = (
     "This model sees the answers. When it learns to predict the next token, that very token is already among the "
@@ -99,7 +99,7 @@ class Validation:
         A causal mask is right for some models and wrong for others: that one waits for what the checks find.
         """
         self.mends = True
-        self.source = apply_repairs(self.original, [offer.id for offer in self.repairs if offer.id != MASK])
+        self.source = apply_repairs(self.original, [offer.id for offer in self.repairs if offer.id != _MASK])
 
     @property
     def may_run(self) -> bool:
@@ -121,12 +121,12 @@ class Validation:
             _display(words.note(f"Not checked. {self._how_to_agree()}"))
             return []
         self.results = self._try(tier)
-        can_be_masked = MASK in [offer.id for offer in self.repairs if offer.id not in self.applied]
+        can_be_masked = _MASK in [offer.id for offer in self.repairs if offer.id not in self.applied]
         if leaks(self.results) and can_be_masked:
             if not self.mends:
                 _display(words.note(f"The mask can be put in for you: press {MEND} above, then run this cell again."))
                 return self.results
-            self.source = apply_repairs(self.original, [*self.applied, MASK])
+            self.source = apply_repairs(self.original, [*self.applied, _MASK])
             _display(words.note("The causal mask has been put in. The same checks again:", "on"))
             self.results = self._try(tier)
         return self.results
@@ -221,7 +221,7 @@ def _follow(probe: Probe) -> None:
     output = display(HTML(cell(shown)), display_id=True)
     finished = False
     while not finished:
-        finished = probe.finished.wait(LOOK_EVERY)
+        finished = probe.finished.wait(_LOOK_EVERY)
         if (now := _progress(probe)) != shown:
             shown = now
             output.update(HTML(cell(shown)))

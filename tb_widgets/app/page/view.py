@@ -21,6 +21,7 @@ from tb_widgets.app.parts.step_bar import StepBar
 from tb_widgets.app.registry import Panel, panels_of
 from tb_widgets.app.session import Session
 from tb_widgets.app.steps import STEPS
+from tb_widgets.wording import size_in_words
 
 # Where these are typed: they have a card of their own.
 PLACES = {"model.source": "model-address", "playground": "prompt"}
@@ -123,7 +124,7 @@ class PageView:
         self._title.value = f'{brand}<span class="tbw-muted">{escape(name)}</span>'
         memory = psutil.virtual_memory()
         cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        free = f"{memory.available / 1e9:.0f} GB free of {memory.total / 1e9:.0f}"
+        free = f"{size_in_words(memory.available)} free of {size_in_words(memory.total)}"
         self._machine.value = words.chip(f"{cores} cores · {free}")
         if self._code_is_open:
             self._code.value = words.copied(self._session.code())

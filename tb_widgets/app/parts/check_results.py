@@ -7,16 +7,16 @@ from html import escape
 
 from tb_widgets.app import words
 from tb_widgets.app.parts.pictures import picture
-from tb_widgets.checks.result import SIGNS, WHY, WORDS, CheckResult, Verdict, in_words
+from tb_widgets.checks.result import SIGNS, WHY, WORDS, CheckResult, Verdict, results_in_words
 
-TONES: dict[Verdict, str] = {"pass": "ok", "warn": "warn", "fail": "bad", "unknown": ""}
+_TONES: dict[Verdict, str] = {"pass": "ok", "warn": "warn", "fail": "bad", "unknown": ""}
 
 
 def summary(results: list[CheckResult]) -> tuple[str, str]:
     """Return results in a few words, and their tone."""
     verdicts = {result.verdict for result in results}
     tone = "bad" if "fail" in verdicts else "warn" if "warn" in verdicts else "ok"
-    return in_words(results) or "nothing was checked", tone
+    return results_in_words(results) or "nothing was checked", tone
 
 
 def headline(results: Sequence[CheckResult]) -> str:
@@ -58,14 +58,14 @@ def _row(result: CheckResult, with_picture: bool) -> str:
     number = (
         "" if result.value is None else words.count(result.value) if result.value >= 1000 else f"{result.value:.3g}"
     )
-    figure = f"{number} {result.unit}".strip() if number else ""
+    measured = f"{number} {result.unit}".strip() if number else ""
     held = f" · {result.threshold}" if result.threshold else ""
     advice = f"<p>{escape(result.advice)}</p>" if result.advice and result.verdict != "pass" else ""
-    verdict = words.chip(f"{SIGNS[result.verdict]} {WORDS[result.verdict]}", TONES[result.verdict])
+    verdict = words.chip(f"{SIGNS[result.verdict]} {WORDS[result.verdict]}", _TONES[result.verdict])
     drawn = picture(result.picture) if with_picture else ""
     told = f"{verdict} <b>{escape(result.title)}</b> <span>{escape(result.message)}</span>"
     why = f'<div class="tbw-help">Why? {escape(WHY[result.id])}</div>' if result.id in WHY else ""
-    numbers = f'<div class="tbw-help">{escape(figure + held if figure else result.threshold)}</div>'
+    numbers = f'<div class="tbw-help">{escape(measured + held if measured else result.threshold)}</div>'
     is_good = result.verdict == "pass"
     return (
         f'<details class="tbw-result" data-check="{escape(result.id)}" data-verdict="{result.verdict}"'

@@ -29,7 +29,7 @@ def source(code: str, marked: Collection[int] = ()) -> str:
     from pygments.lexers import PythonLexer
 
     lines = source_text.lines(code)
-    shown = source_text.visible("\n".join(lines[:MOST_LINES]))
+    shown = source_text.show_hidden("\n".join(lines[:MOST_LINES]))
     # The lexer would take away empty lines at the beginning, and the numbers with them.
     coloured = highlight(shown, PythonLexer(stripnl=False), HtmlFormatter(nowrap=True)).removesuffix("\n").split("\n")
     rows = "".join(
@@ -41,14 +41,14 @@ def source(code: str, marked: Collection[int] = ()) -> str:
 
 def plain(text: str) -> str:
     """Return another file's text as it is."""
-    shown = source_text.visible("\n".join(source_text.lines(text)))
+    shown = source_text.show_hidden("\n".join(source_text.lines(text)))
     return f'<pre class="tbw-text tbw-log">{escape(shown)}</pre>'
 
 
 def diff(text: str) -> str:
     """Return a unified diff with what comes and what goes in colours of their own."""
     tones = {"+": "is-new", "-": "is-gone", "@": "is-place"}
-    lines = [*_hunks(source_text.visible(text))]
+    lines = [*_hunks(source_text.show_hidden(text))]
     rows = "".join(
         f'<span class="tbw-change {tones.get(line[:1], "")}">{escape(line)}\n</span>' for line in lines[:MOST_LINES]
     )

@@ -9,7 +9,7 @@ from typing import Any
 import ipywidgets as widgets
 
 from tb_widgets.app.parts.cards import framed, labelled
-from tb_widgets.app.state.draft import CARDS, Draft, as_typed, read_entry
+from tb_widgets.app.state.draft import CARDS, Draft, as_typed, read_typed
 from tb_widgets.spec import FieldCard
 
 
@@ -102,7 +102,7 @@ class Field:
 
 
 def _same(card: FieldCard, text: str, value: Any) -> bool:
-    return bool(read_entry(card, text) == value)
+    return bool(read_typed(card, text) == value)
 
 
 class Form:

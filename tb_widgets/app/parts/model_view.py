@@ -12,14 +12,15 @@ from typing import Any
 from tb_widgets.app import words
 from tb_widgets.app.parts import code_view
 from tb_widgets.service.models import CODE, CONFIG, Finding, ModelSource, Repair
+from tb_widgets.wording import listed, size_in_words
 
-KINDS = {"gist": "Gist", "hub": "Hub repository", "path": "Your file", "upload": "Your files", "zoo": "Ours"}
+_KINDS = {"gist": "Gist", "hub": "Hub repository", "path": "Your file", "upload": "Your files", "zoo": "Ours"}
 
 
 def origin_facts(origin: Mapping[str, Any]) -> str:
     """Return where a model comes from; see :class:`tb_widgets.models.source.ModelSource`."""
     kind = origin.get("kind", "")
-    pairs = [(KINDS.get(kind, kind), origin.get("id") or origin.get("path") or origin["source"])]
+    pairs = [(_KINDS.get(kind, kind), origin.get("id") or origin.get("path") or origin["source"])]
     if kind in ("gist", "hub"):
         pairs += [
             ("Description", origin.get("description") or "–"),
@@ -27,11 +28,9 @@ def origin_facts(origin: Mapping[str, Any]) -> str:
             ("Last change", str(origin.get("updated", "–"))[:16].replace("T", " ")),
             ("Revision", str(origin.get("revision"))),
         ]
-    listed = origin.get("listed")
-    if listed:
-        names = [f"{entry['name']} ({words.size(entry['bytes'] or 0)})" for entry in listed[:8]]
-        more = f" and {len(listed) - 8} more" if len(listed) > 8 else ""
-        pairs.append(("Files", ", ".join(names) + more))
+    if files := origin.get("listed"):
+        names = [f"{entry['name']} ({size_in_words(entry['bytes'] or 0)})" for entry in files]
+        pairs.append(("Files", listed(names)))
     return words.facts(pairs)
 
 

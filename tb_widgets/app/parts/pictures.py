@@ -1,4 +1,4 @@
-"""Small pictures beside a check's figure, drawn as SVG and HTML: no plotting library, light and dark alike."""
+"""Small pictures beside a check's number, drawn as SVG and HTML: no plotting library, light and dark alike."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from html import escape
 from typing import Any
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{1,40000}={0,2}")
-MOST_CELLS = 48  # along one side; more would be smaller than a pixel
+_MOST_CELLS = 48  # along one side; more would be smaller than a pixel
 SIDE = 190.0  # pixels
 
 
@@ -75,7 +75,7 @@ def _bars(found: dict[str, Any]) -> str:
     lines = "".join(
         f"<tr><td>{escape(str(label))}</td>"
         f'<td><span class="tbw-stick" style="width:{100 * abs(value) / top:.0f}%"></span></td><td>{value:.3g}</td></tr>'
-        for label, value in list(zip(found["labels"], values, strict=False))[:MOST_CELLS]
+        for label, value in list(zip(found["labels"], values, strict=False))[:_MOST_CELLS]
     )
     title = escape(str(found.get("title", "")))
     table = f'<table class="tbw-sticks">{lines}</table>'
@@ -84,5 +84,5 @@ def _bars(found: dict[str, Any]) -> str:
 
 def _thinned(values: Sequence[Any]) -> list[Any]:
     """Return at most so many values as can be seen, evenly spread."""
-    step = -(-len(values) // MOST_CELLS) or 1
+    step = -(-len(values) // _MOST_CELLS) or 1
     return list(values[::step])

@@ -12,9 +12,10 @@ from tb_widgets.app import words
 from tb_widgets.app.parts.cards import button, row, show
 from tb_widgets.app.parts.fitted import fitted_line
 from tb_widgets.app.state.draft import CARDS, as_typed
-from tb_widgets.display.wording import duration, speed
+from tb_widgets.display.run_words import speed_in_words
 from tb_widgets.runs import RunEntry, Status
 from tb_widgets.spec.metrics import METRICS
+from tb_widgets.wording import duration
 
 if TYPE_CHECKING:
     from tb_widgets.app.session import Session
@@ -199,7 +200,7 @@ class RunRow:
         facts = [f"step {number(f'{status.step:,}')} of {status.total:,}"]
         if status.state in ("failed", "interrupted"):
             return [*facts, escape(f"{status.message} {status.hint}".strip())]
-        if fast := speed(status):
+        if fast := speed_in_words(status):
             count, unit = fast
             facts.append(f"{number(count)} {unit}")
         facts.append(f"elapsed {number(duration(status.elapsed))}")

@@ -15,7 +15,7 @@ from tb_widgets.service.models import CODE, findings, read_source
 if TYPE_CHECKING:
     from tb_widgets.app.session import Session
 
-CONSENT = "Going on or writing runs the code in its folder with your permissions."
+_CONSENT = "Going on or writing runs the code in its folder with your permissions."
 
 
 class RunConsent:
@@ -48,5 +48,5 @@ class RunConsent:
         code = read_source(run.model_folder).files[CODE]
         found = findings(code)
         about = "This run was started on another machine, or its code was changed since."
-        self._text.value = words.note(about, "warn", detail=CONSENT) + finding_list(found)
+        self._text.value = words.note(about, "warn", detail=_CONSENT) + finding_list(found)
         self._code.value = f"<h3>{CODE}</h3>{code_view.source(code, {each.line for each in found})}"

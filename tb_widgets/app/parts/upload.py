@@ -12,10 +12,10 @@ from typing import Any
 import anywidget
 import traitlets
 
-from tb_widgets.app import words
 from tb_widgets.app.assets import read_asset
 from tb_widgets.errors import DataError, TbError
 from tb_widgets.service.data import uploads
+from tb_widgets.wording import size_in_words
 
 logger = logging.getLogger(__name__)
 
@@ -107,7 +107,7 @@ class Upload(anywidget.AnyWidget):  # type: ignore[misc]
             raise DataError(f"{self._most_files} at a time, not {len(announced)}.", hint="A zip may hold several.")
         for name, size in announced:
             if size > self._most_bytes:
-                raise DataError(f"{name} is larger than {words.size(self._most_bytes)}.")
+                raise DataError(f"{name} is larger than {size_in_words(self._most_bytes)}.")
         try:
             for name, size in announced:
                 self._ids.append(uploads.begin(name, size))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tb_widgets.app.state.draft import OF_DATA, Draft
-from tb_widgets.app.state.jobs import Job, Report
+from tb_widgets.app.state.jobs import Job, JobReport
 from tb_widgets.app.state.locking import one_at_a_time
 from tb_widgets.app.state.versioned import Versioned
 from tb_widgets.errors import DataError, TbError
@@ -40,7 +40,7 @@ from tb_widgets.service.policy import Policy
 from tb_widgets.spec import DataSpec
 from tb_widgets.spec.hub_pages import data_source
 
-LOOK_EVERY = 0.05  # seconds between two looks of a script that waits
+_LOOK_EVERY = 0.05  # seconds between two looks of a script that waits
 
 
 @dataclass(frozen=True)
@@ -222,7 +222,7 @@ class DataChoice(Versioned):
         if not source.startswith("hub:"):
             raise DataError("There is no tokenizer to fetch.", hint="Type hub:OWNER/NAME as the tokenizer file.")
 
-        def work(report: Report) -> str:
+        def work(report: JobReport) -> str:
             fetch_tokenizer(source, on_progress=report)
             return pinned_tokenizer(source)
 
@@ -243,7 +243,7 @@ class DataChoice(Versioned):
         if source.is_remote and source.is_here:
             keep = [*source.files]
 
-        def work(report: Report) -> tuple[CacheUse, Cleared]:
+        def work(report: JobReport) -> tuple[CacheUse, Cleared]:
             cleared = clear_cache(keep=keep)
             return cache_use(), cleared
 
@@ -303,7 +303,7 @@ class DataChoice(Versioned):
                     return
             if time.monotonic() > deadline:
                 raise TimeoutError(f"The data are still looked for after {timeout} seconds.")
-            time.sleep(LOOK_EVERY)
+            time.sleep(_LOOK_EVERY)
 
     def close(self) -> None:
         """End what is on its way."""
@@ -390,7 +390,7 @@ class DataChoice(Versioned):
         fetching = replace(wanted, stage="fetching", error=None)
         self._wait_for(fetching, lambda report: fetch_data(data, tokens=tokens, on_progress=report))
 
-    def _wait_for(self, wanted: Wanted, work: Callable[[Report], Any]) -> None:
+    def _wait_for(self, wanted: Wanted, work: Callable[[JobReport], Any]) -> None:
         self.wanted = replace(wanted, job=Job(work))
         self._was_busy = True
 

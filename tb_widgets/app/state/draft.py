@@ -45,7 +45,7 @@ DECIDED = (
 # What the user decided about some data, and about no other.
 OF_DATA = ("config", "split", "validation_split", "columns", "encoding", "streaming")
 # What a preset leaves as it was chosen.
-KEPT = ("model.source", *DECIDED[1:], "data.source", *(f"data.{name}" for name in OF_DATA), "name")
+_KEPT = ("model.source", *DECIDED[1:], "data.source", *(f"data.{name}" for name in OF_DATA), "name")
 # Fields that take the address of a page of the Hub for what it shows.
 PAGES = {"model.source": model_source, "data.source": data_source, "tokenizer.file": model_source}
 LONGEST_REASON = 400  # characters; a path may have thousands
@@ -116,9 +116,9 @@ class Draft(traitlets.HasTraits):
         SpecError
             If there is no preset of that name.
         """
-        kept: dict[str, Any] = {path: self.values[path] for path in KEPT if path in self.values}
+        kept: dict[str, Any] = {path: self.values[path] for path in _KEPT if path in self.values}
         spec = preset_spec(name)
-        entered = self._entered & {*KEPT}
+        entered = self._entered & {*_KEPT}
         self.preset = name
         self.load(spec, keep=kept)
         self._entered = entered
@@ -241,7 +241,7 @@ class Draft(traitlets.HasTraits):
         """Enter one field. A text is read as a person means it: ``3e-4`` is a number, empty is *none*."""
         card = CARDS[path]
         if isinstance(value, str):
-            value = read_entry(card, value)
+            value = read_typed(card, value)
             value = PAGES[path](value) if path in PAGES and isinstance(value, str) else value
         if self.values.get(path) == value and type(self.values.get(path)) is type(value):
             return
@@ -415,7 +415,7 @@ def _reads_as(text: str, value: Any) -> bool:
     return repr(read_value(text)) == repr(value)
 
 
-def read_entry(card: FieldCard, text: str) -> Any:
+def read_typed(card: FieldCard, text: str) -> Any:
     """Read what a person typed into a field, without judging it."""
     text = text.strip() if card.kind != "list" else text
     if card.kind == "list":

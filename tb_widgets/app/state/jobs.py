@@ -11,8 +11,8 @@ from tb_widgets.errors import DataError, TbError
 
 logger = logging.getLogger(__name__)
 
-Result = TypeVar("Result")
-Report = Callable[[str, float], None]
+_Result = TypeVar("_Result")
+JobReport = Callable[[str, float], None]
 """Takes what is being done and the share that is done, 0 to 1."""
 
 
@@ -20,7 +20,7 @@ class StoppedError(Exception):
     """Nobody waits for this work any more."""
 
 
-class Job(Generic[Result]):
+class Job(Generic[_Result]):
     """Something slow, in a thread of its own. It ends with a ``result`` or an ``error``.
 
     Parameters
@@ -30,10 +30,10 @@ class Job(Generic[Result]):
         ends the work by an exception once nobody waits for it.
     """
 
-    def __init__(self, work: Callable[[Report], Result]) -> None:
+    def __init__(self, work: Callable[[JobReport], _Result]) -> None:
         self._work = work
         self.phase, self.share = "", 0.0
-        self.result: Result | None = None
+        self.result: _Result | None = None
         self.error: TbError | None = None
         self.finished = threading.Event()
         self._stop = threading.Event()

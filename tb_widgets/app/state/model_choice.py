@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 from tb_widgets.app.state.draft import Draft
 from tb_widgets.app.state.versioned import Versioned
-from tb_widgets.checks.result import from_mapping as result_from_mapping
+from tb_widgets.checks.result import read_result
 from tb_widgets.errors import ModelError, RunError, TbError, UndecidedError
 from tb_widgets.service.checking import vocabulary_of_ours
 from tb_widgets.service.fitting import ModelFacts
@@ -42,9 +42,9 @@ from tb_widgets.service.probing import Probe, ProbeService
 from tb_widgets.spec import ModelSpec
 from tb_widgets.spec.hub_pages import model_source
 
-State = Literal["ours", "waiting", "fetching", "asking", "trying", "ready", "failed"]
+ChoiceState = Literal["ours", "waiting", "fetching", "asking", "trying", "ready", "failed"]
 
-HOLDS: dict[State, str] = {
+HOLDS: dict[ChoiceState, str] = {
     "fetching": "it is being fetched.",
     "asking": "it waits for you to read it and to trust it, in the Model step.",
     "trying": "it is being tried; a moment.",
@@ -118,7 +118,7 @@ class ModelChoice(Versioned):
         self.policy = policy or draft.policy
         self.probes = probes or ProbeService()
         self.store = store or TrustStore()
-        self.state: State = "ours"
+        self.state: ChoiceState = "ours"
         self.address = ""
         self.error: TbError | None = None
         self.was_stopped = False
@@ -255,7 +255,7 @@ class ModelChoice(Versioned):
     def _recall_checks(self) -> None:
         if self.checks is None and self._kept.get("of") == self._identity():
             self._checked = self._identity()
-            self.checks = Probe.known("check", [result_from_mapping(result) for result in self._kept["results"]])
+            self.checks = Probe.known("check", [read_result(result) for result in self._kept["results"]])
 
     def stop(self) -> None:
         """End the fetch or the trial.
@@ -436,7 +436,7 @@ class ModelChoice(Versioned):
         self.was_stopped = False
         self._clear()
 
-    def _say(self, state: State) -> None:
+    def _say(self, state: ChoiceState) -> None:
         """Enter a state, and tell the form what it means for Start."""
         self.state = state
         if state in ("ours", "waiting", "ready"):

@@ -7,8 +7,9 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
-from tb_widgets.data.batches.windows import Batch, share_of
+from tb_widgets.data.batches.windows import share_of
 from tb_widgets.data.keyed_random import Order, draws, key_of
+from tb_widgets.spec.batch import Batch
 
 Collate = Callable[[NDArray[np.int64]], Batch]
 
@@ -18,9 +19,9 @@ _STEPS_AT_ONCE = 128
 
 
 class ExampleBatches:
-    """Batches of single examples, each once per pass, in an order that a step number determines.
+    """Batches of single examples, each once per epoch, in an order that a step number determines.
 
-    The examples of up to 128 steps, of one pass at most, are sorted by length and cut into batches, which then change
+    The examples of up to 128 steps, of one epoch at most, are sorted by length and cut into batches, which then change
     places.
 
     Parameters
@@ -41,7 +42,7 @@ class ExampleBatches:
         self._collate, self._lengths, self._batch_size = collate, lengths, batch_size
         self._order = Order(len(lengths), seed=seed, fingerprint=fingerprint)
         self._key = ("places of batches", seed, fingerprint)
-        # Of several passes sorted together, the copies of one example would meet in one batch.
+        # Of several epochs sorted together, the copies of one example would meet in one batch.
         self._steps_at_once = max(1, min(_STEPS_AT_ONCE, len(lengths) // batch_size))
         self._block = -1
         self._rows = np.zeros((0, batch_size), dtype=np.int64)

@@ -50,7 +50,7 @@ class TokenRows:
 
 @dataclass(frozen=True)
 class EncodedPart:
-    """Training or held-back examples.
+    """Training or validation examples.
 
     Attributes
     ----------

@@ -11,9 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tb_widgets.data.keyed_random import draws
+from tb_widgets.spec.batch import NOT_COUNTED
 
-CHOSEN, TO_MASK, TO_RANDOM = 0.15, 0.8, 0.1
-NOT_COUNTED = -100
+_CHOSEN, _TO_MASK, _TO_RANDOM = 0.15, 0.8, 0.1
 """The label of a place that is not predicted; what torch's cross entropy leaves out."""
 
 
@@ -40,10 +40,10 @@ def hide(tokens: NDArray[np.int64], key: np.uint64, *, vocab_size: int, mask: in
     draw, fate, other = draws(key, 3 * tokens.size).reshape(3, *tokens.shape)
     draw = np.where(tokens < vocab_size, draw, np.uint64(2**64 - 1))
     # In a short row chance may choose none; then the one nearest to being chosen is.
-    chosen = ((draw < _part(CHOSEN)) | (draw == draw.min(axis=1, keepdims=True))) & (tokens < vocab_size)
+    chosen = ((draw < _part(_CHOSEN)) | (draw == draw.min(axis=1, keepdims=True))) & (tokens < vocab_size)
     anything = (other % np.uint64(vocab_size)).astype(np.int64)
-    shown = np.where(chosen & (fate < _part(TO_MASK)), mask, tokens)
-    shown = np.where(chosen & (fate >= _part(TO_MASK)) & (fate < _part(TO_MASK + TO_RANDOM)), anything, shown)
+    shown = np.where(chosen & (fate < _part(_TO_MASK)), mask, tokens)
+    shown = np.where(chosen & (fate >= _part(_TO_MASK)) & (fate < _part(_TO_MASK + _TO_RANDOM)), anything, shown)
     return {"tokens": shown, "labels": np.where(chosen, tokens, NOT_COUNTED)}
 
 

@@ -45,7 +45,7 @@ def pack(
 ) -> tuple[ReadCounts, dict[str, int]]:
     """Write ``train.bin`` and ``validation.bin``; return what was seen, and the number of tokens of each.
 
-    The encoder begins afresh wherever a document ends, or a block of training or held-back text. Where there are
+    The encoder begins afresh wherever a document ends, or a block of training or validation text. Where there are
     several documents, each ends with the special token for that. ``on_size`` is told how many bytes there are, or
     will be in the end where that can be reckoned by now; ``on_spans`` gets what was packed.
     """

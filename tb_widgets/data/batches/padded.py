@@ -14,13 +14,14 @@ from torch import Tensor
 
 from tb_widgets.data.batches.buckets import ExampleBatches
 from tb_widgets.data.batches.example_files import EncodedPart, encode_examples, read_encoded
-from tb_widgets.data.batches.prepared_data import WAITING_FOR_TEXT, HeldBack, PreparedData
+from tb_widgets.data.batches.prepared_data import WAITING_FOR_TEXT, PreparedData, ValidationExample
 from tb_widgets.data.batches.token_files import made_tokenizer
-from tb_widgets.data.batches.windows import NOT_COUNTED, Batch, Batches
+from tb_widgets.data.batches.windows import Batches
 from tb_widgets.data.reading.examples import find_examples
 from tb_widgets.data.tokenizers.make import Ids, Tokenizer, load_tokenizer
 from tb_widgets.data.tokenizers.special_tokens import SpecialTokens
 from tb_widgets.spec import DataSpec, Task, TokenizerSpec
+from tb_widgets.spec.batch import NOT_COUNTED, Batch
 
 
 @dataclass
@@ -30,7 +31,7 @@ class PaddedData(PreparedData):
     Attributes
     ----------
     train, validation
-        Training and held-back examples.
+        Training and validation examples.
     padding_side
         ``right`` or ``left``.
     """
@@ -51,7 +52,7 @@ class PaddedData(PreparedData):
         )
 
     def validation_batches(self, *, batch_size: int, batches: int) -> list[Batch]:
-        """Return batches of examples spread evenly over the held-back ones."""
+        """Return batches of examples spread evenly over the validation ones."""
         lengths = self.validation.lengths
         wanted = min(len(lengths), batch_size * batches)
         chosen = np.arange(wanted) * len(lengths) // wanted
@@ -60,18 +61,18 @@ class PaddedData(PreparedData):
             self._batch(self.validation, chosen[first : first + batch_size]) for first in range(0, wanted, batch_size)
         ]
 
-    def held_back(self, number: int) -> list[HeldBack]:
-        """Return held-back texts and their answers, spread evenly."""
+    def validation_examples(self, number: int) -> list[ValidationExample]:
+        """Return validation texts and their answers, spread evenly."""
         return [self._shown(len(self.validation.texts) * n // number) for n in range(number)]
 
-    def _shown(self, place: int) -> HeldBack:
+    def _shown(self, place: int) -> ValidationExample:
         part = self.validation
         answer = (
             self.classes[int(part.classes[place])]
             if part.classes is not None
             else self.tokenizer.decode(part.answers[place])
         )
-        return HeldBack(self.tokenizer.decode(part.texts[place]), answer)
+        return ValidationExample(self.tokenizer.decode(part.texts[place]), answer)
 
     def _batch(self, part: EncodedPart, numbers: NDArray[np.int64]) -> Batch:
         special = SpecialTokens(self.tokenizer.vocab_size, self.tokenizer.special)

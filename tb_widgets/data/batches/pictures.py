@@ -14,12 +14,13 @@ import torch
 from numpy.typing import NDArray
 
 from tb_widgets.data.batches.buckets import ExampleBatches
-from tb_widgets.data.batches.prepared_data import HeldBack, PreparedData
-from tb_widgets.data.batches.windows import Batch, Batches
+from tb_widgets.data.batches.prepared_data import PreparedData, ValidationExample
+from tb_widgets.data.batches.windows import Batches
 from tb_widgets.data.keyed_random import draws, key_of, shares
 from tb_widgets.data.sources.builtin import classes_of
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec
+from tb_widgets.spec.batch import Batch
 
 SHAPES = classes_of("drawn-shapes")  # in the order in which draw knows them
 DRAWN_IMAGES = 20_000
@@ -48,16 +49,16 @@ class PictureData(PreparedData):
         return ExampleBatches(self._batch, same_length, batch_size=batch_size, seed=seed, fingerprint=self.fingerprint)
 
     def validation_batches(self, *, batch_size: int, batches: int) -> list[Batch]:
-        """Return batches of the first held-back images; each shape comes as often as the others."""
+        """Return batches of the first validation images; each shape comes as often as the others."""
         numbers = np.arange(self.held_back_from, min(DRAWN_IMAGES, self.held_back_from + batch_size * batches))
         return [self._batch(numbers[first : first + batch_size]) for first in range(0, len(numbers), batch_size)]
 
-    def held_back(self, number: int) -> list[HeldBack]:
-        """Return the first held-back images with their names, and what is on them."""
+    def validation_examples(self, number: int) -> list[ValidationExample]:
+        """Return the first validation images with their names, and what is on them."""
         numbers = np.arange(self.held_back_from, min(DRAWN_IMAGES, self.held_back_from + number))
         drawn = draw(numbers, self.image)
         return [
-            HeldBack(f"image {n}", SHAPES[n % len(SHAPES)], base64.b64encode(as_png(image)).decode())
+            ValidationExample(f"image {n}", SHAPES[n % len(SHAPES)], base64.b64encode(as_png(image)).decode())
             for n, image in zip(numbers.tolist(), drawn, strict=True)
         ]
 

@@ -6,17 +6,18 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass, field
 from typing import Any
 
-from tb_widgets.data.batches.windows import Batch, Batches
+from tb_widgets.data.batches.windows import Batches
 from tb_widgets.data.tokenizers.make import Tokenizer
 from tb_widgets.data.tokenizers.special_tokens import vocabulary_with_specials
 from tb_widgets.spec import Task
+from tb_widgets.spec.batch import Batch
 
 WAITING_FOR_TEXT = "Waiting for another run that prepares the same text"
 
 
 @dataclass(frozen=True)
-class HeldBack:
-    """One held-back example as a person reads it: what the model is shown, and what would be right.
+class ValidationExample:
+    """One validation example as a person reads it: what the model is shown, and what would be right.
 
     An image has a ``picture``: a small PNG in base64.
     """
@@ -76,8 +77,8 @@ class PreparedData(ABC):
 
     @abstractmethod
     def validation_batches(self, *, batch_size: int, batches: int) -> list[Batch]:
-        """Return at most so many batches of held-back examples, always the same ones."""
+        """Return at most so many batches of validation examples, always the same ones."""
 
     @abstractmethod
-    def held_back(self, number: int) -> list[HeldBack]:
-        """Return some held-back examples for people, always the same ones; no labels where text is continued."""
+    def validation_examples(self, number: int) -> list[ValidationExample]:
+        """Return some validation examples for people, always the same ones; no labels where text is continued."""

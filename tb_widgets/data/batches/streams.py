@@ -16,10 +16,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tb_widgets.data.batches.masking import hide
-from tb_widgets.data.batches.prepared_data import WAITING_FOR_TEXT, HeldBack, PreparedData
+from tb_widgets.data.batches.prepared_data import WAITING_FOR_TEXT, PreparedData, ValidationExample
 from tb_widgets.data.batches.spans import cut_out
 from tb_widgets.data.batches.token_files import STREAMS, encoded_streams, made_tokenizer, read_stream
-from tb_widgets.data.batches.windows import NOT_COUNTED, Batch, Batches, TrainBatches, share_of, validation_batches
+from tb_widgets.data.batches.windows import Batches, TrainBatches, share_of, validation_batches
 from tb_widgets.data.keyed_random import key_of
 from tb_widgets.data.reading.corpus import open_corpus
 from tb_widgets.data.refusals import too_short
@@ -33,6 +33,7 @@ from tb_widgets.data.tokenizers.special_tokens import (
 )
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec, Task, TokenizerSpec
+from tb_widgets.spec.batch import NOT_COUNTED, Batch
 
 _BETWEEN_MASKS = 6  # tokens from one mask to the next in what is shown to people
 
@@ -88,7 +89,7 @@ class StreamData(PreparedData):
         return HiddenBatches(windows, self._hide, batch_size=batch_size, **key)
 
     def validation_batches(self, *, batch_size: int, batches: int) -> list[Batch]:
-        """Return windows spread evenly over the held-back stream."""
+        """Return windows spread evenly over the validation stream."""
         found = validation_batches(
             self.validation, context_length=self.context_length, batch_size=batch_size, batches=batches
         )
@@ -100,14 +101,17 @@ class StreamData(PreparedData):
             for number, windows in enumerate(found)
         ]
 
-    def held_back(self, number: int) -> list[HeldBack]:
-        """Return beginnings of held-back spans: 8 tokens to go on from, or 24 of which every sixth is hidden."""
+    def validation_examples(self, number: int) -> list[ValidationExample]:
+        """Return beginnings of validation spans: 8 tokens to go on from, or 24 of which every sixth is hidden."""
         places = [len(self.validation) * n // number for n in range(number)]
         if self.task == "causal-lm":
-            return [HeldBack(text) for text in self._decoded([self.validation[place : place + 8] for place in places])]
+            return [
+                ValidationExample(text)
+                for text in self._decoded([self.validation[place : place + 8] for place in places])
+            ]
         return [self._with_masks(self.validation[place : place + 24]) for place in places]
 
-    def _with_masks(self, tokens: NDArray[Any]) -> HeldBack:
+    def _with_masks(self, tokens: NDArray[Any]) -> ValidationExample:
         length = min(len(tokens), self.context_length, _BETWEEN_MASKS * self.sentinels or len(tokens))
         pieces = _between_masks(tokens[:length])
         # What begins or ends inside a character is longer when it is read again.
@@ -116,7 +120,7 @@ class StreamData(PreparedData):
         ):
             length //= 2
             pieces = _between_masks(tokens[:length])
-        return HeldBack(MASK_TEXT.join(self._decoded(pieces)), expected=self._decoded([tokens[:length]])[0])
+        return ValidationExample(MASK_TEXT.join(self._decoded(pieces)), expected=self._decoded([tokens[:length]])[0])
 
     def _decoded(self, pieces: list[NDArray[Any]]) -> list[str]:
         # The token between documents is no piece of the tokenizer; people see a new line.
@@ -160,7 +164,7 @@ class NextTokenBatches:
 
 
 class HiddenBatches:
-    """Windows of which a part is hidden; what, follows from seed, step and fingerprint alone, anew in every pass.
+    """Windows of which a part is hidden; what, follows from seed, step and fingerprint alone, anew in every epoch.
 
     Parameters
     ----------
@@ -196,7 +200,7 @@ class HiddenBatches:
 def next_tokens(windows: Tensor, border: int | None = None) -> Batch:
     """Make the shift of causal language modelling: the label of each token is the token after it.
 
-    This is the only place where it is made; losses and accuracies compare score t with label t.
+    This is the only place where it is made; losses and accuracies compare logit t with label t.
 
     Parameters
     ----------
@@ -282,10 +286,10 @@ def _left_out(statistics: Mapping[str, Any]) -> Iterator[str]:
         share = empty / (empty + statistics["documents"])
         yield f"{empty:,} texts ({share:.0%}) are empty and were left out."
     if in_both:
-        yield f"{in_both:,} training texts are also in the held-back part; they were left out of training."
+        yield f"{in_both:,} training texts are also in the validation part; they were left out of training."
 
 
 def _check_length(prepared: StreamData, data: DataSpec, name: str) -> None:
-    for tokens, part in ((prepared.train, "training part"), (prepared.validation, "held-back part")):
+    for tokens, part in ((prepared.train, "training part"), (prepared.validation, "validation part")):
         if len(tokens) <= data.context_length:
             raise too_short(part, name, tokens=len(tokens), context_length=data.context_length)

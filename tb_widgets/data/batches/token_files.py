@@ -15,7 +15,7 @@ from tb_widgets.data.batches.packing import PackProgress, pack
 from tb_widgets.data.cache.built import built_folder, entry_key
 from tb_widgets.data.cache.limit import growth_check
 from tb_widgets.data.reading.corpus import Corpus, ReadCounts, text_to_learn_from
-from tb_widgets.data.reading.repeated_lines import HeldBackLines, copies_note
+from tb_widgets.data.reading.repeated_lines import ValidationLines, copies_note
 from tb_widgets.data.sources.resolve import resolve_source
 from tb_widgets.data.tokenizers.make import Tokenizer, load_tokenizer, read_tokenizer_file, train_tokenizer
 from tb_widgets.spec import DataSpec, TokenizerSpec
@@ -68,7 +68,7 @@ def encoded_streams(
 
     def build(folder: Path) -> None:
         dtype = "<u2" if tokenizer.vocab_size + corpus.has_documents <= 2**16 else "<u4"
-        lines = HeldBackLines()
+        lines = ValidationLines()
         # Equal documents are on one side. What ours repeat is told before the run, and is no warning of each.
         is_told = not corpus.has_documents and not resolve_source(data).is_built_in
         on_spans = lines.note if is_told else lambda _spans: None

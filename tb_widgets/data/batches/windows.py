@@ -10,14 +10,9 @@ from numpy.lib.stride_tricks import as_strided
 from numpy.typing import NDArray
 from torch import Tensor
 
-from tb_widgets.data.batches.masking import NOT_COUNTED
 from tb_widgets.data.keyed_random import Order, mix
 from tb_widgets.errors import DataError
-
-__all__ = ["NOT_COUNTED", "Batch", "Batches", "TrainBatches", "share_of", "validation_batches"]
-
-Batch = dict[str, Tensor]
-"""Tensors by role: tokens, mask, decoder_tokens, images, labels; see :data:`tb_widgets.models.adapter.Batch`."""
+from tb_widgets.spec.batch import Batch
 
 # Windows whose place is computed at once: the cost of a step is then that of the gather.
 _WINDOWS_AT_ONCE = 4096
@@ -49,11 +44,11 @@ def share_of(rank: int, ranks: int, batch_size: int) -> slice:
 
 
 class TrainBatches:
-    """Training windows of a token stream, each once per pass, in an order that a step number determines.
+    """Training windows of a token stream, each once per epoch, in an order that a step number determines.
 
-    Pass ``e`` cuts the stream into windows of ``context_length + 1`` tokens (neighbours share one token: the target of
-    one is the input of the next), beginning at an offset that is new in each pass. What is left over stays unread
-    before and behind them, so that over the passes every token but the first is a target. An :class:`Order` says which
+    Epoch ``e`` cuts the stream into windows of ``context_length + 1`` tokens (neighbours share one token: the target of
+    one is the input of the next), beginning at an offset that is new in each epoch. What is left over stays unread
+    before and behind them, so that over the epochs every token but the first is a target. An :class:`Order` says which
     window comes when.
 
     Parameters
@@ -103,7 +98,7 @@ class TrainBatches:
 
     @property
     def epoch_steps(self) -> float:
-        """Steps per pass over the text."""
+        """Steps per epoch over the text."""
         return self.windows / self._batch_size
 
     def batch(self, step: int, *, rank: int = 0, ranks: int = 1) -> Tensor:
@@ -144,7 +139,7 @@ class TrainBatches:
 
 
 def validation_batches(tokens: NDArray[Any], *, context_length: int, batch_size: int, batches: int) -> list[Tensor]:
-    """Return windows spread evenly over the held-back text: always the same ones, none overlapping in its targets.
+    """Return windows spread evenly over the validation text: always the same ones, none overlapping in its targets.
 
     Parameters
     ----------
@@ -168,7 +163,7 @@ def validation_batches(tokens: NDArray[Any], *, context_length: int, batch_size:
     available = (len(tokens) - 1) // context_length
     if available < 1:
         raise DataError(
-            f"The held-back text has {len(tokens):,} tokens, and one window needs {context_length + 1:,}.",
+            f"The validation text has {len(tokens):,} tokens, and one window needs {context_length + 1:,}.",
             hint="Choose a shorter data.context_length, a longer text, or a larger data.validation_fraction.",
         )
     wanted = min(available, batch_size * batches)

@@ -25,7 +25,7 @@ from tb_widgets.runs.folders import default_cache_dir
 _META = "entry.json"
 _FORMAT = 4
 
-Build = Callable[[Path], "dict[str, Any] | None"]
+_Build = Callable[[Path], "dict[str, Any] | None"]
 
 
 def entry_key(**parts: Any) -> str:
@@ -48,7 +48,7 @@ def read_entry(folder: Path) -> dict[str, Any] | None:
 
 
 def built_folder(
-    root: Path, key: str, build: Build, *, again: bool = False, on_wait: Callable[[], None] = lambda: None
+    root: Path, key: str, build: _Build, *, again: bool = False, on_wait: Callable[[], None] = lambda: None
 ) -> Path:
     """Return the folder of an entry, and build it first if it is absent or damaged.
 
@@ -104,7 +104,7 @@ def _locked(folder: Path, on_wait: Callable[[], None]) -> AbstractContextManager
         return lock.acquire()
 
 
-def _build(folder: Path, build: Build) -> None:
+def _build(folder: Path, build: _Build) -> None:
     part = part_of(folder)
     growing = part / GROWING
     shutil.rmtree(growing, ignore_errors=True)

@@ -16,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from tb_widgets.errors import DataError
 from tb_widgets.runs.folders import default_cache_dir
+from tb_widgets.wording import size_in_words
 
 LIMIT = "TB_CACHE_LIMIT"
 USUAL_LIMIT = 20_000_000_000  # bytes
@@ -99,15 +100,6 @@ def chosen_limit() -> int | None:
     if found is None:
         raise DataError(f"{LIMIT} is {text!r}, which is no size.", hint="Write it like 500M or 20 GB.")
     return int(float(found[1]) * _UNITS[found[2].upper()])
-
-
-def size_in_words(size: float) -> str:
-    """Return bytes as people read them.
-
-    >>> size_in_words(1_234_000), size_in_words(20_000_000_000)
-    ('1.2 MB', '20.0 GB')
-    """
-    return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
 def make_room(size: int = 0, *, keep: Collection[Path] = ()) -> None:

@@ -22,7 +22,7 @@ from tb_widgets.errors import DataError
 
 FileKind = Literal["text", "json", "jsonl", "csv", "tsv", "parquet"]
 
-BLOCK = 2**20
+_BLOCK = 2**20
 _KINDS: dict[str, FileKind] = {
     ".json": "json",
     ".jsonl": "jsonl",
@@ -91,7 +91,7 @@ class LocalFile:
         with _explained(self.path):
             self.check_unchanged()
             with self._open() as stream:
-                while block := stream.read(BLOCK):
+                while block := stream.read(_BLOCK):
                     done += len(block)
                     if self.packed == "gz":
                         _check_growth(self.path, done, self.stamp.size)
@@ -284,7 +284,7 @@ def _archive(path: Path, stamp: Stamp) -> zipfile.ZipFile:
 def _digest(path: Path, stamp: Stamp) -> str:
     digest = hashlib.sha256()
     with _explained(path), path.open("rb") as file:
-        while block := file.read(BLOCK):
+        while block := file.read(_BLOCK):
             digest.update(block)
     return digest.hexdigest()
 

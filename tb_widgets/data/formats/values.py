@@ -40,7 +40,7 @@ class Column(NamedTuple):
 
 @dataclass(frozen=True)
 class Part:
-    """One file of a table, opened; it is read again for each pass.
+    """One file of a table, opened; it is read again for each epoch.
 
     Attributes
     ----------

@@ -1,4 +1,4 @@
-"""What somebody should know about data before a run: figures, a batch to look at, and warnings. Imports no torch.
+"""What somebody should know about data before a run: numbers, a batch to look at, and warnings. Imports no torch.
 
 Everything is judged by the beginning of the data, read in about two seconds; :attr:`Preview.looked_at` says how much
 that was.
@@ -16,7 +16,7 @@ from tb_widgets.data.preview.result import Bar, ColumnChoice, Preview
 from tb_widgets.data.preview.sample import Sample, read_sample
 from tb_widgets.data.preview.shown_batch import show_batch
 from tb_widgets.data.preview.warnings import warnings_of
-from tb_widgets.data.reading.repeated_lines import HeldBackLines, copies_note
+from tb_widgets.data.reading.repeated_lines import ValidationLines, copies_note
 from tb_widgets.data.reading.split import split_text
 from tb_widgets.data.sources.builtin import check_serves, classes_of
 from tb_widgets.data.sources.resolve import resolve_source
@@ -31,7 +31,7 @@ _LONG_ENOUGH = 0.2  # share of the lines; where fewer are longer than that, the 
 _MOST_CHARACTERS = 3000  # different ones that are looked for among the tokenizer's
 
 
-def preview(
+def preview_data(
     data: DataSpec,
     tokenizer: TokenizerSpec,
     task: Task,
@@ -120,11 +120,11 @@ def preview(
 
 
 def _copied(sample: Sample, data: DataSpec, *, is_ours: bool) -> str:
-    """Return what is said of held-back lines that are trained on too, as far as the beginning of a text tells."""
+    """Return what is said of validation lines that are trained on too, as far as the beginning of a text tells."""
     if sample.unit != "line" or sample.documents or data.validation_split is not None:
         return ""
     text = "".join(sample.texts)
-    spans, lines = list(split_text([text], len(text), data.validation_fraction)), HeldBackLines()
+    spans, lines = list(split_text([text], len(text), data.validation_fraction)), ValidationLines()
     lines.note(spans)
     return copies_note(lines.copies(spans, len(text)), is_ours=is_ours)
 

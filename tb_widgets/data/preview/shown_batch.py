@@ -8,15 +8,16 @@ from typing import Literal, NamedTuple
 
 import numpy as np
 
-from tb_widgets.data.batches.masking import NOT_COUNTED, hide
+from tb_widgets.data.batches.masking import hide
 from tb_widgets.data.batches.spans import cut_out
 from tb_widgets.data.keyed_random import key_of
 from tb_widgets.data.preview.sample import Sample
 from tb_widgets.data.tokenizers.make import Ids, Tokenizer
 from tb_widgets.data.tokenizers.special_tokens import MASK_TEXT, SHORTEST_TO_CUT, SpecialTokens
 from tb_widgets.spec import DataSpec, Task
+from tb_widgets.spec.batch import NOT_COUNTED
 
-ROWS, LONGEST = 3, 192
+_ROWS, _LONGEST = 3, 192
 """How many rows are shown, and how many tokens of each at most."""
 
 _LETTER = 4  # tokens that one character has at most, if it is not a piece by itself
@@ -57,7 +58,7 @@ def show_batch(sample: Sample, tokenizer: Tokenizer, data: DataSpec, task: Task)
     shown = _Shown(tokenizer, special, "[END]" if sample.answers is None else "[PAD]")
     if sample.answers is None:
         return tuple(_of_stream(sample, shown, data, task))
-    pairs = [(sample.texts[place], sample.answers[place]) for place in sample.whole[:ROWS]]
+    pairs = [(sample.texts[place], sample.answers[place]) for place in sample.whole[:_ROWS]]
     texts = [tokenizer.encode(text) for text, _ in pairs]
     if task == "sequence-classification":
         rows = _filled([text[: data.context_length] for text in texts], special.pad, data.padding_side)
@@ -80,10 +81,10 @@ def _of_stream(sample: Sample, shown: _Shown, data: DataSpec, task: Task) -> Ite
         if place in sample.ends or (sample.documents and sample.unit == "row" and text.strip()):
             ids.append(np.array([special.document_end]))
             size += 1
-        if size > ROWS * length:
+        if size > _ROWS * length:
             break
     stream = np.concatenate(ids).astype(np.int64) if ids else np.zeros(0, dtype=np.int64)
-    for number in range(ROWS):
+    for number in range(_ROWS):
         window = stream[number * length : (number + 1) * length][None]
         if not window.size:
             return
@@ -116,7 +117,7 @@ class _Shown:
         asked = np.full(len(ids), NOT_COUNTED) if labels is None else labels
         found: list[Marked] = []
         waiting: list[int] = []  # tokens that are no whole character yet
-        for token, label in islice(zip(ids.tolist(), asked.tolist(), strict=True), LONGEST):
+        for token, label in islice(zip(ids.tolist(), asked.tolist(), strict=True), _LONGEST):
             if label == NOT_COUNTED and token < self.tokenizer.vocab_size and token not in self._names:
                 waiting.append(token)
                 text = self.tokenizer.decode(waiting)
@@ -130,7 +131,7 @@ class _Shown:
             found.append(self._marked(token, label))
         if waiting:
             found.append(Marked(self.tokenizer.decode(waiting), "text"))
-        if len(ids) > LONGEST:
+        if len(ids) > _LONGEST:
             found.append(Marked("…", "special"))
         return tuple(found)
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from tb_widgets.data.reading.examples import cell_text
-from tb_widgets.data.reading.open import Texts, name_list, open_data
+from tb_widgets.data.reading.open import Texts, open_data
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec
+from tb_widgets.wording import listed
 
 _ROWS = 100  # of a table
 
@@ -28,7 +29,7 @@ def read_beginning(data: DataSpec) -> None:
     ):
         raise DataError(f"All rows of {opened.name} are empty.", hint="Give a table with texts in it.")
     if all(column.kind in ("list", "image", "other") for column in opened.columns):
-        held = name_list([f"{column.name} ({column.holds})" for column in opened.columns])
+        held = listed([f"{column.name} ({column.holds})" for column in opened.columns])
         raise DataError(
             f"No column of {opened.name} can be read as a text or a label. It has {held}.",
             hint="Give a table with a column of texts; lists and nested values are not read.",

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections import abc
 from dataclasses import dataclass
 
-from tb_widgets.data.reading.open import Column, Table, Texts, name_list, open_data
+from tb_widgets.data.reading.open import Column, Table, Texts, open_data
 from tb_widgets.data.sources.builtin import TEXT_TASKS, tasks_of
 from tb_widgets.errors import DataError
 from tb_widgets.spec import TASKS, DataSpec, Task
 from tb_widgets.spec.tasks import Role
+from tb_widgets.wording import listed
 
 _TEXTS = (
     "text content document sentence review body article story passage message comment tweet post abstract "
@@ -95,7 +96,7 @@ def map_columns(table: Table, task: Task, chosen: abc.Mapping[Role, str]) -> Col
     for role, name in chosen.items():
         if name not in known:
             raise DataError(
-                f"data.columns: {table.name} has no column {name!r} for the {role}; it has {name_list(list(known))}.",
+                f"data.columns: {table.name} has no column {name!r} for the {role}; it has {listed(list(known))}.",
                 hint="Choose one of these.",
             )
     needed = TASKS[task].columns
@@ -148,7 +149,7 @@ def _text(table: Table, free: list[Column]) -> tuple[Column, str]:
 def _label(table: Table, free: list[Column]) -> tuple[Column, str]:
     for column in free:
         if column.names:
-            return column, f"It holds class names: {name_list(column.names)}."
+            return column, f"It holds class names: {listed(column.names)}."
     named = _named(free, _LABELS, ("whole", "truth", "text", "number"))
     if named is not None:
         return named, f"It is called {named.name}."
@@ -201,7 +202,7 @@ def _sampled(table: Table, columns: list[Column]) -> list[list[str]]:
 
 
 def _unclear(role: Role, table: Table, free: list[Column]) -> DataError:
-    held = name_list([f"{column.name} ({column.holds})" for column in table.columns])
+    held = listed([f"{column.name} ({column.holds})" for column in table.columns])
     fitting = [column.name for column in free if _can_be(role, column)]
     if not fitting:
         need = "classes (whole numbers, words, or true and false)" if role == "label" else "texts"

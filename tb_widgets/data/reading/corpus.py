@@ -36,7 +36,7 @@ class ReadCounts:
     empty
         Documents without a text; they are left out.
     in_both
-        Training documents that are left out because the dataset's own held-back part has the same text.
+        Training documents that are left out because the dataset's own validation part has the same text.
     """
 
     share: float = 0.0
@@ -228,7 +228,7 @@ class TableTexts(Corpus):
             raise self._one_sided(seen)
 
     def _one_sided(self, seen: ReadCounts) -> DataError:
-        part = "held-back" if seen.held_back == 0 else "training"
+        part = "validation" if seen.held_back == 0 else "training"
         told = f"The {part} part of {self.name} is empty: there are {seen.documents:,} texts, and "
         different = len({key_of_text(text) for text in self._texts(self.table, ReadCounts())})
         if self.table.own_validation is None and different < seen.documents:

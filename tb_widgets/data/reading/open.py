@@ -18,6 +18,7 @@ from tb_widgets.data.sources.builtin import read_text
 from tb_widgets.data.sources.resolve import resolve_source
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec
+from tb_widgets.wording import listed
 
 __all__ = ["LONGEST_PIECE", "Column", "Piece", "Table", "Texts", "open_data"]
 
@@ -26,7 +27,6 @@ LONGEST_PIECE = 65536
 
 _REACH = LONGEST_PIECE // 4  # how far before the end of a piece a line break is looked for
 _LOOKED_AT = 32  # files whose encoding is found out at once
-_NAMED = 12  # columns that a sentence names
 
 
 class Piece(NamedTuple):
@@ -222,7 +222,7 @@ def open_data(data: DataSpec) -> Texts | Table:
 def _notes(found: Texts | Table, own: Texts | Table | None, left_out: list[LocalFile]) -> tuple[str, ...]:
     notes = [*found.notes, *(own.notes if own is not None else ())]
     if left_out:
-        names = name_list([file.member or file.path.name for file in left_out])
+        names = listed([file.member or file.path.name for file in left_out])
         were = "was" if len(left_out) == 1 else "were"
         notes.append(f"{names} {were} left out: test files are neither trained on nor held back.")
     return tuple(dict.fromkeys(notes))
@@ -264,7 +264,7 @@ def _table(files: list[LocalFile], encoding: str, name: str, *, chosen: frozense
 
 def _passed_over(files: list[LocalFile]) -> Iterator[str]:
     if names := passed_over(files):
-        yield f"{name_list(names)} beside the tables in the zip {'was' if len(names) == 1 else 'were'} passed over."
+        yield f"{listed(names)} beside the tables in the zip {'was' if len(names) == 1 else 'were'} passed over."
 
 
 @lru_cache(maxsize=64)
@@ -285,15 +285,9 @@ def _check_columns(names: Sequence[str], part: Part, file: LocalFile) -> None:
     for name in names:
         if name not in known:
             raise DataError(
-                f"{file} has no column {name!r}; it has {name_list([*known])}.",
+                f"{file} has no column {name!r}; it has {listed([*known])}.",
                 hint="Choose one of these in data.columns.",
             )
-
-
-def name_list(names: Sequence[str]) -> str:
-    """Return names in a line, of many only the first."""
-    more = f" and {len(names) - _NAMED:,} more" if len(names) > _NAMED else ""
-    return ", ".join(names[:_NAMED]) + more
 
 
 def _refuse(data: DataSpec, why: str, *fields: str) -> None:

@@ -12,22 +12,22 @@ from typing import NamedTuple
 from tb_widgets.data.reading.split import Span
 
 _SHORTEST, _LONGEST = 40, 1000  # bytes and characters of a line that counts; shorter ones are often the same by chance
-_FEWEST = 20  # held-back lines below which their share says little
-_KEPT = 20_000  # held-back lines that are looked for; of more, some spread evenly over them
+_FEWEST = 20  # validation lines below which their share says little
+_KEPT = 20_000  # validation lines that are looked for; of more, some spread evenly over them
 _LOOKED_THROUGH = 48_000_000  # characters of training text in which they are looked for, spread evenly over it
 _MANY = 0.1
 _ADVICE = " Remove the copies, or give the text as several files or rows, of which equal ones stay together."
 
 
 class Copies(NamedTuple):
-    """The share of the held-back lines that are trained on too, and whether that is the least that it can be."""
+    """The share of the validation lines that are trained on too, and whether that is the least that it can be."""
 
     share: float
     is_least: bool
 
 
-class HeldBackLines:
-    """The held-back lines of a text, some of them where there are many: memory is bounded whatever its length."""
+class ValidationLines:
+    """The validation lines of a text, some of them where there are many: memory is bounded whatever its length."""
 
     def __init__(self) -> None:
         self._kept: list[str] = []
@@ -60,7 +60,7 @@ def copies_note(copies: Copies, *, is_ours: bool = False) -> str:
         return ""
     share = f"{copies.share:.0%}".replace("%", " %")
     return (
-        f"{'At least ' if copies.is_least else ''}{share} of the held-back lines are also trained on, since the text "
+        f"{'At least ' if copies.is_least else ''}{share} of the validation lines are also trained on, since the text "
         f"repeats them: the validation loss will look better than it is.{'' if is_ours else _ADVICE}"
     )
 

@@ -31,14 +31,14 @@ class Span(NamedTuple):
 
 
 def split_text(pieces: Iterable[str], characters: int, validation_fraction: float) -> Iterator[Span]:
-    """Divide a text into blocks for training and held-back blocks, by turns, and yield it in its order.
+    """Divide a text into blocks for training and validation blocks, by turns, and yield it in its order.
 
-    The held-back part is made of up to 16 blocks spread evenly over the text, each at least 4,096 characters where
+    The validation part is made of up to 16 blocks spread evenly over the text, each at least 4,096 characters where
     there are so many. A single tail would be of another kind than the rest (the last topic, the last author) and
     measure that difference; single lines would have neighbours in the training part that give them away. The cuts
     depend on the text and the fraction alone, so runs that differ in seed or sizes are tested on the same text. The
     caller tokenizes each block by itself: no training token, and no learned piece of the vocabulary, comes from
-    held-back characters.
+    validation characters.
 
     Parameters
     ----------
@@ -66,7 +66,7 @@ def split_text(pieces: Iterable[str], characters: int, validation_fraction: floa
 
 
 def _cuts(characters: int, validation_fraction: float) -> list[int]:
-    """Return about where blocks end; the held-back part of each pair is the second, so a text begins with training."""
+    """Return about where blocks end; the validation part of each pair is the second, so a text begins with training."""
     count = max(1, min(_MOST_BLOCKS, int(characters * validation_fraction) // _BLOCK))
     ends = [characters * number // count for number in range(count + 1)]
     return [cut for start, end in pairwise(ends) for cut in (end - round((end - start) * validation_fraction), end)]

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urljoin, urlsplit
 
-from tb_widgets.data.cache.limit import size_in_words
 from tb_widgets.data.sources.address import host_of, shown
 from tb_widgets.errors import DataError
 from tb_widgets.runs.folders import default_cache_dir
 from tb_widgets.version import __version__
+from tb_widgets.wording import size_in_words
 
 if TYPE_CHECKING:
     import requests
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 LOCAL_HOSTS = "TB_ALLOW_LOCAL_ADDRESSES"
 """Set to 1 where addresses of this machine and its own network may be fetched, and without encryption."""
 
-CONNECT, READ = 10.0, 30.0  # seconds: to connect, between two bytes
-HOPS = 5  # redirects
+_CONNECT, _READ = 10.0, 30.0  # seconds: to connect, between two bytes
+_HOPS = 5  # redirects
 PAUSES = (0.2, 1.0, 2.0)  # seconds before each further attempt that brings nothing new
 READ_AT_ONCE = 1 << 16  # bytes: what is lost when a connection breaks off
 
@@ -141,14 +141,14 @@ class Download:
 
     def _open(self, session: requests.Session, headers: dict[str, str]) -> requests.Response:
         url = self.url
-        for _ in range(HOPS + 1):
+        for _ in range(_HOPS + 1):
             _require_public(url)
-            response = session.get(url, headers=headers, stream=True, allow_redirects=False, timeout=(CONNECT, READ))
+            response = session.get(url, headers=headers, stream=True, allow_redirects=False, timeout=(_CONNECT, _READ))
             if not response.is_redirect:
                 return response
             response.close()
             url = urljoin(url, response.headers["location"])
-        raise DataError(f"{shown(self.url)} redirects more than {HOPS} times.", hint="Give the file's own address.")
+        raise DataError(f"{shown(self.url)} redirects more than {_HOPS} times.", hint="Give the file's own address.")
 
     def _write(self, response: requests.Response, start: int) -> None:
         size = self._announced(response, start)

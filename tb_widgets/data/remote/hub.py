@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from tb_widgets.data.cache.built import built_folder, entry_key, recall, remember
-from tb_widgets.data.cache.limit import folder_size, make_room, size_in_words
+from tb_widgets.data.cache.limit import folder_size, make_room
 from tb_widgets.data.remote import rows as row_files
 from tb_widgets.data.remote.hub_errors import explained
 from tb_widgets.data.remote.rows import Report
@@ -24,6 +24,7 @@ from tb_widgets.errors import DataError
 from tb_widgets.runs.folders import default_cache_dir
 from tb_widgets.spec.hub_address import HubAddress
 from tb_widgets.version import __version__
+from tb_widgets.wording import listed, size_in_words
 
 if TYPE_CHECKING:
     from datasets import DatasetBuilder
@@ -32,11 +33,11 @@ if TYPE_CHECKING:
 
     Info = DatasetInfo | ModelInfo
 
-READ = 30.0  # seconds for one answer
+_READ = 30.0  # seconds for one answer
 AT_ONCE = 8  # downloads
 LOOKED_EVERY = 0.2  # seconds between two looks at how much has arrived
 PARTS = {"train": "split", "validation": "validation_split"}  # folder of a copy: the field that names its split
-TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
+_TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json")
 
 
 class Repository:
@@ -46,7 +47,7 @@ class Repository:
         self.address, self.kind, self.api = address, kind, hub_api()
         with explained(address, kind):
             ask = self.api.dataset_info if kind == "dataset" else self.api.model_info
-            self.info: Info = ask(address.id, revision=address.revision, timeout=READ, files_metadata=True)
+            self.info: Info = ask(address.id, revision=address.revision, timeout=_READ, files_metadata=True)
         self.commit = str(self.info.sha)
         self.sizes = {file.rfilename: file.size or 0 for file in self.info.siblings or []}
 
@@ -170,11 +171,6 @@ def hub_api() -> HfApi:
     return HfApi(library_name="tb-widgets", library_version=__version__)
 
 
-def listed(names: list[str]) -> str:
-    """Return names as a sentence can bear them."""
-    return f"{', '.join(names[:12])} and {len(names) - 12} more" if len(names) > 12 else ", ".join(names)
-
-
 # ---- fetching --------------------------------------------------------------------------------------------------------
 
 
@@ -213,20 +209,20 @@ def fetch_dataset(asked: dict[str, Any], report: Report) -> dict[str, Any]:
     return {"pinned": pinned}
 
 
-def fetch_tokenizer(asked: dict[str, Any], report: Report) -> dict[str, Any]:
+def fetch_tokenizer_files(asked: dict[str, Any], report: Report) -> dict[str, Any]:
     """Make a copy of a repository's ``tokenizer.json`` and what belongs to it; otherwise as :func:`fetch_dataset`."""
     address = HubAddress(asked["id"], asked["revision"])
     report("Asking the Hub", 0.0)
     repository = Repository(address, "model")
     pinned = {**asked, "revision": repository.commit}
-    if TOKENIZER[0] not in repository.sizes:
+    if _TOKENIZER_FILES[0] not in repository.sizes:
         raise DataError(
             f"The Hub's {address.id} has no tokenizer.json.",
             hint="Choose a model that has one, or a tokenizer that learns from your text.",
         )
 
     def build(folder: Path) -> dict[str, Any]:
-        paths, files = [name for name in TOKENIZER if name in repository.sizes], folder.with_name("files")
+        paths, files = [name for name in _TOKENIZER_FILES if name in repository.sizes], folder.with_name("files")
         repository.download(paths, files, report)
         for path in paths:
             (files / path).replace(folder / path)
@@ -286,7 +282,7 @@ def _beginning_of_it(
     make_room(2 * limit)
     with explained(repository.address):
         return {
-            part: row_files.write(builder, name, folder / part, text_limit=limit, report=report)
+            part: row_files.write_rows(builder, name, folder / part, text_limit=limit, report=report)
             for part, name in splits.items()
         }
 

@@ -16,7 +16,7 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from tb_widgets.data.cache.built import built_folder, entry_key, explain_cache_error, read_entry, remember
-from tb_widgets.data.cache.limit import cache_limit, size_in_words
+from tb_widgets.data.cache.limit import cache_limit
 from tb_widgets.data.remote import hub, look
 from tb_widgets.data.remote.download import Download
 from tb_widgets.data.remote.rows import Report
@@ -24,6 +24,7 @@ from tb_widgets.data.sources.file_names import clean_name
 from tb_widgets.errors import DataError
 from tb_widgets.runs.folders import default_cache_dir
 from tb_widgets.runs.json_process import Asker
+from tb_widgets.wording import size_in_words
 
 TELL_EVERY = 0.2  # seconds: whoever asked may want to end it
 QUIET = 5.0  # seconds without anything new after which that is told
@@ -123,7 +124,7 @@ def fetch_address(request: dict[str, Any], report: Report) -> dict[str, Any]:
 _ANSWERS: dict[str, Callable[[dict[str, Any], Report], dict[str, Any]]] = {
     "hub": lambda request, report: hub.fetch_dataset(request["asked"], report),
     "address": fetch_address,
-    "tokenizer": lambda request, report: hub.fetch_tokenizer(request["asked"], report),
+    "tokenizer": lambda request, report: hub.fetch_tokenizer_files(request["asked"], report),
     "inspect": lambda request, report: look.inspect(request["asked"], report),
     "search": lambda request, _report: look.search(request["words"], request["limit"]),
 }

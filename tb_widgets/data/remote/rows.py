@@ -11,14 +11,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from tb_widgets.data.reading.open import Table, open_data
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec
+from tb_widgets.wording import size_in_words
 
 if TYPE_CHECKING:
     import pyarrow as pa
     from datasets import DatasetBuilder
 
-ROWS = 1000  # looked at together; what a limit leaves is a multiple of it
+_ROWS = 1000  # looked at together; what a limit leaves is a multiple of it
 GROUP = 32_000_000  # bytes of a row group
-SHOWN_ROWS, SHOWN = 5, 300  # rows, characters of a value
+_SHOWN_ROWS, _SHOWN = 5, 300  # rows, characters of a value
 Report = Callable[[str, float], None]
 
 
@@ -43,7 +44,7 @@ def take_over(builder: DatasetBuilder, split: str, files: list[Path], folder: Pa
         return Written(_move(files, folder), whole=True)
     texts = [str(file) for file in files]
     builder.config.data_files = DataFilesDict({split: DataFilesList(texts, [("", "")] * len(texts))})
-    return write(builder, split, folder, report=report)
+    return write_rows(builder, split, folder, report=report)
 
 
 def _are_as_we_want_them(builder: DatasetBuilder, files: list[Path]) -> bool:
@@ -69,7 +70,7 @@ def _move(files: list[Path], folder: Path) -> int:
     return sum(rows)
 
 
-def write(
+def write_rows(
     builder: DatasetBuilder, split: str, folder: Path, *, text_limit: int | None = None, report: Report
 ) -> Written:
     """Write the rows of a split as they come.
@@ -113,7 +114,7 @@ def write(
                 waiting = []
             most = max(texts.values(), default=0)
             share = most / text_limit if text_limit else 0.0
-            report(f"Reading rows: {rows:,}, {most / 1e6:.1f} MB of text", share)
+            report(f"Reading rows: {rows:,}, {size_in_words(most)} of text", share)
             table = next(tables, None)
             whole = table is None
             if text_limit is not None and most >= text_limit:
@@ -127,7 +128,7 @@ def beginning(builder: DatasetBuilder, split: str) -> tuple[list[dict[str, Any]]
     """Return the columns and the first rows of a split, as a copy of it would show them."""
     import pyarrow.parquet as pq
 
-    table = next(iter(builder.as_streaming_dataset(split).with_format("arrow").iter(batch_size=SHOWN_ROWS)), None)
+    table = next(iter(builder.as_streaming_dataset(split).with_format("arrow").iter(batch_size=_SHOWN_ROWS)), None)
     if table is None:
         return [], []
     with tempfile.TemporaryDirectory() as folder:
@@ -135,13 +136,13 @@ def beginning(builder: DatasetBuilder, split: str) -> tuple[list[dict[str, Any]]
         copy = open_data(DataSpec(source=str(Path(folder) / "beginning.parquet")))
         assert isinstance(copy, Table)  # noqa: S101  (for the type checker)
         shown = [column.name for column in copy.columns if column.kind not in ("image", "other")]
-        rows = [dict(zip(shown, row, strict=True)) for row in copy.first_rows(shown, SHOWN_ROWS)]
+        rows = [dict(zip(shown, row, strict=True)) for row in copy.first_rows(shown, _SHOWN_ROWS)]
     columns = [column._asdict() for column in copy.columns]
-    return columns, [{name: str(value)[:SHOWN] for name, value in row.items()} for row in rows]
+    return columns, [{name: str(value)[:_SHOWN] for name, value in row.items()} for row in rows]
 
 
 def _tables(builder: DatasetBuilder, split: str) -> Iterator[pa.Table]:
-    yield from builder.as_streaming_dataset(split).with_format("arrow").iter(batch_size=ROWS)
+    yield from builder.as_streaming_dataset(split).with_format("arrow").iter(batch_size=_ROWS)
 
 
 def _schema(builder: DatasetBuilder, table: pa.Table) -> pa.Schema:

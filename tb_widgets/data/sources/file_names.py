@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import PurePosixPath, PureWindowsPath
 
-LONGEST = 120  # bytes
+_LONGEST = 120  # bytes
 
 
 def clean_name(name: str) -> str:
@@ -21,5 +21,5 @@ def clean_name(name: str) -> str:
     endings = re.search(r"(?:\.[A-Za-z0-9]{1,10}){0,2}$", name)
     ending = endings[0] if endings else ""
     stem = name[: len(name) - len(ending)] or "data"
-    room = LONGEST - len(ending)
+    room = _LONGEST - len(ending)
     return stem.encode("utf-8", "replace")[:room].decode("utf-8", "ignore") + ending

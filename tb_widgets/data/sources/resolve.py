@@ -18,7 +18,7 @@ from tb_widgets.spec import DataSpec
 from tb_widgets.spec.hub_address import HUB, HubAddress, parse_hub
 
 BYTES_PER_TOKEN = 8  # generous: English takes 3 to 5
-LEAST, USUAL = 4, 16  # MB of text that are fetched of a dataset at least, and where nobody says for how many tokens
+_LEAST, _USUAL = 4, 16  # MB of text that are fetched of a dataset at least, and where nobody says for how many tokens
 
 
 @dataclass(frozen=True)
@@ -200,6 +200,6 @@ def not_yet(source: str) -> DataError:
 def megabytes_for(data: DataSpec, tokens: int | None) -> int:
     """Return how much text gives so many tokens; in powers of two, so that runs of about one length share a copy."""
     if tokens is None:
-        return USUAL
+        return _USUAL
     needed = tokens * BYTES_PER_TOKEN / (1 - data.validation_fraction) / 1e6
-    return max(LEAST, 1 << math.ceil(math.log2(max(1.0, needed))))
+    return max(_LEAST, 1 << math.ceil(math.log2(max(1.0, needed))))

@@ -19,11 +19,12 @@ from typing import Any
 from filelock import FileLock
 
 from tb_widgets.data.cache.built import explain_cache_error
-from tb_widgets.data.cache.limit import GROWING, lock_of, make_room, part_of, size_in_words
+from tb_widgets.data.cache.limit import GROWING, lock_of, make_room, part_of
 from tb_widgets.data.sources.file_names import clean_name
 from tb_widgets.errors import DataError
 from tb_widgets.runs.durable import sync_file
 from tb_widgets.runs.folders import default_cache_dir
+from tb_widgets.wording import size_in_words
 
 
 @dataclass

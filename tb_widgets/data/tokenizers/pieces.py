@@ -138,7 +138,7 @@ def learn_bpe(vocab_size: int, text: str) -> PieceTokenizer:
     core.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size,
-        # A piece that occurs once teaches nothing: its embedding would be trained once per pass.
+        # A piece that occurs once teaches nothing: its embedding would be trained once per epoch.
         min_frequency=2,
         initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
         show_progress=False,

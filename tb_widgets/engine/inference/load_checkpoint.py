@@ -31,8 +31,8 @@ class TrainedModel:
         Most tokens that it was trained on at once.
     classes
         Names of the classes that it tells apart; empty where it tells none.
-    gaps
-        Most gaps of a text that it was trained to fill; 0 where it was not.
+    sentinels
+        Most spans cut out of a text that it was trained to write; 0 where it was not.
     document_end
         Token that stood after each document; ``None`` where there was one document.
     source, entry
@@ -44,7 +44,7 @@ class TrainedModel:
     tokenizer: Tokenizer | None
     context_length: int
     classes: tuple[str, ...] = ()
-    gaps: int = 0
+    sentinels: int = 0
     document_end: int | None = None
     source: ModelSource | None = None
     entry: str | None = None
@@ -95,7 +95,7 @@ def load_checkpoint(run: RunDirectory, checkpoint: Path, *, module: nn.Module | 
         tokenizer=None if TASKS[model.task].reads_images else load_tokenizer(run.tokenizer_folder),
         context_length=run.spec.data.context_length,
         classes=tuple(kept["classes"]),
-        gaps=kept["gaps"],
+        sentinels=kept["gaps"],
         document_end=kept["document_end"],
         source=source,
         entry=run.spec.model.entry,

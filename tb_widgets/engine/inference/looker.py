@@ -10,14 +10,14 @@ import numpy as np
 import torch
 
 from tb_widgets.data.batches.pictures import DRAWN_IMAGES, SHAPES, as_png, draw
-from tb_widgets.engine.inference.class_words import in_words
+from tb_widgets.engine.inference.class_words import classes_in_words
 from tb_widgets.engine.inference.load_checkpoint import TrainedModel
 from tb_widgets.errors import ModelError
 
-MOST = 16  # images at once
+_MOST = 16  # images at once
 
 
-class Seen(NamedTuple):
+class SeenImage(NamedTuple):
     """An image as a small PNG in base64, what is on it, and what the model takes it for."""
 
     picture: str
@@ -51,7 +51,7 @@ class Looker:
         for number, seen in enumerate(self.look(length, seed=seed)):
             yield in_line(number, seen)
 
-    def look(self, number: int, *, seed: int = 0) -> Iterator[Seen]:
+    def look(self, number: int, *, seed: int = 0) -> Iterator[SeenImage]:
         """Draw images that are in no data, and yield what the model takes each for.
 
         Parameters
@@ -63,16 +63,16 @@ class Looker:
         """
         image = self.model.adapter.image
         assert image is not None  # noqa: S101  (it reads images)
-        numbers = DRAWN_IMAGES + seed % 2**40 * MOST + np.arange(min(number, MOST))
+        numbers = DRAWN_IMAGES + seed % 2**40 * _MOST + np.arange(min(number, _MOST))
         drawn = draw(numbers, image)
         with torch.no_grad():
-            logits = self.model.scores({"images": torch.from_numpy(drawn).to(self.device)}).float().cpu()
+            logits = self.model.logits({"images": torch.from_numpy(drawn).to(self.device)}).float().cpu()
         for shape, pixels, row in zip(numbers % len(SHAPES), drawn, logits, strict=True):
             picture = base64.b64encode(as_png(pixels)).decode()
-            yield Seen(picture, SHAPES[shape], in_words(row, self.classes))
+            yield SeenImage(picture, SHAPES[shape], classes_in_words(row, self.classes))
 
 
-def in_line(number: int, seen: Seen) -> str:
+def in_line(number: int, seen: SeenImage) -> str:
     """Return the line about an image, which begins behind the one before."""
     line = f"{seen.expected} → {seen.text}"
     return f"\n{line}" if number else line

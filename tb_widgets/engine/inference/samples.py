@@ -9,8 +9,8 @@ from pathlib import Path
 
 import torch
 
-from tb_widgets.data.batches.prepared_data import HeldBack, PreparedData
-from tb_widgets.engine.inference.class_words import in_words
+from tb_widgets.data.batches.prepared_data import PreparedData, ValidationExample
+from tb_widgets.engine.inference.class_words import classes_in_words
 from tb_widgets.engine.inference.load_checkpoint import TrainedModel
 from tb_widgets.engine.inference.writer import Writer
 from tb_widgets.errors import ModelError
@@ -20,11 +20,11 @@ from tb_widgets.runs.journal import append_text
 from tb_widgets.spec import TASKS, RunSpec
 
 SAMPLING_SHARE = 0.01  # of the training time, at most, goes into samples
-SHOWN = 3  # held-back examples, where each has a known answer
+_SHOWN = 3  # validation examples, where each has a known answer
 
 
 class Sampler:
-    """Lets a model answer the prompts of a spec, or some held-back examples where it names none.
+    """Lets a model answer the prompts of a spec, or some validation examples where it names none.
 
     Raises
     ------
@@ -35,13 +35,13 @@ class Sampler:
     def __init__(self, spec: RunSpec, model: LoadedModel, data: PreparedData, device: torch.device) -> None:
         self._spec, self._model, self._data, self._device = spec, model, data, device
         self._seconds = 0.0
-        prompts = [HeldBack(prompt) for prompt in spec.evaluation.prompts]
+        prompts = [ValidationExample(prompt) for prompt in spec.evaluation.prompts]
         if prompts and data.tokenizer is None:
             raise ModelError(
                 "evaluation.prompts holds texts, and the model looks at images.",
-                hint="Leave it empty: held-back images are shown instead.",
+                hint="Leave it empty: validation images are shown instead.",
             )
-        self._shown = prompts or data.held_back(1 if TASKS[model.task].continues else SHOWN)
+        self._shown = prompts or data.validation_examples(1 if TASKS[model.task].continues else _SHOWN)
         self._writer = None
         if data.tokenizer is not None:
             length, end = spec.data.context_length, data.document_end
@@ -89,6 +89,6 @@ class Sampler:
     def _images(self) -> Iterator[str]:
         (batch,) = self._data.validation_batches(batch_size=len(self._shown), batches=1)
         with torch.no_grad():
-            logits = self._model.scores({"images": batch["images"].to(self._device)}).float()
+            logits = self._model.logits({"images": batch["images"].to(self._device)}).float()
         for row in logits:
-            yield in_words(row, self._data.classes)
+            yield classes_in_words(row, self._data.classes)

@@ -10,13 +10,13 @@ from torch import Tensor, nn
 
 from tb_widgets.data.batches.padded import pad
 from tb_widgets.data.tokenizers.special_tokens import MASK_TEXT, SpecialTokens
-from tb_widgets.engine.inference.class_words import in_words
+from tb_widgets.engine.inference.class_words import classes_in_words
 from tb_widgets.engine.inference.load_checkpoint import TrainedModel, load_checkpoint
 from tb_widgets.engine.inference.looker import Looker
 from tb_widgets.engine.inference.sampling import sample_tokens
 from tb_widgets.errors import ModelError
-from tb_widgets.models.adapter import Batch
 from tb_widgets.runs import RunDirectory
+from tb_widgets.spec.batch import Batch
 
 
 class Writer:
@@ -26,7 +26,7 @@ class Writer:
         assert trained.tokenizer is not None  # noqa: S101  (it reads texts)
         self.model, self.tokenizer, self.device = trained.model, trained.tokenizer, trained.device
         self.context_length, self.classes = trained.context_length, trained.classes
-        self.gaps, self.document_end = trained.gaps, trained.document_end
+        self.sentinels, self.document_end = trained.sentinels, trained.document_end
 
     def write(
         self, prompt: str, *, length: int, temperature: float = 0.8, top_k: int | None = 40, seed: int = 0
@@ -36,7 +36,7 @@ class Writer:
         A causal language model goes on from the prompt, to the end of the document where it has learned from several.
         A masked one writes the prompt again with each ``[MASK]``
         filled by its likeliest token, between « and ». A sequence-to-sequence model turns the prompt into another
-        text; one that has learned to write what was cut out of texts (``gaps``) fills each ``[MASK]`` with as many
+        text; one that has learned to write what was cut out of texts (``sentinels``) fills each ``[MASK]`` with as many
         tokens as it likes. A classifier says how probable each class is.
 
         Parameters
@@ -57,7 +57,7 @@ class Writer:
         with torch.no_grad():
             if self.model.task == "masked-lm":
                 yield from self._fill(prompt)
-            elif self.gaps:
+            elif self.sentinels:
                 yield self._restore(prompt, length)
             elif self.model.task == "seq2seq":
                 yield from self._whole_characters(self._answer(prompt, length))
@@ -65,7 +65,7 @@ class Writer:
                 yield self._classify(prompt)
             else:
                 new = sample_tokens(
-                    self.model.logits,
+                    self.model.token_logits,
                     self._encoded(prompt or "\n"),
                     context_length=self.context_length,
                     length=length,
@@ -86,19 +86,19 @@ class Writer:
         ModelError
             If it can't; the hint says what can.
         """
-        task, has_gaps = self.model.task, self.gaps > 0 or self.model.task == "masked-lm"
-        text = prompt.replace(MASK_TEXT, "") if has_gaps else prompt
-        if has_gaps and MASK_TEXT not in prompt:
+        task, has_masks = self.model.task, self.sentinels > 0 or self.model.task == "masked-lm"
+        text = prompt.replace(MASK_TEXT, "") if has_masks else prompt
+        if has_masks and MASK_TEXT not in prompt:
             raise ModelError(
                 f"The model fills gaps, and this prompt has none: {prompt[:60]!r}.",
                 hint=f"Write {MASK_TEXT} where a word is to be guessed.",
             )
         tokens = len(self._encoded(text or "\n"))
-        if has_gaps:
+        if has_masks:
             tokens += prompt.count(MASK_TEXT)
-        if 0 < self.gaps < prompt.count(MASK_TEXT):
+        if 0 < self.sentinels < prompt.count(MASK_TEXT):
             raise ModelError(
-                f"The prompt has {prompt.count(MASK_TEXT)} gaps and the model was trained on {self.gaps} at most.",
+                f"The prompt has {prompt.count(MASK_TEXT)} gaps and the model was trained on {self.sentinels} at most.",
                 hint="Leave fewer open.",
             )
         if task in ("masked-lm", "seq2seq") and tokens > self.context_length:
@@ -127,27 +127,27 @@ class Writer:
                 shown = text
 
     def _logits_of(self, batch: Batch) -> Tensor:
-        return self.model.scores({role: tensor.to(self.device) for role, tensor in batch.items()})[0].float()
+        return self.model.logits({role: tensor.to(self.device) for role, tensor in batch.items()})[0].float()
 
     def _fill(self, prompt: str) -> Iterator[str]:
         parts = prompt.split(MASK_TEXT)
         tokens: list[int] = []
-        gaps = []
+        places = []
         for number, part in enumerate(parts):
             if number:
-                gaps.append(len(tokens))
+                places.append(len(tokens))
                 tokens.append(self._special.mask)
             tokens += [int(token) for token in self.tokenizer.encode(part)]
         logits = self._logits_of({"tokens": torch.tensor([tokens])})
         yield parts[0]
-        for gap, part in zip(gaps, parts[1:], strict=True):
-            guess = self.tokenizer.decode([int(logits[gap, : self.tokenizer.vocab_size].argmax())])
+        for place, part in zip(places, parts[1:], strict=True):
+            guess = self.tokenizer.decode([int(logits[place, : self.tokenizer.vocab_size].argmax())])
             # The space before a word stands before the mark; a guess that is nothing but space stands inside.
             space = guess[: len(guess) - len(guess.lstrip())] if guess.strip() else ""
             yield f"{space}«{guess[len(space) :]}»{part}"
 
     def _restore(self, prompt: str, length: int) -> str:
-        """Return the prompt with what the model writes for each of its gaps."""
+        """Return the prompt with what the model writes for each ``[MASK]``."""
         parts = prompt.split(MASK_TEXT)
         sentinels = [self._special.sentinel(number) for number in range(len(parts) - 1)]
         tokens = [int(token) for token in self.tokenizer.encode(parts[0])]
@@ -181,7 +181,7 @@ class Writer:
 
     def _classify(self, prompt: str) -> str:
         tokens, mask = pad([self._encoded(prompt or "\n")[: self.context_length]], self._special.pad)
-        return in_words(self._logits_of({"tokens": tokens, "mask": mask}), self.classes)
+        return classes_in_words(self._logits_of({"tokens": tokens, "mask": mask}), self.classes)
 
     @property
     def _special(self) -> SpecialTokens:

@@ -12,9 +12,9 @@ from tb_widgets.engine.optimisers.adamw import build_adamw
 from tb_widgets.engine.optimisers.groups import ParameterGroup, parameter_groups, set_learning_rate
 from tb_widgets.spec import Optimiser, TrainingSpec
 
-Build = Callable[[list[ParameterGroup], TrainingSpec, torch.device], torch.optim.Optimizer]
+_Build = Callable[[list[ParameterGroup], TrainingSpec, torch.device], torch.optim.Optimizer]
 
-OPTIMISERS: dict[Optimiser, Build] = {"adamw": build_adamw}
+OPTIMISERS: dict[Optimiser, _Build] = {"adamw": build_adamw}
 """What builds each optimiser. It may split the groups further, and each keeps its ``lr_scale``."""
 
 

@@ -14,7 +14,7 @@ from tb_widgets.models.probe.signature import ALWAYS
 from tb_widgets.models.probe.trial import LENGTH, ROWS, Seen, moved
 from tb_widgets.models.quoted_error import quoted_error
 
-ORDER = "model.order"
+_ORDER = "model.order"
 
 
 def first_pass(case: Case) -> tuple[Adapter, Found]:
@@ -78,22 +78,22 @@ def _ways(case: Case) -> Iterator[tuple[dict[str, Extra], bool]]:
 
 
 def orient(case: Case, adapter: Adapter, found: Found) -> tuple[Adapter, Found]:
-    """Tell rows from time: where one text changes the scores of another, the model is read the other way round."""
+    """Tell rows from time: where one text changes the logits of another, the model is read the other way round."""
     seen = found[1]
     if case.spec.order != "auto":
-        case.say("batch", case.spec.order.replace("-", " "), "model.order says so.", ORDER)
+        case.say("batch", case.spec.order.replace("-", " "), "model.order says so.", _ORDER)
         return adapter, found
     if not _rows_mix(case, adapter, seen):
         if adapter.sequence_first:
-            case.say("batch", "time first", "It runs on tokens of shape (T, B) only.", ORDER)
+            case.say("batch", "time first", "It runs on tokens of shape (T, B) only.", _ORDER)
         return adapter, found
     turned = _turned(case, adapter)
     if turned is not None and not _rows_mix(case, turned[0], seen):
         where = "time first" if turned[0].sequence_first else "rows first"
-        case.say("batch", where, "Read the other way round, one text of a batch changes the scores of another.", ORDER)
+        case.say("batch", where, "Read the other way round, one text of a batch changes the logits of another.", _ORDER)
         return turned
-    why = "One text of a batch changes the scores of another: results depend on the batch."
-    case.say("batch", "rows mix", why, ORDER)
+    why = "One text of a batch changes the logits of another: results depend on the batch."
+    case.say("batch", "rows mix", why, _ORDER)
     return adapter, found
 
 
@@ -117,5 +117,5 @@ def _rows_mix(case: Case, adapter: Adapter, seen: Seen) -> bool:
     changed = {role: tokens.clone() for role, tokens in batch.items()}
     for role, tokens in changed.items():
         tokens[0] = case.trial.other(batch[role][0], sizes[role])
-    after = case.trial.scores(adapter, changed)
+    after = case.trial.logits(adapter, changed)
     return moved(before[1:], after[1:], (before[0] - after[0]).abs().max())

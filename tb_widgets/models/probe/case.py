@@ -7,12 +7,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from tb_widgets.models.adapter import Adapter, Batch, Conclusion
+from tb_widgets.models.adapter import Adapter, Conclusion
 from tb_widgets.models.probe.evidence import Claim
 from tb_widgets.models.probe.signature import Reading
 from tb_widgets.models.probe.trial import DECODER_LENGTH, LENGTH, Seen, Trial
 from tb_widgets.models.source import ModelSource
 from tb_widgets.spec import ModelSpec
+from tb_widgets.spec.batch import Batch
 
 ARGUMENTS = "model.arguments"
 Found = tuple[Any, Seen]
@@ -44,7 +45,7 @@ class Case:
         return max(rows) if rows else None
 
     def base(self, adapter: Adapter) -> tuple[Batch, Tensor]:
-        """Return a batch and its scores, which others are compared with; the last one is kept, as it takes its time."""
+        """Return a batch and its logits, which others are compared with; the last one is kept, as it takes its time."""
         how = (
             adapter.arguments,
             adapter.extras,
@@ -55,7 +56,7 @@ class Case:
         )
         if self._known is None or self._known[0] != how:
             batch = self.batch(adapter)
-            self._known = (how, batch, self.trial.scores(adapter, batch))
+            self._known = (how, batch, self.trial.logits(adapter, batch))
         return self._known[1:]
 
     def batch(self, adapter: Adapter) -> Batch:

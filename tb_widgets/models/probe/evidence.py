@@ -14,7 +14,7 @@ from tb_widgets.spec import Task
 if TYPE_CHECKING:
     from torch import nn
 
-TASKS: tuple[Task, ...] = get_args(Task)
+_TASKS: tuple[Task, ...] = get_args(Task)
 
 _ARCHITECTURES: tuple[tuple[str, Task], ...] = (
     ("ForCausalLM", "causal-lm"),
@@ -48,10 +48,10 @@ class Claim:
 
 def claimed_task(wanted: str, source: ModelSource) -> Claim | None:
     """Return the task that the spec or config.json names outright, if one does."""
-    if wanted in TASKS:
+    if wanted in _TASKS:
         return Claim(wanted, "model.task says so.", override=True)
     config = source.config if CONFIG in source.files else {}
-    if (named := config.get("task")) in TASKS:
+    if (named := config.get("task")) in _TASKS:
         return Claim(named, f"config.json says task: {named}.")
     architectures = config.get("architectures")
     for name in architectures if isinstance(architectures, list) else []:

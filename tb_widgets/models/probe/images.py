@@ -13,9 +13,9 @@ from tb_widgets.errors import ModelError, UndecidedError
 from tb_widgets.models import syntax
 from tb_widgets.models.adapter import Adapter, Conclusion
 from tb_widgets.models.probe.evidence import Claim
-from tb_widgets.models.probe.outputs import conclusion, may_hold_scores, told_by
+from tb_widgets.models.probe.outputs import conclusion, may_hold_logits, told_by
 from tb_widgets.models.probe.signature import Reading
-from tb_widgets.models.probe.trial import PROBABILITIES, ROWS, are_probabilities, shapes
+from tb_widgets.models.probe.trial import PROBABILITIES, ROWS, are_probabilities, shapes_in_words
 from tb_widgets.models.quoted_error import quoted_error
 from tb_widgets.models.source import CONFIG, ModelSource
 from tb_widgets.models.undisturbed import device_of
@@ -49,7 +49,7 @@ def probe_images(
     Raises
     ------
     ModelError
-        If no usual size of image runs, or the output is not one row of scores per image.
+        If no usual size of image runs, or the output is not one row of logits per image.
     """
     if claim is not None and claim.task != "vision-classification":
         raise UndecidedError(
@@ -94,7 +94,7 @@ def probe_images(
 
 
 def _how_called(reading: Reading, spec: ModelSpec, claim: Claim | None) -> list[Conclusion]:
-    task_why = claim.why if claim else f"forward takes images ({reading.shown}) and gives one row of scores for each."
+    task_why = claim.why if claim else f"forward takes images ({reading.shown}) and gives one row of logits for each."
     taken = f"model.input says {reading.shown}." if spec.input else "forward takes it first."
     return [
         Conclusion("task", "vision-classification", task_why, "model.task"),
@@ -103,17 +103,17 @@ def _how_called(reading: Reading, spec: ModelSpec, claim: Claim | None) -> list[
 
 
 def _concluded(adapter: Adapter, output: Any, spec: ModelSpec, conclusions: list[Conclusion]) -> Adapter:
-    tensors = may_hold_scores(output, spec.output)
+    tensors = may_hold_logits(output, spec.output)
     rows = [(key, leaf) for key, leaf in tensors if leaf.is_floating_point() and _is_row(leaf)]
     assert adapter.image is not None  # noqa: S101  (it has just been tried)
     if not rows:
         shape = (ROWS, *adapter.image)
         raise ModelError(
-            f"The model's forward turns images of shape {shape} into {shapes(tensors)}{told_by(spec.output)}.",
-            hint=f"An image classifier returns one row of scores per image: ({ROWS}, classes).",
+            f"The model's forward turns images of shape {shape} into {shapes_in_words(tensors)}{told_by(spec.output)}.",
+            hint=f"An image classifier returns one row of logits per image: ({ROWS}, classes).",
         )
     key, leaf = rows[0]
-    conclusions.append(Conclusion("classes", f"{leaf.shape[-1]:,}", "Each image gets one row of that many scores."))
+    conclusions.append(Conclusion("classes", f"{leaf.shape[-1]:,}", "Each image gets one row of that many logits."))
     if said := conclusion(output, key, spec.output):
         conclusions.append(said)
     probabilities = are_probabilities(leaf)

@@ -14,6 +14,7 @@ from tb_widgets.models.adapter import Adapter
 from tb_widgets.models.probe.case import Case, Found
 from tb_widgets.models.probe.trial import DECODER_LENGTH, LENGTH, Seen
 from tb_widgets.models.source import CONFIG, ModelSource
+from tb_widgets.spec.fit import ENLARGE_VOCABULARY
 
 
 def measure(case: Case, adapter: Adapter, found: Found) -> Adapter:
@@ -32,7 +33,7 @@ def measure(case: Case, adapter: Adapter, found: Found) -> Adapter:
         vocabulary, why = f"{adapter.vocab_size:,} read, {writes:,} written", "The tables and the last layer."
     elif adapter.task == "sequence-classification":
         adapter = replace(adapter, classes=width, vocab_size=reads)
-        case.say("classes", f"{width:,}", "Each text gets one row of that many scores.")
+        case.say("classes", f"{width:,}", "Each text gets one row of that many logits.")
         vocabulary, why = f"{reads:,}" if reads else "unknown", "The table that token ids are looked up in."
     else:
         adapter = replace(adapter, vocab_size=min(width, reads) if reads else width)
@@ -72,7 +73,7 @@ def _with_vocabulary(case: Case, adapter: Adapter, wanted: int, width: int) -> A
         fits = f"Set it to at most {min(known)}" if known else "Set it lower"
         raise ModelError(
             f"model.vocab_size is {wanted:,}, but {wrong}.",
-            hint=f"{fits}, leave it empty, or enlarge the model's vocabulary.",
+            hint=f"{fits}, leave it empty, or {ENLARGE_VOCABULARY}.",
         )
     written_too = wanted if adapter.decoder_vocab_size is not None else None
     return replace(adapter, vocab_size=wanted, decoder_vocab_size=written_too)

@@ -1,4 +1,4 @@
-"""Where the scores are in what a forward returns."""
+"""Where the logits are in what a forward returns."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from tb_widgets.models.probe.trial import (
     ROWS,
     Seen,
     are_probabilities,
-    shapes,
+    shapes_in_words,
 )
 from tb_widgets.spec import Task
 
 
-def find_scores(case: Case, adapter: Adapter, found: Found) -> tuple[Adapter, Found]:
-    """Choose the tensor that holds the scores, by its shape, and complete what it lacks."""
+def find_logits(case: Case, adapter: Adapter, found: Found) -> tuple[Adapter, Found]:
+    """Choose the tensor that holds the logits, by its shape, and complete what it lacks."""
     output, seen = found
-    tensors = may_hold_scores(output, case.spec.output)
+    tensors = may_hold_logits(output, case.spec.output)
     rows = case.rows(seen, "decoder_tokens" if adapter.task == "seq2seq" else "tokens")
     options = [(key, layout, leaf) for key, leaf in tensors if (layout := layout_of(leaf, adapter))]
     chosen = next((o for o in options if o[1] != "text" and rows in (None, o[2].shape[-1])), None)
@@ -33,13 +33,13 @@ def find_scores(case: Case, adapter: Adapter, found: Found) -> tuple[Adapter, Fo
     if _is_one_per_text(tensors[0][1] if chosen is None else chosen[2]):
         raise ModelError(
             f"The model's forward turns token ids of shape ({ROWS}, {LENGTH}) into "
-            f"{shapes([tensors[0] if chosen is None else chosen[::2]])}: one score per text. "
+            f"{shapes_in_words([tensors[0] if chosen is None else chosen[::2]])}: one logit per text. "
             "It is a yes/no classifier, and one class alone can't be trained.",
             hint="Give its last layer two outputs, one for no and one for yes, and return them without a sigmoid.",
         )
     if chosen is None:
         raise ModelError(
-            f"The model's forward turns token ids of shape ({ROWS}, {LENGTH}) into {shapes(tensors)}"
+            f"The model's forward turns token ids of shape ({ROWS}, {LENGTH}) into {shapes_in_words(tensors)}"
             f"{told_by(case.spec.output)}.",
             hint=f"A language model returns logits of shape ({ROWS}, {LENGTH}, vocabulary), a classifier "
             f"({ROWS}, classes).",
@@ -55,10 +55,10 @@ def find_scores(case: Case, adapter: Adapter, found: Found) -> tuple[Adapter, Fo
         if again is not None and any(layout_of(t, told) not in ("", "text") for _, t in leaves(again[0])):
             case.say(
                 "output",
-                f"scores of every position when {case.reading.labels} is given",
+                f"logits of every position when {case.reading.labels} is given",
                 "Without it, forward scores the last position only.",
             )
-            return find_scores(case, told, again)
+            return find_logits(case, told, again)
     if said := conclusion(output, key, case.spec.output):
         case.conclusions.append(said)
     if layout == "flat":
@@ -69,8 +69,8 @@ def find_scores(case: Case, adapter: Adapter, found: Found) -> tuple[Adapter, Fo
     return _complete(case, adapter, leaf, seen, rows), found
 
 
-def may_hold_scores(output: Any, wanted: str | None) -> list[tuple[str | int | None, Tensor]]:
-    """Return the tensors of what a forward returned that may be the scores: the one that the user names, or all.
+def may_hold_logits(output: Any, wanted: str | None) -> list[tuple[str | int | None, Tensor]]:
+    """Return the tensors of what a forward returned that may be the logits: the one that the user names, or all.
 
     Raises
     ------
@@ -97,7 +97,7 @@ def told_by(wanted: str | None) -> str:
 
 
 def conclusion(output: Any, key: str | int | None, wanted: str | None) -> Conclusion | None:
-    """Say which of several tensors the scores are; ``None`` where there is no choice."""
+    """Say which of several tensors the logits are; ``None`` where there is no choice."""
     others = [str(name) for name, _ in leaves(output) if name != key]
     counted = isinstance(output, tuple | list)
     if wanted:
@@ -105,23 +105,23 @@ def conclusion(output: Any, key: str | int | None, wanted: str | None) -> Conclu
     if not others:
         return None
     rest = f"{'item' if len(others) == 1 else 'items'} " if counted else ""
-    why = f"It has the shape of scores; forward returns {rest}{' and '.join(others)} as well."
+    why = f"It has the shape of logits; forward returns {rest}{' and '.join(others)} as well."
     return Conclusion("output", f"item {key} of {len(output)}" if counted else str(key), why, "model.output")
 
 
 def _complete(case: Case, adapter: Adapter, leaf: Tensor, seen: Seen, rows: int | None) -> Adapter:
-    """Find the head that forward leaves out, and tell probabilities from scores."""
+    """Find the head that forward leaves out, and tell probabilities from logits."""
     width = leaf.shape[-1]
     if adapter.task != "sequence-classification" and rows is not None and width < rows:
         head = _unused_head(case, leaf, seen, rows)
         if not head:
             raise ModelError(
-                f"The model reads {rows:,} different tokens and gives each of them {width:,} scores: the output layer "
+                f"The model reads {rows:,} different tokens and gives each of them {width:,} logits: the output layer "
                 "to the vocabulary is missing, or it is a tagger, which can't be trained here.",
                 hint=f"End forward with a linear layer to the {rows:,} tokens to learn a language, or give each text "
-                "one row of scores to tell texts apart.",
+                "one row of logits to tell texts apart.",
             )
-        case.say("output", f"{head} of what forward returns", f"forward ends before {head}, which makes the scores.")
+        case.say("output", f"{head} of what forward returns", f"forward ends before {head}, which makes the logits.")
         adapter = replace(adapter, head=head)
         leaf = case.trial.module.get_submodule(head)(leaf)
     if are_probabilities(leaf):
@@ -131,7 +131,7 @@ def _complete(case: Case, adapter: Adapter, leaf: Tensor, seen: Seen, rows: int 
 
 
 def layout_of(leaf: Tensor, adapter: Adapter) -> str:
-    """Tell how the scores lie in a tensor; empty where they can't be in it, ``text`` for one row per text."""
+    """Tell how the logits lie in a tensor; empty where they can't be in it, ``text`` for one row per text."""
     length = DECODER_LENGTH if adapter.task == "seq2seq" else LENGTH
     shape = tuple(leaf.shape)
     if not leaf.is_floating_point():
@@ -155,9 +155,9 @@ def _unused_head(case: Case, leaf: Tensor, seen: Seen, rows: int) -> str:
         if not name or name in seen.called:
             continue
         try:
-            scores: Any = part(leaf)
+            logits: Any = part(leaf)
         except Exception:  # noqa: BLE001, S112  (then it is no head for this)
             continue
-        if isinstance(scores, Tensor) and scores.shape[:-1] == leaf.shape[:-1] and scores.shape[-1] >= rows:
+        if isinstance(logits, Tensor) and logits.shape[:-1] == leaf.shape[:-1] and logits.shape[-1] >= rows:
             return name
     return ""

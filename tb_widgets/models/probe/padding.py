@@ -16,7 +16,7 @@ from tb_widgets.models.probe.trial import LENGTH, moved
 
 
 def find_mask(case: Case, adapter: Adapter) -> Adapter:
-    """Give the model its padding mask, in the convention that keeps padding from changing scores."""
+    """Give the model its padding mask, in the convention that keeps padding from changing logits."""
     names = [n for n in case.reading.masks if n in PADDING and not is_causal(adapter, n)]
     wanted = case.spec.mask
     if wanted == "none":
@@ -37,7 +37,7 @@ def find_mask(case: Case, adapter: Adapter) -> Adapter:
             continue
         runs = runs or (masked if wanted != "auto" or required else None)
         if hides:
-            why = "With it, other padding tokens change no score of the text."
+            why = "With it, other padding tokens change no logit of the text."
             case.say("mask", f"{name}: {masked.mask}", why, "model.mask")
             return masked
     if runs is None and wanted != "auto":
@@ -59,7 +59,7 @@ def _without_mask(case: Case, adapter: Adapter) -> Adapter:
         raise ModelError("model.mask: forward takes no mask for padding.", hint="Set model.mask to auto or none.")
     lengths = any(extra.recipe == "lengths" for extra in adapter.extras.values())
     if lengths and _hides_padding(case, adapter, None):
-        case.say("mask", "by length", "With the lengths of the texts, other padding tokens change no score.")
+        case.say("mask", "by length", "With the lengths of the texts, other padding tokens change no logit.")
     elif adapter.task != "causal-lm":
         sees = "it sees padding as if it were text"
         if adapter.hides_padding_id:
@@ -97,10 +97,10 @@ def _hides_padding(case: Case, adapter: Adapter, bare: Adapter | None) -> bool:
     """Tell whether padding does not count under a mask, all else being read as before."""
     batch = case.batch(adapter)
     real = torch.ones_like(batch["tokens"], dtype=torch.bool)
-    full = adapter.scores(case.trial.module, {**batch, "mask": real})
+    full = adapter.logits(case.trial.module, {**batch, "mask": real})
     if not torch.isfinite(full).all():
         return False
-    if bare is not None and moved(case.trial.scores(bare, batch), full.float()):
+    if bare is not None and moved(case.trial.logits(bare, batch), full.float()):
         return False
     end = LENGTH - 2
     real = real.clone()
@@ -109,11 +109,11 @@ def _hides_padding(case: Case, adapter: Adapter, bare: Adapter | None) -> bool:
     other = dict(padded)
     other["tokens"] = batch["tokens"].clone()
     other["tokens"][0, end:] = case.trial.other(batch["tokens"][0, end:], adapter.vocab_size)
-    before, after = adapter.scores(case.trial.module, padded), adapter.scores(case.trial.module, other)
+    before, after = adapter.logits(case.trial.module, padded), adapter.logits(case.trial.module, other)
     per_token = adapter.task in ("causal-lm", "masked-lm")
     kept = (before[:1, :end], after[:1, :end]) if per_token else (before[:1], after[:1])
     if not all(torch.isfinite(part).all() for part in kept):
         return False
     unmasked = {**other, "mask": torch.ones_like(real)}
-    scale = (full - adapter.scores(case.trial.module, unmasked)).abs().max()
+    scale = (full - adapter.logits(case.trial.module, unmasked)).abs().max()
     return not moved(kept[0], kept[1], scale) and not moved(before[1:], full[1:])

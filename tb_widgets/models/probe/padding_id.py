@@ -11,7 +11,7 @@ from tb_widgets.models.adapter import Adapter
 from tb_widgets.models.probe.case import Case, same_tokens
 from tb_widgets.models.probe.trial import LENGTH, moved
 
-USUAL = 0
+_USUAL = 0
 FIRST_DRAWN = 5  # below it lie the ids that trial tokens leave alone
 PLACE = 1  # of the token that is looked at: later ones of a causal model can see it
 
@@ -27,7 +27,7 @@ def find_padding_id(case: Case, adapter: Adapter) -> Adapter:
         for name, table in tables.items()
         if table.padding_idx is not None and not _is_tied(case.trial.module, table)
     }
-    for token in dict.fromkeys((*unlearned, USUAL)):
+    for token in dict.fromkeys((*unlearned, _USUAL)):
         hidden = token < FIRST_DRAWN and _is_hidden(case, adapter, list(tables.values()), token)
         if hidden:
             why = "No other place sees where it stands: a piece of text with this id is lost to the model."
@@ -56,7 +56,7 @@ def _token_tables(case: Case, adapter: Adapter) -> dict[str, nn.Embedding]:
     parts = [(name, part) for name, part in case.trial.module.named_modules() if isinstance(part, nn.Embedding)]
     hooks = [p.register_forward_pre_hook(lambda part, args, name=n: see(name, part, args[0])) for n, p in parts]
     try:
-        case.trial.scores(adapter, batch)
+        case.trial.logits(adapter, batch)
     finally:
         for hook in hooks:
             hook.remove()
@@ -64,7 +64,7 @@ def _token_tables(case: Case, adapter: Adapter) -> dict[str, nn.Embedding]:
 
 
 def _is_hidden(case: Case, adapter: Adapter, tables: list[nn.Embedding], token: int) -> bool:
-    """Tell whether what a token means moves no score of other places, where another token's meaning does."""
+    """Tell whether what a token means moves no logit of other places, where another token's meaning does."""
     other = next(number for number in range(1, FIRST_DRAWN) if number != token)
     return _counts(case, adapter, tables, other) and not _counts(case, adapter, tables, token)
 
@@ -72,7 +72,7 @@ def _is_hidden(case: Case, adapter: Adapter, tables: list[nn.Embedding], token: 
 def _counts(case: Case, adapter: Adapter, tables: list[nn.Embedding], token: int) -> bool:
     batch = case.batch(adapter)
     batch["tokens"][:, PLACE] = token
-    before = case.trial.scores(adapter, batch)
+    before = case.trial.logits(adapter, batch)
 
     def change(part: nn.Module, args: tuple[Tensor, ...], vectors: Tensor) -> Tensor:
         noise = torch.randn(vectors.shape[-1], generator=torch.Generator().manual_seed(1)).to(vectors)
@@ -80,7 +80,7 @@ def _counts(case: Case, adapter: Adapter, tables: list[nn.Embedding], token: int
 
     hooks = [table.register_forward_hook(change) for table in tables]
     try:
-        after = case.trial.scores(adapter, batch)
+        after = case.trial.logits(adapter, batch)
     finally:
         for hook in hooks:
             hook.remove()

@@ -1,7 +1,7 @@
 """Try a built model on a few tokens or a few images, and conclude how it is called and what it was built for.
 
 The evidence, in this order: what the user says, what config.json says, the names of the arguments, the shape of the
-output, and how the scores behave: whether earlier ones move when a later token changes, and which mask keeps padding
+output, and how the logits behave: whether earlier ones move when a later token changes, and which mask keeps padding
 out of sight. Each kind of evidence has a file of its own here.
 """
 
@@ -19,7 +19,7 @@ from tb_widgets.models.probe.case import Case
 from tb_widgets.models.probe.evidence import claimed_task
 from tb_widgets.models.probe.images import looks_like_images, probe_images
 from tb_widgets.models.probe.limits import measure
-from tb_widgets.models.probe.outputs import find_scores
+from tb_widgets.models.probe.outputs import find_logits
 from tb_widgets.models.probe.padding import find_mask
 from tb_widgets.models.probe.padding_id import find_padding_id
 from tb_widgets.models.probe.signature import LABELS, read_signature
@@ -91,7 +91,7 @@ def _refuse_beside_the_point(spec: ModelSpec, *, reads_images: bool) -> None:
 
 def _probe_texts(case: Case) -> Adapter:
     adapter, found = first_pass(case)
-    adapter, found = find_scores(case, adapter, found)
+    adapter, found = find_logits(case, adapter, found)
     adapter, found = orient(case, adapter, found)
     adapter = measure(case, adapter, found)
     adapter = conclude_task(case, adapter)

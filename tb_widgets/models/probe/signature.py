@@ -20,7 +20,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 # The names in use, the documented ones first.
-TOKENS = _names(
+_TOKENS = _names(
     "input_ids input_0_tokens x idx tokens ids inputs src input src_tokens source token_ids input_tokens "
     "encoder_input_ids enc_inputs enc_input encoder_input text src_seq seq sequence X"
 )
@@ -122,7 +122,7 @@ def read_signature(module: nn.Module, wanted: str | None = None, given: Mapping[
                 hint="Declare it: def forward(self, input_ids). Or export it again.",
             )
         return Reading(input="", shown="*args", names_images=False)
-    known = (*IMAGES[:1], *TOKENS, *IMAGES[1:])
+    known = (*IMAGES[:1], *_TOKENS, *IMAGES[1:])
     chosen = wanted or next((name for name in known if name in names), names[0])
     given = given or {}
     takes_any = any(p.kind is p.VAR_KEYWORD for p in parameters)
@@ -144,7 +144,7 @@ def read_signature(module: nn.Module, wanted: str | None = None, given: Mapping[
         required=required,
     )
     if reading.decoder is None and reading.labels in required and reading.labels in ("y", "target"):
-        # Asked for, and not called targets: what the decoder reads. Its scores' shape tells whether that is so.
+        # Asked for, and not called targets: what the decoder reads. Its logits' shape tells whether that is so.
         reading = replace(reading, decoder=reading.labels, labels=None)
     extras = {name: _ways(name, decodes=reading.decoder is not None) for name in rest if name in required}
     for role in (reading.decoder, reading.labels):

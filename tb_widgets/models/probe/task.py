@@ -19,11 +19,11 @@ def conclude_task(case: Case, adapter: Adapter) -> Adapter:
     claim = case.claim
     fits: tuple[Task, ...]
     if adapter.task == "sequence-classification":
-        fits, shape = ("sequence-classification",), "one row of scores per text"
+        fits, shape = ("sequence-classification",), "one row of logits per text"
     elif adapter.task == "seq2seq":
-        fits, shape = ("seq2seq",), f"scores for every token of {case.reading.decoder}"
+        fits, shape = ("seq2seq",), f"logits for every token of {case.reading.decoder}"
     else:
-        fits, shape = ("causal-lm", "masked-lm"), "scores for every token"
+        fits, shape = ("causal-lm", "masked-lm"), "logits for every token"
     if claim is not None and claim.task not in fits:
         raise UndecidedError(
             f"{claim.why.rstrip('.')}: {claim.task}. But the model gives {shape}, which fits {' or '.join(fits)}.",
@@ -36,7 +36,7 @@ def conclude_task(case: Case, adapter: Adapter) -> Adapter:
         extras = {n: NOTHING if e.recipe == "causal" and n not in told else e for n, e in adapter.extras.items()}
         adapter = replace(adapter, extras=extras)  # a mask that must be given hides padding here
         _ask_about_last_position(case, adapter)
-        _say_task(case, adapter.task, "Its output has one row of scores per text.")
+        _say_task(case, adapter.task, "Its output has one row of logits per text.")
         return adapter
     if adapter.task == "seq2seq":
         return _conclude_decoder(case, adapter)
@@ -51,7 +51,7 @@ def _ask_about_last_position(case: Case, adapter: Adapter) -> None:
     if adapter.classes is not None and adapter.classes == adapter.vocab_size and case.claim is None:
         raise UndecidedError(
             f"The model's forward turns token ids of shape ({ROWS}, {LENGTH}) into ({ROWS}, {adapter.classes}): "
-            "one row per text, with as many scores as it knows tokens. A language model must return the scores of "
+            "one row per text, with as many logits as it knows tokens. A language model must return the logits of "
             "every position.",
             field="model.task",
             answers=("sequence-classification",),
@@ -62,7 +62,7 @@ def _ask_about_last_position(case: Case, adapter: Adapter) -> None:
 def _conclude_decoder(case: Case, adapter: Adapter) -> Adapter:
     if answers_late(case, adapter):
         adapter = replace(adapter, late=True)
-        why = "The scores at a place move with the tokens before it, and not with its own: they are read one later."
+        why = "The logits at a place move with the tokens before it, and not with its own: they are read one later."
         case.say("order", "one place late", why)
     leaks = sees_later(case, adapter, "decoder_tokens")
     for name in [name for name in case.reading.masks if name in DECODER_MASKS] if leaks else ():
@@ -71,7 +71,7 @@ def _conclude_decoder(case: Case, adapter: Adapter) -> Adapter:
             break
     _say_task(case, "seq2seq", f"forward takes {case.reading.decoder} beside {case.reading.shown}.")
     if leaks:
-        case.say("leak", "yes", "An earlier score of the decoder moves when a later token of its input changes.")
+        case.say("leak", "yes", "An earlier logit of the decoder moves when a later token of its input changes.")
     return replace(adapter, leaks=leaks)
 
 
@@ -103,12 +103,12 @@ def _conclude_language_model(case: Case, adapter: Adapter) -> Adapter:
                 break
     why = ""
     if task is None and not leaks:
-        task, why = "causal-lm", "No score moves when a later token changes."
+        task, why = "causal-lm", "No logit moves when a later token changes."
     elif task is None and words.kind == "masked":
-        task, why = "masked-lm", f"Scores move when a later token changes, and {words.why}."
+        task, why = "masked-lm", f"Logits move when a later token changes, and {words.why}."
     elif task is None and (words.kind == "causal" or words.export):
         said = words.why or "it is an export of the documented form, and nothing in it speaks of masked tokens"
-        task, why = "causal-lm", f"{said[0].upper()}{said[1:]}; but its scores see later tokens."
+        task, why = "causal-lm", f"{said[0].upper()}{said[1:]}; but its logits see later tokens."
     if task is None:
         raise UndecidedError(
             "The model scores every token and sees later tokens as well: it may be a masked language model, or a "
@@ -121,12 +121,12 @@ def _conclude_language_model(case: Case, adapter: Adapter) -> Adapter:
         case.say(
             "leak",
             "yes",
-            "An earlier score moves when a later token changes: it sees the answers that it is trained to give.",
+            "An earlier logit moves when a later token changes: it sees the answers that it is trained to give.",
         )
     elif task == "masked-lm" and not leaks:
         case.say(
             "leak",
             "no",
-            "No score moves when a later token changes: it fills in masked tokens from what is before them.",
+            "No logit moves when a later token changes: it fills in masked tokens from what is before them.",
         )
     return replace(adapter, task=task, leaks=leaks and task == "causal-lm")

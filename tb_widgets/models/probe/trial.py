@@ -11,8 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812
 from torch.overrides import TorchFunctionMode
 
-from tb_widgets.models.adapter import Adapter, Batch, Conclusion
+from tb_widgets.models.adapter import Adapter, Conclusion
 from tb_widgets.models.undisturbed import device_of, plain_tensors, tables_kept
+from tb_widgets.spec.batch import Batch
 
 # No two of these may be mistaken for one another in a shape.
 ROWS, LENGTH, DECODER_LENGTH = 3, 5, 4
@@ -37,7 +38,7 @@ class Seen:
     called: set[str] = field(default_factory=set)
 
 
-class Watch(TorchFunctionMode):
+class _Watch(TorchFunctionMode):
     """Sees which tables a forward pass looks up, be they modules, parameters or plain tensors."""
 
     def __init__(self, module: nn.Module, seen: Seen) -> None:
@@ -128,16 +129,16 @@ class Trial:
         ]
         try:
             self._same_chance()
-            with Watch(self.module, seen):
+            with _Watch(self.module, seen):
                 return adapter.call(self.module, batch), seen
         finally:
             for hook in hooks:
                 hook.remove()
 
-    def scores(self, adapter: Adapter, batch: Batch) -> Tensor:
-        """Return the scores for a batch, as numbers that can be compared."""
+    def logits(self, adapter: Adapter, batch: Batch) -> Tensor:
+        """Return the logits for a batch, as numbers that can be compared."""
         self._same_chance()
-        return torch.nan_to_num(adapter.scores(self.module, batch).float())
+        return torch.nan_to_num(adapter.logits(self.module, batch).float())
 
     def _same_chance(self) -> None:
         """Let a model that draws random numbers draw the same ones each time."""
@@ -168,13 +169,13 @@ class Trial:
 
 
 def moved(before: Tensor, after: Tensor, scale: Tensor | None = None) -> bool:
-    """Tell whether scores differ by more than rounding, measured by ``scale``, a difference known to be real."""
+    """Tell whether logits differ by more than rounding, measured by ``scale``, a difference known to be real."""
     change = (before - after).abs().max()
     reference = scale if scale is not None else before.abs().max().clamp_min(1.0) * 1e-2
     return bool(change > 1e-4 * reference)
 
 
-def shapes(found: list[tuple[str | int | None, Tensor]]) -> str:
+def shapes_in_words(found: list[tuple[str | int | None, Tensor]]) -> str:
     """Write the shapes of tensors."""
     return " and ".join(str(tuple(leaf.shape)) for _, leaf in found)
 
@@ -182,9 +183,9 @@ def shapes(found: list[tuple[str | int | None, Tensor]]) -> str:
 PROBABILITIES = Conclusion("output", "probabilities", "They are positive and add up to 1; their logarithm is trained.")
 
 
-def are_probabilities(scores: Tensor) -> bool:
-    """Tell whether scores have gone through a softmax already."""
-    if not scores.is_floating_point() or scores.shape[-1] < 2 or not bool((scores >= 0).all()):
+def are_probabilities(logits: Tensor) -> bool:
+    """Tell whether logits have gone through a softmax already."""
+    if not logits.is_floating_point() or logits.shape[-1] < 2 or not bool((logits >= 0).all()):
         return False
-    sums = scores.sum(-1)
+    sums = logits.sum(-1)
     return torch.allclose(sums, torch.ones_like(sums), atol=1e-3)

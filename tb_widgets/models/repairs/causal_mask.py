@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator
 
 from tb_widgets.models import source_text, syntax
-from tb_widgets.models.repairs.edit import Draft, LeftOpen, Mended, Refused, method, models, own_line, required
+from tb_widgets.models.repairs.edit import CodeDraft, LeftOpen, Mended, Refused, method, models, own_line, required
 
 _TITLE = "Hide later tokens from the attention"
 _WHY = (
@@ -34,7 +34,7 @@ _SDPA = "scaled_dot_product_attention"
 
 def causal_mask(code: str) -> Mended | Refused | None:
     """Add a causal mask to every unmasked self-attention of a language model."""
-    draft = Draft(code)
+    draft = CodeDraft(code)
     if not any(_continues_text(node, draft) for node in models(draft.tree)):
         return None
     found = False
@@ -53,7 +53,7 @@ def causal_mask(code: str) -> Mended | Refused | None:
     return Mended(_TITLE, _WHY + (_ALSO_TURNED if turned else ""), mended)
 
 
-def _continues_text(node: ast.ClassDef, draft: Draft) -> bool:
+def _continues_text(node: ast.ClassDef, draft: CodeDraft) -> bool:
     """Tell whether a class reads one text, scores the vocabulary at each token, and is not plainly an encoder."""
     forward = method(node, "forward")
     if forward is None or len(required(forward)) > 1:
@@ -89,7 +89,7 @@ def _is_pooling(node: ast.AST) -> bool:
     return False
 
 
-def _mask_function(draft: Draft, node: ast.ClassDef, function: ast.FunctionDef) -> bool:
+def _mask_function(draft: CodeDraft, node: ast.ClassDef, function: ast.FunctionDef) -> bool:
     kinds = dict(_callables(node, function))
     parents = {id(child): parent for parent in ast.walk(function) for child in ast.iter_child_nodes(parent)}
     found = False
@@ -132,7 +132,7 @@ def _looped(target: ast.expr, over: ast.expr, made: dict[str, ast.Call]) -> Iter
         yield from _looped(target.elts[1], over.args[0], made)
 
 
-def _sees_everything(draft: Draft, call: ast.Call, kind: str) -> bool:
+def _sees_everything(draft: CodeDraft, call: ast.Call, kind: str) -> bool:
     """Tell whether a call is self-attention, and is given no mask over places."""
     name, position = _MASKED[kind]
     given = syntax.argument(call, position, name)
@@ -148,7 +148,7 @@ def _sees_everything(draft: Draft, call: ast.Call, kind: str) -> bool:
 
 
 def _mask_call(
-    draft: Draft, function: ast.FunctionDef, call: ast.Call, made: ast.Call, parents: dict[int, ast.AST]
+    draft: CodeDraft, function: ast.FunctionDef, call: ast.Call, made: ast.Call, parents: dict[int, ast.AST]
 ) -> None:
     kind = syntax.kind(made)
     name = _length_holder(syntax.argument(call, 0, "query" if kind == "MultiheadAttention" else "src"), call.lineno)
@@ -177,7 +177,7 @@ def _length_holder(query: ast.expr | None, line: int) -> str:
     raise LeftOpen(f"line {line} computes what attention reads within the call, so its length has no name.")
 
 
-def _length_side(draft: Draft, function: ast.FunctionDef, made: ast.Call) -> int:
+def _length_side(draft: CodeDraft, function: ast.FunctionDef, made: ast.Call) -> int:
     """Return the side that counts the places of a text, and turn attention to it where it looks along the batch."""
     layer = made
     if syntax.kind(made) == "TransformerEncoder":
@@ -258,7 +258,7 @@ def _drops_weights(call: ast.Call, function: ast.FunctionDef, parents: dict[int,
     return isinstance(target, ast.Name) and target.id not in reads
 
 
-def _mask_sdpa(draft: Draft, function: ast.FunctionDef, call: ast.Call) -> bool:
+def _mask_sdpa(draft: CodeDraft, function: ast.FunctionDef, call: ast.Call) -> bool:
     arguments = function.args.args + function.args.kwonlyargs
     given = syntax.argument(call, 3, "attn_mask")
     empty = isinstance(given, ast.Constant) and given.value is None
@@ -277,7 +277,7 @@ def _mask_sdpa(draft: Draft, function: ast.FunctionDef, call: ast.Call) -> bool:
     return True
 
 
-def _add_arguments(draft: Draft, call: ast.Call, more: list[str]) -> None:
+def _add_arguments(draft: CodeDraft, call: ast.Call, more: list[str]) -> None:
     """Put arguments at the end of a call, in the way in which it is laid out."""
     close = draft.end(call) - 1
     ends = [draft.end(part) for part in call.args] + [draft.end(keyword) for keyword in call.keywords]

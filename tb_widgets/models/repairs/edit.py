@@ -41,7 +41,7 @@ class LeftOpen(Exception):  # noqa: N818  (not an error: the source leaves somet
     """Why a fault can't be mended, as a sentence."""
 
 
-class Draft:
+class CodeDraft:
     """A code, and the edits to it; positions are those of the syntax tree of the unchanged code.
 
     Lines are counted as Python counts them, and columns in UTF-8 bytes, as syntax trees have them.
@@ -124,7 +124,7 @@ class Draft:
         return code
 
 
-def own_line(draft: Draft, call: ast.Call, parents: dict[int, ast.AST]) -> int | None:
+def own_line(draft: CodeDraft, call: ast.Call, parents: dict[int, ast.AST]) -> int | None:
     """Return the line of a call's statement, if a line can be put before it and sees the same names."""
     node: ast.AST = call
     while not isinstance(node, ast.stmt):

@@ -21,7 +21,7 @@ def leak_refusal(source: ModelSource | None, task: Task) -> ModelError:
         way = "Add the causal mask (model.repairs: [causal-mask])"
     other = ", set model.task to masked-lm if it was built to fill in masked tokens" if task == "causal-lm" else ""
     return ModelError(
-        "The model sees the words that it has to predict: its earlier scores change when only later tokens do. "
+        "The model sees the words that it has to predict: its earlier logits change when only later tokens do. "
         "It would reach a wonderful loss and could not write.",
         hint=f"{way}{other}, or set model.allow_leak to true to train it as it is.",
     )

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from tb_widgets.models import syntax
 from tb_widgets.models.repairs.edit import (
-    Draft,
+    CodeDraft,
     LeftOpen,
     Mended,
     Refused,
@@ -67,7 +67,7 @@ class _Flow:
 
 def missing_steps(code: str) -> Mended | Refused | None:
     """Compute what the forward of the model takes as arguments, or returns, without anybody computing it."""
-    draft = Draft(code)
+    draft = CodeDraft(code)
     for node in models(draft.tree):
         forward = method(node, "forward")
         if forward is None:
@@ -84,7 +84,7 @@ def missing_steps(code: str) -> Mended | Refused | None:
 
 
 def _rebuild(
-    draft: Draft, node: ast.ClassDef, forward: ast.FunctionDef, arguments: list[str], unknown: list[str]
+    draft: CodeDraft, node: ast.ClassDef, forward: ast.FunctionDef, arguments: list[str], unknown: list[str]
 ) -> Mended:
     inputs = [name for name in required(forward) if name not in arguments and "mask" not in name]
     if len(inputs) != 1:
@@ -118,7 +118,7 @@ def _rebuild(
     )
 
 
-def _check_body(body: list[ast.stmt], steps: set[str], draft: Draft) -> None:
+def _check_body(body: list[ast.stmt], steps: set[str], draft: CodeDraft) -> None:
     if not body or not isinstance(body[-1], ast.Return):
         raise LeftOpen("forward does not end with a return.")
     for statement, after in zip(body, [*body[1:], None], strict=True):
@@ -167,7 +167,7 @@ def _nodes(statement: ast.stmt) -> set[str]:
 
 
 def _places(
-    missing: list[str], draft: Draft, node: ast.ClassDef, forward: ast.FunctionDef, body: list[ast.stmt]
+    missing: list[str], draft: CodeDraft, node: ast.ClassDef, forward: ast.FunctionDef, body: list[ast.stmt]
 ) -> list[tuple[str, int, int]]:
     """Decide where each missing step is computed: (name, number of the statement before which, line)."""
     notes: dict[int, str] = {}
@@ -200,7 +200,7 @@ def _places(
 class _Maker:
     """Writes the missing steps, one by one, while it follows what is there."""
 
-    def __init__(self, draft: Draft, node: ast.ClassDef, forward: ast.FunctionDef, tokens: str) -> None:
+    def __init__(self, draft: CodeDraft, node: ast.ClassDef, forward: ast.FunctionDef, tokens: str) -> None:
         self._draft, self._node, self._forward, self._tokens = draft, node, forward, tokens
         self._parts = syntax.parts(node)
         self._classes = syntax.module_classes(draft.tree)
@@ -309,7 +309,7 @@ class _Maker:
         if len(tables) != 1:
             raise LeftOpen("there is no output layer, and no single token table to use in its place.")
         self._remarks.append(
-            f"there is no output layer, so the scores come from the token table {tables[0]} itself (tied weights), "
+            f"there is no output layer, so the logits come from the token table {tables[0]} itself (tied weights), "
             "scaled down by the square root of the width"
         )
         current = self._flow.current
@@ -330,7 +330,7 @@ def _values(node: ast.expr) -> set[str]:
     return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and id(n) not in asked}
 
 
-def _drop_arguments(draft: Draft, forward: ast.FunctionDef, names: list[str]) -> None:
+def _drop_arguments(draft: CodeDraft, forward: ast.FunctionDef, names: list[str]) -> None:
     """Take arguments out of the signature: with their lines, or each from the end of the one before it."""
     arguments = forward.args
     positional = arguments.posonlyargs + arguments.args

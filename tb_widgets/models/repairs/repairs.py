@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from tb_widgets.errors import ModelError
 from tb_widgets.models import source_text, syntax
 from tb_widgets.models.repairs.causal_mask import causal_mask
-from tb_widgets.models.repairs.edit import Draft, Mended, Refused, is_step, method, required, undefined
+from tb_widgets.models.repairs.edit import CodeDraft, Mended, Refused, is_step, method, required, undefined
 from tb_widgets.models.repairs.missing_steps import missing_steps
 from tb_widgets.models.source import CODE, ModelSource, frozen
 
@@ -159,7 +159,7 @@ def _diff(before: str, after: str) -> str:
 
 def _declare_input(code: str) -> Mended | Refused | None:
     """Declare the one name that a forward without inputs reads as if it were given it."""
-    draft = Draft(code)
+    draft = CodeDraft(code)
     title = "Declare the input of forward"
     names = []
     for node in syntax.module_classes(draft.tree).values():

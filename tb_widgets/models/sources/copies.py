@@ -15,9 +15,10 @@ from typing import Any, TypeVar
 from tb_widgets.errors import ModelError
 from tb_widgets.models.source import CODE, CONFIG, ModelSource, frozen, read_source, write_source
 from tb_widgets.runs.folders import default_cache_dir
+from tb_widgets.wording import listed, size_in_words
 
 FILE_LIMIT = 10_000_000  # bytes: what GitHub gives out of a Gist's file at most
-Result = TypeVar("Result")
+_Result = TypeVar("_Result")
 
 
 def require_files(names: Iterable[str], place: str, *, more: str = "") -> None:
@@ -41,9 +42,9 @@ def require_files(names: Iterable[str], place: str, *, more: str = "") -> None:
             continue
         folded = {name.rpartition("/")[2].casefold(): name for name in present}
         near = [folded[name] for name in difflib.get_close_matches(wanted, folded, n=3, cutoff=0.7)]
-        held = f"It holds {_listed(present)}." if present else "It holds no files."
+        held = f"It holds {listed(present)}." if present else "It holds no files."
         if near:
-            held = f"It has {_listed(near)}; the name must be exactly {wanted}, in lowercase, in no folder."
+            held = f"It has {listed(near)}; the name must be exactly {wanted}, in lowercase, in no folder."
         raise ModelError(f"{place} has no {wanted}.{more}", hint=held)
 
 
@@ -73,7 +74,7 @@ def as_text(content: bytes, name: str, place: str) -> str:
 def too_large(name: str, place: str) -> ModelError:
     """Return the error for a file that no model.py or config.json can be."""
     return ModelError(
-        f"{name} in {place} is larger than {FILE_LIMIT // 1_000_000} MB.",
+        f"{name} in {place} is larger than {size_in_words(FILE_LIMIT)}.",
         hint="A model.py holds code and a config.json sizes; weights and data belong elsewhere.",
     )
 
@@ -84,13 +85,13 @@ def complete(origin: dict[str, Any], files: dict[str, str]) -> ModelSource:
     return frozen({**origin, "fetched": source.origin["sha256"]}, files)
 
 
-def within(seconds: float, work: Callable[[], Result], late: Callable[[], ModelError]) -> Result:
+def within(seconds: float, work: Callable[[], _Result], late: Callable[[], ModelError]) -> _Result:
     """Return what ``work`` returns, or raise ``late()`` if it takes longer.
 
     Time limits of sockets start anew with every byte that arrives, so a slow server could hold us for ever. The work
     goes on in its thread until it meets a limit of its own.
     """
-    outcome: Future[Result] = Future()
+    outcome: Future[_Result] = Future()
 
     def do() -> None:
         try:
@@ -171,8 +172,3 @@ def offer(kind: str, identity: str) -> str:
 
 def _folder(kind: str, identity: str) -> Path:
     return default_cache_dir() / "models" / kind / identity
-
-
-def _listed(names: list[str]) -> str:
-    first = ", ".join(names[:8])
-    return f"{first} and {len(names) - 8} more" if len(names) > 8 else first

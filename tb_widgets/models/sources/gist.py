@@ -20,14 +20,15 @@ from tb_widgets.models.source import CODE, CONFIG, ModelSource
 from tb_widgets.models.sources import copies
 from tb_widgets.models.sources.address import GistAddress, parse_gist
 from tb_widgets.version import __version__
+from tb_widgets.wording import size_in_words
 
 if TYPE_CHECKING:
     import requests
 
 RAW_HOST = ("https", "gist.githubusercontent.com", None)
-CONNECT, READ, TOTAL = 5.0, 15.0, 60.0  # seconds: to connect, between two bytes, for everything together
+_CONNECT, _READ, _TOTAL = 5.0, 15.0, 60.0  # seconds: to connect, between two bytes, for everything together
 ANSWER_LIMIT = 50_000_000  # bytes: an answer lists up to 300 files with up to 1 MB of each
-HOPS = 3  # redirects
+_HOPS = 3  # redirects
 SHA = re.compile(r"[0-9a-f]{40}")
 
 
@@ -55,9 +56,9 @@ def fetch_gist(text: str, *, online: bool = True) -> ModelSource:
                 hint=_sentence(copies.offer("gist", address.id)) or "Fetch it first.",
             )
         kept = copies.within(
-            TOTAL,
+            _TOTAL,
             lambda: _Fetch(address).source(),
-            lambda: _unreachable(address, f"did not finish within {TOTAL:g} seconds"),
+            lambda: _unreachable(address, f"did not finish within {_TOTAL:g} seconds"),
         )
         copies.keep(kept)
     return ModelSource({**kept.origin, "source": text}, kept.files)
@@ -95,7 +96,7 @@ class _Fetch:
         self.place = f"Gist {address.id}"
         self.api = _api_url()
         self.token = _token()
-        self.ends = time.monotonic() + TOTAL
+        self.ends = time.monotonic() + _TOTAL
         self.session = requests.Session()
         # Otherwise requests takes a password for the host from ~/.netrc.
         self.session.auth = lambda request: request
@@ -199,7 +200,7 @@ class _Fetch:
         """
         import requests
 
-        for _ in range(HOPS + 1):
+        for _ in range(_HOPS + 1):
             place = _origin(url)
             if place not in (_origin(self.api), RAW_HOST):
                 raise ModelError(
@@ -215,7 +216,7 @@ class _Fetch:
                 headers["Authorization"] = f"Bearer {self.token}"
             try:
                 with self.session.get(
-                    url, headers=headers, stream=True, allow_redirects=False, timeout=(CONNECT, READ)
+                    url, headers=headers, stream=True, allow_redirects=False, timeout=(_CONNECT, _READ)
                 ) as response:
                     if not response.is_redirect:
                         return self._body(response, limit)
@@ -226,7 +227,7 @@ class _Fetch:
                 raise _unreachable(self.address, f"can't be reached ({type(error).__name__})") from error
             except (ValueError, UnicodeError) as error:
                 raise _odd("it redirects to something that is no address") from error
-        raise _odd(f"it redirects more than {HOPS} times")
+        raise _odd(f"it redirects more than {_HOPS} times")
 
     def _body(self, response: requests.Response, limit: int) -> bytes:
         if response.status_code != 200:
@@ -236,11 +237,11 @@ class _Fetch:
             body += piece
             if len(body) > limit:
                 raise ModelError(
-                    f"{self.place} is too large: GitHub's answer has more than {limit // 1_000_000} MB.",
+                    f"{self.place} is too large: GitHub's answer has more than {size_in_words(limit)}.",
                     hint="Put model.py and config.json into a Gist of their own.",
                 )
             if time.monotonic() > self.ends:
-                raise _unreachable(self.address, f"did not finish within {TOTAL:g} seconds")
+                raise _unreachable(self.address, f"did not finish within {_TOTAL:g} seconds")
         return bytes(body)
 
     def _explained(self, refused: _RefusedError) -> ModelError:

@@ -14,7 +14,7 @@ from tb_widgets.models.sources import copies
 from tb_widgets.spec.hub_address import HubAddress, parse_hub
 from tb_widgets.version import __version__
 
-READ, TOTAL = 15.0, 60.0  # seconds: for one answer, for everything together
+_READ, _TOTAL = 15.0, 60.0  # seconds: for one answer, for everything together
 COMMIT = re.compile("[0-9a-f]{40}")
 
 
@@ -38,7 +38,7 @@ def fetch_repository(text: str, *, online: bool = True) -> ModelSource:
     if kept is None:
         if not online:
             raise ModelError(f"{address} has not been fetched yet.", hint=_offer(address) or "Fetch it first.")
-        kept = copies.within(TOTAL, lambda: _download(address), lambda: _unreachable(address))
+        kept = copies.within(_TOTAL, lambda: _download(address), lambda: _unreachable(address))
         copies.keep(kept)
     return ModelSource({**kept.origin, "source": text}, kept.files)
 
@@ -53,7 +53,7 @@ def _download(address: HubAddress) -> ModelSource:
     api = HfApi(os.environ.get("HF_ENDPOINT") or None, library_name="tb-widgets", library_version=__version__)
     place = f"Hub repository {address.id}"
     try:
-        info = api.model_info(address.id, revision=address.revision, timeout=READ, files_metadata=True)
+        info = api.model_info(address.id, revision=address.revision, timeout=_READ, files_metadata=True)
         commit, listed = str(info.sha), {quoted(file.rfilename): file.size for file in info.siblings or []}
         if not COMMIT.fullmatch(commit):
             raise ValueError("it names no commit")  # noqa: TRY301 - like every other answer that can't be used

@@ -14,7 +14,7 @@ from typing import Any
 from tb_widgets.errors import ModelError
 from tb_widgets.models import syntax
 from tb_widgets.models.repairs.repairs import apply_repairs
-from tb_widgets.models.source import CODE, CONFIG, ModelSource, frozen, parse_config, read_text
+from tb_widgets.models.source import CODE, CONFIG, ModelSource, frozen, parse_config, read_source_file
 from tb_widgets.models.sources import gist, hub, upload
 from tb_widgets.models.sources.address import is_gist, parse_gist
 from tb_widgets.models.zoo import sizes
@@ -108,10 +108,10 @@ def pinned(source: ModelSource) -> str:
 def _from_zoo(
     name: str, spec: ModelSpec, *, vocab_size: int | None, context_length: int, classes: int | None
 ) -> ModelSource:
-    if name not in sizes.TITLES:
+    if name not in sizes.ZOO_TITLES:
         raise ModelError(
             f"model.source: there is no zoo model {name!r}.",
-            hint=f"There is {', '.join('zoo:' + known for known in sizes.TITLES)}.",
+            hint=f"There is {', '.join('zoo:' + known for known in sizes.ZOO_TITLES)}.",
         )
     config = sizes.zoo_config(
         name, spec.preset, spec.config, vocab_size=vocab_size, context_length=context_length, classes=classes
@@ -145,14 +145,14 @@ def _from_path(name: str) -> ModelSource:
     origin: dict[str, Any] = {"source": name, "kind": "path", "path": str(code_path.resolve())}
     config = "{}\n"
     if config_path.exists():
-        config = read_text(config_path)
+        config = read_source_file(config_path)
     elif other := [entry.name for entry in code_path.parent.iterdir() if entry.name.lower() == CONFIG]:
         raise ModelError(
             f"There is no {CONFIG} beside {code_path}, but {other[0]}.", hint=f"Name it {CONFIG}, in lowercase."
         )
     else:  # single files have none; exports, which must have one, come as a Gist or a zip
         origin["without_config"] = True
-    return frozen(origin, {CODE: read_text(code_path), CONFIG: config})
+    return frozen(origin, {CODE: read_source_file(code_path), CONFIG: config})
 
 
 def decided(source: ModelSource, spec: ModelSpec) -> ModelSource:

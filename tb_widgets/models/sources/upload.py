@@ -14,6 +14,7 @@ from pathlib import PurePosixPath
 from tb_widgets.errors import ModelError
 from tb_widgets.models.source import CODE, CONFIG, ModelSource
 from tb_widgets.models.sources import copies
+from tb_widgets.wording import listed, size_in_words
 
 ZIP_LIMIT = 50_000_000  # bytes
 ENTRIES = 5000
@@ -62,7 +63,7 @@ def from_zip(content: bytes) -> ModelSource:
     """
     if len(content) > ZIP_LIMIT:
         raise ModelError(
-            f"The zip is larger than {ZIP_LIMIT // 1_000_000} MB.", hint="Put only model.py and config.json into it."
+            f"The zip is larger than {size_in_words(ZIP_LIMIT)}.", hint="Put only model.py and config.json into it."
         )
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
@@ -111,7 +112,7 @@ def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     whole = [folder for folder in folders if folder / CONFIG in found]
     if len(whole) > 1:
         raise ModelError(
-            f"The zip holds {len(whole)} models, in {', '.join(str(folder) for folder in whole[:5])}.",
+            f"The zip holds {len(whole)} models, in {listed([str(folder) for folder in whole], most=5)}.",
             hint="Put one of them into a zip of its own.",
         )
     chosen = whole or folders[:1] or [PurePosixPath()]

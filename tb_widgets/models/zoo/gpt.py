@@ -111,7 +111,7 @@ class GPT(nn.Module):
 
         Weights have a standard deviation of ``1 / sqrt(inputs)``; the two layers that write into the residual stream
         start at zero, and tables of vectors at half that, so that a fresh model guesses about evenly. Loss on the
-        held-back part of python-docs after 250 steps of 16 x 64 tokens, 0.43 M parameters, AdamW 0.003 cosine, mean
+        validation part of python-docs after 250 steps of 16 x 64 tokens, 0.43 M parameters, AdamW 0.003 cosine, mean
         of two seeds: this 3.88; with q and k normalised 3.92; tables at 0.02 4.15; 0.02 everywhere 4.60, with outputs
         scaled by depth 4.31, with outputs at zero 4.45. Tables at 0.1 reach 3.87, but begin far above an even guess.
         """

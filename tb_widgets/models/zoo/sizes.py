@@ -8,10 +8,10 @@ from typing import Any
 from tb_widgets.errors import ModelError
 from tb_widgets.spec import Task
 
-TITLES = {"gpt": "GPT", "bert": "BERT", "bert-classifier": "BERT classifier", "t5": "T5", "vit": "ViT"}
-FILES = {name: name.partition("-")[0] for name in TITLES}
+ZOO_TITLES = {"gpt": "GPT", "bert": "BERT", "bert-classifier": "BERT classifier", "t5": "T5", "vit": "ViT"}
+FILES = {name: name.partition("-")[0] for name in ZOO_TITLES}
 """The file in this folder that builds each."""
-TASKS: dict[str, Task] = {
+ZOO_TASKS: dict[str, Task] = {
     "gpt": "causal-lm",
     "bert": "masked-lm",
     "bert-classifier": "sequence-classification",
@@ -23,7 +23,7 @@ _TINY = {"n_layer": 3, "n_head": 3, "n_embd": 96}
 _SMALL = {"n_layer": 4, "n_head": 4, "n_embd": 128}
 _MEDIUM = {"n_layer": 6, "n_head": 6, "n_embd": 384}
 # Parameters with the vocabulary of the default tokenizer (2,048) and the default context (128).
-PRESETS: dict[str, dict[str, dict[str, int]]] = {
+ZOO_PRESETS: dict[str, dict[str, dict[str, int]]] = {
     "gpt": {
         "tiny": _TINY,  # 0.53 M (0.43 M at 1,024)
         "small": _SMALL,  # 1.05 M
@@ -78,16 +78,16 @@ def zoo_config(
         If the model has no such preset, or an override has an unknown name, an impossible value, or contradicts
         another.
     """
-    if preset not in PRESETS[name]:
+    if preset not in ZOO_PRESETS[name]:
         raise ModelError(
-            f"model.preset: zoo:{name} has no size {preset!r}.", hint=f"It comes as {', '.join(PRESETS[name])}."
+            f"model.preset: zoo:{name} has no size {preset!r}.", hint=f"It comes as {', '.join(ZOO_PRESETS[name])}."
         )
-    config: dict[str, Any] = {"model_name": f"{name}-{preset}", "task": TASKS[name]}
+    config: dict[str, Any] = {"model_name": f"{name}-{preset}", "task": ZOO_TASKS[name]}
     if name != "vit":
         config["vocab_size"] = vocab_size
     if FILES[name] in ("gpt", "bert"):
         config["context_length"] = context_length
-    config |= PRESETS[name][preset] | _DEFAULTS[name]
+    config |= ZOO_PRESETS[name][preset] | _DEFAULTS[name]
     if classes is not None and "classes" in config:
         config["classes"] = classes
     for key, value in overrides.items():

@@ -116,7 +116,7 @@ class Stack(nn.Module):
 
 
 class T5(nn.Module):
-    """Two sequences of token ids in, ``(B, T)`` and ``(B, S)``; scores for what follows in the second out."""
+    """Two sequences of token ids in, ``(B, T)`` and ``(B, S)``; logits for what follows in the second out."""
 
     def __init__(self, config: T5Config) -> None:
         super().__init__()

@@ -10,7 +10,7 @@ from tb_widgets.runs import RunDirectory
 from tb_widgets.runs.journal import Follower
 from tb_widgets.service.sinks.registry import Sink
 
-LOOK_EVERY = 0.5  # seconds between two looks at the run directory
+_LOOK_EVERY = 0.5  # seconds between two looks at the run directory
 
 
 def tail(run: RunDirectory, sink: Sink, *, until: Callable[[], bool] | None = None) -> None:
@@ -42,7 +42,7 @@ def tail(run: RunDirectory, sink: Sink, *, until: Callable[[], bool] | None = No
         elif is_over:
             break
         else:
-            pause.wait(LOOK_EVERY)
+            pause.wait(_LOOK_EVERY)
     sink.close()
 
 

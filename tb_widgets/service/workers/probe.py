@@ -18,6 +18,7 @@ import psutil
 
 from tb_widgets.errors import TbError, UndecidedError, quoted
 from tb_widgets.runs.json_process import Asker, leave
+from tb_widgets.wording import listed, size_in_words
 
 SEED = 42
 NAMED_FILES = 3
@@ -61,9 +62,7 @@ class Witness:
     @property
     def notes(self) -> list[str]:
         """What was noted, one sentence each."""
-        files = self._files
-        more = f" and {len(files) - NAMED_FILES} more" if len(files) > NAMED_FILES else ""
-        written = [f"It writes files: {', '.join(files[:NAMED_FILES])}{more}."] if files else []
+        written = [f"It writes files: {listed(self._files, NAMED_FILES)}."] if self._files else []
         return [f"The model's code: {note}" for note in (*written, *self._others)]
 
     def _note(self, sentence: str) -> None:
@@ -156,7 +155,7 @@ def _answer(request: dict[str, Any], witness: Witness, tell: Callable[..., None]
             spec,
             until=request["until"] - LEAVES_BEFORE,
             micro_batches=request["micro_batches"],
-            on_figures=lambda figures: tell(answer=figures.to_mapping()),
+            on_measured=lambda measured: tell(answer=measured.to_mapping()),
         ).run()
         tell(phase="done")
         return
@@ -204,8 +203,8 @@ def _too_wide(error: BaseException, memory: int) -> str:
         text = str(bottom)
         if isinstance(bottom, MemoryError) or "can't allocate memory" in text or "out of memory" in text:
             asked = re.search(r"tried to allocate (\d+) bytes", text)
-            wish = f"{int(asked.group(1)) / 1e9:.1f} GB at once" if asked else "more memory"
-            return f"The model's code asks for {wish}, and {memory / 1e9:.1f} GB are free."
+            wish = f"{size_in_words(int(asked.group(1)))} at once" if asked else "more memory"
+            return f"The model's code asks for {wish}, and {size_in_words(memory)} are free."
         bottom = bottom.__cause__ or bottom.__context__
     return ""
 

@@ -18,8 +18,8 @@ from tests.checks.small import LONGEST, VOCABULARY, WIDTH, Block, Classifier, Sm
 @caught_by("shapes")
 class SqueezesABatchOfOne(Small):
     def forward(self, input_ids):
-        scores = super().forward(input_ids)
-        return scores.squeeze(0) if input_ids.shape == (1, 1) else scores
+        logits = super().forward(input_ids)
+        return logits.squeeze(0) if input_ids.shape == (1, 1) else logits
 
 
 @caught_by("shapes")
@@ -39,8 +39,8 @@ class ScoresTooFewTokens(Small):
     """The output layer is smaller than the vocabulary, which only long label ids would show in training."""
 
     def forward(self, input_ids):
-        scores = super().forward(input_ids)
-        return scores if input_ids.shape[0] != 3 or input_ids.shape[1] > 5 else scores[..., :-1]
+        logits = super().forward(input_ids)
+        return logits if input_ids.shape[0] != 3 or input_ids.shape[1] > 5 else logits[..., :-1]
 
 
 # ---- gradients
@@ -125,10 +125,10 @@ class BatchNormThatCountsInEvaluation(Small):
 
 
 @caught_by("stability")
-class ScoresGrowWithLength(Small):
+class LogitsGrowWithLength(Small):
     def forward(self, input_ids):
-        scores = super().forward(input_ids)
-        return scores * (torch.arange(scores.shape[1])[:, None] / 16).exp()
+        logits = super().forward(input_ids)
+        return logits * (torch.arange(logits.shape[1])[:, None] / 16).exp()
 
 
 @caught_by("stability")

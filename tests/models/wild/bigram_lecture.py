@@ -1,4 +1,4 @@
-"""A small language model whose scores come back flat as soon as targets are given."""
+"""A small language model whose logits come back flat as soon as targets are given."""
 
 import torch
 from torch import nn

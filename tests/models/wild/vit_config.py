@@ -1,4 +1,4 @@
-"""A vision transformer from one dictionary of sizes; it returns the scores and the attention maps."""
+"""A vision transformer from one dictionary of sizes; it returns the logits and the attention maps."""
 
 import torch
 from torch import nn

@@ -1,4 +1,4 @@
-"""A recurrent language model: time first, its state handed in, its scores flat and already log-softmaxed."""
+"""A recurrent language model: time first, its state handed in, its logits flat and already log-softmaxed."""
 
 from torch import nn
 from torch.nn import functional as F

@@ -17,11 +17,12 @@ if TYPE_CHECKING:
     from tb_widgets.app.session import Session
     from tb_widgets.service.probing import Probe
 
-MASK = "causal-mask"
+_MASK = "causal-mask"
 FIRST_OF_TIER_2 = ORDER.index("attention")
-TEACHES = (
-    "The checks build the model in a process of its own, feed it made-up inputs, and look: shapes, gradients, first "
-    "weights, whether it sees the answers, memory and speed; then what it attends to, and how it bears a little noise. "
+_TEACHES = (
+    "The checks build the model in a process of its own, feed it made-up inputs, and look: shapes, logits (the "
+    "numbers it gives every token or class, before they become probabilities), gradients, first weights, "
+    "whether it sees the answers, memory and speed; then what it attends to, and how it bears a little noise. "
     "They take about ten seconds, and train nothing."
 )
 
@@ -59,7 +60,7 @@ class CheckPanel(Panel):
             self.session.choice.checks.stop()
 
     def _repair(self) -> None:
-        self.session.repair_model([*self.session.draft.spec.model.repairs, MASK])
+        self.session.repair_model([*self.session.draft.spec.model.repairs, _MASK])
         self._is_repaired = True
 
     def draw(self) -> None:
@@ -78,7 +79,7 @@ class CheckPanel(Panel):
         show(self._data, probe is not None and probe.state == "done" and not leaks(probe.results))
         results = probe.results if probe is not None else []
         applicable = [repair.id for repair in choice.repairs if repair.id not in draft.spec.model.repairs]
-        mends = leaks(results) and MASK in applicable
+        mends = leaks(results) and _MASK in applicable
         show(self._mend, mends)
         for made, primary in ((self._mend, mends), (self._run, not mends and (probe is None or probe.state != "done"))):
             (made.add_class if primary else made.remove_class)("tbw-primary")
@@ -89,7 +90,7 @@ class CheckPanel(Panel):
         """Return what goes on, or what would."""
         if probe is None:
             if ready:
-                return f'<p class="tbw-muted">{TEACHES}</p>'
+                return f'<p class="tbw-muted">{_TEACHES}</p>'
             waits = self.session.choice.state in ("fetching", "asking", "trying")
             reason = self.session.draft.errors.get("model.source", "choose a model first.")
             return words.note(f"Nothing can be checked yet: {reason}", "on" if waits else "warn")

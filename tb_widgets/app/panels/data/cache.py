@@ -10,11 +10,12 @@ from tb_widgets.app import words
 from tb_widgets.app.parts.cards import button, card, row
 from tb_widgets.app.registry import Panel, panel
 from tb_widgets.runs.folders import default_cache_dir
+from tb_widgets.wording import size_in_words
 
 if TYPE_CHECKING:
     pass
 
-TEACHES = "Fetched datasets, uploads, and texts as tokens are kept, so that the next run begins at once."
+_TEACHES = "Fetched datasets, uploads, and texts as tokens are kept, so that the next run begins at once."
 
 
 @panel("data-cache", step="data", column="side", order=9, for_visitors=False)
@@ -37,7 +38,7 @@ class DataCachePanel(Panel):
         if data.cache is None and self.session.has_page:
             data.look_at_cache()
         job = data.cache
-        text = f'<p class="tbw-muted tbw-small">{TEACHES}</p>'
+        text = f'<p class="tbw-muted tbw-small">{_TEACHES}</p>'
         if job is None or not job.finished.is_set():
             text += '<p class="tbw-muted">Looking …</p>'
         elif job.error is not None:
@@ -46,12 +47,12 @@ class DataCachePanel(Panel):
             use, cleared = job.result
             text += words.facts(
                 [
-                    ("Size", f"{words.size(use.size)} of at most {words.size(use.limit)}"),
+                    ("Size", f"{size_in_words(use.size)} of at most {size_in_words(use.limit)}"),
                     ("Folder", str(default_cache_dir())),
                 ]
             )
             if cleared is not None:
-                stays = f"{words.size(cleared.kept)} are in use and stay." if cleared.kept else ""
-                text += words.note(f"{words.size(cleared.freed)} were freed.", "ok", detail=stays)
+                stays = f"{size_in_words(cleared.kept)} are in use and stay." if cleared.kept else ""
+                text += words.note(f"{size_in_words(cleared.freed)} were freed.", "ok", detail=stays)
             self._clear.disabled = use.size == 0
         self._text.value = text

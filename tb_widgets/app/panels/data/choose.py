@@ -16,18 +16,19 @@ from tb_widgets.app.parts.upload import Upload
 from tb_widgets.app.registry import Panel, panel
 from tb_widgets.service.data import Offer, offer_of, offers
 from tb_widgets.spec import TASKS, DataSpec, Task
+from tb_widgets.wording import size_in_words
 
 if TYPE_CHECKING:
     from tb_widgets.app.session import Session
 
 ACCEPTED = ".txt,.md,.json,.jsonl,.csv,.tsv,.parquet,.gz,.zip"
-MOST_BYTES = 10_000_000_000  # what is larger is given by its path
-INVITATION = "Drop a file here, or choose one: txt, md, json, jsonl, csv, tsv, parquet, gz or zip."
-HELP = (
+_MOST_BYTES = 10_000_000_000  # what is larger is given by its path
+_INVITATION = "Drop a file here, or choose one: txt, md, json, jsonl, csv, tsv, parquet, gz or zip."
+_HELP = (
     "A file, folder or pattern (books/*.txt) on the machine that runs this notebook, the https:// address of a file, "
     "or that of a dataset's page at huggingface.co."
 )
-KINDS = [
+_KINDS = [
     ("BPE: frequent pieces of your text", "bpe"),
     ("Unigram: likely pieces of your text", "unigram"),
     ("Characters", "char"),
@@ -76,7 +77,7 @@ class DataPanel(Panel):
         self._frame = framed(self._address)
         load = button("Load", lambda: act(self._load), "tbw-at-load-data")
         line = row([self._frame, load], "tbw-address")
-        self._help = widgets.HTML(f'<div class="tbw-help">{HELP}</div>')
+        self._help = widgets.HTML(f'<div class="tbw-help">{_HELP}</div>')
 
         self._words = widgets.Text(placeholder="Words of its name, for example poems", continuous_update=True)
         self._words.add_class("tbw-at-data-search")
@@ -98,10 +99,10 @@ class DataPanel(Panel):
         upload = Upload(
             act,
             lambda paths: data.choose(str(paths[0])),
-            invitation=INVITATION,
+            invitation=_INVITATION,
             accept=ACCEPTED,
             most_files=1,
-            most_bytes=MOST_BYTES,
+            most_bytes=_MOST_BYTES,
         )
         own = labelled("Or your own", line, self._help, upload)
         return card("Data", [self._notes, self._fits, choice, own, hub])
@@ -210,7 +211,7 @@ class TokensPanel(Panel):
         """Build the form; what few need is behind a switch."""
         draft, act = self.session.draft, self.act
         may_set = self.session.policy.may_set
-        kinds = [kind for kind in KINDS if kind[1] != "file" or may_set("tokenizer.file")]
+        kinds = [kind for kind in _KINDS if kind[1] != "file" or may_set("tokenizer.file")]
         self._form = Form(draft, filter(may_set, BASIC), act, choices={"tokenizer.kind": kinds})
         self._more = widgets.ToggleButton(description="More settings")
         self._advanced = Form(draft, ADVANCED, act)
@@ -249,7 +250,7 @@ class TokensPanel(Panel):
 
 
 def _title(offer: Offer) -> str:
-    more = f", about {words.size(offer.megabytes * 1e6)} to fetch" if offer.megabytes else ""
+    more = f", about {size_in_words(offer.megabytes * 1e6)} to fetch" if offer.megabytes else ""
     return f"{offer.title}{more}"
 
 

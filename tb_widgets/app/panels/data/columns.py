@@ -16,7 +16,7 @@ from tb_widgets.spec import TASKS
 if TYPE_CHECKING:
     pass
 
-TITLES = {
+_TITLES = {
     "text": "Text: what is read",
     "label": "Label: what is to be told",
     "source": "Source: what is read",
@@ -34,7 +34,7 @@ class DataColumnsPanel(Panel):
         """Build the card."""
         self._problem = widgets.HTML()
         self._picks, self._reasons, fields = {}, {}, []
-        for role, title in TITLES.items():
+        for role, title in _TITLES.items():
             pick = Pick(title, f"data-column-{role}", lambda column, role=role: self._pick(role, column))
             reason = widgets.HTML()
             pick.widget.children = (*pick.widget.children, reason)

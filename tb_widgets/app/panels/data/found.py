@@ -11,13 +11,14 @@ from tb_widgets.app import words
 from tb_widgets.app.parts.cards import button, card, framed, labelled, row, show
 from tb_widgets.app.registry import Panel, panel
 from tb_widgets.service.data import uploads
+from tb_widgets.wording import size_in_words
 
 if TYPE_CHECKING:
     from tb_widgets.app.session import Session
     from tb_widgets.app.state.data_choice import Wanted
     from tb_widgets.service.data import HubFacts
 
-TITLES = {
+_TITLES = {
     "inspecting": ("Looking what there is …", ""),
     "asking": ("Choose, then get it", "nothing has been downloaded yet"),
     "fetching": ("Getting the data …", ""),
@@ -72,7 +73,7 @@ class DataFoundPanel(Panel):
 
         self._config = Pick("Configuration", "data-config", decide("config"))
         self._split = Pick("Learn from", "data-split", decide("split"))
-        self._held_back = Pick("Test on", "data-test-on", decide("validation_split"))
+        self._held_back = Pick("Validate on", "data-test-on", decide("validation_split"))
         self._part = widgets.Checkbox(description="Only as much as the run can use", indent=False)
         self._part.add_class("tbw-at-data-streaming")
         self._part.observe(lambda change: self._following or act(lambda: data.decide(streaming=change["new"])), "value")
@@ -95,7 +96,7 @@ class DataFoundPanel(Panel):
             source = words.without_upload_folder(self.session.draft.spec.data.source)
             self._text.value = f'<p class="tbw-muted">{escape(source)}</p>'
         else:
-            self._heading.value = words.heading(*TITLES[wanted.stage])
+            self._heading.value = words.heading(*_TITLES[wanted.stage])
             self._text.value = _told(wanted)
             self._follow_choices(wanted)
         stage = wanted.stage if wanted is not None else "asking"
@@ -123,7 +124,7 @@ class DataFoundPanel(Panel):
         self._split.follow([(name, "" if name == usual else name) for name in names], data.split or "")
         show(self._split.widget, len(names) > 1)
         others = [(name, name) for name in names if name != (data.split or usual)]
-        self._held_back.follow([("a held-back share", ""), *others], data.validation_split or "")
+        self._held_back.follow([("a share of it", ""), *others], data.validation_split or "")
         show(self._held_back.widget, bool(others))
         show(self._part, bool(names))
         self._following = True
@@ -157,7 +158,7 @@ def _facts(facts: HubFacts) -> str:
     if not facts.splits:
         return "".join([*parts, words.note(f"It has {len(facts.configs)} variants: choose one.", "on")])
     splits = [
-        (split.name, f"{f'{split.rows:,} rows, ' if split.rows is not None else ''}{words.size(split.size)}")
+        (split.name, f"{f'{split.rows:,} rows, ' if split.rows is not None else ''}{size_in_words(split.size)}")
         for split in facts.splits
     ]
     parts.append(words.facts([*splits, ("Columns", ", ".join(column.name for column in facts.columns))]))

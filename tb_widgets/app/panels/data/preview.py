@@ -11,6 +11,7 @@ import ipywidgets as widgets
 from tb_widgets.app import words
 from tb_widgets.app.parts.cards import card, show
 from tb_widgets.app.registry import Panel, panel
+from tb_widgets.wording import listed
 
 if TYPE_CHECKING:
     from tb_widgets.service.data import Bar, BatchRow, Marked, Preview
@@ -89,7 +90,7 @@ def _counts(found: Preview) -> str:
         pairs.append(("Tokens per parameter", words.rounded(found.tokens_per_parameter)))
     if found.steps_per_epoch is not None:
         steps = words.count(max(1, found.steps_per_epoch))
-        pairs.append(("One pass", f"{steps} step{'' if steps == '1' else 's'}"))
+        pairs.append(("One epoch", f"{steps} step{'' if steps == '1' else 's'}"))
     if found.vocab_size is not None:
         pairs.append(("Vocabulary", f"{words.count(found.vocab_size)} tokens"))
     if found.truncated is not None:
@@ -100,10 +101,9 @@ def _counts(found: Preview) -> str:
             ("Seen before", words.percent(found.duplicates)),
             ("Unknown characters", words.percent(found.unknown)),
         ]
-    classes = [name if not count else f"{name} ({count:,})" for name, count in found.classes[:8]]
+    classes = [name if not count else f"{name} ({count:,})" for name, count in found.classes]
     if classes:
-        more = f" and {len(found.classes) - 8} more" if len(found.classes) > 8 else ""
-        pairs.append(("Classes", ", ".join(classes) + more))
+        pairs.append(("Classes", listed(classes)))
     told = [*(words.note(text) for text in found.warnings), *(words.note(text, "on") for text in found.notes)]
     return "".join(told) + words.facts(pairs)
 

@@ -15,24 +15,25 @@ from tb_widgets.app.parts.upload import Upload
 from tb_widgets.app.registry import Panel, panel
 from tb_widgets.errors import UndecidedError
 from tb_widgets.service.data import uploads
-from tb_widgets.service.models import TITLES, names_whole_address
+from tb_widgets.service.models import ZOO_TITLES, names_whole_address
 from tb_widgets.service.policy import allowed_models
 from tb_widgets.spec import task_record
+from tb_widgets.wording import size_in_words
 
 if TYPE_CHECKING:
     from tb_widgets.app.session import Session
 
-INVITATION = "Drop model.py and config.json here, or a zip of them, or choose them."
-MOST_FILES, MOST_BYTES = 20, 50_000_000
+_INVITATION = "Drop model.py and config.json here, or a zip of them, or choose them."
+_MOST_FILES, _MOST_BYTES = 20, 50_000_000
 PASTED = 8  # characters that come at once are pasted, not typed
-OURS = {
+_OURS = {
     "gpt": "continues texts",
     "bert": "fills gaps in texts",
     "bert-classifier": "sorts texts",
     "t5": "turns one text into another",
     "vit": "sorts images",
 }
-HELP = (
+_HELP = (
     "The address of a Gist (transformer-builder.com exports there) or of a model at huggingface.co, or the path of a "
     "model.py or of its folder on the machine that runs this notebook. The code behind a path is run without asking."
 )
@@ -65,13 +66,13 @@ class ModelPanel(Panel):
             upload = Upload(
                 self.act,
                 self._take,
-                invitation=INVITATION,
+                invitation=_INVITATION,
                 accept=".py,.json,.zip",
-                most_files=MOST_FILES,
-                most_bytes=MOST_BYTES,
+                most_files=_MOST_FILES,
+                most_bytes=_MOST_BYTES,
             )
             own = [labelled("Your model", line, self._help, upload)]
-        ours = [(f"{TITLES[name]}: {what}", f"zoo:{name}") for name, what in OURS.items()]
+        ours = [(f"{ZOO_TITLES[name]}: {what}", f"zoo:{name}") for name, what in _OURS.items()]
         ours += [] if policy.is_owner else [(name, name) for name in allowed_models()]
         self._ours = widgets.Dropdown(options=[*ours, ("–", "")])
         self._ours.add_class("tbw-at-model-source-choice")
@@ -128,7 +129,7 @@ class ModelPanel(Panel):
         is_mute = choice.was_stopped or isinstance(choice.error, UndecidedError)  # no fault of what was typed
         failed = choice.state == "failed" and choice.error is not None and not is_mute
         (self._frame.add_class if failed else self._frame.remove_class)("is-bad")
-        self._help.value = f'<div class="tbw-help">{HELP}</div>'
+        self._help.value = f'<div class="tbw-help">{_HELP}</div>'
         self._zoo.follow()
         show(self._zoo.fields[0].widget, is_ours)
         # Overrides reach the constructor of one's own model as well.
@@ -180,5 +181,5 @@ class ModelSummaryPanel(Panel):
             pairs.append(("Classes", words.count(answer["classes"])))
         if parameters:
             # Weights, gradients and AdamW's two averages, each in 32-bit numbers.
-            pairs.append(("Memory for training", words.size(16 * parameters) + " + activations"))
+            pairs.append(("Memory for training", size_in_words(16 * parameters) + " + activations"))
         self._facts.value = words.facts(pairs) + fitted_notes(draft)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from tb_widgets.app.state.model_choice import ModelChoice
 
 MOST_ANSWERS = 8  # buttons; the field takes any
-CONSENT = "Loading runs the author's code with your permissions."
+_CONSENT = "Loading runs the author's code with your permissions."
 OVERRIDES = (
     "model.task",
     "model.entry",
@@ -234,7 +234,7 @@ def _head(choice: ModelChoice) -> str:
                     detail="What differs stands first below.",
                 )
             )
-        parts.append(words.note(CONSENT, detail="Trust it if you know where it comes from, or have read it."))
+        parts.append(words.note(_CONSENT, detail="Trust it if you know where it comes from, or have read it."))
         parts.append(_findings(choice))
     elif choice.state == "trying":
         phase = choice.trial.phase if choice.trial is not None else ""

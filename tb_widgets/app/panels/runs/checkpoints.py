@@ -7,6 +7,7 @@ import ipywidgets as widgets
 from tb_widgets.app import words
 from tb_widgets.app.parts.cards import card
 from tb_widgets.app.registry import Panel, panel
+from tb_widgets.wording import size_in_words
 
 
 @panel("checkpoints", step="train", column="side", order=3)
@@ -28,7 +29,7 @@ class CheckpointsPanel(Panel):
             return
         lines = "".join(
             f"<tr><td>{info.step:,} {words.chip('best', 'ok') if info.best else ''}</td>"
-            f"<td>{words.figure(info.metrics.get('val/loss'))}</td><td>{words.size(info.size)}</td></tr>"
+            f"<td>{words.metric(info.metrics.get('val/loss'))}</td><td>{size_in_words(info.size)}</td></tr>"
             for info in reversed(watch.checkpoints)
         )
         head = "<tr><th>step</th><th>val loss</th><th>size</th></tr>"

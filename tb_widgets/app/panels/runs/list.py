@@ -12,17 +12,17 @@ from tb_widgets.app.parts.cards import button, card, close, row, show
 from tb_widgets.app.parts.choice_table import ChoiceTable
 from tb_widgets.app.registry import Panel, panel
 from tb_widgets.app.state.draft import as_typed
-from tb_widgets.display.wording import duration
 from tb_widgets.errors import SpecError
 from tb_widgets.runs import RunEntry
 from tb_widgets.spec import FieldCard, RunSpec
 from tb_widgets.spec.metrics import METRICS
+from tb_widgets.wording import duration
 
 if TYPE_CHECKING:
     from tb_widgets.app.session import Session
 
-SHOWN = 50
-TONES = {"done": "is-ok", "failed": "is-bad", "interrupted": "is-warn", "stopped": "", "queued": ""}
+_SHOWN = 50
+_TONES = {"done": "is-ok", "failed": "is-bad", "interrupted": "is-warn", "stopped": "", "queued": ""}
 
 
 @panel("runs", step="runs", column="main", order=1)
@@ -50,12 +50,12 @@ class RunsPanel(Panel):
         policy = session.policy
         entries = [entry for entry in session.runs.entries if policy.may_see(entry.status)]
         self._heading.value = words.heading("Runs", str(session.service.runs_dir) if policy.is_owner else "yours")
-        hidden = len(entries) - SHOWN
+        hidden = len(entries) - _SHOWN
         about = "No runs yet. The first one appears here as soon as you press Start." if not entries else ""
-        about = f"The newest {SHOWN} of {len(entries):,} runs." if hidden > 0 else about
+        about = f"The newest {_SHOWN} of {len(entries):,} runs." if hidden > 0 else about
         self._about.value = f'<span class="tbw-muted">{about}</span>' if about else ""
         show(self._about, bool(about))
-        self._table.rows = [_line(entry) for entry in entries[:SHOWN]]
+        self._table.rows = [_line(entry) for entry in entries[:_SHOWN]]
         self._table.selected = session.watch.run.id if session.watch.run else ""
 
 
@@ -68,8 +68,8 @@ def _line(entry: RunEntry) -> dict[str, Any]:
         rate = "–"  # the run itself says what is wrong with its spec, once it is opened
     cells: list[Any] = [
         words.run_name(entry.run.id, status.name),
-        {"text": "", "chip": status.state, "tone": "is-on" if status.is_active else TONES[status.state]},
-        words.figure(best),
+        {"text": "", "chip": status.state, "tone": "is-on" if status.is_active else _TONES[status.state]},
+        words.metric(best),
         f"{status.step:,} / {status.total:,}" if status.step != status.total else f"{status.total:,}",
         rate,
         status.data if len(status.data) < 28 else "…" + status.data[-27:],

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from tb_widgets.app.session import Session
 
 GAP, SLOW = 0.35, 0.01  # of the validation loss: too far above training, while it hardly falls any more
-SMOOTHING = [("no smoothing", 0.0), ("light smoothing", 0.6), ("strong smoothing", 0.9), ("strongest smoothing", 0.98)]
+_SMOOTHING = [("no smoothing", 0.0), ("light smoothing", 0.6), ("strong smoothing", 0.9), ("strongest smoothing", 0.98)]
 
 
 @panel("live", step="train", column="main", order=1)
@@ -33,7 +33,7 @@ class LivePanel(Panel):
     def render(self) -> widgets.Widget:
         """Build the card; the figure itself comes with the first beat."""
         session = self.session
-        self._smoothing = widgets.Dropdown(options=SMOOTHING, value=session.watch.smoothing)
+        self._smoothing = widgets.Dropdown(options=_SMOOTHING, value=session.watch.smoothing)
         self._smoothing.add_class("tbw-at-smoothing")
         self._smoothing.observe(lambda change: self.act(lambda: session.watch.set_smoothing(change["new"])), "value")
         self._log = widgets.Checkbox(description="Log scale", indent=False)
@@ -60,8 +60,8 @@ class LivePanel(Panel):
         train, val = watch.curves["train/loss"].last, watch.curves["val/loss"].last
         best = watch.status.best if watch.status else None
         self._legend.value = (
-            f'<span class="tbw-train">●</span> train <span class="tbw-number">{words.figure(train)}</span> &nbsp; '
-            f'<span class="tbw-validation">●</span> validation <span class="tbw-number">{words.figure(val)}</span>'
+            f'<span class="tbw-train">●</span> train <span class="tbw-number">{words.metric(train)}</span> &nbsp; '
+            f'<span class="tbw-validation">●</span> validation <span class="tbw-number">{words.metric(val)}</span>'
             + (f' <span class="tbw-muted tbw-small">best at step {best["step"]:,}</span>' if best else "")
             if watch.run is not None
             else '<span class="tbw-muted">The curves move here as soon as a run starts.</span>'

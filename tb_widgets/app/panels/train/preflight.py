@@ -10,13 +10,13 @@ import ipywidgets as widgets
 from tb_widgets.app import words
 from tb_widgets.app.parts.cards import button, card, row, show
 from tb_widgets.app.registry import Panel, panel
-from tb_widgets.checks.preflight import Preflight, from_mapping
-from tb_widgets.display.wording import duration
+from tb_widgets.checks.preflight import Preflight, read_preflight
+from tb_widgets.wording import duration, size_in_words
 
 if TYPE_CHECKING:
     pass
 
-TEACHES = (
+_TEACHES = (
     "A few steps of this run on this machine, in at most 20 seconds: memory, speed, how long it will take, and whether "
     "the model begins to learn one batch by heart."
 )
@@ -47,13 +47,13 @@ class PreflightPanel(Panel):
 
     def _use_threads(self) -> None:
         probe = self.session.choice.measured
-        best = from_mapping(probe.answer).best_threads if probe is not None else None
+        best = read_preflight(probe.answer).best_threads if probe is not None else None
         if best is not None:
             self.session.draft.set("hardware.threads", best)
 
     def _use_size(self) -> None:
         probe = self.session.choice.measured
-        best = from_mapping(probe.answer).best_micro_batch if probe is not None else None
+        best = read_preflight(probe.answer).best_micro_batch if probe is not None else None
         if best is not None:
             self.session.draft.set("training.micro_batch_size", best)
 
@@ -65,16 +65,16 @@ class PreflightPanel(Panel):
         for made in (self._measure, self._try_sizes):
             made.disabled = working or bool(draft.blockers)
         self._measure.description = "Measure again" if probe is not None and not working else "Measure on this machine"
-        figures = from_mapping(probe.answer) if probe is not None and probe.answer else None
-        best = figures.best_threads if figures is not None and not working else None
-        show(self._threads, best is not None and best != figures.threads_used if figures else False)
+        measured = read_preflight(probe.answer) if probe is not None and probe.answer else None
+        best = measured.best_threads if measured is not None and not working else None
+        show(self._threads, best is not None and best != measured.threads_used if measured else False)
         self._threads.description = f"Use {best} CPU thread{'s' if best != 1 else ''}"
-        size = figures.best_micro_batch if figures is not None and not working else None
+        size = measured.best_micro_batch if measured is not None and not working else None
         show(self._size, size is not None and size != draft.spec.training.micro_batch_size)
         self._size.description = f"Use micro-batches of {size}"
-        parts = [_table(figures, is_whole=not working)] if figures is not None else []
+        parts = [_table(measured, is_whole=not working)] if measured is not None else []
         if probe is None:
-            parts = [f'<p class="tbw-muted">{TEACHES}</p>']
+            parts = [f'<p class="tbw-muted">{_TEACHES}</p>']
         elif working:
             parts.append(
                 f'<p class="tbw-muted">{escape(probe.phase or "Starting")} …</p>'
@@ -85,30 +85,30 @@ class PreflightPanel(Panel):
         self._text.value = "".join(parts)
 
 
-def _table(figures: Preflight, *, is_whole: bool) -> str:
+def _table(measured: Preflight, *, is_whole: bool) -> str:
     """Return what has been measured so far; what was left out is known at the end only."""
     pairs = []
-    if figures.peak_bytes is not None:
-        of = f" of {words.size(figures.memory_bytes)}" if figures.memory_bytes else ""
-        pairs.append(("Memory at its peak", f"{words.size(figures.peak_bytes)}{of}"))
-    if figures.per_second is not None:
-        pairs.append(("Speed", f"{figures.per_second:,.0f} {figures.unit}/s"))
-    if figures.eta is not None:
-        pairs.append(("The whole run takes about", duration(figures.eta)))
-    if figures.first_loss is not None:
-        even = f" (guessing: {figures.even_guess:.3f})" if figures.even_guess is not None else ""
-        pairs.append(("First loss", f"{figures.first_loss:.3f}{even}"))
-    if figures.overfit_loss is not None and figures.first_loss is not None:
-        told = f"{figures.first_loss:.2f} → {figures.overfit_loss:.2f} in {figures.overfit_steps} steps"
+    if measured.peak_bytes is not None:
+        of = f" of {size_in_words(measured.memory_bytes)}" if measured.memory_bytes else ""
+        pairs.append(("Memory at its peak", f"{size_in_words(measured.peak_bytes)}{of}"))
+    if measured.per_second is not None:
+        pairs.append(("Speed", f"{measured.per_second:,.0f} {measured.unit}/s"))
+    if measured.eta is not None:
+        pairs.append(("The whole run takes about", duration(measured.eta)))
+    if measured.first_loss is not None:
+        even = f" (guessing: {measured.even_guess:.3f})" if measured.even_guess is not None else ""
+        pairs.append(("First loss", f"{measured.first_loss:.3f}{even}"))
+    if measured.overfit_loss is not None and measured.first_loss is not None:
+        told = f"{measured.first_loss:.2f} → {measured.overfit_loss:.2f} in {measured.overfit_steps} steps"
         pairs.append(("Loss of one batch", told))
-    if figures.best_threads is not None:
-        speeds = ", ".join(f"{speed.count}: {speed.per_second:,.0f}/s" for speed in figures.threads)
+    if measured.best_threads is not None:
+        speeds = ", ".join(f"{speed.count}: {speed.per_second:,.0f}/s" for speed in measured.threads)
         pairs.append(("CPU threads", speeds))
-    if figures.micro_batches:
-        speeds = ", ".join(f"{speed.count}: {speed.per_second:,.0f}/s" for speed in figures.micro_batches)
+    if measured.micro_batches:
+        speeds = ", ".join(f"{speed.count}: {speed.per_second:,.0f}/s" for speed in measured.micro_batches)
         pairs.append(("Micro-batches", speeds))
-    left = "".join(words.note(f"Not measured: {text}") for text in figures.left_out if is_whole)
-    tone = {"fail": "bad", "warn": "warn"}.get(figures.overfit)
+    left = "".join(words.note(f"Not measured: {text}") for text in measured.left_out if is_whole)
+    tone = {"fail": "bad", "warn": "warn"}.get(measured.overfit)
     learns = (
         words.note("The model should learn one batch by heart.", tone, detail="See the Check step.") if tone else ""
     )

@@ -1,4 +1,4 @@
-"""Durations, ages and metrics as people read them."""
+"""What a run does, its speed and its metrics as people read them."""
 
 from __future__ import annotations
 
@@ -10,34 +10,11 @@ from tb_widgets.runs.numbers import finite
 from tb_widgets.spec.metrics import METRICS
 
 
-def duration(seconds: float) -> str:
-    """Return seconds as a clock shows them.
-
-    >>> duration(7), duration(75), duration(3725)
-    ('0:07', '1:15', '1:02:05')
-    """
-    minutes, rest = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
-
-
-def age(seconds: float) -> str:
-    """Return how long ago something was, in its largest unit.
-
-    >>> age(3), age(150), age(7300), age(200_000)
-    ('3 s', '2 min', '2 h', '2 d')
-    """
-    for size, unit in ((86_400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{int(seconds // size)} {unit}"
-    return f"{max(0, int(seconds))} s"
-
-
-def speed(status: Status) -> tuple[str, str] | None:
+def speed_in_words(status: Status) -> tuple[str, str] | None:
     """Return how fast a run goes, as a number and its unit; ``None`` while nobody knows.
 
-    >>> speed(Status(tokens_per_second=21_300)), speed(Status(examples_per_second=42.4)), speed(Status())
-    (('21,300', 'tokens/s'), ('42', 'examples/s'), None)
+    >>> speed_in_words(Status(tokens_per_second=21_300)), speed_in_words(Status())
+    (('21,300', 'tokens/s'), None)
     """
     for count, unit in ((status.tokens_per_second, "tokens/s"), (status.examples_per_second, "examples/s")):
         if count:
@@ -58,7 +35,7 @@ def metrics_in_words(metrics: Mapping[str, Any], status: Status) -> list[str]:
         brief = metric.title.lower() if metric.brief is None else metric.brief
         if brief and (value := finite(metrics.get(metric.key))) is not None:
             parts.append(f"{brief} {metric.written(value)}")
-    if fast := speed(status):
+    if fast := speed_in_words(status):
         parts.append(" ".join(fast))
     return parts
 

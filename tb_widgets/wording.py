@@ -1,0 +1,55 @@
+"""Sizes, durations, ages and lists of names as people read them: on the page, in the terminal, in errors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+def size_in_words(size: float) -> str:
+    """Return a number of bytes in its largest unit, with one digit after the point below 10.
+
+    >>> size_in_words(12), size_in_words(1_234_000), size_in_words(345_600_000), size_in_words(20e9)
+    ('12 bytes', '1.2 MB', '346 MB', '20 GB')
+    """
+    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if size >= 0.9995 * unit:  # what would be rounded to 1000 of the unit below
+            number = size / unit
+            return f"{f'{number:.1f}'.removesuffix('.0') if number < 9.95 else f'{number:,.0f}'} {name}"
+    return f"{size:.0f} bytes"
+
+
+def duration(seconds: float) -> str:
+    """Return seconds as a clock shows them.
+
+    >>> duration(7), duration(75), duration(3725)
+    ('0:07', '1:15', '1:02:05')
+    """
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def age_in_words(seconds: float) -> str:
+    """Return how long ago something was, in its largest unit.
+
+    >>> age_in_words(3), age_in_words(150), age_in_words(7300), age_in_words(90_000), age_in_words(200_000)
+    ('just now', '2 min', '2 h', '1 day', '2 days')
+    """
+    if seconds < 60:
+        return "just now"
+    if seconds < 3600:
+        return f"{seconds // 60:.0f} min"
+    if seconds < 86_400:
+        return f"{seconds // 3600:.0f} h"
+    days = int(seconds // 86_400)
+    return "1 day" if days == 1 else f"{days:,} days"
+
+
+def listed(names: Sequence[str], most: int = 12) -> str:
+    """Return names in a line, and of many only the first.
+
+    >>> listed(["a", "b", "c"]), listed(["a", "b", "c"], most=2)
+    ('a, b, c', 'a, b and 1 more')
+    """
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
