@@ -6,17 +6,17 @@ What a click does is a public method here, so a script can do the same, and the 
 from __future__ import annotations
 
 import logging
-import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import traitlets
 
 from tb_widgets.app import words
+from tb_widgets.app.state.at_work import AtWork
 from tb_widgets.app.state.data_choice import DataChoice
 from tb_widgets.app.state.draft import CARDS, Draft
 from tb_widgets.app.state.locking import one_at_a_time
@@ -24,8 +24,7 @@ from tb_widgets.app.state.model_choice import ModelChoice
 from tb_widgets.app.state.watch import Watch
 from tb_widgets.app.words import Message, error_message
 from tb_widgets.errors import ConsentError, RunError, TbError
-from tb_widgets.runs import RunDirectory, RunEntry
-from tb_widgets.runs.run_list import RunList
+from tb_widgets.runs import RunDirectory
 from tb_widgets.service.generation import Generation, GenerationService
 from tb_widgets.service.models import require_frozen
 from tb_widgets.service.policy import Policy
@@ -37,20 +36,11 @@ from tb_widgets.spec import RunSpec, read_value
 _LOOK_EVERY = 0.05  # seconds between two looks of a script that waits
 
 DOUBLE_CLICK = 1.0  # seconds
-ANSWERED_WITHIN = {"save": 10.0}  # seconds, where no answer may ever come: that step has a checkpoint already
 
 Watched = Literal["draft", "model", "data", "run", "runs", "page"]
 """A part of a session that changes by itself: the form, its model, its data, the run in sight, all runs, the page."""
 
 logger = logging.getLogger(__name__)
-
-
-class Asked(NamedTuple):
-    """What was asked of a run, how it stood before, and when that was."""
-
-    what: str
-    before: object
-    moment: float
 
 
 class Session(traitlets.HasTraits):
@@ -79,10 +69,8 @@ class Session(traitlets.HasTraits):
         The text that a checkpoint of the run in sight wrote last, or writes.
     untrusted
         A run from elsewhere that was to go on or to write, and whose code nobody here has agreed to run.
-    at_work
-        The run that trains, or the first that waits, also while another one is in sight; ``None`` if there is none.
-    busy, waiting
-        The runs that train, and those that wait for their turn, next first.
+    work
+        Which runs are at work or wait, and what was asked of them; see :class:`tb_widgets.app.state.at_work.AtWork`.
     has_page, figure_is_there, page_is_narrow
         What a page has said of itself. Before there is one, nothing slow is begun by itself.
     """
@@ -103,13 +91,9 @@ class Session(traitlets.HasTraits):
         self.choice = ModelChoice(self.draft, self.policy)
         self.data = DataChoice(self.draft, self.policy, self._lock)
         self.watch = Watch()
+        self.work = AtWork(self.service.runs_dir, self.policy, self.watch)
         self.generation: Generation | None = None
         self.untrusted: RunDirectory | None = None
-        self.runs = RunList(self.service.runs_dir)
-        self.at_work: RunEntry | None = None
-        self.busy: list[RunEntry] = []
-        self.waiting: list[RunEntry] = []
-        self._asked: dict[str, Asked] = {}
         self._started_at = 0.0
         self.has_page = self.figure_is_there = self.page_is_narrow = False
         self._is_warm = False
@@ -134,18 +118,18 @@ class Session(traitlets.HasTraits):
             raise RunError("This can't be started yet. " + " ".join(self.draft.blockers))
         self.policy.require_spec(self.draft.spec)
         self.policy.require_room(self.service)
-        self._look_at_runs(now=True)  # one may have ended since
+        self.work.refresh(now=True)  # one may have ended since
         run = self.service.start(self.draft.spec, queue=True, visitor=self.policy.visitor)
         self._started_at = time.monotonic()
         self._is_warm = False
-        if self.at_work is None:
+        if self.work.first is None:
             self.watch.attach(run)
             self.show("train")
         else:  # what is in sight stays there: the new run waits
             self.message = Message(
                 f"{words.run_name(run.id, run.status().name)} waits for its turn.", "on", "The queue is under Runs."
             )
-        self._look_at_runs(now=True)
+        self.work.refresh(now=True)
         return run
 
     @one_at_a_time
@@ -254,7 +238,7 @@ class Session(traitlets.HasTraits):
     def put_first(self, run: RunDirectory) -> None:
         """Let a run that waits in the queue be the next."""
         self.service.put_first(self._own_run(run))
-        self._look_at_runs(now=True)
+        self.work.refresh(now=True)
 
     @one_at_a_time
     def open_run(self, name: str | Path) -> None:
@@ -270,7 +254,7 @@ class Session(traitlets.HasTraits):
             self.writer.stop()
         self.watch.attach(run)
         self.generation = self.untrusted = None
-        self._look_at_runs(now=True)
+        self.work.refresh(now=True)
 
     @one_at_a_time
     def use_preset(self, name: str) -> None:
@@ -520,7 +504,7 @@ class Session(traitlets.HasTraits):
             "model": self.choice.version,
             "data": self.data.version,
             "run": self.watch.version,
-            "runs": (self.runs.version, self.watch.run.id if self.watch.run is not None else ""),
+            "runs": self.work.version,
             "page": (self.has_page, self.figure_is_there, self.page_is_narrow),
         }
 
@@ -553,7 +537,7 @@ class Session(traitlets.HasTraits):
             self.watch.refresh()
             self.choice.refresh(may_try=self.has_page)
             self.data.refresh(may_look=self.has_page)
-            self._look_at_runs()
+            self.work.refresh()
 
     def bring_up_to_date(self, before: Callable[[], None] | None = None) -> None:
         """Refresh. One refresh that fails must not end the heartbeat: a message says so, the next tries again.
@@ -617,44 +601,10 @@ class Session(traitlets.HasTraits):
                 return entry.run
         raise RunError("There is no run of yours with this id.", hint="Choose one in the table under Runs.")
 
-    def asked(self, run: RunDirectory | None = None) -> str:
-        """Return what was asked of a run, by default of that in sight, and is not answered yet, as ``pause``."""
-        run = run or self.watch.run
-        asked = self._asked.get(run.id) if run is not None else None
-        if run is None or asked is None:
-            return ""
-        is_old = time.monotonic() - asked.moment > ANSWERED_WITHIN.get(asked.what, math.inf)
-        if is_old or asked.before != self._answer(asked.what, run):
-            del self._asked[run.id]
-            return ""
-        return asked.what
-
-    def _answer(self, what: str, run: RunDirectory) -> object:
-        """Return what differs once the run has done what was asked of it."""
-        if what == "save" and self.watch.run is not None and self.watch.run.id == run.id:
-            return [info.step for info in self.watch.checkpoints]
-        return run.status().state
-
     def _ask(self, what: str, run: RunDirectory) -> None:
-        """Remember what was asked of a run until it answers."""
-        self._asked[run.id] = Asked(what, self._answer(what, run), time.monotonic())
+        self.work.ask(what, run)
         self._is_warm = False
         self.watch.refresh()
-
-    def _look_at_runs(self, *, now: bool = False) -> None:
-        """See which runs are at work, and which wait."""
-        self.runs.refresh(now=now)
-        watch = self.watch
-        # What the watch has read is newer than a list that is read now and then on a slow disk.
-        newest = {watch.run.id: watch.status} if watch.run is not None and watch.status is not None else {}
-        entries = [RunEntry(entry.run, newest.get(entry.run.id, entry.status)) for entry in self.runs.entries]
-        active = [entry for entry in entries if entry.status.is_active and self.policy.may_see(entry.status)]
-        self.waiting = sorted(
-            (entry for entry in active if entry.status.is_waiting), key=lambda entry: entry.status.queued_at or 0.0
-        )
-        self.busy = [entry for entry in active if not entry.status.is_waiting]
-        in_sight = [entry for entry in self.busy if entry.run.id in newest]
-        self.at_work = next(iter([*in_sight, *self.busy, *self.waiting]), None)
 
 
 def _number(title: str, value: float | str | None, low: float, high: float) -> float:

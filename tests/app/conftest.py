@@ -35,7 +35,7 @@ class PretendedWorker:
     def train(self, run: Path, on_exit: Callable[[int, str], None]) -> None:
         self.trains = run
 
-    def discard(self) -> None:
+    def hang_up(self) -> None:
         self.is_alive = False
 
 

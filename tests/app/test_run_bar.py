@@ -103,7 +103,7 @@ def test_what_is_missing_is_said_beside_an_ended_run_too(opened):
 def test_a_run_behind_another_one_waits_for_its_turn(opened):
     dashboard, run = opened
     set_status(run, state="queued", phase="Waiting for its turn", queued_at=2.0)
-    dashboard._look_at_runs(now=True)
+    dashboard.work.refresh(now=True)
     dashboard.refresh()
 
     assert ">Waiting</span>" in shown(bar(dashboard))
@@ -299,7 +299,7 @@ def test_while_a_run_is_at_work_any_number_is_queued(dashboard, monkeypatch):
 def test_two_runs_on_the_same_cores_are_told(opened, make_run):
     dashboard, _ = opened
     make_run(state="running")
-    dashboard._look_at_runs(now=True)
+    dashboard.work.refresh(now=True)
     dashboard.refresh()
     assert "2 runs share this machine" in shown(bar(dashboard))
 

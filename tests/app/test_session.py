@@ -25,13 +25,13 @@ def test_a_run_is_started_saved_and_stopped_without_a_page(session):
     set_status(run, state="running")
     session.refresh()
     session.save_now()
-    assert session.asked() == "save"
+    assert session.work.asked(session.watch.run) == "save"
     session.stop()
-    assert session.asked() == "stop"
+    assert session.work.asked(session.watch.run) == "stop"
 
     set_status(run, state="stopped")
     session.refresh()
-    assert session.asked() == ""
+    assert session.work.asked(session.watch.run) == ""
     session.close()
 
 

@@ -32,9 +32,10 @@ def framed(*children: widgets.Widget) -> widgets.Box:
     return box
 
 
-def labelled(label: str, *children: widgets.Widget) -> widgets.VBox:
-    """Return inputs below the words that say what they are."""
-    box = widgets.VBox([widgets.HTML(f'<span class="tbw-label">{escape(label)}</span>'), *children])
+def labelled(label: str, *children: widgets.Widget, hidden: bool = False) -> widgets.VBox:
+    """Return inputs below the words that say what they are; ``hidden`` words are only read aloud."""
+    kind = "tbw-label tbw-unseen" if hidden else "tbw-label"
+    box = widgets.VBox([widgets.HTML(f'<span class="{kind}">{escape(label)}</span>'), *children])
     box.add_class("tbw-field")
     return box
 

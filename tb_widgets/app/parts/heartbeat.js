@@ -41,7 +41,7 @@ function render({ model, el }) {
   note.setAttribute("role", "status");
   el.appendChild(note);
   let root = null, timer = null, asked = 0, waiting = false, ended = false, width = 0, drawn = 0, wasNarrow = null;
-  let keepFocus = () => {}, heard = Date.now(), isLost = false;
+  let keepFocus = () => {}, observer = null, heard = Date.now(), isLost = false;
   const isPage = document.body.classList.contains("tbw-page");
 
   const dress = () => {
@@ -49,6 +49,10 @@ function render({ model, el }) {
       root = el.closest(".tbw");
       keepFocus = tbwFocusKeeper(root);
       tbwCopy(root);
+      // A step that is shown and a panel that is drawn are dressed at once, not at the next look.
+      let soon = null;
+      observer = new MutationObserver(() => { soon = soon || setTimeout(() => { soon = null; dress(); }, 100); });
+      observer.observe(root, { childList: true, subtree: true, attributes: true, attributeFilter: ["class"] });
     }
     if (!root) return;
     tbwNameFields(root);
@@ -150,6 +154,7 @@ function render({ model, el }) {
     ended = true;
     clearTimeout(timer);
     clearInterval(watcher);
+    observer?.disconnect();
     document.removeEventListener("visibilitychange", onVisible);
     removeEventListener("beforeunload", onLeave);
     model.off("msg:custom", onMessage);

@@ -100,8 +100,8 @@ class RunRow:
 
     def _entry(self) -> RunEntry | None:
         watch = self._session.watch
-        if self._session.at_work is not None:
-            return self._session.at_work
+        if self._session.work.first is not None:
+            return self._session.work.first
         return RunEntry(watch.run, watch.status) if watch.run is not None and watch.status is not None else None
 
     def _at(self) -> Any:
@@ -121,7 +121,7 @@ class RunRow:
             return
         status, watch = entry.status, session.watch
         in_sight = watch.run is not None and watch.run.id == entry.run.id
-        state, asked = status.state, session.asked(entry.run)
+        state, asked = status.state, session.work.asked(entry.run)
         ended = state in ("stopped", "failed", "interrupted")
         saved = watch.checkpoints[-1].step if in_sight and watch.checkpoints else None
         remedy = session.remedy() if in_sight else {}
@@ -168,7 +168,7 @@ class RunRow:
         waiting = status.state in ("queued", "preparing") and status.progress is None
         share = status.progress if status.state == "preparing" and status.progress is not None else done
         facts = [f"<span>{fact}</span>" for fact in self._facts(status, saved)]
-        if (count := len(self._session.busy)) > 1:
+        if (count := len(self._session.work.busy)) > 1:
             facts.append(f'<span class="tbw-warning">▲ {count} runs share this machine, so each is slower.</span>')
         name = escape(words.run_name(entry.run.id, status.name))
         value = "" if waiting else f'aria-valuenow="{100 * share:.0f}" '
@@ -189,7 +189,7 @@ class RunRow:
             return f'<b class="tbw-number">{escape(text)}</b>'
 
         if status.is_waiting:
-            before = self._session.busy[0] if self._session.busy else None
+            before = self._session.work.busy[0] if self._session.work.busy else None
             behind = f" for {words.run_name(before.run.id, before.status.name)} to end" if before is not None else ""
             return [escape(f"Waits{behind}.")]
         if status.state in ("queued", "preparing"):
@@ -253,7 +253,7 @@ class NextRow:
             Whether Start is the likeliest thing to press.
         """
         session = self._session
-        draft, busy = session.draft, session.at_work is not None
+        draft, busy = session.draft, session.work.first is not None
         blocked = bool(draft.blockers)
         self._start.disabled = blocked or session.has_just_started
         self._start.description = "Add to the queue" if busy else "Start"
@@ -294,7 +294,7 @@ class NextRow:
         )
 
     def _waiting(self) -> str:
-        count = len(self._session.waiting)
+        count = len(self._session.work.waiting)
         return f"<span>{count} run{'s wait' if count > 1 else ' waits'} before it</span>" if count else ""
 
     def _warning(self) -> str:

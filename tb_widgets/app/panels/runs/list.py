@@ -48,7 +48,7 @@ class RunsPanel(Panel):
         """List the runs."""
         session = self.session
         policy = session.policy
-        entries = [entry for entry in session.runs.entries if policy.may_see(entry.status)]
+        entries = [entry for entry in session.work.runs.entries if policy.may_see(entry.status)]
         self._heading.value = words.heading("Runs", str(session.service.runs_dir) if policy.is_owner else "yours")
         hidden = len(entries) - _SHOWN
         about = "No runs yet. The first one appears here as soon as you press Start." if not entries else ""
@@ -96,7 +96,7 @@ class QueuePanel(Panel):
 
     def draw(self) -> None:
         """List what waits."""
-        waiting = self.session.waiting
+        waiting = self.session.work.waiting
         show(self._card, bool(waiting))
         ids = [entry.run.id for entry in waiting]
         if ids != self._shown:
@@ -136,7 +136,7 @@ class RunDetailsPanel(Panel):
         if watch.run is None or status is None:
             self._facts.value = '<span class="tbw-muted">Choose a run in the table.</span>'
             return
-        show(self._resume, status.state in ("stopped", "interrupted") and self.session.at_work is not None)
+        show(self._resume, status.state in ("stopped", "interrupted") and self.session.work.first is not None)
         metrics = status.metrics or {}
         pairs = [
             ("Run", watch.run.id),

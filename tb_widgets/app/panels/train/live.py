@@ -9,7 +9,7 @@ import ipywidgets as widgets
 
 from tb_widgets.app import words
 from tb_widgets.app.parts.answers import sample
-from tb_widgets.app.parts.cards import card, framed, row, show
+from tb_widgets.app.parts.cards import card, framed, labelled, row, show
 from tb_widgets.app.parts.live_figure import LiveFigure
 from tb_widgets.app.registry import Panel, panel
 from tb_widgets.spec import task_record
@@ -41,7 +41,10 @@ class LivePanel(Panel):
         self._log.observe(lambda change: self.act(lambda: self.figure.set_log_scale(change["new"])), "value")
         self._legend = widgets.HTML()
         self._notes = widgets.HTML()
-        switches = row([self._legend, row([self._log, framed(self._smoothing)], "tbw-inline")], "tbw-top")
+        switches = row(
+            [self._legend, row([self._log, labelled("Smoothing", framed(self._smoothing), hidden=True)], "tbw-inline")],
+            "tbw-top",
+        )
         return card("Live", [switches, self.figure.box, self._notes])
 
     def draw(self) -> None:
