@@ -11,7 +11,7 @@ def size_in_words(size: float) -> str:
     >>> size_in_words(12), size_in_words(1_234_000), size_in_words(345_600_000), size_in_words(20e9)
     ('12 bytes', '1.2 MB', '346 MB', '20 GB')
     """
-    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+    for unit, name in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
         if size >= 0.9995 * unit:  # what would be rounded to 1000 of the unit below
             number = size / unit
             return f"{f'{number:.1f}'.removesuffix('.0') if number < 9.95 else f'{number:,.0f}'} {name}"

@@ -37,7 +37,8 @@ def _model(session: Session) -> tuple[str, str]:
         return "needs a look" if choice.state == "failed" else "choose a model", "!"
     count = choice.answer.get("parameters", model.parameters)
     parameters = f" · {words.short_count(count)} parameters" if count else ""
-    return f"{model.title}{parameters}", "!" if "model" in _wrong(session) else "✓"
+    too_large = session.draft.need is not None and session.draft.need.verdict in ("too large", "impossible")
+    return f"{model.title}{parameters}", "!" if too_large or "model" in _wrong(session) else "✓"
 
 
 def _check(session: Session) -> tuple[str, str]:

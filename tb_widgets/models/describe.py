@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import ast
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from tb_widgets.errors import quoted
 from tb_widgets.models import syntax
@@ -29,6 +31,9 @@ class ModelSummary:
     vocab_size, context_limit
         Largest vocabulary and longest context, in tokens. ``unlimited_context`` tells a missing limit from an
         unknown one.
+    sizes
+        Of one of our models: ``n_layer``, ``n_head``, ``n_embd``, how many ``stacks`` of layers there are, its
+        ``vocab_size``, and how many ``tokens`` an image becomes. Empty for any other.
     """
 
     title: str
@@ -36,6 +41,7 @@ class ModelSummary:
     vocab_size: int | None
     context_limit: int | None
     unlimited_context: bool = False
+    sizes: Mapping[str, int] = field(default_factory=dict)
 
 
 def describe(source: ModelSource) -> ModelSummary:
@@ -62,7 +68,17 @@ def _describe_zoo(source: ModelSource) -> ModelSummary:
         vocab_size=config.get("vocab_size"),
         context_limit=limit,
         unlimited_context=limit is None and "vocab_size" in config,
+        sizes=_sizes(name, config),
     )
+
+
+def _sizes(name: str, config: Mapping[str, Any]) -> dict[str, int]:
+    found = {key: config[key] for key in ("n_layer", "n_head", "n_embd", "vocab_size") if config.get(key)}
+    if sizes.FILES[name] == "t5":
+        found["stacks"] = 2
+    if "patch_size" in config:
+        found["tokens"] = (config["image_size"] // config["patch_size"]) ** 2
+    return found
 
 
 def given_name(source: ModelSource) -> str:

@@ -54,6 +54,16 @@ function tbwFocusKeeper(root) {
   };
 }
 
+// Whoever waits in another tab sees how far it is.
+function tbwTitle(root) {
+  const bar = root.querySelector(".tbw-bar-row:not(.tbw-hidden) .tbw-bar-text[data-state]");
+  const name = "Transformer Builder", state = bar?.dataset.state;
+  const share = bar?.querySelector("[role=progressbar]")?.getAttribute("aria-valuenow");
+  const said = { running: `${share} %`, paused: "Paused", done: "Done", failed: "Failed", interrupted: "Interrupted" }[state];
+  const title = said ? `${said} · ${name}` : name;
+  if (document.title !== title) document.title = title;
+}
+
 // A button beside a text copies it.
 function tbwCopy(root) {
   root.addEventListener("click", async (event) => {

@@ -58,6 +58,7 @@ function render({ model, el }) {
     tbwNameFields(root);
     tbwNamePanels(root);
     keepFocus();
+    if (isPage) tbwTitle(root);
     root.classList.toggle("tbw-dark", isDark());
     // The standalone page has no notebook around it: the dashboard is the page.
     root.classList.toggle("tbw-whole", isPage);

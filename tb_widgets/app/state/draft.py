@@ -16,12 +16,14 @@ from tb_widgets.errors import DataError, ModelError, SpecError, TbError
 from tb_widgets.service.checking import vocabulary_of_ours
 from tb_widgets.service.data import find_files, local_tokenizer, opened_files, resolve_source
 from tb_widgets.service.fitting import FITTED, Misfit, ModelFacts, fitted
+from tb_widgets.service.memory import MemoryNeed, memory_need
 from tb_widgets.service.models import ModelSummary, describe, resolve
 from tb_widgets.service.policy import Policy
 from tb_widgets.spec import PRESETS, DataSpec, FieldCard, RunSpec, TokenizerSpec, read_value
 from tb_widgets.spec import preset as preset_spec
 from tb_widgets.spec.hub_pages import data_source, model_source
 from tb_widgets.spec.text import write_value
+from tb_widgets.wording import size_in_words
 
 CARDS: dict[str, FieldCard] = {card.path: card for card in RunSpec.field_cards()}
 THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?")  # 10,000, but not 0,003
@@ -67,6 +69,8 @@ class Draft(traitlets.HasTraits):
         Why the model can't be started whatever its files say: it is being fetched, waits for consent, or failed.
     problem
         Data that were looked at, and why the model can't learn from them.
+    need
+        Memory that the run will probably need; ``None`` where the model's size is not known.
     fitted
         What was changed so that text and sizes fit the model: the value before and the reason, by field path. Only
         fields that nobody has chosen are changed.
@@ -90,6 +94,7 @@ class Draft(traitlets.HasTraits):
         self._sizes: tuple[DataSpec, TokenizerSpec, int | None, int | None] | None = None
         self.fitted: dict[str, tuple[Any, str]] = {}
         self.remedies: dict[str, Any] = {}
+        self.need: MemoryNeed | None = None
         self._entered: set[str] = set()
         super().__init__(spec=spec or PRESETS["quick"].spec())
         if spec is not None:
@@ -166,6 +171,16 @@ class Draft(traitlets.HasTraits):
     def is_usual(self) -> bool:
         """Whether nothing was chosen: the form holds what it begins with."""
         return self.preset == "quick" and not self._entered
+
+    @property
+    def changed_settings(self) -> list[str]:
+        """Names of the training settings that differ from those of the preset."""
+        if self.preset not in PRESETS:
+            return []
+        differing = self.spec.differences(self._base())
+        return [
+            CARDS[path].title.lower() for path in differing if not path.startswith(("model.", "data.", "tokenizer."))
+        ]
 
     def begin_again(self) -> None:
         """Choose nothing: back to what a form begins with."""
@@ -281,10 +296,24 @@ class Draft(traitlets.HasTraits):
                     errors.setdefault(path, _reason(problem, path))
             self.spec = spec
             errors |= self.policy.problems(spec)
+            errors |= self._weigh(spec)
         if self.hold:
             errors["model.source"] = self.hold
         self.errors = errors
         self.version += 1
+
+    def _weigh(self, spec: RunSpec) -> dict[str, str]:
+        """See whether the model fits into the memory of this machine."""
+        known = self.facts.parameters if self.facts is not None else None
+        parameters = known or (self.model.parameters if self.model is not None else None)
+        self.need = memory_need(spec, parameters, self.model) if parameters else None
+        if self.need is None or self.need.verdict != "impossible":
+            return {}
+        path = "model.config" if spec.model.source.startswith("zoo:") else "model.source"
+        return {
+            path: f"parameters and optimiser alone take {size_in_words(self.need.states)}, and {self.need.device} has "
+            f"{size_in_words(self.need.there)}. Choose a smaller model."
+        }
 
     def _validate(self) -> tuple[RunSpec | None, dict[str, str]]:
         tree: dict[str, Any] = {}

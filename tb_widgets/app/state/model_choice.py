@@ -13,6 +13,7 @@ from typing import Any, Literal
 
 from tb_widgets.app.state.draft import Draft
 from tb_widgets.app.state.versioned import Versioned
+from tb_widgets.checks.preflight import read_preflight
 from tb_widgets.checks.result import read_result
 from tb_widgets.errors import ModelError, RunError, TbError, UndecidedError
 from tb_widgets.service.checking import vocabulary_of_ours
@@ -39,7 +40,7 @@ from tb_widgets.service.models import (
 )
 from tb_widgets.service.policy import Policy
 from tb_widgets.service.probing import Probe, ProbeService
-from tb_widgets.spec import ModelSpec
+from tb_widgets.spec import ModelSpec, RunSpec
 from tb_widgets.spec.hub_pages import model_source
 
 ChoiceState = Literal["ours", "waiting", "fetching", "asking", "trying", "ready", "failed"]
@@ -129,6 +130,7 @@ class ModelChoice(Versioned):
         self._asked_is = ""  # what that turned out to be
         self._kept: dict[str, Any] = {}
         self._checked = ""  # of which model the checks are
+        self._measured_of: RunSpec | None = None
         self._not_typed = ""  # a path that a file has put into the form: nobody's consent
         self._clear()
 
@@ -159,6 +161,13 @@ class ModelChoice(Versioned):
     def answer(self) -> dict[str, Any]:
         """What the trial found."""
         return self.trial.answer if self.trial is not None else {}
+
+    @property
+    def measured_bytes(self) -> int | None:
+        """The memory that a run with these very settings took at its peak, once that was measured."""
+        if self.measured is None or self.measured.state != "done" or self._measured_of != self.draft.spec:
+            return None
+        return read_preflight(self.measured.answer).peak_bytes
 
     @property
     def leaks(self) -> bool:
@@ -302,6 +311,7 @@ class ModelChoice(Versioned):
         if self.measured is not None:
             self.measured.stop()
         self.measured = self.probes.preflight(self._known(), self.draft.spec, micro_batches=micro_batches)
+        self._measured_of = self.draft.spec
         self._was_busy = True
         return self.measured
 

@@ -11,6 +11,7 @@ from tb_widgets.app import words
 from tb_widgets.app.parts.cards import button, card, framed, labelled, row, show
 from tb_widgets.app.parts.fitted import fitted_notes
 from tb_widgets.app.parts.form import Form
+from tb_widgets.app.parts.memory import fit_chip, memory_in_words
 from tb_widgets.app.parts.upload import Upload
 from tb_widgets.app.registry import Panel, panel
 from tb_widgets.errors import UndecidedError
@@ -18,7 +19,6 @@ from tb_widgets.service.data import uploads
 from tb_widgets.service.models import ZOO_TITLES, names_whole_address
 from tb_widgets.service.policy import allowed_models
 from tb_widgets.spec import task_record
-from tb_widgets.wording import size_in_words
 
 if TYPE_CHECKING:
     from tb_widgets.app.session import Session
@@ -78,9 +78,17 @@ class ModelPanel(Panel):
         self._ours.add_class("tbw-at-model-source-choice")
         self._ours.observe(self._chosen, "value")
         choice = labelled("Or one of ours" if policy.is_owner else "One of these", framed(self._ours))
-        fields = [path for path in ("model.preset", "model.config") if policy.may_set(path)]
-        self._zoo = Form(session.draft, fields, self.act)
-        return card("Model", [*own, choice, self._zoo.widget])
+        self._size = Form(session.draft, ["model.preset"], self.act)
+        self._config = Form(session.draft, ["model.config"] if policy.may_set("model.config") else [], self.act)
+        self._more = widgets.ToggleButton(description="More")
+        self._more.add_class("tbw-at-model-more")
+        self._more.observe(self._unfold, "value")
+        show(self._config.widget, False)
+        return card("Model", [*own, choice, self._size.widget, self._more, self._config.widget])
+
+    def _unfold(self, change: dict[str, bool]) -> None:
+        show(self._config.widget, change["new"])
+        self._more.description = "Less" if change["new"] else "More"
 
     def _press(self) -> None:
         self.session.load_model(self._address.value)
@@ -130,11 +138,14 @@ class ModelPanel(Panel):
         failed = choice.state == "failed" and choice.error is not None and not is_mute
         (self._frame.add_class if failed else self._frame.remove_class)("is-bad")
         self._help.value = f'<div class="tbw-help">{_HELP}</div>'
-        self._zoo.follow()
-        show(self._zoo.fields[0].widget, is_ours)
+        self._size.follow()
+        self._config.follow()
+        show(self._size.widget, is_ours)
         # Overrides reach the constructor of one's own model as well.
         is_there = choice.original is not None and choice.state in ("ready", "waiting", "failed") and not is_mute
-        show(self._zoo.widget, is_ours or is_there)
+        show(self._more, bool(self._config.fields) and (is_ours or is_there))
+        if "model.config" in draft.errors and not is_ours and not self._more.value:
+            self._more.value = True  # the way out is there
 
 
 @panel("model-summary", step="model", column="side", order=1)
@@ -179,7 +190,6 @@ class ModelSummaryPanel(Panel):
             pairs.append(("Image", " × ".join(str(side) for side in answer["image"])))
         if answer.get("classes"):
             pairs.append(("Classes", words.count(answer["classes"])))
-        if parameters:
-            # Weights, gradients and AdamW's two averages, each in 32-bit numbers.
-            pairs.append(("Memory for training", size_in_words(16 * parameters) + " + activations"))
-        self._facts.value = words.facts(pairs) + fitted_notes(draft)
+        if draft.need is not None:
+            pairs.append(("Memory for training", memory_in_words(draft, choice)))
+        self._facts.value = words.facts(pairs) + f"<p>{fit_chip(draft)}</p>" + fitted_notes(draft)

@@ -10,7 +10,7 @@ from tb_widgets.app.registry import Panel, panel
 from tb_widgets.wording import size_in_words
 
 
-@panel("checkpoints", step="train", column="side", order=3)
+@panel("checkpoints", step="train", column="main", order=3)
 class CheckpointsPanel(Panel):
     """The checkpoints of the run in sight."""
 

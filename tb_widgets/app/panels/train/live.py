@@ -145,7 +145,7 @@ class SamplePanel(Panel):
         self._text.value = "".join(sample(found) for found in (newest[-1:] if task_record(task).continues else newest))
 
 
-@panel("log", step="train", column="main", order=3)
+@panel("log", step="train", column="main", order=4)
 class LogPanel(Panel):
     """What the worker printed, on request."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from html import escape
 from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
@@ -12,6 +13,7 @@ from tb_widgets.app.registry import Panel, panel
 from tb_widgets.app.state.draft import CARDS
 from tb_widgets.app.words import heading
 from tb_widgets.spec import PRESETS
+from tb_widgets.wording import listed
 
 if TYPE_CHECKING:
     from tb_widgets.app.session import Session
@@ -69,7 +71,9 @@ class SettingsPanel(Panel):
         draft = self.session.draft
         self._preset.value = draft.preset
         about = PRESETS[draft.preset].help if draft.preset in PRESETS else "Settings of a run or a file."
-        self._preset_help.value = f'<div class="tbw-help">{about}</div>'
+        if changed := draft.changed_settings:
+            about = f"Changed: {listed(changed, most=4)}. Measure below how long it takes."
+        self._preset_help.value = f'<div class="tbw-help">{escape(about)}</div>'
         self._basic.follow()
         if self._advanced is not None:
             self._advanced.follow()
