@@ -1,0 +1,88 @@
+"""The sizes of our models as fields, and whether what comes of them fits into memory."""
+
+from __future__ import annotations
+
+import pytest
+
+from tb_widgets.app.state.draft import Draft
+from tb_widgets.service import memory
+from tb_widgets.service.memory import memory_need
+
+from .conftest import at, shown
+
+
+@pytest.fixture
+def model_step(dashboard):
+    dashboard.use_defaults()
+    dashboard.show("model")
+    dashboard.refresh()
+    return dashboard
+
+
+def box(dashboard):
+    return dashboard.page.boxes["model"]
+
+
+def enter(dashboard, name, value):
+    at(box(dashboard), f"size-{name}").value = value
+    dashboard.refresh()
+
+
+def test_fields_show_the_sizes_and_change_them(model_step):
+    assert [at(box(model_step), f"size-{name}").value for name in ("n-layer", "n-head", "n-embd")] == ["3", "3", "96"]
+    before = model_step.draft.model.parameters
+    enter(model_step, "n-layer", "6")
+    assert model_step.draft.spec.model.config == {"n_layer": 6}
+    assert model_step.draft.model.parameters > 1.5 * before
+    assert "6 layers of width 96" in shown(box(model_step))
+    enter(model_step, "n-layer", "")  # empty is what the size has by itself
+    assert model_step.draft.spec.model.config == {}
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "reason"), [("n-embd", "97", "which 3 heads can"), ("n-layer", "many", "whole")]
+)
+def test_what_can_not_be_is_told_beside_the_fields_and_blocks(model_step, name, value, reason):
+    enter(model_step, name, value)
+    assert reason in shown(box(model_step))
+    assert model_step.draft.blockers
+
+
+def test_a_model_that_can_never_fit_is_refused_before_start(model_step):
+    enter(model_step, "n-embd", "4096")
+    enter(model_step, "n-head", "8")
+    enter(model_step, "n-layer", "2000")
+    assert model_step.draft.need.verdict == "impossible"
+    (reason,) = model_step.draft.blockers
+    assert "parameters and optimiser alone take 6.4 TB" in reason
+    assert "✕ does not fit" in shown(box(model_step))
+    assert model_step.page.steps.steps[0]["mark"] == "!"
+    with pytest.raises(Exception, match="Choose a smaller model"):
+        model_step.start()
+
+
+@pytest.mark.parametrize(
+    ("there", "verdict"), [(10**10, "fits"), (500 * 10**6, "tight"), (330 * 10**6, "too large"), (10**6, "impossible")]
+)
+def test_verdicts_follow_from_what_there_is(monkeypatch, there, verdict):
+    monkeypatch.setattr(memory, "_memory", lambda device: (there, "this machine"))
+    draft = Draft()
+    assert draft.need.verdict == verdict
+    assert bool(draft.blockers) == (verdict == "impossible"), "an estimate alone forbids nothing"
+
+
+def test_a_larger_batch_needs_more_and_a_micro_batch_less():
+    draft = Draft()
+    spec, model = draft.spec, draft.model
+    plain = memory_need(spec, 1000, model).total
+    assert memory_need(spec.with_values({"training.batch_size": 64}), 1000, model).total > plain
+    assert memory_need(spec.with_values({"training.micro_batch_size": 1}), 1000, model).total < plain
+
+
+def test_characters_count_as_the_data_have_them(dashboard):
+    dashboard.use_defaults()
+    dashboard.has_page = True
+    dashboard.draft.set("tokenizer.kind", "char")
+    dashboard.data.wait()
+    assert dashboard.draft.model.vocab_size == dashboard.data.look.preview.vocab_size < 200
+    assert dashboard.draft.model.parameters < 400_000
