@@ -66,8 +66,10 @@ def _data(session: Session) -> tuple[str, str]:
 def _train(session: Session) -> tuple[str, str]:
     status, wrong = session.watch.status, _wrong(session)
     if status is not None and (status.is_active or not wrong):
-        share = 100 * status.step / max(1, status.total)
-        return f"{status.state} · {share:.0f} %", {"done": "✓", "failed": "!"}.get(status.state, "")
+        share = f"{100 * status.step / max(1, status.total):.0f} %" if status.is_active else status.state
+        run = session.watch.run
+        name = words.run_name(run.id, status.name) if run is not None else ""
+        return f"{name}: {share}", {"done": "✓", "failed": "!"}.get(status.state, "")
     if wrong:
         return "needs a look" if wrong - {"model", *_TOKENS} else "waits for the steps before", ""
     return "ready", ""

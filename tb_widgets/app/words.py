@@ -18,6 +18,9 @@ def count(value: float | None) -> str:
     return "–" if value is None else f"{value:,.0f}"
 
 
+LONGEST = 1200  # characters of a message
+
+
 def short_count(value: float | None) -> str:
     """Return a rough count: ``430 k``, ``1.2 M``."""
     if value is None:
@@ -107,10 +110,16 @@ class Message(NamedTuple):
 
 def note(text: str, tone: str = "warn", *, detail: str = "") -> str:
     """Return a message box; a sign as well as a colour says of what kind it is."""
+    text, detail = _cut(text), _cut(detail)
     sign = {"bad": "✕", "ok": "✓", "on": "●"}.get(tone, "▲")
     text, detail = escape(without_upload_folder(text)), escape(without_upload_folder(detail))
     more = f' <span class="tbw-muted">{detail}</span>' if detail else ""
     return f'<div class="tbw-note is-{tone}" role="status"><span>{sign}</span><p>{text}{more}</p></div>'
+
+
+def _cut(text: str) -> str:
+    """Return a text as a message can hold it: a pasted megabyte would be the whole page."""
+    return text if len(text) <= LONGEST else f"{text[: LONGEST // 2]} … {text[-LONGEST // 2 :]}"
 
 
 def error_note(error: TbError) -> str:

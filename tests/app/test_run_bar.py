@@ -345,3 +345,25 @@ def test_a_refused_click_says_why(opened):
 
 def test_every_button_says_what_it_does(dashboard):
     assert all(widget.tooltip for widget in every_widget(bar(dashboard)) if hasattr(widget, "on_click"))
+
+
+def test_an_opened_run_shows_its_own_settings_and_its_own_code(dashboard, make_run):
+    run = make_run({"training.learning_rate": 0.123, "training.steps": 33}, state="done")
+    dashboard.draft.set("training.steps", "77")
+    dashboard.open_run(run.id)
+    dashboard.show("runs")
+    dashboard.refresh()
+    box = dashboard.page.boxes["runs"]
+    assert "<b>0.123</b>" in shown(box), "what is not the default stands out"
+    at(box, "run-code").value = True
+    assert "training.learning_rate&#x27;: 0.123" in shown(box)
+    assert "33" in shown(box)
+    assert "77" not in shown(box)
+
+
+def test_a_pasted_megabyte_is_cut(dashboard):
+    dashboard.show("model")
+    dashboard.act(lambda: dashboard.load_model("x" * 1_000_000))
+    dashboard.wait_for_model()
+    assert max(map(len, (shown(box) for box in dashboard.page.boxes.values()))) < 100_000
+    assert len(shown(dashboard.page.message)) < 5000

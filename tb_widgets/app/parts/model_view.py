@@ -11,6 +11,7 @@ from typing import Any
 
 from tb_widgets.app import words
 from tb_widgets.app.parts import code_view
+from tb_widgets.errors import quoted
 from tb_widgets.service.models import CODE, CONFIG, Finding, ModelSource, Repair
 from tb_widgets.wording import listed, size_in_words
 
@@ -20,7 +21,7 @@ _KINDS = {"gist": "Gist", "hub": "Hub repository", "path": "Your file", "upload"
 def origin_facts(origin: Mapping[str, Any]) -> str:
     """Return where a model comes from; see :class:`tb_widgets.models.source.ModelSource`."""
     kind = origin.get("kind", "")
-    pairs = [(_KINDS.get(kind, kind), origin.get("id") or origin.get("path") or origin["source"])]
+    pairs = [(_KINDS.get(kind, kind), quoted(str(origin.get("id") or origin.get("path") or origin["source"]), 300))]
     if kind in ("gist", "hub"):
         pairs += [
             ("Description", origin.get("description") or "–"),

@@ -11,7 +11,7 @@ from tb_widgets.app import words
 from tb_widgets.app.parts.cards import button, card, close, row, show
 from tb_widgets.app.parts.choice_table import ChoiceTable
 from tb_widgets.app.registry import Panel, panel
-from tb_widgets.app.state.draft import as_typed
+from tb_widgets.app.state.draft import Draft, as_typed
 from tb_widgets.errors import SpecError
 from tb_widgets.runs import RunEntry
 from tb_widgets.spec import FieldCard, RunSpec
@@ -166,6 +166,10 @@ class RunSettingsPanel(Panel):
 
     watches = ("run",)
 
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._shown = ""
+
     def render(self) -> widgets.Widget:
         """Build the card."""
         self._text = widgets.HTML()
@@ -175,8 +179,21 @@ class RunSettingsPanel(Panel):
             "tbw-at-use-settings",
             tooltip="Fill the form with this run's settings",
         )
-        self._card = card("Settings of this run", [self._text, self._again])
+        self._code_open = widgets.ToggleButton(description="Show its code")
+        self._code_open.add_class("tbw-at-run-code")
+        self._code_open.observe(lambda change: self.act(lambda: self._show_code(change["new"])), "value")
+        self._code = widgets.HTML()
+        self._card = card("Settings of this run", [self._text, row([self._again, self._code_open]), self._code])
         return self._card
+
+    def _show_code(self, visible: bool) -> None:
+        self._code_open.description = "Hide its code" if visible else "Show its code"
+        run = self.session.watch.run
+        if not visible or run is None:
+            self._code.value = ""
+            return
+        draft = Draft(run.spec, self.session.policy)
+        self._code.value = words.copied(f"# Python\n{draft.code()}\n\n# Terminal\n{draft.command()}")
 
     def draw(self) -> None:
         """List the settings."""
@@ -184,6 +201,9 @@ class RunSettingsPanel(Panel):
         show(self._card, run is not None)
         if run is None:
             return
+        if run.id != self._shown:
+            self._shown = run.id
+            self._code_open.value = False  # it was opened for another run
         try:
             spec = run.spec
         except SpecError as error:

@@ -70,7 +70,8 @@ class PreflightPanel(Panel):
         show(self._threads, best is not None and best != measured.threads_used if measured else False)
         self._threads.description = f"Use {best} CPU thread{'s' if best != 1 else ''}"
         size = measured.best_micro_batch if measured is not None and not working else None
-        show(self._size, size is not None and size != draft.spec.training.micro_batch_size)
+        used = draft.spec.training.micro_batch_size or draft.spec.training.batch_size
+        show(self._size, size is not None and size != used)
         self._size.description = f"Use micro-batches of {size}"
         parts = [_table(measured, is_whole=not working)] if measured is not None else []
         if probe is None:
@@ -90,7 +91,7 @@ def _table(measured: Preflight, *, is_whole: bool) -> str:
     pairs = []
     if measured.peak_bytes is not None:
         of = f" of {size_in_words(measured.memory_bytes)}" if measured.memory_bytes else ""
-        pairs.append(("Memory at its peak", f"{size_in_words(measured.peak_bytes)}{of}"))
+        pairs.append(("Peak memory", f"{size_in_words(measured.peak_bytes)}{of}"))
     if measured.per_second is not None:
         pairs.append(("Speed", f"{measured.per_second:,.0f} {measured.unit}/s"))
     if measured.eta is not None:
@@ -112,4 +113,18 @@ def _table(measured: Preflight, *, is_whole: bool) -> str:
     learns = (
         words.note("The model should learn one batch by heart.", tone, detail="See the Check step.") if tone else ""
     )
-    return words.facts(pairs) + learns + left
+    return (_verdict(measured) if is_whole and not tone else "") + words.facts(pairs) + learns + left
+
+
+def _verdict(measured: Preflight) -> str:
+    """Return what the measurements mean, in a line."""
+    peak, there = measured.peak_bytes, measured.memory_bytes
+    parts = []
+    if peak is not None and there:
+        parts.append(f"{'Fits' if peak < there else 'Does not fit'}: {size_in_words(peak)} of {size_in_words(there)}.")
+    if measured.eta is not None:
+        parts.append(f"About {duration(measured.eta)}.")
+    if measured.overfit == "pass":
+        parts.append("It learns.")
+    is_good = peak is None or not there or peak < there
+    return words.note(" ".join(parts), "ok" if is_good else "bad") if parts else ""
