@@ -54,3 +54,10 @@ def test_whatever_a_file_holds_is_shown_as_text():
     for task in ("", "masked-lm", "seq2seq", "sequence-classification", "vision-classification", evil):
         record = {"task": task, "prompt": f"[MASK]{evil}", "text": f"«{evil}»{evil} 99 %, {evil}", "expected": evil}
         assert "<script" not in sample(record | {"picture": evil})
+
+
+def test_a_line_break_and_a_space_are_seen_where_they_were_guessed():
+    record = {"task": "masked-lm", "prompt": "a[MASK]b[MASK]c", "text": "a«\n»b« »c", "expected": "a b\nc"}
+    found = lines(sample(record))
+    assert text(found["Prediction"]) == "a✕↵b✕␣c"
+    assert text(found["Correct"]) == "a␣b↵c"

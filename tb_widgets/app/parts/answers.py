@@ -67,8 +67,8 @@ def _filled(prompt: str, text: str, truth: str) -> str:
         kind, sign = (
             ("", "") if known is None else ("is-right", "✓") if guess.strip() == known.strip() else ("is-wrong", "✕")
         )
-        guessed += [f'<span class="tbw-token {kind}">{sign}{escape(guess)}</span>', escape(part)]
-        right += [f'<span class="tbw-token is-asked">{escape(known or "")}</span>', escape(part)]
+        guessed += [f'<span class="tbw-token {kind}">{sign}{escape(_visible(guess))}</span>', escape(part)]
+        right += [f'<span class="tbw-token is-asked">{escape(_visible(known or ""))}</span>', escape(part)]
     rows = [("Input", shown), ("Prediction", "".join(guessed))]
     return _rows([*rows, ("Correct", "".join(right))] if hidden else rows)
 
@@ -87,6 +87,11 @@ def _between(parts: list[str], text: str, *, guessed: bool) -> list[str]:
             found.append(rest[: max(0, end)])
         rest = rest[max(0, end) + len(part) :]
     return found
+
+
+def _visible(piece: str) -> str:
+    """Return a token so that it can be seen on its line: a line break as ↵, nothing but space as ␣."""
+    return piece.replace("\n", "↵") if piece.strip(" ") else "␣" * len(piece)
 
 
 def _rows(rows: list[tuple[str, str]]) -> str:

@@ -14,6 +14,7 @@ from tb_widgets.app.parts.fitted import fitted_line
 from tb_widgets.app.state.draft import CARDS, as_typed
 from tb_widgets.display.run_words import speed_in_words
 from tb_widgets.runs import RunEntry, Status
+from tb_widgets.spec import task_record
 from tb_widgets.spec.metrics import METRICS
 from tb_widgets.wording import duration
 
@@ -276,11 +277,12 @@ class NextRow:
         spec, model = draft.spec, draft.model
         count = self._session.choice.answer.get("parameters", model.parameters if model else None)
         size = f", {words.short_count(count)} parameters" if count else ""
-        tokens = spec.training.batch_size * spec.data.context_length
+        reads_images = draft.facts is not None and task_record(draft.facts.task).reads_images
+        count_read = spec.training.batch_size * (1 if reads_images else spec.data.context_length)
         chosen = fitted_line(draft)
         facts = [
             f"<span><b class='tbw-number'>{spec.training.steps:,}</b> steps</span>",
-            f"<span><b class='tbw-number'>{tokens:,}</b> tokens a step</span>",
+            f"<span><b class='tbw-number'>{count_read:,}</b> {'images' if reads_images else 'tokens'} a step</span>",
             f"<span>{escape(chosen)}</span>" if chosen else "",
             self._waiting(),
             self._warning(),
