@@ -64,9 +64,7 @@ def _filled(prompt: str, text: str, truth: str) -> str:
     for number, part in enumerate(parts[1:]):
         guess = guesses[number] if number < len(guesses) else ""
         known = hidden[number] if number < len(hidden) else None
-        kind, sign = (
-            ("", "") if known is None else ("is-right", "✓") if guess.strip() == known.strip() else ("is-wrong", "✕")
-        )
+        kind, sign = ("", "") if known is None else ("is-right", "✓") if guess == known else ("is-wrong", "✕")
         guessed += [f'<span class="tbw-token {kind}">{sign}{escape(_visible(guess))}</span>', escape(part)]
         right += [f'<span class="tbw-token is-asked">{escape(_visible(known or ""))}</span>', escape(part)]
     rows = [("Input", shown), ("Prediction", "".join(guessed))]
