@@ -49,11 +49,11 @@ class Server:
             self.process.wait()
 
 
-def start(host: str, folder: Path, runs_dir: Path, source: str) -> Server:
+def start(host: str, folder: Path, runs_dir: Path, source: str, port: int | None = None) -> Server:
     """Start ``host`` with its settings, notebooks and log in ``folder``. Only Voila is bound to one ``source``."""
     folder.mkdir(parents=True)
     runs_dir.mkdir(parents=True, exist_ok=True)
-    port = free_port()
+    port = port or free_port()
     hosts = {"voila": _voila, "shared": _shared, "lab": _lab, "floor": _floor}
     command, probe = hosts[host](port, folder, runs_dir, source)
     environment = {

@@ -10,13 +10,14 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Browser, Locator, Page, expect
 
 from .page import DashboardPage
-from .servers import Server
+from .servers import DASHBOARD, Server, start
 
 OpenDashboard = Callable[..., DashboardPage]
 expect.set_options(timeout=20_000)
@@ -266,6 +267,103 @@ def test_a_kernel_that_was_shut_down_is_missed_without_an_error(open_dashboard: 
     page.clock.set_fixed_time(time.time() + 30)  # the page asks once more when it has waited that long
     expect(page.locator(".tbw-gone")).to_contain_text("The notebook's kernel has not answered for")
     dashboard.assert_clean()
+
+
+def test_a_page_whose_server_is_gone_looks_it_and_comes_back_by_itself(chromium: Browser, tmp_path: Path) -> None:
+    runs = tmp_path / "runs"
+    server = start("voila", tmp_path / "first", runs, DASHBOARD)
+    port = urlsplit(server.url).port
+    dashboard = DashboardPage(chromium, "voila", runs, width=1280, height=900, dark=False)
+    page = dashboard.page
+    try:
+        dashboard.open(server, DASHBOARD, "gone", runs)
+        wait_for_figure(page)
+        enter(page, "training-steps", "777")
+        expect(page.locator(".tbw-bar")).to_contain_text("777")
+        server.stop()
+
+        expect(page.locator(".tbw-gone")).to_contain_text("No connection to the dashboard for 0:0")
+        expect(page.locator(".tbw-gone")).to_contain_text("tb-widgets app")
+        assert page.evaluate("() => getComputedStyle(document.querySelector('.tbw-app')).pointerEvents") == "none"
+
+        server = start("voila", tmp_path / "second", runs, DASHBOARD, port)
+        expect(page.locator(".tbw-lost")).to_have_count(0, timeout=60_000)
+        expect(page.locator(".tbw-at-training-steps input")).to_have_value("777", timeout=60_000)
+    finally:
+        dashboard.close()
+        server.stop()
+
+
+def test_what_was_chosen_outlives_a_reload(open_dashboard: OpenDashboard, tmp_path: Path) -> None:
+    own = tmp_path / "own.txt"
+    own.write_text("The quick brown fox jumps over the lazy dog. " * 2000)
+    dashboard = open_dashboard("voila", runs_dir=tmp_path / "runs")
+    page = dashboard.page
+    wait_for_figure(page)
+    enter(page, "training-steps", "777")
+    tab(page, "Check").click()
+    page.locator(".tbw-at-check-basic").click()
+    page.locator('.tbw-result[data-check="speed"]').wait_for(timeout=90_000)
+    tab(page, "Data").click()
+    enter(page, "data-source", str(own))
+    expect(page.get_by_text("The quick brown fox").first).to_be_visible()
+    expect(page.locator(".tbw-bar")).to_contain_text("own.txt")
+
+    page.reload()
+    dashboard.wait_for_widgets()
+
+    expect(page.locator(".tbw-steps [aria-selected=true]")).to_contain_text("Data")
+    expect(page.locator(".tbw-bar")).to_contain_text("777 steps")
+    expect(page.locator(".tbw-bar")).to_contain_text("own.txt")
+    expect(tab(page, "Check")).not_to_contain_text("not checked yet")
+    button(page, "Start from the defaults").click()
+    expect(page.locator(".tbw-bar")).to_contain_text("600 steps")
+    expect(page.locator(".tbw-bar")).to_contain_text("python-docs")
+
+
+def test_a_wild_rate_is_mended_with_one_press_and_more_runs_are_queued(
+    open_dashboard: OpenDashboard, tmp_path: Path
+) -> None:
+    runs = tmp_path / "runs"
+    page = open_dashboard("voila", runs_dir=runs).page
+    wait_for_figure(page)
+    enter(page, "training-learning-rate", "9")
+    button(page, "Start").click()
+    wait_for_state(page, "failed")
+    expect(page.locator(".tbw-bar")).to_contain_text("Lower the learning rate")
+    button(page, "Start again with learning rate 0.9").click()
+    wait_for_state(page, "running")
+
+    for waiting in (1, 2):
+        page.wait_for_timeout(1100)  # else it would be a double click
+        button(page, "Add to the queue").click()
+        expect(page.locator(".tbw-bar")).to_contain_text(f"{waiting} run")
+    tab(page, "Runs").click()
+    expect(page.get_by_role("heading", name="Queue")).to_be_visible()
+    expect(page.locator(".tbw-at-take-out:visible")).to_have_count(2)
+    page.locator(".tbw-at-take-out:visible").first.click()
+    expect(page.locator(".tbw-at-take-out:visible")).to_have_count(1)
+    page.locator(".tbw-at-take-out:visible").first.click()
+    button(page, "Stop and save").click()
+    wait_for_state(page, "stopped")
+
+
+def test_a_drag_on_a_plot_zooms_nothing(open_dashboard: OpenDashboard, tmp_path: Path) -> None:
+    page = open_dashboard("voila", runs_dir=tmp_path / "runs").page
+    wait_for_figure(page)
+    button(page, "Start").click()
+    wait_for_points(page, 5)
+    area = page.locator(".js-plotly-plot").bounding_box()
+    assert area is not None
+    ranges = "() => document.querySelector('.js-plotly-plot')._fullLayout.xaxis.range.map(Math.round)"
+    before = page.evaluate(ranges)
+    page.mouse.move(area["x"] + 120, area["y"] + 80)
+    page.mouse.down()
+    page.mouse.move(area["x"] + 200, area["y"] + 130, steps=5)
+    page.mouse.up()
+    assert page.evaluate(ranges) == before == [0, 600]
+    button(page, "Stop and save").click()
+    wait_for_state(page, "stopped")
 
 
 def test_a_killed_worker_is_shown_with_the_way_out(open_dashboard: OpenDashboard, tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import ipywidgets as widgets
 from tb_widgets.app import words
 from tb_widgets.app.parts.cards import button, row, show
 from tb_widgets.app.parts.fitted import fitted_line
+from tb_widgets.app.parts.memory import fit_chip, memory_in_words
 from tb_widgets.app.state.draft import CARDS, as_typed
 from tb_widgets.display.run_words import speed_in_words
 from tb_widgets.runs import RunEntry, Status
@@ -283,6 +284,8 @@ class NextRow:
         facts = [
             f"<span><b class='tbw-number'>{spec.training.steps:,}</b> steps</span>",
             f"<span><b class='tbw-number'>{count_read:,}</b> {'images' if reads_images else 'tokens'} a step</span>",
+            f"<span>{escape(memory_in_words(draft, self._session.choice))} of memory</span>" if draft.need else "",
+            fit_chip(draft) if draft.need is not None and draft.need.verdict != "fits" else "",
             f"<span>{escape(chosen)}</span>" if chosen else "",
             self._waiting(),
             self._warning(),
