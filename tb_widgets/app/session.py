@@ -237,6 +237,7 @@ class Session(traitlets.HasTraits):
     @one_at_a_time
     def put_first(self, run: RunDirectory) -> None:
         """Let a run that waits in the queue be the next."""
+        self.policy.require_owner("change the order of the queue")
         self.service.put_first(self._own_run(run))
         self.work.refresh(now=True)
 

@@ -222,3 +222,14 @@ def test_a_page_that_says_nothing_of_itself_or_too_little_sees_nothing(visit, li
     page = visit()
     page.page.heartbeat._handle_custom_msg({"type": "visitor", "key": KEY[::-1]}, [])
     assert page.policy.visitor == visit().policy.visitor  # said once, it stands
+
+
+def test_a_visitor_does_not_jump_the_queue_and_leaves_no_choices_behind(visit, make_run, runs_dir):
+    mine = visit(RunSpec())
+    run = make_run(state="queued", queued_at=5.0, visitor=mine.policy.visitor)
+    with pytest.raises(PolicyError, match="order of the queue"):
+        mine.put_first(run)
+    mine.draft.set("training.steps", "77")
+    mine.on_beat("tick", False)
+    assert not [*mine.service.runs_dir.glob(".page.json")]
+    assert visit().draft.spec.training.steps != 77

@@ -109,7 +109,7 @@ class QueuePanel(Panel):
         name = words.run_name(entry.run.id, entry.status.name)
         first = button("Move to front", lambda: self.act(lambda: self.session.put_first(entry.run)), "tbw-quiet")
         out = button("Take out", lambda: self.act(lambda: self.session.stop(entry.run)), "tbw-quiet", "tbw-at-take-out")
-        show(first, place > 1)
+        show(first, place > 1 and self.session.policy.is_owner)
         return row([widgets.HTML(f"<span>{place}. {escape(name)}</span>"), row([first, out])], "tbw-top")
 
 
