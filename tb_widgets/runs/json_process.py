@@ -117,9 +117,6 @@ class JsonProcess:
     @property
     def words(self) -> str:
         """The end of what the process printed, besides answers; of one that outlives us once it has ended."""
-        if self._file is not None:
-            self._file.seek(max(0, self._file.seek(0, os.SEEK_END) - KEPT_WORDS))
-            self._words = self._file.read()
         return self._words.decode(errors="replace")
 
     def last_words(self, lines: int = 3) -> str:
@@ -132,7 +129,7 @@ class JsonProcess:
         try:
             stdin.write(json.dumps({**request, "word": self._word}).encode() + b"\n")
             stdin.flush()
-        except OSError:  # it has died
+        except (OSError, ValueError):  # it has died, or its pipe is closed already
             self.hang_up()
             return False
         if last:
@@ -185,8 +182,13 @@ class JsonProcess:
     def _await_end(self, readers: list[threading.Thread]) -> None:
         # Somebody must collect the exit code, or the ended process stays in the system's table.
         self._popen.wait()
+        self.hang_up()
         if self._file is None:
             _end_group(self.pid)
+        else:
+            with self._file as file:
+                file.seek(max(0, file.seek(0, os.SEEK_END) - KEPT_WORDS))
+                self._words = file.read()
         until = time.monotonic() + PIPES_WITHIN
         for reader in readers:
             reader.join(max(0.0, until - time.monotonic()))
