@@ -55,15 +55,6 @@ def ago(moment: float) -> str:
     return "just now" if seconds < 60 else f"{age_in_words(seconds)} ago"
 
 
-def run_name(run_id: str, name: str) -> str:
-    """Return what a run is called where there is little room: its name, and the end of its id, which is its own.
-
-    >>> run_name("20261123-141502-tiny-gpt-k3f9", "tiny-gpt")
-    'tiny-gpt · k3f9'
-    """
-    return f"{name or run_id} · {run_id[-4:]}"
-
-
 def short_source(source: str) -> str:
     """Return what data are called where there is little room: without folders, owner and revision."""
     name = source.partition("@")[0].rstrip("/").rpartition("/")[2]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -30,9 +31,9 @@ def test_runs_lists_it_for_people_and_machines(trained):
     table = command("runs", runs=runs)
     assert table.code == 0
     header, row = table.out.splitlines()
-    assert header.split() == ["run", "state", "step", "best", "model", "data", "age"]
-    assert row.split()[:3] == [said.json["run_id"], "done", "20/20"]
-    assert "squares.txt" in row
+    assert header.split() == ["run", "state", "step", "best", "age", "model", "data"]
+    assert row.split()[:5] == ["first", "·", said.json["run_id"][-4:], "done", "20"]
+    assert re.search(r"  \d\.\d{3}  (just now|\d+ min)  gpt small  squares\.txt$", row)
     assert command("runs", "--json", "--runs-dir", runs).json[0]["run_id"] == said.json["run_id"]
 
 

@@ -16,7 +16,7 @@ from tb_widgets.errors import SpecError
 from tb_widgets.runs import RunEntry
 from tb_widgets.spec import FieldCard, RunSpec
 from tb_widgets.spec.metrics import METRICS
-from tb_widgets.wording import duration
+from tb_widgets.wording import duration, run_name
 
 if TYPE_CHECKING:
     from tb_widgets.app.session import Session
@@ -67,7 +67,7 @@ def _line(entry: RunEntry) -> dict[str, Any]:
     except SpecError:
         rate = "–"  # the run itself says what is wrong with its spec, once it is opened
     cells: list[Any] = [
-        words.run_name(entry.run.id, status.name),
+        run_name(entry.run.id, status.name),
         {"text": "", "chip": status.state, "tone": "is-on" if status.is_active else _TONES[status.state]},
         words.metric(best),
         f"{status.step:,} / {status.total:,}" if status.step != status.total else f"{status.total:,}",
@@ -106,7 +106,7 @@ class QueuePanel(Panel):
             self._shown = ids
 
     def _row(self, place: int, entry: RunEntry) -> widgets.Widget:
-        name = words.run_name(entry.run.id, entry.status.name)
+        name = run_name(entry.run.id, entry.status.name)
         first = button("Move to front", lambda: self.act(lambda: self.session.put_first(entry.run)), "tbw-quiet")
         out = button("Take out", lambda: self.act(lambda: self.session.stop(entry.run)), "tbw-quiet", "tbw-at-take-out")
         show(first, place > 1)
