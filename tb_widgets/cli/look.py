@@ -10,7 +10,7 @@ from rich.text import Text
 from tb_widgets.cli.facts import checkpoint_facts, run_facts
 from tb_widgets.cli.options import Json, RunName, RunsDir, service
 from tb_widgets.cli.run_table import best_in_words, run_lines
-from tb_widgets.cli.screen import console, print_json, say
+from tb_widgets.cli.screen import console, print_json, say, say_after
 from tb_widgets.cli.training import follow_run
 from tb_widgets.display.run_words import activity, metrics_in_words
 from tb_widgets.display.terminal import STATE_STYLES
@@ -65,7 +65,7 @@ def _print_run(run: RunDirectory, status: Status, checkpoints: list[CheckpointIn
     )
     for sentence in (status.message, status.hint):
         if sentence:
-            say(screen, sentence)
+            say_after(screen, "", sentence)
     facts = [
         ("step", f"{status.step:,} of {status.total:,}"),
         ("metrics", ", ".join(metrics_in_words(status.metrics or {}, status))),
@@ -81,7 +81,7 @@ def _print_run(run: RunDirectory, status: Status, checkpoints: list[CheckpointIn
     ]
     for title, value in facts:
         if value:
-            screen.print(Text.assemble((f"{title:>9}  ", "dim"), value), soft_wrap=True)
+            say_after(screen, Text.assemble((f"{title:>9}  ", "dim")), value)
     for info in checkpoints:
         notes = [
             f"{metric.title.lower()} {metric.written(info.metrics[metric.key])}"
@@ -90,7 +90,7 @@ def _print_run(run: RunDirectory, status: Status, checkpoints: list[CheckpointIn
         ]
         notes += ["best"] * info.best + ["pinned"] * info.pinned
         line = f"checkpoint {info.step:,} ({size_in_words(info.size)}) {', '.join(notes)}".rstrip()
-        screen.print(Text.assemble((f"{'':>9}  ", "dim"), line), soft_wrap=True)
+        say_after(screen, f"{'':>9}  ", line)
     if status.step > 1:
         say(screen)
         screen.print(loss_plot(iter_records(run.metrics_file), width=min(screen.width, 80) - 2))

@@ -3,12 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import re
-import signal
-import sys
-import time
 from dataclasses import replace
 
 import pytest
@@ -17,7 +12,7 @@ from tb_widgets import TrainingService
 from tb_widgets.errors import RunError
 from tb_widgets.runs.status import write_status
 
-from .conftest import COMMAND, begin, command, finish
+from .conftest import Terminal, begin, command, finish
 
 LONG = ("--set", "training.steps=10000000", "--set", "evaluation.every=1000", "--set", "checkpoints.every=100000")
 
@@ -115,48 +110,6 @@ def test_a_run_that_fails_says_why_and_exits_with_1(tiny_file, tmp_path):
     assert "Traceback" not in said.err
     shown = command("show", said.json["run_id"], runs=tmp_path)
     assert "short.txt has 9 tokens" in shown.out.partition("log.txt:")[2]  # the end of its log
-
-
-class Terminal:
-    """A pseudo-terminal with a command in it."""
-
-    def __init__(self, *words: str, runs: str) -> None:
-        self.screen = ""
-        self.pid, self.end = pty.fork()
-        if self.pid == 0:
-            # A CI step may be started with SIGINT ignored, which children inherit; a terminal never does that.
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
-            os.environ |= {"TB_RUNS_DIR": runs, "TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"}
-            os.execv(sys.executable, [*COMMAND, *words])
-        os.set_blocking(self.end, False)
-
-    def shows(self, pattern: str) -> bool:
-        """Read what is new, and tell whether the pattern has been on the screen."""
-        try:
-            while data := os.read(self.end, 65536):
-                self.screen += data.decode(errors="replace")
-        except OSError:  # nothing new, or the command has ended
-            pass
-        return re.search(pattern, self.plain) is not None
-
-    @property
-    def plain(self) -> str:
-        """Everything that was on the screen, without colours and cursor movements."""
-        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.screen)
-
-    def press_ctrl_c(self) -> None:
-        os.write(self.end, b"\x03")
-
-    def exit_code(self) -> int:
-        """Drain the terminal until the command has ended."""
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            self.shows("")
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                self.shows("")
-                return os.waitstatus_to_exitcode(status)
-        raise AssertionError(f"still running:\n{self.plain[-2000:]}")
 
 
 def test_ctrl_c_in_a_terminal_saves_and_stops(tiny_file, tmp_path, service, until):
