@@ -9,7 +9,6 @@ from dataclasses import replace
 import pytest
 
 from tb_widgets import TrainingService
-from tb_widgets.errors import RunError
 from tb_widgets.runs.status import write_status
 
 from .conftest import Terminal, begin, command, finish
@@ -113,37 +112,53 @@ def test_a_run_that_fails_says_why_and_exits_with_1(tiny_file, tmp_path):
 
 
 def test_ctrl_c_in_a_terminal_saves_and_stops(tiny_file, tmp_path, service, until):
-    terminal = Terminal("train", str(tiny_file), *LONG, runs=str(tmp_path))
+    terminal = Terminal("train", tiny_file, *LONG, runs=tmp_path)
     until(lambda: terminal.shows(r"step [\d,]{4,} of 10,000,000"))
     until(lambda: terminal.shows(r"loss \d\.\d+ · validation \d\.\d+ · perplexity [\d.]+ · [\d,]+ tokens/s · \d+:\d\d"))
     assert "left" in terminal.plain
     assert "━" in terminal.plain
     assert "\x1b[" in terminal.screen
     terminal.press_ctrl_c()
-    assert terminal.exit_code() == 0
-    assert "Stopping: the run finishes its step and saves." in terminal.plain
-    assert "Stopped at step" in terminal.plain
-    assert "tb-widgets resume" in terminal.plain
+    assert terminal.exit_code() == 130
+    for words in ("Stopping: the run finishes its step and saves.", "Stopped at step", "tb-widgets resume"):
+        assert words in terminal.plain
     run = service.attach("latest")
     assert run.status().state == "stopped"
+    stopped = run.status().step
+    assert run.checkpoints()[-1].step == stopped
+    resumed = Terminal("resume", run.id[-4:], runs=tmp_path)
+    until(lambda: run.status().step > stopped)
+    resumed.press_ctrl_c()
+    assert resumed.exit_code() == 130
+    assert run.status().state == "stopped"
+    assert run.checkpoints()[-1].step == run.status().step > stopped
+
+
+def test_ctrl_c_ends_a_demo_without_its_sample(tmp_path, text_file, service, until):
+    settings = ("--set", 'tokenizer.kind="byte"', "--set", "model.config={n_layer: 1, n_head: 2, n_embd: 16}")
+    terminal = Terminal("demo", "--data", text_file, *settings, *LONG, runs=tmp_path)
+    until(lambda: terminal.shows(r"step [\d,]{3,} of 10,000,000"))
+    terminal.press_ctrl_c()
+    assert terminal.exit_code() == 130
+    assert "Try next" not in terminal.plain
+    run = service.attach("latest")
     assert run.checkpoints()[-1].step == run.status().step
+    assert run.status().state == "stopped"
 
 
-def test_a_second_ctrl_c_leaves_the_run_at_work(tiny_file, tmp_path, service, until):
-    terminal = Terminal("train", str(tiny_file), *LONG, runs=str(tmp_path))
+def test_a_second_ctrl_c_does_not_wait_for_the_stop(tiny_file, tmp_path, service, until):
+    terminal = Terminal("train", tiny_file, *LONG, runs=tmp_path)
     # A worker that has not begun to train can't stop yet, so there is time for the second one.
     until(lambda: terminal.shows("queued"))
     terminal.press_ctrl_c()
-    until(lambda: terminal.shows("Stopping:"))
+    until(lambda: terminal.shows("Press Ctrl-C"))
     terminal.press_ctrl_c()
-    assert terminal.exit_code() == 0
-    assert "goes on by itself" in terminal.plain
-    assert "tb-widgets show --follow" in terminal.plain
+    assert terminal.exit_code() == 130
+    assert "Detached: " in terminal.plain
+    assert "Watch it with: tb-widgets show --follow" in terminal.plain
     run = service.attach("latest")
-    until(lambda: run.status().step > 0)
-    assert run.status().state == "running"
-    with pytest.raises(RunError, match="already running"):
-        service.resume(run)
+    assert run.status().is_active
+    until(lambda: run.status().state == "stopped")
 
 
 def test_a_terminal_shows_warnings_above_the_bar(tiny_file, tmp_path, chinese):
