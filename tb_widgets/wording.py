@@ -1,4 +1,4 @@
-"""Sizes, shares, durations, ages and names as people read them: on the page, in the terminal, in errors."""
+"""Sizes, shares, steps, durations, ages and names as people read them: on the page, in the terminal, in errors."""
 
 from __future__ import annotations
 
@@ -25,6 +25,16 @@ def percent(share: float) -> str:
     ('34.1 %', '0.0 %')
     """
     return f"{100 * share:.1f} %"
+
+
+def steps_in_words(steps: float) -> str:
+    """Return how many steps something takes, at least one.
+
+    >>> steps_in_words(6.6), steps_in_words(0.2), steps_in_words(12_345)
+    ('7 steps', '1 step', '12,345 steps')
+    """
+    count = max(1, round(steps))
+    return "1 step" if count == 1 else f"{count:,} steps"
 
 
 def duration(seconds: float) -> str:

@@ -24,7 +24,7 @@ from tb_widgets.display.terminal import warning_line
 from tb_widgets.errors import DataError, SpecError
 from tb_widgets.service.gathering import gather_shown
 from tb_widgets.spec import DataSpec, RunSpec, asked_for, read_settings
-from tb_widgets.wording import listed, size_in_words
+from tb_widgets.wording import listed, percent, size_in_words, steps_in_words
 
 if TYPE_CHECKING:
     from tb_widgets.data.preview.result import Preview
@@ -112,27 +112,27 @@ def _print_preview(found: Preview, spec: RunSpec, model: ModelFacts, screen: Con
     say(screen, f"For {spec.model.source} ({model.task}), by {found.looked_at}", "bold")
     for choice in found.columns:
         say(screen, f"  {choice.role}: {choice.column}. {choice.why}")
-    for line in _numbers(found, spec.data):
+    for line in _numbers(found, spec):
         say(screen, f"  {line}")
     # What was found out on opening stands above.
     for sentence in found.warnings:
         screen.print(warning_line(sentence), soft_wrap=True)
 
 
-def _numbers(found: Preview, data: DataSpec) -> Iterator[str]:
+def _numbers(found: Preview, spec: RunSpec) -> Iterator[str]:
     about = "about " if found.counted == "about" else ""
     if found.tokens is not None:
         yield f"{about}{found.tokens:,} tokens in all"
     if found.typical_length:
         yield f"a {found.unit} has {found.typical_length:,} tokens; 95 in 100 have at most {found.long_length:,}"
     if found.truncated is not None:
-        yield f"{found.truncated:.1%} are longer than data.context_length ({data.context_length:,})"
+        yield f"{percent(found.truncated)} are longer than data.context_length ({spec.data.context_length:,})"
     if found.unit != "image":
-        yield f"{found.empty:.1%} are empty, {found.duplicates:.1%} are copies"
+        yield f"{percent(found.empty)} are empty, {percent(found.duplicates)} are copies"
     if found.vocab_size is not None:
         yield f"{found.vocab_size:,} token ids that the model must know"
     if found.steps_per_epoch is not None:
-        yield f"{found.steps_per_epoch:,.1f} steps for one epoch"
+        yield f"{steps_in_words(found.steps_per_epoch)} for one epoch, with batch size {spec.training.batch_size:,}"
 
 
 def _search(words: str, *, as_json: bool) -> None:

@@ -9,10 +9,10 @@ from rich.text import Text
 
 from tb_widgets.cli.facts import checkpoint_facts, run_facts
 from tb_widgets.cli.options import Json, RunName, RunsDir, service
-from tb_widgets.cli.run_table import best_in_words, run_lines
+from tb_widgets.cli.run_table import run_lines
 from tb_widgets.cli.screen import console, print_json, say, say_after
 from tb_widgets.cli.training import follow_run
-from tb_widgets.display.run_words import activity, metrics_in_words
+from tb_widgets.display.run_words import activity, best_in_words, metrics_in_words
 from tb_widgets.display.terminal import STATE_STYLES
 from tb_widgets.display.terminal_plot import loss_plot
 from tb_widgets.runs import CheckpointInfo, RunDirectory, Status

@@ -81,7 +81,7 @@ def _memory(measured: Preflight) -> str:
 def _first_loss(measured: Preflight) -> str:
     if measured.first_loss is None or measured.even_guess is None:
         return ""
-    return f"{measured.first_loss:.2f}; an even guess has {measured.even_guess:.2f}"
+    return f"{measured.first_loss:.3f}; an even guess has {measured.even_guess:.3f}"
 
 
 def _threads(measured: Preflight) -> str:

@@ -6,14 +6,13 @@ import re
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Any
 
 from rich.cells import cell_len, set_cell_size
 from rich.text import Text
 
+from tb_widgets.display.run_words import best_in_words
 from tb_widgets.display.terminal import STATE_STYLES, show_controls
 from tb_widgets.runs import RunEntry
-from tb_widgets.spec.metrics import METRICS
 from tb_widgets.wording import age_in_words, run_name
 
 _TITLES = ("run", "state", "step", "best", "age", "model", "data")
@@ -43,13 +42,6 @@ def run_lines(entries: Sequence[RunEntry], width: int | None) -> Iterable[Text]:
         cells = {title: cut(row[title], width) for title, width in widths.items() if title != "run"}
         cells["run"] = _cut_name(row["run"], widths["run"])
         yield _line(cells, widths, state_style=STATE_STYLES.get(entry.status.state, ""))
-
-
-def best_in_words(best: dict[str, Any]) -> str:
-    """Return the best value of the metric that chooses a run's best checkpoint."""
-    # The run may be one of another machine, with a metric that no package here knows.
-    monitor, value = best["monitor"], best["value"]
-    return METRICS[monitor].written(value) if monitor in METRICS else f"{value:.4g}"
 
 
 def cut(text: str, width: int) -> str:

@@ -24,6 +24,7 @@ from tb_widgets.cli.options import (
     service,
 )
 from tb_widgets.cli.screen import console, name_for_commands, print_error, print_json, say, say_after
+from tb_widgets.display.run_words import best_in_words
 from tb_widgets.display.terminal import Warnings, watch
 from tb_widgets.display.terminal_plot import loss_plot
 from tb_widgets.errors import RunError
@@ -163,7 +164,7 @@ def _print_end(run: RunDirectory, status: Status, screen: Console) -> None:
         say(screen, f"Stopped at step {status.step:,} of {status.total:,}.", "bold yellow")
     if status.best:
         best = status.best
-        say(screen, f"Best {best['monitor']}: {best['value']:.4f} at step {best['step']:,}.")
+        say(screen, f"Best {best['monitor']}: {best_in_words(best)} at step {best['step']:,}.")
     say(screen, str(run.path))
     if status.state == "stopped":
         say(screen, f"Go on with: tb-widgets resume {name}")

@@ -123,9 +123,14 @@ def test_what_a_model_would_make_of_data_is_said_below_what_they_hold(tmp_path):
     (tmp_path / "films.csv").write_text("\n".join(rows + [",1"] * 200))
     words = ("data", tmp_path / "films.csv", "--task", "sequence-classification", "--set", "data.context_length=8")
     said = command(*words).out
-    for part in ("text: review. It is called review.", "label: stars.", "100.0% are longer than data.context_length"):
+    for part in ("text: review. It is called review.", "label: stars.", "100.0 % are longer than data.context_length"):
         assert part in said
-    for part in ("⚠ warning: ", "40.0% are empty", "steps for one epoch", "token ids that the model must know"):
+    for part in (
+        "⚠ warning: ",
+        "40.0 % are empty",
+        "steps for one epoch, with batch size 32",
+        "token ids that the model must know",
+    ):
         assert part in said
     found = command(*words, "--json").json["preview"]
     assert [choice[:2] for choice in found["columns"]] == [["text", "review"], ["label", "stars"]]

@@ -50,6 +50,7 @@ def test_without_a_terminal_it_says_a_line_for_each_evaluation(tiny_file, tmp_pa
     assert said.code == 0, said.err
     assert re.findall(r"^step (\d+) of 20: loss \d", said.out, re.MULTILINE) == ["5", "10", "15", "20"]
     assert "Done: 20 steps" in said.out
+    assert re.search(r"^Best val/loss: \d\.\d{3} at step 20\.$", said.out, re.MULTILINE)
     assert "\x1b" not in said.out
 
 

@@ -12,6 +12,7 @@ from tb_widgets.app.parts.cards import button, card, close, row, show
 from tb_widgets.app.parts.choice_table import ChoiceTable
 from tb_widgets.app.registry import Panel, panel
 from tb_widgets.app.state.draft import as_typed
+from tb_widgets.display.run_words import best_in_words
 from tb_widgets.errors import SpecError
 from tb_widgets.runs import RunEntry
 from tb_widgets.spec import FieldCard, RunSpec
@@ -61,7 +62,6 @@ class RunsPanel(Panel):
 
 def _line(entry: RunEntry) -> dict[str, Any]:
     status = entry.status
-    best = status.best.get("value") if status.best else None
     try:
         rate = f"{entry.run.spec.training.learning_rate:g}"
     except SpecError:
@@ -69,7 +69,7 @@ def _line(entry: RunEntry) -> dict[str, Any]:
     cells: list[Any] = [
         run_name(entry.run.id, status.name),
         {"text": "", "chip": status.state, "tone": "is-on" if status.is_active else _TONES[status.state]},
-        words.metric(best),
+        best_in_words(status.best) if status.best else "–",
         f"{status.step:,} / {status.total:,}" if status.step != status.total else f"{status.total:,}",
         rate,
         status.data if len(status.data) < 28 else "…" + status.data[-27:],
