@@ -74,14 +74,24 @@ def resume(
     from_start: Annotated[
         bool, typer.Option("--from-start", help="Begin again at step 0 where no checkpoint is whole any more.")
     ] = False,
+    more_steps: Annotated[
+        int | None,
+        typer.Option("--more-steps", min=1, metavar="N", help="Train a run that is done for N more steps."),
+    ] = None,
 ) -> None:
-    """Go on with a run that was paused, stopped or cut off, from its newest checkpoint."""
+    """Go on with a run that was paused, stopped or cut off, from its newest checkpoint, or with one that is done."""
+    if more_steps is not None and from_start:
+        raise typer.BadParameter("a run that is done goes on from its last step, not from the start.")
     training = service(runs_dir)
     run = training.attach(name)
-    if not run.status().is_active:
+    status = run.status()
+    if not status.is_active and (more_steps is None or status.state == "done"):
         gather_shown(run.spec, console(stderr=True))  # its copy may have made room for others since
     warnings = Warnings(run, after=last_event_number(run.events_file))
-    training.resume(run, trust=trust, from_start=from_start)
+    if more_steps is not None:
+        training.extend(run, more_steps, trust=trust)
+    else:
+        training.resume(run, trust=trust, from_start=from_start)
     _detach_or_follow(training, run, detach=detach, as_json=json, warnings=warnings)
 
 

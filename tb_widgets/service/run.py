@@ -251,6 +251,8 @@ class Run:
         ConsentError, RunError
             As :meth:`resume` does; also if the run is not done.
         """
+        if self.state == "done":
+            gather(self.spec)  # its copy may have made room for others since
         self._service.extend(self.directory, steps, module=module, trust=trust)
 
     def resume(self, *, module: nn.Module | None = None, trust: bool = False, from_start: bool = False) -> None:

@@ -113,7 +113,7 @@ def test_why_a_checkpoint_can_not_write_is_said(trained, tmp_path):
         (["show", "nowhere"], "There is no run 'nowhere'"),
         (["pause", "latest"], "can't be paused: it is done"),
         (["stop", "latest"], "can't be stopped: it is done"),
-        (["resume", "latest"], "has done all its 20 steps"),
+        (["resume", "latest"], "--more-steps N"),
         (["generate", "latest", "--checkpoint", "7"], "There are: 10, 20."),
     ],
 )
@@ -124,6 +124,22 @@ def test_what_can_not_be_done_is_one_sentence(trained, words, sentence):
     assert said.err.startswith("Error: ")
     assert "Traceback" not in said.err
     assert said.out == ""
+
+
+def test_a_run_that_is_done_is_trained_for_more_steps(trained, tmp_path):
+    folder = tmp_path / trained[1].json["run_id"]
+    shutil.copytree(trained[1].json["path"], folder)
+    said = command("resume", folder.name[-4:], "--more-steps", "10", runs=tmp_path)
+    assert said.code == 0, said.err
+    assert "Done: 30 steps" in said.out
+    assert re.findall(r"^step (\d+) of 30", said.out, re.MULTILINE) == ["30"]
+    stopped = json.loads((folder / "status.json").read_text()) | {"state": "stopped", "step": 20}
+    (folder / "status.json").write_text(json.dumps(stopped))
+    refused = command("resume", "latest", "--more-steps", "10", runs=tmp_path)
+    assert (refused.code, refused.out) == (1, "")
+    assert "is stopped: it has steps left to do.\nResume it instead." in refused.err
+    assert command("resume", "latest", "--more-steps", "0", runs=tmp_path).code == 2
+    assert command("resume", "latest", "--more-steps", "5", "--from-start", runs=tmp_path).code == 2
 
 
 def test_demo_trains_draws_and_writes(tmp_path, text_file, tiny):
