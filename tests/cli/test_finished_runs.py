@@ -6,6 +6,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
@@ -69,6 +70,18 @@ def test_generate_writes_the_same_text_for_the_same_seed(trained):
     assert (facts["checkpoint"], facts["prompt"]) == (10, "7 times")
     assert len(facts["text"]) > 0
     assert for_people.out == f"7 times{facts['text']}\n"
+
+
+def test_generate_prints_a_text_while_it_grows_and_ends_the_line_where_it_is_broken_off(trained):
+    words = ("generate", "latest", "--checkpoint", "10", "--prompt", "7 times", "--length", "1000000")
+    # A CI step may be started with SIGINT ignored, which children inherit.
+    process = begin(*words, runs=trained[0], preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    assert process.stdout.read(12).startswith("7 times")
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    rest, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert rest.endswith("\n")
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal that is made up")
