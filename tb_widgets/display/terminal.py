@@ -73,9 +73,13 @@ class Warnings:
         return fresh
 
 
+WARNING = Text.assemble(("⚠ warning: ", "bold yellow"))
+"""What a warning begins with on a terminal."""
+
+
 def warning_line(sentence: str) -> Text:
     """Return a warning as a terminal shows it."""
-    return Text.assemble(("⚠ warning: ", "bold yellow"), sentence)
+    return Text.assemble(WARNING, sentence)
 
 
 class _Display(Protocol):
