@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from .conftest import COMMAND, begin, command, finish
+from .conftest import COMMAND, Terminal, begin, command, finish
 
 
 def test_train_ends_with_one_line_for_machines(trained):
@@ -36,6 +36,18 @@ def test_runs_lists_it_for_people_and_machines(trained):
     assert row.split()[:5] == ["first", "·", said.json["run_id"][-4:], "done", "20"]
     assert re.search(r"  \d\.\d{3}  (just now|\d+ min)  gpt small  squares\.txt$", row)
     assert command("runs", "--json", "--runs-dir", runs).json[0]["run_id"] == said.json["run_id"]
+
+
+def test_a_terminal_lists_names_that_are_enough_for_a_command(trained):
+    runs, said = trained
+    end = said.json["run_id"][-4:]
+    terminal = Terminal("runs", runs=runs)
+    assert terminal.exit_code() == 0
+    header, row, *_, hint = (line for line in terminal.lines if line)
+    assert header.split()[:5] == ["run", "state", "step", "best", "age"]
+    assert row.startswith(f"first · {end}  done ")
+    assert hint.endswith(f"tb-widgets show {end}")
+    assert command("show", end, "--json", runs=runs).json["run_id"] == said.json["run_id"]
 
 
 def test_a_folder_without_runs_is_no_error(tmp_path):
