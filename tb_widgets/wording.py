@@ -1,4 +1,4 @@
-"""Sizes, durations, ages and lists of names as people read them: on the page, in the terminal, in errors."""
+"""Sizes, shares, steps, durations, ages and names as people read them: on the page, in the terminal, in errors."""
 
 from __future__ import annotations
 
@@ -16,6 +16,25 @@ def size_in_words(size: float) -> str:
             number = size / unit
             return f"{f'{number:.1f}'.removesuffix('.0') if number < 9.95 else f'{number:,.0f}'} {name}"
     return f"{size:.0f} bytes"
+
+
+def percent(share: float) -> str:
+    """Return a share in percent.
+
+    >>> percent(0.3412), percent(0)
+    ('34.1 %', '0.0 %')
+    """
+    return f"{100 * share:.1f} %"
+
+
+def steps_in_words(steps: float) -> str:
+    """Return how many steps something takes, at least one.
+
+    >>> steps_in_words(6.6), steps_in_words(0.2), steps_in_words(12_345)
+    ('7 steps', '1 step', '12,345 steps')
+    """
+    count = max(1, round(steps))
+    return "1 step" if count == 1 else f"{count:,} steps"
 
 
 def duration(seconds: float) -> str:
@@ -53,3 +72,12 @@ def listed(names: Sequence[str], most: int = 12) -> str:
     """
     more = f" and {len(names) - most:,} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
+
+
+def run_name(run_id: str, name: str) -> str:
+    """Return what a run is called where there is little room: its name, and the end of its id, which is its own.
+
+    >>> run_name("20261123-141502-tiny-gpt-k3f9", "tiny-gpt")
+    'tiny-gpt · k3f9'
+    """
+    return f"{name or run_id} · {run_id[-4:]}"

@@ -15,7 +15,6 @@ from typing import Any, Literal
 
 import traitlets
 
-from tb_widgets.app import words
 from tb_widgets.app.state.at_work import AtWork
 from tb_widgets.app.state.data_choice import DataChoice
 from tb_widgets.app.state.draft import CARDS, Draft
@@ -32,6 +31,7 @@ from tb_widgets.service.probing import Probe
 from tb_widgets.service.run import Run
 from tb_widgets.service.service import TrainingService
 from tb_widgets.spec import RunSpec, read_value
+from tb_widgets.wording import run_name
 
 _LOOK_EVERY = 0.05  # seconds between two looks of a script that waits
 
@@ -127,7 +127,7 @@ class Session(traitlets.HasTraits):
             self.show("train")
         else:  # what is in sight stays there: the new run waits
             self.message = Message(
-                f"{words.run_name(run.id, run.status().name)} waits for its turn.", "on", "The queue is under Runs."
+                f"{run_name(run.id, run.status().name)} waits for its turn.", "on", "The queue is under Runs."
             )
         self.work.refresh(now=True)
         return run

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from tb_widgets.app import words
 from tb_widgets.app.parts.check_results import summary
 from tb_widgets.app.session import Session
+from tb_widgets.wording import run_name
 
 _TOKENS = {"data", "tokenizer"}  # sections of the spec
 
@@ -68,7 +69,7 @@ def _train(session: Session) -> tuple[str, str]:
     if status is not None and (status.is_active or not wrong):
         share = f"{100 * status.step / max(1, status.total):.0f} %" if status.is_active else status.state
         run = session.watch.run
-        name = words.run_name(run.id, status.name) if run is not None else ""
+        name = run_name(run.id, status.name) if run is not None else ""
         return f"{name}: {share}", {"done": "✓", "failed": "!"}.get(status.state, "")
     if wrong:
         return "needs a look" if wrong - {"model", *_TOKENS} else "waits for the steps before", ""

@@ -10,7 +10,9 @@ from typing import Any, NamedTuple
 
 from tb_widgets.errors import SpecError, TbError
 from tb_widgets.runs.folders import default_cache_dir
+from tb_widgets.spec.metrics import LOSS
 from tb_widgets.wording import age_in_words
+from tb_widgets.wording import percent as percent_in_words
 
 
 def count(value: float | None) -> str:
@@ -31,9 +33,13 @@ def short_count(value: float | None) -> str:
     return f"{value:.0f}"
 
 
-def metric(value: float | None, digits: int = 4) -> str:
-    """Return a metric with a fixed number of significant digits."""
-    return "–" if value is None else f"{value:.{digits}g}"
+def metric(value: float | None) -> str:
+    """Return a loss, with as many digits as in every other place.
+
+    >>> metric(3.5), metric(None)
+    ('3.500', '–')
+    """
+    return "–" if value is None else LOSS.written(value)
 
 
 def rounded(value: float) -> str:
@@ -49,22 +55,13 @@ def rounded(value: float) -> str:
 
 def percent(value: float | None) -> str:
     """Return a share as ``34.1 %``."""
-    return "–" if value is None else f"{100 * value:.1f} %"
+    return "–" if value is None else percent_in_words(value)
 
 
 def ago(moment: float) -> str:
     """Return how long ago a moment was: ``just now``, ``5 min ago``."""
     seconds = time.time() - moment
     return "just now" if seconds < 60 else f"{age_in_words(seconds)} ago"
-
-
-def run_name(run_id: str, name: str) -> str:
-    """Return what a run is called where there is little room: its name, and the end of its id, which is its own.
-
-    >>> run_name("20261123-141502-tiny-gpt-k3f9", "tiny-gpt")
-    'tiny-gpt · k3f9'
-    """
-    return f"{name or run_id} · {run_id[-4:]}"
 
 
 def short_source(source: str) -> str:

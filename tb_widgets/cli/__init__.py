@@ -38,7 +38,10 @@ app.add_typer(specs.group, name="spec")
 
 
 def main() -> None:
-    """Run a command and leave with its exit code: 0 good, 1 a run or file that failed, 2 a wrong spec or usage."""
+    """Run a command and leave with its exit code.
+
+    0 good, 1 a run or file that failed, 2 a wrong spec or usage, 130 ended by Ctrl-C.
+    """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             with contextlib.suppress(ValueError):

@@ -11,7 +11,7 @@ from rich.text import Text
 
 from tb_widgets.checks.result import SIGNS, CheckResult, Verdict, any_failed, results_in_words
 from tb_widgets.cli.options import Json, Settings, TrustOption
-from tb_widgets.cli.screen import console, print_error, print_json, say
+from tb_widgets.cli.screen import console, print_error, print_json, say, say_after
 from tb_widgets.display.terminal import doing
 from tb_widgets.errors import TbError
 from tb_widgets.service.checking import begin_check
@@ -75,30 +75,25 @@ def _follow(probe: Probe, screen: Console | None) -> None:
 
 def _print_conclusions(screen: Console, probe: Probe) -> None:
     answer = probe.answer
-    screen.print(Text.assemble((answer["title"], "bold"), f", {answer['parameters']:,} parameters"), soft_wrap=True)
+    say_after(screen, "", Text.assemble((answer["title"], "bold"), f", {answer['parameters']:,} parameters"))
     for conclusion in answer["conclusions"]:
-        screen.print(
-            Text.assemble((f"  {conclusion['what']:<{TITLE_WIDTH}} ", "dim"), f"{conclusion['value']}  "),
-            Text(conclusion["why"], style="dim"),
-            soft_wrap=True,
-        )
+        lead = Text.assemble((f"  {conclusion['what']:<{TITLE_WIDTH}} ", "dim"))
+        say_after(screen, lead, Text.assemble(f"{conclusion['value']}  ", (conclusion["why"], "dim")))
     say(screen)
 
 
 def _print_result(screen: Console, result: CheckResult) -> None:
     style = VERDICT_STYLES[result.verdict]
-    screen.print(
-        Text.assemble((SIGNS[result.verdict], style), f" {result.title:<{TITLE_WIDTH}} ", result.message),
-        soft_wrap=True,
-    )
+    lead = Text.assemble((SIGNS[result.verdict], style), f" {result.title:<{TITLE_WIDTH}} ")
+    say_after(screen, lead, result.message)
     if result.verdict != "pass" and result.advice:
-        say(screen, f"  {'':<{TITLE_WIDTH}} {result.advice}", style)
+        say_after(screen, " " * lead.cell_len, result.advice, style)
 
 
 def _print_summary(screen: Console, probe: Probe) -> None:
     say(screen)
     for note in probe.notes:
-        say(screen, note)
+        say_after(screen, "", note)
     say(screen, f"{results_in_words(probe.results)}.")
 
 

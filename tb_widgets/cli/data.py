@@ -17,14 +17,14 @@ from rich.table import Table as Grid
 from rich.text import Text
 
 from tb_widgets.cli.options import Json, Settings, TrustOption
-from tb_widgets.cli.screen import console, print_json, say
+from tb_widgets.cli.screen import console, print_json, say, say_after
 from tb_widgets.data.sources.builtin import list_sources
 from tb_widgets.data.sources.curated import list_curated
-from tb_widgets.display.terminal import warning_line
+from tb_widgets.display.terminal import WARNING
 from tb_widgets.errors import DataError, SpecError
 from tb_widgets.service.gathering import gather_shown
 from tb_widgets.spec import DataSpec, RunSpec, asked_for, read_settings
-from tb_widgets.wording import listed, size_in_words
+from tb_widgets.wording import listed, percent, size_in_words, steps_in_words
 
 if TYPE_CHECKING:
     from tb_widgets.data.preview.result import Preview
@@ -92,7 +92,7 @@ def data(
         _print_preview(found, spec, model_facts, console())
     if problem is not None:
         say(console())
-        say(console(), str(problem), "yellow")
+        say_after(console(), "", str(problem), "yellow")
 
 
 def _previewed(spec: RunSpec, model: ModelFacts) -> tuple[Preview | None, DataError | None]:
@@ -111,28 +111,28 @@ def _print_preview(found: Preview, spec: RunSpec, model: ModelFacts, screen: Con
     say(screen)
     say(screen, f"For {spec.model.source} ({model.task}), by {found.looked_at}", "bold")
     for choice in found.columns:
-        say(screen, f"  {choice.role}: {choice.column}. {choice.why}")
-    for line in _numbers(found, spec.data):
-        say(screen, f"  {line}")
+        say_after(screen, "  ", f"{choice.role}: {choice.column}. {choice.why}")
+    for line in _numbers(found, spec):
+        say_after(screen, "  ", line)
     # What was found out on opening stands above.
     for sentence in found.warnings:
-        screen.print(warning_line(sentence), soft_wrap=True)
+        say_after(screen, WARNING, sentence)
 
 
-def _numbers(found: Preview, data: DataSpec) -> Iterator[str]:
+def _numbers(found: Preview, spec: RunSpec) -> Iterator[str]:
     about = "about " if found.counted == "about" else ""
     if found.tokens is not None:
         yield f"{about}{found.tokens:,} tokens in all"
     if found.typical_length:
         yield f"a {found.unit} has {found.typical_length:,} tokens; 95 in 100 have at most {found.long_length:,}"
     if found.truncated is not None:
-        yield f"{found.truncated:.1%} are longer than data.context_length ({data.context_length:,})"
+        yield f"{percent(found.truncated)} are longer than data.context_length ({spec.data.context_length:,})"
     if found.unit != "image":
-        yield f"{found.empty:.1%} are empty, {found.duplicates:.1%} are copies"
+        yield f"{percent(found.empty)} are empty, {percent(found.duplicates)} are copies"
     if found.vocab_size is not None:
         yield f"{found.vocab_size:,} token ids that the model must know"
     if found.steps_per_epoch is not None:
-        yield f"{found.steps_per_epoch:,.1f} steps for one epoch"
+        yield f"{steps_in_words(found.steps_per_epoch)} for one epoch, with batch size {spec.training.batch_size:,}"
 
 
 def _search(words: str, *, as_json: bool) -> None:
@@ -176,7 +176,7 @@ def _look(data: DataSpec, *, as_json: bool) -> None:
         return
     say(screen, f"hub:{found.id}@{found.revision}", "bold")
     if found.description:
-        say(screen, found.description)
+        say_after(screen, "", found.description)
     if len(found.configs) > 1:
         chosen = f"; this is {found.config}" if found.config is not None else ""
         say(screen, f"Variants (data.config): {', '.join(found.configs)}{chosen}")
@@ -191,12 +191,13 @@ def _print_table(columns: Sequence[Mapping[str, Any]], rows: Sequence[Mapping[st
     for column in columns[:SHOWN_COLUMNS]:
         names = column["names"]
         classes = f": {listed(names)}" if names else ""
-        say(screen, f"  {column['name']} ({column['kind']}{classes})")
+        say_after(screen, "  ", f"{column['name']} ({column['kind']}{classes})")
     if len(columns) > SHOWN_COLUMNS:
         say(screen, f"  and {len(columns) - SHOWN_COLUMNS:,} more columns")
     say(screen)
     for row in rows:
-        say(screen, "  " + " | ".join(f"{name}: {value[:_WIDTH]}" for name, value in row.items())[: 2 * _WIDTH])
+        line = " | ".join(f"{name}: {value[:_WIDTH]}" for name, value in row.items())
+        say_after(screen, "  ", line[: 2 * _WIDTH])
 
 
 def _list(*, as_json: bool) -> None:
@@ -214,7 +215,7 @@ def _list(*, as_json: bool) -> None:
     grid = Grid(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 1, 0))
     grid.add_column("data", no_wrap=True, style="cyan")
     grid.add_column("fetches", justify="right", no_wrap=True)
-    grid.add_column("what it is", ratio=1)
+    grid.add_column("what it is", ratio=1, overflow="fold")  # half an address is none
     for entry in found:
         size = size_in_words(1e6 * entry["megabytes"]) if entry["megabytes"] else "nothing"
         values = entry["data"]
@@ -279,14 +280,14 @@ def _print(facts: dict[str, Any], screen: Console) -> None:
         held_back = f" {own:,} more {'file is' if own == 1 else 'files are'} held back." if own else ""
         say(screen, f"Plain text, {size}{many}.{held_back}")
         for note in facts["notes"]:
-            say(screen, note)
+            say_after(screen, "", note)
         say(screen)
         for line in facts["first"]:
-            say(screen, f"  {line}")
+            say_after(screen, "  ", line)
         return
     rows = f"{facts['rows']:,} rows, " if facts["rows"] is not None else ""
     held_back = f" {facts['held_back_rows']:,} more rows are held back." if facts["held_back_rows"] else ""
     say(screen, f"A table: {rows}{size}.{held_back}")
     for note in facts["notes"]:
-        say(screen, note)
+        say_after(screen, "", note)
     _print_table([{**column, "names": column["classes"]} for column in facts["columns"]], facts["first"], screen)

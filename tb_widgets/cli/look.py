@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import time
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from tb_widgets.cli.facts import checkpoint_facts, run_facts
 from tb_widgets.cli.options import Json, RunName, RunsDir, service
-from tb_widgets.cli.screen import console, print_json, say
+from tb_widgets.cli.run_table import run_lines
+from tb_widgets.cli.screen import console, print_json, say, say_after
 from tb_widgets.cli.training import follow_run
-from tb_widgets.display.run_words import activity, metrics_in_words
+from tb_widgets.display.run_words import activity, best_in_words, metrics_in_words
 from tb_widgets.display.terminal import STATE_STYLES
 from tb_widgets.display.terminal_plot import loss_plot
-from tb_widgets.runs import CheckpointInfo, RunDirectory, RunEntry, Status
+from tb_widgets.runs import CheckpointInfo, RunDirectory, Status
 from tb_widgets.runs.journal import iter_records
 from tb_widgets.spec.metrics import METRICS
-from tb_widgets.wording import age_in_words, duration, size_in_words
+from tb_widgets.wording import duration, size_in_words
 
 
 def runs(runs_dir: RunsDir = None, json: Json = False) -> None:
@@ -34,40 +32,10 @@ def runs(runs_dir: RunsDir = None, json: Json = False) -> None:
     if not entries:
         say(screen, f"There are no runs in {training.runs_dir} yet. Start one with: tb-widgets train")
         return
-    # Ids are copied from here into commands, so they are never cut; the columns after them give way.
-    table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 1, 0, 0))
-    table.add_column("run", no_wrap=True, min_width=max(len(entry.run.id) for entry in entries))
-    table.add_column("state", no_wrap=True)
-    table.add_column("step", justify="right", no_wrap=True)
-    table.add_column("best", justify="right", no_wrap=True)
-    for title in ("model", "data", "age"):
-        table.add_column(title, no_wrap=True, overflow="ellipsis")
-    for entry in entries:
-        table.add_row(*_row(entry))
-    screen.print(table)
-
-
-def _row(entry: RunEntry) -> tuple[str | Text, ...]:
-    status = entry.status
-    return (
-        entry.run.id,
-        Text(status.state, style=STATE_STYLES.get(status.state, "")),
-        f"{_short(status.step)}/{_short(status.total)}",
-        _written(status.best) if status.best else "",
-        status.model,
-        Path(status.data).name,
-        age_in_words(time.time() - status.created) if status.created else "",
-    )
-
-
-def _written(best: dict[str, Any]) -> str:
-    # The run may be one of another machine, with a metric that no package here knows.
-    monitor, value = best["monitor"], best["value"]
-    return METRICS[monitor].written(value) if monitor in METRICS else f"{value:.4g}"
-
-
-def _short(count: int) -> str:
-    return f"{count / 1000:.3g}k" if count >= 10_000 else str(count)
+    for line in run_lines(entries, screen.width if screen.is_terminal else None):
+        screen.print(line, soft_wrap=True)
+    if screen.is_terminal:
+        say(screen, f"\nThe end of its name is enough for a command: tb-widgets show {entries[0].run.id[-4:]}", "dim")
 
 
 def show(
@@ -97,11 +65,11 @@ def _print_run(run: RunDirectory, status: Status, checkpoints: list[CheckpointIn
     )
     for sentence in (status.message, status.hint):
         if sentence:
-            say(screen, sentence)
+            say_after(screen, "", sentence)
     facts = [
         ("step", f"{status.step:,} of {status.total:,}"),
         ("metrics", ", ".join(metrics_in_words(status.metrics or {}, status))),
-        ("best", f"{status.best['monitor']} {_written(status.best)} at step {status.best['step']:,}")
+        ("best", f"{status.best['monitor']} {best_in_words(status.best)} at step {status.best['step']:,}")
         if status.best
         else ("best", ""),
         ("time", duration(status.elapsed) if status.elapsed else ""),
@@ -113,7 +81,7 @@ def _print_run(run: RunDirectory, status: Status, checkpoints: list[CheckpointIn
     ]
     for title, value in facts:
         if value:
-            screen.print(Text.assemble((f"{title:>9}  ", "dim"), value), soft_wrap=True)
+            say_after(screen, Text.assemble((f"{title:>9}  ", "dim")), value)
     for info in checkpoints:
         notes = [
             f"{metric.title.lower()} {metric.written(info.metrics[metric.key])}"
@@ -122,7 +90,7 @@ def _print_run(run: RunDirectory, status: Status, checkpoints: list[CheckpointIn
         ]
         notes += ["best"] * info.best + ["pinned"] * info.pinned
         line = f"checkpoint {info.step:,} ({size_in_words(info.size)}) {', '.join(notes)}".rstrip()
-        screen.print(Text.assemble((f"{'':>9}  ", "dim"), line), soft_wrap=True)
+        say_after(screen, f"{'':>9}  ", line)
     if status.step > 1:
         say(screen)
         screen.print(loss_plot(iter_records(run.metrics_file), width=min(screen.width, 80) - 2))

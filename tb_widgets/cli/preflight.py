@@ -12,7 +12,7 @@ from tb_widgets.checks.preflight import Preflight, read_preflight
 from tb_widgets.checks.result import SIGNS
 from tb_widgets.cli.check import TITLE_WIDTH, VERDICT_STYLES
 from tb_widgets.cli.options import Json, Model, PresetOption, Settings, SpecFile, TrustOption
-from tb_widgets.cli.screen import console, print_json, say
+from tb_widgets.cli.screen import console, print_json, say_after
 from tb_widgets.display.terminal import doing
 from tb_widgets.service.checking import begin_preflight
 from tb_widgets.service.probing import PREFLIGHT_WITHIN
@@ -57,7 +57,7 @@ def _print(screen: Console, measured: Preflight, notes: list[str]) -> None:
     ]
     for title, value in rows:
         if value:
-            screen.print(Text.assemble((f"{title:<{TITLE_WIDTH}} ", "dim"), value), soft_wrap=True)
+            say_after(screen, Text.assemble((f"{title:<{TITLE_WIDTH}} ", "dim")), value)
     if measured.overfit != "unknown":
         sign, style = SIGNS[measured.overfit], VERDICT_STYLES[measured.overfit]
         words = {
@@ -66,11 +66,9 @@ def _print(screen: Console, measured: Preflight, notes: list[str]) -> None:
             "fail": "it does not learn; run tb-widgets check, and look at the learning rate.",
         }[measured.overfit]
         said = f"loss {measured.overfit_loss:.2f} after {measured.overfit_steps} steps on one batch: {words}"
-        screen.print(
-            Text.assemble((f"{'One batch':<{TITLE_WIDTH}} ", "dim"), (sign, style), f" {said}"), soft_wrap=True
-        )
+        say_after(screen, Text.assemble((f"{'One batch':<{TITLE_WIDTH}} ", "dim"), (sign, style), " "), said)
     for sentence in (*notes, *(f"There was no time for: {what}." for what in measured.left_out)):
-        say(screen, sentence)
+        say_after(screen, "", sentence)
 
 
 def _memory(measured: Preflight) -> str:
@@ -83,7 +81,7 @@ def _memory(measured: Preflight) -> str:
 def _first_loss(measured: Preflight) -> str:
     if measured.first_loss is None or measured.even_guess is None:
         return ""
-    return f"{measured.first_loss:.2f}; an even guess has {measured.even_guess:.2f}"
+    return f"{measured.first_loss:.3f}; an even guess has {measured.even_guess:.3f}"
 
 
 def _threads(measured: Preflight) -> str:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import sys
+from collections.abc import Iterator
 from typing import Any
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.text import Text
 
@@ -30,6 +33,36 @@ def say(screen: Console, text: str = "", style: str = "") -> None:
     screen.print(Text(text, style=style), soft_wrap=True)
 
 
+def say_after(screen: Console, lead: str | Text, text: str | Text, style: str = "") -> None:
+    """Print a text after a lead, for example a title, and what does not fit into the line below itself.
+
+    Lines end between words; a word longer than the terminal is wide, such as a path, stays whole. A file has no edge,
+    and gets one line.
+    """
+    lead = Text(lead) if isinstance(lead, str) else lead
+    text = Text(text) if isinstance(text, str) else text
+    text.stylize(style)
+    if not screen.is_terminal:
+        screen.print(Text.assemble(lead, text), soft_wrap=True)
+        return
+    indent = lead.cell_len
+    for number, line in enumerate(_wrapped(text, max(20, screen.width - indent))):
+        line.rstrip()
+        screen.print(Text.assemble(lead if number == 0 else " " * indent, line), soft_wrap=True)
+
+
+def _wrapped(text: Text, width: int) -> Iterator[Text]:
+    """Yield the lines of a text, which end between words: rich's own would break long words, or no line at all."""
+    for line in text.split(allow_blank=True):
+        ends, used = [], 0
+        for word in re.finditer(r"\s*\S+\s*", line.plain):
+            if used and used + cell_len(word[0].rstrip()) > width:
+                ends.append(word.start())
+                used = 0
+            used += cell_len(word[0])
+        yield from line.divide(ends)
+
+
 def print_json(value: Any) -> None:
     """Print one line of JSON on standard output."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
@@ -42,14 +75,15 @@ def print_error(error: TbError) -> None:
     lines = [error.message]
     if isinstance(error, SpecError):
         lines = [f"{field}: {reason}" if field else reason for field, reason in error.problems]
+    lead = Text.assemble(("Error: ", "bold red"))
     if len(lines) == 1:
-        screen.print(Text.assemble(("Error: ", "bold red"), lines[0]), soft_wrap=True)
+        say_after(screen, lead, lines[0])
     else:
-        screen.print(Text.assemble(("Error: ", "bold red"), f"{len(lines)} fields are wrong."), soft_wrap=True)
+        say_after(screen, lead, f"{len(lines)} fields are wrong.")
         for line in lines:
-            say(screen, f"  {line}")
+            say_after(screen, "  ", line)
     if error.hint:
-        say(screen, error.hint)
+        say_after(screen, "", error.hint)
 
 
 def name_for_commands(run: RunDirectory) -> str:

@@ -23,7 +23,8 @@ from tb_widgets.cli.options import (
     TrustRun,
     service,
 )
-from tb_widgets.cli.screen import console, name_for_commands, print_error, print_json, say
+from tb_widgets.cli.screen import console, name_for_commands, print_error, print_json, say, say_after
+from tb_widgets.display.run_words import best_in_words
 from tb_widgets.display.terminal import Warnings, watch
 from tb_widgets.display.terminal_plot import loss_plot
 from tb_widgets.errors import RunError
@@ -35,6 +36,8 @@ from tb_widgets.service.run import Run
 from tb_widgets.service.service import TrainingService
 from tb_widgets.spec import asked_for, read_settings
 from tb_widgets.wording import duration
+
+BY_CTRL_C = 130  # the exit code by which shells know what Ctrl-C has ended
 
 
 def train(
@@ -50,7 +53,7 @@ def train(
     detach: Detach = False,
     json: Json = False,
 ) -> None:
-    """Train a model and watch it. Ctrl-C saves and stops; a second Ctrl-C lets it go on without you."""
+    """Train a model and watch it. Ctrl-C stops and saves it (exit code 130); a second one does not wait for that."""
     asked, chosen = asked_for(spec, preset, model=model, data=data, settings=_settings(name, settings))
     training = service(runs_dir)
     run = training.start(prepared(asked, chosen=chosen, trust=trust, screen=console(stderr=True)))
@@ -71,14 +74,24 @@ def resume(
     from_start: Annotated[
         bool, typer.Option("--from-start", help="Begin again at step 0 where no checkpoint is whole any more.")
     ] = False,
+    more_steps: Annotated[
+        int | None,
+        typer.Option("--more-steps", min=1, metavar="N", help="Train a run that is done for N more steps."),
+    ] = None,
 ) -> None:
-    """Go on with a run that was paused, stopped or cut off, from its newest checkpoint."""
+    """Go on with a run that was paused, stopped or cut off, from its newest checkpoint, or with one that is done."""
+    if more_steps is not None and from_start:
+        raise typer.BadParameter("a run that is done goes on from its last step, not from the start.")
     training = service(runs_dir)
     run = training.attach(name)
-    if not run.status().is_active:
+    status = run.status()
+    if not status.is_active and (more_steps is None or status.state == "done"):
         gather_shown(run.spec, console(stderr=True))  # its copy may have made room for others since
     warnings = Warnings(run, after=last_event_number(run.events_file))
-    training.resume(run, trust=trust, from_start=from_start)
+    if more_steps is not None:
+        training.extend(run, more_steps, trust=trust)
+    else:
+        training.resume(run, trust=trust, from_start=from_start)
     _detach_or_follow(training, run, detach=detach, as_json=json, warnings=warnings)
 
 
@@ -104,20 +117,21 @@ def follow_run(
 ) -> int:
     """Watch a run to its end, print its warnings and how it ended, and return the exit code.
 
-    The first Ctrl-C asks the run to save and stop; a second one takes that back where it still can, and leaves.
+    The first Ctrl-C asks the run to save and stop; a second one leaves it alone with that.
     """
     screen = console(stderr=as_json)
     warnings = warnings or Warnings(run)
+    trains_here = run.spec.hardware.backend == "kernel"  # then it would end with this process
     presses, asked = 0, False
     while True:
         # Everything is inside: the second Ctrl-C may come while we answer the first.
         try:
-            if presses > 1:
-                status = _leave(run, screen)
+            if presses > 1 and not trains_here:
+                status = _detach(run, screen)
                 break
-            if presses == 1 and not asked:
+            if presses and not asked:
                 asked = True
-                _ask_to_stop(training, run, screen)
+                _ask_to_stop(training, run, screen, trains_here=trains_here)
             status = watch(run, console=screen, curve=curve, warnings=warnings)
             break
         except KeyboardInterrupt:
@@ -130,23 +144,25 @@ def follow_run(
         print_error(RunError(f"{run.id} {status.state}: {status.message}", hint=status.hint))
         say(console(stderr=True), f"Log: {run.log_file}")
         return 1
-    return 0
+    return BY_CTRL_C if presses and status.state != "done" else 0
 
 
-def _ask_to_stop(training: TrainingService, run: RunDirectory, screen: Console) -> None:
+def _ask_to_stop(training: TrainingService, run: RunDirectory, screen: Console, *, trains_here: bool) -> None:
     try:
         training.stop(run)
     except RunError:
         return  # it has just ended by itself
-    say(screen, "Stopping: the run finishes its step and saves. Ctrl-C once more leaves it alone.", "yellow")
+    again = "" if trains_here else " Press Ctrl-C again to detach without waiting for that."
+    say_after(screen, "", f"Stopping: the run finishes its step and saves.{again}", "yellow")
 
 
-def _leave(run: RunDirectory, screen: Console) -> Status:
-    run.control.withdraw("stop")
+def _detach(run: RunDirectory, screen: Console) -> Status:
     status = run.status()
-    what = "is saving and will stop by itself" if status.state == "stopping" else "goes on by itself"
-    say(screen, f"{run.id} {what}.", "yellow")
-    say(screen, f"Watch it again with: tb-widgets show --follow {name_for_commands(run)}")
+    if status.is_active:
+        name = name_for_commands(run)
+        say_after(screen, "", f"Detached: {run.id} finishes its step, saves and stops by itself.", "yellow")
+        say(screen, f"Watch it with: tb-widgets show --follow {name}")
+        say(screen, f"Go on later with: tb-widgets resume {name}")
     return status
 
 
@@ -158,7 +174,7 @@ def _print_end(run: RunDirectory, status: Status, screen: Console) -> None:
         say(screen, f"Stopped at step {status.step:,} of {status.total:,}.", "bold yellow")
     if status.best:
         best = status.best
-        say(screen, f"Best {best['monitor']}: {best['value']:.4f} at step {best['step']:,}.")
+        say(screen, f"Best {best['monitor']}: {best_in_words(best)} at step {best['step']:,}.")
     say(screen, str(run.path))
     if status.state == "stopped":
         say(screen, f"Go on with: tb-widgets resume {name}")
@@ -174,8 +190,8 @@ def demo(data: Data = None, settings: Settings = None, runs_dir: RunsDir = None)
     run = training.start(prepared(asked, chosen=chosen, screen=screen))
     say(screen, f"A small transformer learns from {run.spec.data.source} for about a minute.")
     code = follow_run(training, run, curve=True)
-    if run.status().is_active:
-        return
+    if code == BY_CTRL_C:
+        raise typer.Exit(code)
     if run.status().step > 1:
         say(screen)
         screen.print(loss_plot(iter_records(run.metrics_file), width=min(screen.width, 80) - 2))

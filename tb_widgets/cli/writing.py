@@ -8,13 +8,15 @@ from typing import Annotated, Any
 import typer
 
 from tb_widgets.cli.options import Json, RunName, RunsDir, TrustRun, service
-from tb_widgets.cli.screen import print_json
-from tb_widgets.display.terminal import show_controls
+from tb_widgets.cli.screen import console, print_json
+from tb_widgets.display.terminal import doing, show_controls
 from tb_widgets.errors import ServiceError
 from tb_widgets.runs import RunDirectory
 from tb_widgets.service.generation import Generation, GenerationService
 from tb_widgets.service.run import Checkpoint, Run
 from tb_widgets.spec import TASKS
+
+_LOOK_EVERY = 0.05  # seconds between two looks at a growing text
 
 
 def generate(
@@ -67,22 +69,34 @@ def write_answer(
     try:
         options: dict[str, Any] = {"temperature": temperature, "top_k": top_k, "seed": seed, "trust": trust}
         text = writers.generate(run, checkpoint.path, prompt, length=length, **options)
-        shown = 0
-        ended = False
-        while not ended:
-            ended = text.finished.wait(0.05)
-            if show and text.text:
-                if not shown and text.task is not None and TASKS[text.task].continues:
-                    _write(prompt)
-                _write(text.text[shown:])
-                shown = len(text.text)
+        if show:
+            _follow(text, f"Loading step {checkpoint.step:,}")
+        text.finished.wait()
     finally:
         writers.close()
-    if show and text.text:
-        sys.stdout.write("\n")
     if text.state == "failed":
         raise ServiceError(text.message)
     return text
+
+
+def _follow(text: Generation, loading: str) -> None:
+    """Print a text as it grows; one that is broken off ends its line as well."""
+    with doing(console(stderr=True), loading):
+        while not text.text and not text.finished.wait(_LOOK_EVERY):
+            pass
+    if not text.text:
+        return
+    shown, ended = 0, False
+    try:
+        if text.task is not None and TASKS[text.task].continues:
+            _write(text.prompt)
+        while not ended:
+            ended = text.finished.wait(_LOOK_EVERY)
+            now = len(text.text)
+            _write(text.text[shown:now])
+            shown = now
+    finally:
+        _write("\n")
 
 
 def _write(text: str) -> None:

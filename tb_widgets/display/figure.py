@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tb_widgets.runs.curve import Curves
-from tb_widgets.spec.metrics import METRICS
+from tb_widgets.spec.metrics import LOSS, METRICS
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -69,7 +69,7 @@ def plots(task: str = "") -> list[Plot]:
         Plot(
             metric.key,
             metric.heading(task),
-            form=(".2~%", ".1%") if metric.form.endswith("%") else ("~g", ".4g"),
+            form=(".2~%" if metric.form.endswith("%") else "~g", metric.form),
             log=metric.log,
         )
         for metric in METRICS.values()
@@ -121,7 +121,9 @@ def figure_parts(task: str = "") -> dict[str, Any]:
     traces = [
         # The smoothed line is the one to read; its values are hovered over, not those of every step.
         trace(0, mode="lines", line={"color": TRAIN, "width": 1}, opacity=0.45, hoverinfo="skip", name="every step"),
-        trace(0, mode="lines", line={"color": TRAIN, "width": 2}, hovertemplate=_hover("train", ".4g"), name="train"),
+        trace(
+            0, mode="lines", line={"color": TRAIN, "width": 2}, hovertemplate=_hover("train", LOSS.form), name="train"
+        ),
         *(trace(index, **_look(plot)) for index, plot in enumerate(shown)),
     ]
     layout: dict[str, Any] = {
@@ -252,7 +254,7 @@ def curves_in_words(curves: Curves, task: str = "", total: int | None = None) ->
     """Return what the plots show, for those who do not see them: the first, the last and the best value of each."""
     told = []
     train = curves["train/loss"]
-    lines = [("Training loss", train, ".4g")] if len(train) else []
+    lines = [("Training loss", train, LOSS.form)] if len(train) else []
     lines += [(plot.title, curves[plot.key], plot.form[1]) for plot in plots(task) if plot.key and curves[plot.key]]
     for title, curve, form in lines:
         first, last = curve.values[0], curve.values[-1]

@@ -40,6 +40,17 @@ def metrics_in_words(metrics: Mapping[str, Any], status: Status) -> list[str]:
     return parts
 
 
+def best_in_words(best: Mapping[str, Any]) -> str:
+    """Return the best value of the metric that chooses a run's best checkpoint.
+
+    >>> best_in_words({"monitor": "val/accuracy", "value": 0.1729})
+    '17.3 %'
+    """
+    # The run may be one of another machine, with a metric that no package here knows.
+    monitor, value = best["monitor"], best["value"]
+    return METRICS[monitor].written(value) if monitor in METRICS else f"{value:.4g}"
+
+
 def activity(status: Status) -> str:
     """Return what a run does at this moment: its phase while it prepares and trains, otherwise its state."""
     if status.state == "stopping":

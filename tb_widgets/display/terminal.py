@@ -73,9 +73,13 @@ class Warnings:
         return fresh
 
 
+WARNING = Text.assemble(("⚠ warning: ", "bold yellow"))
+"""What a warning begins with on a terminal."""
+
+
 def warning_line(sentence: str) -> Text:
     """Return a warning as a terminal shows it."""
-    return Text.assemble(("⚠ warning: ", "bold yellow"), sentence)
+    return Text.assemble(WARNING, sentence)
 
 
 class _Display(Protocol):
@@ -186,7 +190,7 @@ def progress_lines(run_id: str, status: Status, width: int) -> list[RenderableTy
     title.append(f"  {activity(status)}", style=f"not bold {STATE_STYLES.get(status.state, '')}")
     in_training = status.step > 0 or status.state == "running"
     share = status.step / max(1, status.total) if in_training else (status.progress or 0.0)
-    place = f"step {status.step:,} of {status.total:,}" if in_training else f"{share:.0%}"
+    place = f"step {status.step:,} of {status.total:,}" if in_training else f"{100 * share:.0f} %"
     bar = Table.grid(padding=(0, 2, 0, 0))
     bar.add_row(ProgressBar(total=1.0, completed=share, width=max(10, width - len(place) - 4)), Text(place))
     parts = metrics_in_words(status.metrics or {}, status)

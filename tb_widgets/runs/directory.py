@@ -222,9 +222,13 @@ def open_run(path: str | Path, runs_dir: str | Path | None = None) -> RunDirecto
             raise RunError(f"There are no runs in {folder} yet.", hint="Start one with: tb-widgets train")
         return newest.run
     runs = list(iter_runs(folder)) if name else []
-    found = [run for run in runs if run.id == name] or [
-        run for run in runs if run.id.startswith(name) or run.id.endswith(name)
-    ]
+    found = (
+        [run for run in runs if run.id == name]
+        or [
+            run for run in runs if run.id.endswith(f"-{name}")
+        ]  # what lists show of an id is enough, whatever begins so
+        or [run for run in runs if run.id.startswith(name) or run.id.endswith(name)]
+    )
     if len(found) == 1:
         return found[0]
     if found:

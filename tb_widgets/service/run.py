@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from tb_widgets.errors import RunError, ServiceError
 from tb_widgets.models.trust.consent import require_frozen
@@ -62,7 +64,8 @@ class Checkpoint:
         A masked language model fills each ``[MASK]`` of the prompt, a sequence-to-sequence model turns the prompt into
         another text, a classifier says how probable each class is. A classifier of images is shown shapes that it has
         never seen, ``length`` of them and 16 at most, and answers a line for each. The model is built in this process,
-        and one from a Gist or the Hub in a process of its own.
+        and one from a Gist or the Hub in a process of its own. It has one thread there unless the run's spec says how
+        many (``hardware.threads``); what this process has set is restored.
 
         Parameters
         ----------
@@ -96,8 +99,9 @@ class Checkpoint:
                 require_frozen(self.run.model_folder, "Writing", trust=trust)
             from tb_widgets.engine.inference.writer import open_writer
 
-            writer = open_writer(self.run, self.path, module=module)
-            task, text = writer.model.task, "".join(writer.write(prompt, **options))
+            with _threads(self.run.spec.hardware.threads):
+                writer = open_writer(self.run, self.path, module=module)
+                task, text = writer.model.task, "".join(writer.write(prompt, **options))
         return prompt + text if task is not None and TASKS[task].continues else text
 
     def _write_apart(self, prompt: str, **options: Any) -> tuple[Task | None, str]:
@@ -116,6 +120,22 @@ class Checkpoint:
     def pin(self, pinned: bool = True) -> None:
         """Keep this checkpoint for ever, or let the run's rules decide again."""
         pin(self.path, pinned)
+
+
+@contextlib.contextmanager
+def _threads(asked: int | Literal["auto"]) -> Iterator[None]:
+    """Let torch use so many threads for a while; ``auto`` is one, as for the page and the terminal.
+
+    One token at a time is too little work to share: with more of them, a training beside it makes it wait many times.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1 if asked == "auto" else asked)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class Run:
@@ -251,6 +271,8 @@ class Run:
         ConsentError, RunError
             As :meth:`resume` does; also if the run is not done.
         """
+        if self.state == "done":
+            gather(self.spec)  # its copy may have made room for others since
         self._service.extend(self.directory, steps, module=module, trust=trust)
 
     def resume(self, *, module: nn.Module | None = None, trust: bool = False, from_start: bool = False) -> None:

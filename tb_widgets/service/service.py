@@ -22,7 +22,7 @@ from tb_widgets.models.source import CODE, ModelSource, write_source
 from tb_widgets.models.sources.resolve import is_fetched, zoo_code
 from tb_widgets.models.trust.consent import TrustStore, require_frozen
 from tb_widgets.models.zoo import sizes
-from tb_widgets.runs import RunDirectory, RunEntry, create_run, default_runs_dir, list_entries, open_run
+from tb_widgets.runs import RunDirectory, RunEntry, Status, create_run, default_runs_dir, list_entries, open_run
 from tb_widgets.runs.json_process import end_with_children
 from tb_widgets.runs.process import ProcessIdentity
 from tb_widgets.runs.status import AT_REST, read_status, write_status
@@ -175,23 +175,12 @@ class TrainingService:
             return
         if status.state == "done":
             raise RunError(
-                f"{run.id} has done all its {status.total:,} steps.", hint="Start a new run to train for longer."
+                f"{run.id} has done all its {status.total:,} steps.",
+                hint=f"To train it for longer: tb-widgets resume {run.id[-4:]} --more-steps N",
             )
         if status.is_active:
             raise RunError(f"{run.id} is already {status.state}.", hint="Open it to watch it.")
-        if not _is_let_go(run):
-            raise RunError(
-                f"{run.id} is {status.state}, but another process still holds it.",
-                hint="Wait a moment for it to end, then resume again.",
-            )
-        # A damaged or newer run.yaml is told now, not in a log.
-        if run.spec.model.source.startswith(LIVE) and module is None:
-            raise RunError(
-                f"{run.id} trained a live nn.Module, whose code is not in the run.",
-                hint="Resume it from Python: tb_widgets.Run(id).resume(module=my_model), with one of the same shape.",
-            )
-        if module is None:
-            require_frozen(run.model_folder, "Going on", trust=trust)
+        self._require_ready(run, status, module, trust=trust)
         with self._lock:
             run.control.clear()
             if from_start:
@@ -232,11 +221,30 @@ class TrainingService:
         """
         status = run.status()
         if status.state != "done":
-            raise RunError(f"{run.id} is {status.state}: it has steps left to do.", hint="Resume it instead.")
+            hint = "Wait until it is done." if status.is_active else "Resume it instead."
+            raise RunError(f"{run.id} is {status.state}: it has steps left to do.", hint=hint)
+        self._require_ready(run, status, module, trust=trust)  # before anything is written
         longer = status.total + steps
         run.plan(longer)
         write_status(run.status_file, replace(read_status(run.status_file), state="stopped", total=longer))
         self.resume(run, module=module, trust=trust)
+
+    @staticmethod
+    def _require_ready(run: RunDirectory, status: Status, module: nn.Module | None, *, trust: bool) -> None:
+        """Check that a run that has ended can go on."""
+        if not _is_let_go(run):
+            raise RunError(
+                f"{run.id} is {status.state}, but another process still holds it.",
+                hint="Wait a moment for it to end, then resume again.",
+            )
+        # A damaged or newer run.yaml is told now, not in a log.
+        if run.spec.model.source.startswith(LIVE) and module is None:
+            raise RunError(
+                f"{run.id} trained a live nn.Module, whose code is not in the run.",
+                hint="Resume it from Python: tb_widgets.Run(id).resume(module=my_model), with one of the same shape.",
+            )
+        if module is None:
+            require_frozen(run.model_folder, "Going on", trust=trust)
 
     def _launch(self, run: RunDirectory, module: nn.Module | None) -> None:
         if module is not None or run.spec.hardware.backend == "kernel":

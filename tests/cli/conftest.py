@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import re
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,6 +53,53 @@ def finish(process: subprocess.Popen[str]) -> Said:
     """Wait for a command that was begun."""
     out, err = process.communicate(timeout=120)
     return Said(process.returncode, out, err)
+
+
+class Terminal:
+    """A pseudo-terminal with a command in it."""
+
+    def __init__(self, *words: str | Path, runs: str | Path, columns: int = 80) -> None:
+        self.screen = ""
+        self.pid, self.end = pty.fork()
+        if self.pid == 0:
+            # A CI step may be started with SIGINT ignored, which children inherit; a terminal never does that.
+            signal.signal(signal.SIGINT, signal.SIG_DFL)
+            os.environ |= {"TB_RUNS_DIR": str(runs), "TERM": "xterm-256color", "COLUMNS": str(columns), "LINES": "24"}
+            os.execv(sys.executable, [*COMMAND, *map(str, words)])
+        os.set_blocking(self.end, False)
+
+    def shows(self, pattern: str) -> bool:
+        """Read what is new, and tell whether the pattern has been on the screen."""
+        try:
+            while data := os.read(self.end, 65536):
+                self.screen += data.decode(errors="replace")
+        except OSError:  # nothing new, or the command has ended
+            pass
+        return re.search(pattern, self.plain) is not None
+
+    @property
+    def plain(self) -> str:
+        """Everything that was on the screen, without colours and cursor movements."""
+        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.screen)
+
+    @property
+    def lines(self) -> list[str]:
+        """The lines as they were printed, without their ends."""
+        return [line.rpartition("\r")[2].rstrip() for line in self.plain.replace("\r\n", "\n").split("\n")]
+
+    def press_ctrl_c(self) -> None:
+        os.write(self.end, b"\x03")
+
+    def exit_code(self) -> int:
+        """Drain the terminal until the command has ended."""
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            self.shows("")
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.shows("")
+                return os.waitstatus_to_exitcode(status)
+        raise AssertionError(f"still running:\n{self.plain[-2000:]}")
 
 
 @pytest.fixture(scope="session")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from torch import nn
 import tb_widgets
 from tb_widgets.checks.result import ORDER
 
-from .conftest import command
+from .conftest import Terminal, command
 
 LEAKS = """
 import torch
@@ -58,6 +59,17 @@ def test_a_leaking_model_fails_with_advice_and_with_json(leaking):
         assert key in checks["speed"]
     assert "causal mask" in checks["causality"]["advice"]
     assert checks["causality"]["value"] > 0.01
+
+
+def test_a_terminal_breaks_between_words_and_below_the_text(leaking, tmp_path):
+    words = ("check", leaking, "--tier", "1", "--set", "model.task=causal-lm")
+    terminal = Terminal(*words, runs=tmp_path)
+    assert terminal.exit_code() == 1
+    lines = terminal.lines
+    assert max(map(len, lines)) <= 80
+    for beginning in ("  leak ", "✕ Causality "):
+        first = next(number for number, line in enumerate(lines) if line.startswith(beginning))
+        assert re.match(r" {18}\S", lines[first + 1])
 
 
 @pytest.mark.parametrize(

@@ -21,7 +21,7 @@ from tb_widgets.spec import DataSpec, RunSpec
 from tests.data.conftest import parquet
 from tests.data.hub_server import COMMIT, HubServer
 
-from .conftest import COMMAND, command
+from .conftest import COMMAND, Terminal, command
 
 SENTENCES = [f"{n} times {n} is {n * n}, and {n} and {n} are {n + n}." for n in range(400)]
 
@@ -123,9 +123,14 @@ def test_what_a_model_would_make_of_data_is_said_below_what_they_hold(tmp_path):
     (tmp_path / "films.csv").write_text("\n".join(rows + [",1"] * 200))
     words = ("data", tmp_path / "films.csv", "--task", "sequence-classification", "--set", "data.context_length=8")
     said = command(*words).out
-    for part in ("text: review. It is called review.", "label: stars.", "100.0% are longer than data.context_length"):
+    for part in ("text: review. It is called review.", "label: stars.", "100.0 % are longer than data.context_length"):
         assert part in said
-    for part in ("⚠ warning: ", "40.0% are empty", "steps for one epoch", "token ids that the model must know"):
+    for part in (
+        "⚠ warning: ",
+        "40.0 % are empty",
+        "steps for one epoch, with batch size 32",
+        "token ids that the model must know",
+    ):
         assert part in said
     found = command(*words, "--json").json["preview"]
     assert [choice[:2] for choice in found["columns"]] == [["text", "review"], ["label", "stars"]]
@@ -133,6 +138,19 @@ def test_what_a_model_would_make_of_data_is_said_below_what_they_hold(tmp_path):
     assert tb_widgets.preview(
         tmp_path / "films.csv", task="sequence-classification", context_length=8
     ).warnings == tuple(found["warnings"])
+
+
+def test_a_terminal_breaks_what_is_said_of_data_between_words(tmp_path):
+    long = "a film that goes on and on, and is talked of for longer than a line of this terminal has columns"
+    (tmp_path / "films.txt").write_text("\n".join(f"The {number}th is {long}" for number in range(300)))
+    terminal = Terminal("data", tmp_path / "films.txt", runs=tmp_path)
+    assert terminal.exit_code() == 0
+    lines = [line for line in terminal.lines if str(tmp_path) not in line]
+    assert max(map(len, lines)) <= 80
+    first = next(number for number, line in enumerate(lines) if line.startswith("⚠ warning: "))
+    assert lines[first + 1].startswith(" " * 11)
+    start = next(number for number, line in enumerate(lines) if line.startswith("  The 0th is "))
+    assert f"The 0th is {long}".startswith(" ".join(line.strip() for line in lines[start : start + 2]))
 
 
 def test_data_that_do_not_serve_the_model_are_described_all_the_same(tmp_path):

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import signal
 import subprocess
 from pathlib import Path
 
 import pytest
 
-from .conftest import COMMAND, begin, command, finish
+from .conftest import COMMAND, Terminal, begin, command, finish
 
 
 def test_train_ends_with_one_line_for_machines(trained):
@@ -30,10 +32,22 @@ def test_runs_lists_it_for_people_and_machines(trained):
     table = command("runs", runs=runs)
     assert table.code == 0
     header, row = table.out.splitlines()
-    assert header.split() == ["run", "state", "step", "best", "model", "data", "age"]
-    assert row.split()[:3] == [said.json["run_id"], "done", "20/20"]
-    assert "squares.txt" in row
+    assert header.split() == ["run", "state", "step", "best", "age", "model", "data"]
+    assert row.split()[:5] == ["first", "·", said.json["run_id"][-4:], "done", "20"]
+    assert re.search(r"  \d\.\d{3}  (just now|\d+ min)  gpt small  squares\.txt$", row)
     assert command("runs", "--json", "--runs-dir", runs).json[0]["run_id"] == said.json["run_id"]
+
+
+def test_a_terminal_lists_names_that_are_enough_for_a_command(trained):
+    runs, said = trained
+    end = said.json["run_id"][-4:]
+    terminal = Terminal("runs", runs=runs)
+    assert terminal.exit_code() == 0
+    header, row, *_, hint = (line for line in terminal.lines if line)
+    assert header.split()[:5] == ["run", "state", "step", "best", "age"]
+    assert row.startswith(f"first · {end}  done ")
+    assert hint.endswith(f"tb-widgets show {end}")
+    assert command("show", end, "--json", runs=runs).json["run_id"] == said.json["run_id"]
 
 
 def test_a_folder_without_runs_is_no_error(tmp_path):
@@ -68,6 +82,18 @@ def test_generate_writes_the_same_text_for_the_same_seed(trained):
     assert (facts["checkpoint"], facts["prompt"]) == (10, "7 times")
     assert len(facts["text"]) > 0
     assert for_people.out == f"7 times{facts['text']}\n"
+
+
+def test_generate_prints_a_text_while_it_grows_and_ends_the_line_where_it_is_broken_off(trained):
+    words = ("generate", "latest", "--checkpoint", "10", "--prompt", "7 times", "--length", "1000000")
+    # A CI step may be started with SIGINT ignored, which children inherit.
+    process = begin(*words, runs=trained[0], preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL))
+    assert process.stdout.read(12).startswith("7 times")
+    assert process.poll() is None
+    process.send_signal(signal.SIGINT)
+    rest, _ = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert rest.endswith("\n")
 
 
 @pytest.mark.skipif(not hasattr(os, "openpty"), reason="needs a terminal that is made up")
@@ -112,7 +138,7 @@ def test_why_a_checkpoint_can_not_write_is_said(trained, tmp_path):
         (["show", "nowhere"], "There is no run 'nowhere'"),
         (["pause", "latest"], "can't be paused: it is done"),
         (["stop", "latest"], "can't be stopped: it is done"),
-        (["resume", "latest"], "has done all its 20 steps"),
+        (["resume", "latest"], "--more-steps N"),
         (["generate", "latest", "--checkpoint", "7"], "There are: 10, 20."),
     ],
 )
@@ -123,6 +149,22 @@ def test_what_can_not_be_done_is_one_sentence(trained, words, sentence):
     assert said.err.startswith("Error: ")
     assert "Traceback" not in said.err
     assert said.out == ""
+
+
+def test_a_run_that_is_done_is_trained_for_more_steps(trained, tmp_path):
+    folder = tmp_path / trained[1].json["run_id"]
+    shutil.copytree(trained[1].json["path"], folder)
+    said = command("resume", folder.name[-4:], "--more-steps", "10", runs=tmp_path)
+    assert said.code == 0, said.err
+    assert "Done: 30 steps" in said.out
+    assert re.findall(r"^step (\d+) of 30", said.out, re.MULTILINE) == ["30"]
+    stopped = json.loads((folder / "status.json").read_text()) | {"state": "stopped", "step": 20}
+    (folder / "status.json").write_text(json.dumps(stopped))
+    refused = command("resume", "latest", "--more-steps", "10", runs=tmp_path)
+    assert (refused.code, refused.out) == (1, "")
+    assert "is stopped: it has steps left to do.\nResume it instead." in refused.err
+    assert command("resume", "latest", "--more-steps", "0", runs=tmp_path).code == 2
+    assert command("resume", "latest", "--more-steps", "5", "--from-start", runs=tmp_path).code == 2
 
 
 def test_demo_trains_draws_and_writes(tmp_path, text_file, tiny):

@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import json
-import os
-import pty
 import re
-import signal
-import sys
-import time
 from dataclasses import replace
 
 import pytest
 
 from tb_widgets import TrainingService
-from tb_widgets.errors import RunError
 from tb_widgets.runs.status import write_status
 
-from .conftest import COMMAND, begin, command, finish
+from .conftest import Terminal, begin, command, finish
 
 LONG = ("--set", "training.steps=10000000", "--set", "evaluation.every=1000", "--set", "checkpoints.every=100000")
 
@@ -56,6 +50,7 @@ def test_without_a_terminal_it_says_a_line_for_each_evaluation(tiny_file, tmp_pa
     assert said.code == 0, said.err
     assert re.findall(r"^step (\d+) of 20: loss \d", said.out, re.MULTILINE) == ["5", "10", "15", "20"]
     assert "Done: 20 steps" in said.out
+    assert re.search(r"^Best val/loss: \d\.\d{3} at step 20\.$", said.out, re.MULTILINE)
     assert "\x1b" not in said.out
 
 
@@ -117,80 +112,54 @@ def test_a_run_that_fails_says_why_and_exits_with_1(tiny_file, tmp_path):
     assert "short.txt has 9 tokens" in shown.out.partition("log.txt:")[2]  # the end of its log
 
 
-class Terminal:
-    """A pseudo-terminal with a command in it."""
-
-    def __init__(self, *words: str, runs: str) -> None:
-        self.screen = ""
-        self.pid, self.end = pty.fork()
-        if self.pid == 0:
-            # A CI step may be started with SIGINT ignored, which children inherit; a terminal never does that.
-            signal.signal(signal.SIGINT, signal.SIG_DFL)
-            os.environ |= {"TB_RUNS_DIR": runs, "TERM": "xterm-256color", "COLUMNS": "80", "LINES": "24"}
-            os.execv(sys.executable, [*COMMAND, *words])
-        os.set_blocking(self.end, False)
-
-    def shows(self, pattern: str) -> bool:
-        """Read what is new, and tell whether the pattern has been on the screen."""
-        try:
-            while data := os.read(self.end, 65536):
-                self.screen += data.decode(errors="replace")
-        except OSError:  # nothing new, or the command has ended
-            pass
-        return re.search(pattern, self.plain) is not None
-
-    @property
-    def plain(self) -> str:
-        """Everything that was on the screen, without colours and cursor movements."""
-        return re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", self.screen)
-
-    def press_ctrl_c(self) -> None:
-        os.write(self.end, b"\x03")
-
-    def exit_code(self) -> int:
-        """Drain the terminal until the command has ended."""
-        deadline = time.monotonic() + 60
-        while time.monotonic() < deadline:
-            self.shows("")
-            pid, status = os.waitpid(self.pid, os.WNOHANG)
-            if pid:
-                self.shows("")
-                return os.waitstatus_to_exitcode(status)
-        raise AssertionError(f"still running:\n{self.plain[-2000:]}")
-
-
 def test_ctrl_c_in_a_terminal_saves_and_stops(tiny_file, tmp_path, service, until):
-    terminal = Terminal("train", str(tiny_file), *LONG, runs=str(tmp_path))
+    terminal = Terminal("train", tiny_file, *LONG, runs=tmp_path)
     until(lambda: terminal.shows(r"step [\d,]{4,} of 10,000,000"))
     until(lambda: terminal.shows(r"loss \d\.\d+ · validation \d\.\d+ · perplexity [\d.]+ · [\d,]+ tokens/s · \d+:\d\d"))
     assert "left" in terminal.plain
     assert "━" in terminal.plain
     assert "\x1b[" in terminal.screen
     terminal.press_ctrl_c()
-    assert terminal.exit_code() == 0
-    assert "Stopping: the run finishes its step and saves." in terminal.plain
-    assert "Stopped at step" in terminal.plain
-    assert "tb-widgets resume" in terminal.plain
+    assert terminal.exit_code() == 130
+    for words in ("Stopping: the run finishes its step and saves.", "Stopped at step", "tb-widgets resume"):
+        assert words in terminal.plain
     run = service.attach("latest")
     assert run.status().state == "stopped"
+    stopped = run.status().step
+    assert run.checkpoints()[-1].step == stopped
+    resumed = Terminal("resume", run.id[-4:], runs=tmp_path)
+    until(lambda: run.status().step > stopped)
+    resumed.press_ctrl_c()
+    assert resumed.exit_code() == 130
+    assert run.status().state == "stopped"
+    assert run.checkpoints()[-1].step == run.status().step > stopped
+
+
+def test_ctrl_c_ends_a_demo_without_its_sample(tmp_path, text_file, service, until):
+    settings = ("--set", 'tokenizer.kind="byte"', "--set", "model.config={n_layer: 1, n_head: 2, n_embd: 16}")
+    terminal = Terminal("demo", "--data", text_file, *settings, *LONG, runs=tmp_path)
+    until(lambda: terminal.shows(r"step [\d,]{3,} of 10,000,000"))
+    terminal.press_ctrl_c()
+    assert terminal.exit_code() == 130
+    assert "Try next" not in terminal.plain
+    run = service.attach("latest")
     assert run.checkpoints()[-1].step == run.status().step
+    assert run.status().state == "stopped"
 
 
-def test_a_second_ctrl_c_leaves_the_run_at_work(tiny_file, tmp_path, service, until):
-    terminal = Terminal("train", str(tiny_file), *LONG, runs=str(tmp_path))
+def test_a_second_ctrl_c_does_not_wait_for_the_stop(tiny_file, tmp_path, service, until):
+    terminal = Terminal("train", tiny_file, *LONG, runs=tmp_path)
     # A worker that has not begun to train can't stop yet, so there is time for the second one.
     until(lambda: terminal.shows("queued"))
     terminal.press_ctrl_c()
-    until(lambda: terminal.shows("Stopping:"))
+    until(lambda: terminal.shows("Press Ctrl-C"))
     terminal.press_ctrl_c()
-    assert terminal.exit_code() == 0
-    assert "goes on by itself" in terminal.plain
-    assert "tb-widgets show --follow" in terminal.plain
+    assert terminal.exit_code() == 130
+    assert "Detached: " in terminal.plain
+    assert "Watch it with: tb-widgets show --follow" in terminal.plain
     run = service.attach("latest")
-    until(lambda: run.status().step > 0)
-    assert run.status().state == "running"
-    with pytest.raises(RunError, match="already running"):
-        service.resume(run)
+    assert run.status().is_active
+    until(lambda: run.status().state == "stopped")
 
 
 def test_a_terminal_shows_warnings_above_the_bar(tiny_file, tmp_path, chinese):

@@ -8,9 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from tb_widgets.cli.specs import allowed
 from tb_widgets.spec import RunSpec, preset
 
-from .conftest import COMMAND, command
+from .conftest import COMMAND, Terminal, command
 
 
 @pytest.mark.parametrize("words", [["--help"], ["train", "--help"], ["runs"], ["spec"]], ids=" ".join)
@@ -115,6 +116,22 @@ def test_the_reference_has_every_field():
     fields = [line.split("`")[1] for line in lines[2:]]
     assert fields == ["schema", *(card.path for card in RunSpec.field_cards() if card.path != "schema_version")]
     assert "| `training.learning_rate` | `0.001` | number (per step), more than 0, at most 10 |" in "\n".join(lines)
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_on_a_terminal_the_reference_is_a_table_that_fits(columns, tmp_path):
+    terminal = Terminal("spec", "--reference", runs=tmp_path, columns=columns)
+    assert terminal.exit_code() == 0
+    lines = terminal.lines
+    assert max(map(len, lines)) <= columns
+    assert not any(sign in terminal.plain for sign in ("|", "`"))
+    cards = [card for card in RunSpec.field_cards() if card.path != "schema_version"]
+    beginnings = {line.split(" ")[0] for line in lines if line}
+    assert beginnings >= {card.path for card in cards}
+    words = set(terminal.plain.split())
+    for card in cards:
+        assert words >= set(card.help.split()), card.path
+        assert words >= set(allowed(card).split()), card.path
 
 
 def test_the_installed_command_is_this_one():

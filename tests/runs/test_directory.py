@@ -64,6 +64,15 @@ def test_a_run_is_opened_by_path_id_beginning_ending_and_as_the_latest(tmp_path,
     assert open_run(first.id).path == first.path
 
 
+def test_the_end_of_an_id_that_lists_show_is_enough_even_where_others_begin_so(tmp_path):
+    run = create_run(tmp_path, named("a"))
+    other = create_run(tmp_path, named("b"))
+    ours, theirs = run.path.rename(tmp_path / "20260101-000000-a-2226"), tmp_path / "2226-elsewhere"
+    other.path.rename(theirs)
+    assert open_run("2226", tmp_path).path == ours
+    assert open_run("2226-", tmp_path).path == theirs
+
+
 def test_the_user_s_home_is_understood_everywhere(tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", str(tmp_path))
     run = create_run("~/runs", RunSpec())

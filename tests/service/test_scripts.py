@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import pytest
+import torch
 
 from tb_widgets import Run, list_runs, train
-from tb_widgets.errors import RunError, SpecError
+from tb_widgets.engine.inference.writer import Writer
+from tb_widgets.errors import ModelError, RunError, SpecError
+from tb_widgets.runs import RunDirectory
 
 from .test_starting import Pairs
 
@@ -49,6 +52,30 @@ def test_a_checkpoint_writes_the_same_text_for_the_same_seed(run):
     assert len(text) > len("1 times")
     assert run.best.generate("1 times", length=30, seed=1) == text
     assert run.best.generate("1 times", length=30, seed=2) != text
+
+
+@pytest.mark.parametrize(("asked", "threads"), [("auto", 1), (2, 2)])
+def test_a_checkpoint_writes_with_the_run_s_threads_and_gives_the_caller_s_back(run, monkeypatch, asked, threads):
+    seen = []
+
+    def write(self, *args, **options):
+        seen.append(torch.get_num_threads())
+        yield from real(self, *args, **options)
+        raise ModelError("It broke.")
+
+    real = Writer.write
+    monkeypatch.setattr(Writer, "write", write)
+    hardware = run.spec.hardware.model_copy(update={"threads": asked})
+    spec = run.spec.model_copy(update={"hardware": hardware})
+    monkeypatch.setattr(RunDirectory, "spec", property(lambda self: spec))
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    try:
+        with pytest.raises(ModelError):
+            run.best.generate("1 times", length=3)
+        assert (seen, torch.get_num_threads()) == ([threads], 3)
+    finally:
+        torch.set_num_threads(before)
 
 
 def test_plot_shows_every_step_of_the_journal(run):

@@ -17,7 +17,7 @@ from tb_widgets.display.run_words import speed_in_words
 from tb_widgets.runs import RunEntry, Status
 from tb_widgets.spec import task_record
 from tb_widgets.spec.metrics import METRICS
-from tb_widgets.wording import duration
+from tb_widgets.wording import duration, run_name
 
 if TYPE_CHECKING:
     from tb_widgets.app.session import Session
@@ -172,7 +172,7 @@ class RunRow:
         facts = [f"<span>{fact}</span>" for fact in self._facts(status, saved)]
         if (count := len(self._session.work.busy)) > 1:
             facts.append(f'<span class="tbw-warning">▲ {count} runs share this machine, so each is slower.</span>')
-        name = escape(words.run_name(entry.run.id, status.name))
+        name = escape(run_name(entry.run.id, status.name))
         value = "" if waiting else f'aria-valuenow="{100 * share:.0f}" '
         bar = (
             f'<div class="tbw-progress {"is-waiting" if waiting and not status.is_waiting else ""}" '
@@ -192,7 +192,7 @@ class RunRow:
 
         if status.is_waiting:
             before = self._session.work.busy[0] if self._session.work.busy else None
-            behind = f" for {words.run_name(before.run.id, before.status.name)} to end" if before is not None else ""
+            behind = f" for {run_name(before.run.id, before.status.name)} to end" if before is not None else ""
             return [escape(f"Waits{behind}.")]
         if status.state in ("queued", "preparing"):
             phase = status.phase or "Starting the training process"

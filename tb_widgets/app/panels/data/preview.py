@@ -11,7 +11,7 @@ import ipywidgets as widgets
 from tb_widgets.app import words
 from tb_widgets.app.parts.cards import card, show
 from tb_widgets.app.registry import Panel, panel
-from tb_widgets.wording import listed
+from tb_widgets.wording import listed, steps_in_words
 
 if TYPE_CHECKING:
     from tb_widgets.service.data import Bar, BatchRow, Marked, Preview
@@ -89,8 +89,7 @@ def _counts(found: Preview) -> str:
     if found.tokens_per_parameter is not None:
         pairs.append(("Tokens per parameter", words.rounded(found.tokens_per_parameter)))
     if found.steps_per_epoch is not None:
-        steps = words.count(max(1, found.steps_per_epoch))
-        pairs.append(("One epoch", f"{steps} step{'' if steps == '1' else 's'}"))
+        pairs.append(("One epoch", steps_in_words(found.steps_per_epoch)))
     if found.vocab_size is not None:
         pairs.append(("Vocabulary", f"{words.count(found.vocab_size)} tokens"))
     if found.truncated is not None:

@@ -12,11 +12,12 @@ from tb_widgets.app.parts.cards import button, card, close, row, show
 from tb_widgets.app.parts.choice_table import ChoiceTable
 from tb_widgets.app.registry import Panel, panel
 from tb_widgets.app.state.draft import Draft, as_typed
+from tb_widgets.display.run_words import best_in_words
 from tb_widgets.errors import SpecError
 from tb_widgets.runs import RunEntry
 from tb_widgets.spec import FieldCard, RunSpec
 from tb_widgets.spec.metrics import METRICS
-from tb_widgets.wording import duration
+from tb_widgets.wording import duration, run_name
 
 if TYPE_CHECKING:
     from tb_widgets.app.session import Session
@@ -61,15 +62,14 @@ class RunsPanel(Panel):
 
 def _line(entry: RunEntry) -> dict[str, Any]:
     status = entry.status
-    best = status.best.get("value") if status.best else None
     try:
         rate = f"{entry.run.spec.training.learning_rate:g}"
     except SpecError:
         rate = "–"  # the run itself says what is wrong with its spec, once it is opened
     cells: list[Any] = [
-        words.run_name(entry.run.id, status.name),
+        run_name(entry.run.id, status.name),
         {"text": "", "chip": status.state, "tone": "is-on" if status.is_active else _TONES[status.state]},
-        words.metric(best),
+        best_in_words(status.best) if status.best else "–",
         f"{status.step:,} / {status.total:,}" if status.step != status.total else f"{status.total:,}",
         rate,
         status.data if len(status.data) < 28 else "…" + status.data[-27:],
@@ -106,7 +106,7 @@ class QueuePanel(Panel):
             self._shown = ids
 
     def _row(self, place: int, entry: RunEntry) -> widgets.Widget:
-        name = words.run_name(entry.run.id, entry.status.name)
+        name = run_name(entry.run.id, entry.status.name)
         first = button("Move to front", lambda: self.act(lambda: self.session.put_first(entry.run)), "tbw-quiet")
         out = button("Take out", lambda: self.act(lambda: self.session.stop(entry.run)), "tbw-quiet", "tbw-at-take-out")
         show(first, place > 1 and self.session.policy.is_owner)
