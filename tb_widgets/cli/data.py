@@ -61,9 +61,9 @@ def data(
     settings: Settings = None,
     json: Json = False,
 ) -> None:
-    """Fetch data if they are elsewhere, and say what they hold and what a model makes of them.
+    """Download a dataset and describe it: columns, lengths, how a model would use it.
 
-    Without a source, list what there is to begin with.
+    Without a source, list the datasets to begin with.
     """
     if search is not None:
         _search(search, as_json=json)
@@ -124,7 +124,7 @@ def _numbers(found: Preview, data: DataSpec) -> Iterator[str]:
     if found.tokens is not None:
         yield f"{about}{found.tokens:,} tokens in all"
     if found.typical_length:
-        yield f"a {found.unit} has {found.typical_length:,} tokens; 95 in 100 have at most {found.long_length:,}"
+        yield f"tokens per {found.unit}: median {found.typical_length:,}, 95 % have {found.long_length:,} or fewer"
     if found.truncated is not None:
         yield f"{found.truncated:.1%} are longer than data.context_length ({data.context_length:,})"
     if found.unit != "image":

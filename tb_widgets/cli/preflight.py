@@ -83,7 +83,7 @@ def _memory(measured: Preflight) -> str:
 def _first_loss(measured: Preflight) -> str:
     if measured.first_loss is None or measured.even_guess is None:
         return ""
-    return f"{measured.first_loss:.2f}; an even guess has {measured.even_guess:.2f}"
+    return f"{measured.first_loss:.2f}; uniform guessing gives {measured.even_guess:.2f}"
 
 
 def _threads(measured: Preflight) -> str:

@@ -7,7 +7,7 @@ from tb_widgets.cli.screen import console, name_for_commands, say
 
 
 def pause(name: RunName, runs_dir: RunsDir = None) -> None:
-    """Let a run wait after its current step; it keeps its state in memory and computes nothing."""
+    """Pause a run after its current step (state stays in memory)."""
     training = service(runs_dir)
     run = training.attach(name)
     training.pause(run)
@@ -15,7 +15,7 @@ def pause(name: RunName, runs_dir: RunsDir = None) -> None:
 
 
 def stop(name: RunName, runs_dir: RunsDir = None) -> None:
-    """Let a run finish its step, save a checkpoint, and leave."""
+    """Stop a run after its current step and save a checkpoint."""
     training = service(runs_dir)
     run = training.attach(name)
     training.stop(run)

@@ -138,7 +138,11 @@ def _ask_to_stop(training: TrainingService, run: RunDirectory, screen: Console) 
         training.stop(run)
     except RunError:
         return  # it has just ended by itself
-    say(screen, "Stopping: the run finishes its step and saves. Ctrl-C once more leaves it alone.", "yellow")
+    say(
+        screen,
+        "Stopping: the run finishes its step and saves. Press Ctrl-C again to cancel the stop and detach.",
+        "yellow",
+    )
 
 
 def _leave(run: RunDirectory, screen: Console) -> Status:

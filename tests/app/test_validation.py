@@ -129,7 +129,7 @@ def test_results_are_escaped_and_a_leak_is_said_in_plain_words():
     html = cell(shown_results(results), result_pictures(results))
     assert "<img" not in html
     assert "This model sees the answers." in html
-    assert "✕ mend this" in html
+    assert "✕ failed" in html
     assert "1.5 &lt;img" in html
     assert html.count("<figure") == 2
     assert "sees the answers" not in shown_results(results[1:])

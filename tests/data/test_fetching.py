@@ -193,7 +193,7 @@ def test_an_answer_that_does_not_come_is_not_waited_for(web, monkeypatch):
     go_on = threading.Event()
     web.fault = lambda handler: go_on.wait(30) and False
     monkeypatch.setenv("HF_ENDPOINT", web.url)
-    with pytest.raises(DataError, match="has not answered in time"):
+    with pytest.raises(DataError, match="did not answer in time"):
         asking.ask({"ask": "search", "words": "tiny", "limit": 3}, None, within=0.5)
     go_on.set()
 

@@ -106,5 +106,5 @@ def _refused(status: int, headers: Mapping[str, str], address: HubAddress, kind:
 def _unreachable(how: str, address: HubAddress, kind: str) -> DataError:
     return DataError(
         f"The Hub {how}, so {address.id} can't be {'found' if kind == 'search' else 'fetched'}.",
-        hint="Look at your connection and try again; a file on this machine can be used without one.",
+        hint="Check your connection and try again; a file on this machine can be used without one.",
     )

@@ -90,7 +90,7 @@ def read_text(source: str) -> str:
     """
     if source not in _TEXTS:
         raise DataError(
-            f"data.source: {source} is no text of ours.", hint=f"Choose one of {', '.join(_TEXTS)}, or a text file."
+            f"data.source: {source} is not a built-in text.", hint=f"Choose one of {', '.join(_TEXTS)}, or a text file."
         )
     text = _TEXTS[source][1]()
     if not text.strip():
