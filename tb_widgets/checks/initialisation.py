@@ -46,13 +46,13 @@ def _weight_faults(module: nn.Module, first: float, even: float) -> Iterator[Fau
             "Only the last layer of a block may begin at zero.",
         )
     if not math.isfinite(first):
-        yield "fail", "The first loss is not a number.", "Fix what the stability check found."
+        yield "fail", "The initial loss is NaN.", "Fix what the stability check found."
     if small:
         sentence = f"The values of {small[0]} are very small, as some models have it whose tables go through a norm."
         yield "warn", sentence, "If no norm follows, begin with PyTorch's own values, or normal ones of 0.02."
     if first > 2 * even + 1:
         advice = "Begin the output layer, or the token table that it is tied to, smaller: normal values of 0.02."
-        yield "warn", f"The first loss is {first:.1f}: the fresh model is wrong with confidence.", advice
+        yield "warn", f"Initial loss {first:.1f}: the untrained model is confidently wrong.", advice
 
 
 def _weights(module: nn.Module) -> Iterator[tuple[str, Tensor]]:

@@ -51,7 +51,7 @@ def data(
     model: Annotated[
         str | None,
         typer.Option(
-            "--model", help="What is to learn from the data: zoo:gpt, zoo:bert-classifier, or a model of your own."
+            "--model", help="The model to train on the data: zoo:gpt, zoo:bert-classifier, or a model of your own."
         ),
     ] = None,
     task: Annotated[
@@ -276,7 +276,7 @@ def _print(facts: dict[str, Any], screen: Console) -> None:
     if facts["kind"] == "text":
         many = f" in {facts['documents']:,} files" if facts["documents"] > 1 else ""
         own = facts["held_back_documents"]
-        held_back = f" {own:,} more {'file is' if own == 1 else 'files are'} held back." if own else ""
+        held_back = f" {own:,} more {'file is' if own == 1 else 'files are'} for validation." if own else ""
         say(screen, f"Plain text, {size}{many}.{held_back}")
         for note in facts["notes"]:
             say(screen, note)
@@ -285,7 +285,7 @@ def _print(facts: dict[str, Any], screen: Console) -> None:
             say(screen, f"  {line}")
         return
     rows = f"{facts['rows']:,} rows, " if facts["rows"] is not None else ""
-    held_back = f" {facts['held_back_rows']:,} more rows are held back." if facts["held_back_rows"] else ""
+    held_back = f" {facts['held_back_rows']:,} more rows are for validation." if facts["held_back_rows"] else ""
     say(screen, f"A table: {rows}{size}.{held_back}")
     for note in facts["notes"]:
         say(screen, note)

@@ -11,7 +11,7 @@ def pause(name: RunName, runs_dir: RunsDir = None) -> None:
     training = service(runs_dir)
     run = training.attach(name)
     training.pause(run)
-    say(console(), f"{run.id} pauses after its current step. Go on with: tb-widgets resume {name_for_commands(run)}")
+    say(console(), f"{run.id} pauses after its current step. Resume with: tb-widgets resume {name_for_commands(run)}")
 
 
 def stop(name: RunName, runs_dir: RunsDir = None) -> None:
@@ -19,4 +19,4 @@ def stop(name: RunName, runs_dir: RunsDir = None) -> None:
     training = service(runs_dir)
     run = training.attach(name)
     training.stop(run)
-    say(console(), f"{run.id} saves and stops. Go on later with: tb-widgets resume {name_for_commands(run)}")
+    say(console(), f"{run.id} saves and stops. Resume later with: tb-widgets resume {name_for_commands(run)}")

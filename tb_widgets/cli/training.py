@@ -72,7 +72,7 @@ def resume(
         bool, typer.Option("--from-start", help="Begin again at step 0 where no checkpoint is whole any more.")
     ] = False,
 ) -> None:
-    """Go on with a run that was paused, stopped or cut off, from its newest checkpoint."""
+    """Resume a run that was paused, stopped or cut off, from its newest checkpoint."""
     training = service(runs_dir)
     run = training.attach(name)
     if not run.status().is_active:
@@ -148,7 +148,7 @@ def _ask_to_stop(training: TrainingService, run: RunDirectory, screen: Console) 
 def _leave(run: RunDirectory, screen: Console) -> Status:
     run.control.withdraw("stop")
     status = run.status()
-    what = "is saving and will stop by itself" if status.state == "stopping" else "goes on by itself"
+    what = "is saving and will stop by itself" if status.state == "stopping" else "continues in the background"
     say(screen, f"{run.id} {what}.", "yellow")
     say(screen, f"Watch it again with: tb-widgets show --follow {name_for_commands(run)}")
     return status
@@ -165,18 +165,18 @@ def _print_end(run: RunDirectory, status: Status, screen: Console) -> None:
         say(screen, f"Best {best['monitor']}: {best['value']:.4f} at step {best['step']:,}.")
     say(screen, str(run.path))
     if status.state == "stopped":
-        say(screen, f"Go on with: tb-widgets resume {name}")
+        say(screen, f"Resume with: tb-widgets resume {name}")
     elif status.state == "done":
-        say(screen, f"Let it write: tb-widgets generate {name}")
+        say(screen, f"Generate with: tb-widgets generate {name}")
 
 
 def demo(data: Data = None, settings: Settings = None, runs_dir: RunsDir = None) -> None:
-    """Train a small model for about a minute, draw its curve, and let it write."""
+    """Train a small model for about a minute, draw its curve, and generate a sample."""
     screen = console()
     asked, chosen = asked_for(preset="quick", data=data, settings=_settings("demo", settings))
     training = service(runs_dir)
     run = training.start(prepared(asked, chosen=chosen, screen=screen))
-    say(screen, f"A small transformer learns from {run.spec.data.source} for about a minute.")
+    say(screen, f"A small transformer trains on {run.spec.data.source} for about a minute.")
     code = follow_run(training, run, curve=True)
     if run.status().is_active:
         return
@@ -202,12 +202,12 @@ def _print_sample(run: Run, screen: Console) -> None:
 
     answers = [sample for sample in run.samples if "task" in sample]
     if answers:  # a model that does not go on from a prompt has shown what it does
-        say(screen, f"\nWhat it made of a validation example at step {answers[-1]['step']:,}:", "bold")
+        say(screen, f"\nIts output for a validation example at step {answers[-1]['step']:,}:", "bold")
         shown = Text.assemble((answers[-1]["prompt"], "bold"), "\n", answers[-1]["text"])
         screen.print(shown, width=min(screen.width, 80) - 2)
         return
     chosen = next((checkpoint for checkpoint in run.checkpoints if checkpoint.info.best), run.last)
     prompt = "The import statement"
     text = write_answer(chosen, prompt, length=100, show=False)
-    say(screen, f"\nWhat its best checkpoint (step {chosen.step:,}) writes:", "bold")
+    say(screen, f"\nA sample of its best checkpoint (step {chosen.step:,}):", "bold")
     screen.print(Text.assemble((prompt, "bold"), text.text), width=min(screen.width, 80) - 2)

@@ -23,7 +23,7 @@ def too_many_values(column: str, name: str) -> DataError:
 def nothing_to_tell_apart(column: str, name: str, only: str | None) -> DataError:
     """Return what is said of a label column with one value, or none."""
     values = "no value" if only is None else f"the one value {only!r}"
-    return DataError(f"The column {column} of {name} has {values}: there is nothing to tell apart.", hint=_OTHER_LABEL)
+    return DataError(f"The column {column} of {name} has {values}: there is nothing to classify.", hint=_OTHER_LABEL)
 
 
 def pairs_too_long(name: str, *, longest: int, context_length: int, too_long: int, pairs: int) -> DataError:

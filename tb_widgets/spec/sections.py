@@ -147,7 +147,7 @@ class ModelSpec(Section):
         None,
         factory=list,
         title="Repairs",
-        help="Known faults of exported models to mend in model.py: undeclared-input, missing-steps, causal-mask.",
+        help="Known faults of exported models to fix in model.py: undeclared-input, missing-steps, causal-mask.",
         group="Model",
         max_length=8,
     )
@@ -219,23 +219,23 @@ class DataSpec(Section):
     encoding: str = setting(
         "auto",
         title="Encoding",
-        help="How the file writes characters, for example utf-8 or cp1252. auto finds it out, and says what it found.",
+        help="Character encoding of the file, for example utf-8 or cp1252. auto detects it.",
         group="Data",
         pattern=r"^[A-Za-z0-9._:-]{1,40}$",
     )
     reset_attention: bool = setting(
         False,
         title="Documents apart",
-        help="Texts that share a context do not see each other. Only for models that can be told so.",
+        help="Mask attention between texts that share a context. Only for models that take such a mask.",
         group="Data",
     )
     padding_side: Literal["right", "left"] = setting(
-        "right", title="Padding", help="On which side short examples are filled up.", group="Data"
+        "right", title="Padding", help="On which side short examples are padded.", group="Data"
     )
     long_pairs: Literal["refuse", "leave-out", "cut"] = setting(
         "refuse",
         title="Pairs that are too long",
-        help="What becomes of pairs beyond the context: nothing starts, they are left out, or both sides are cut.",
+        help="Pairs longer than the context: refuse to start, leave them out, or truncate (cut) both sides.",
         group="Data",
     )
 
@@ -314,7 +314,7 @@ class TrainingSpec(Section):
         "adamw", title="Optimiser", help="AdamW, fused where this machine has it.", group="Optimiser"
     )
     schedule: Schedule = setting(
-        "cosine", title="Schedule", help="How the learning rate falls after warm-up.", group="Optimiser"
+        "cosine", title="Schedule", help="How the learning rate decays after warm-up.", group="Optimiser"
     )
     warmup: float = setting(
         0.05,
@@ -435,7 +435,7 @@ class EvaluationSpec(Section):
     sample_length: int = setting(
         48,
         title="Sample length",
-        help="Length of each sample; 0 writes none.",
+        help="Length of each sample; 0 generates none.",
         unit="tokens",
         group="Evaluation",
         ge=0,

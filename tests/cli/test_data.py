@@ -232,8 +232,8 @@ def test_plain_texts_say_which_file_is_held_back(tiny_file, tmp_path):
     words = (tmp_path / "texts", "--set", "data.validation_split=validation")
     said = command("data", *words)
     assert said.code == 0, said.err
-    assert "Plain text, 14 kB. 1 more file is held back." in said.out
-    assert "test.txt was left out: test files are neither trained on nor held back." in said.out
+    assert "Plain text, 14 kB. 1 more file is for validation." in said.out
+    assert "test.txt was left out: test files are neither trained nor validated on." in said.out
     facts = command("data", *words, "--json").json
     assert (facts["documents"], facts["held_back_documents"]) == (1, 1)
     trained = command("train", tiny_file, "--data", *words, "--json", runs=tmp_path)

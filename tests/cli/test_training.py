@@ -184,7 +184,7 @@ def test_a_second_ctrl_c_leaves_the_run_at_work(tiny_file, tmp_path, service, un
     until(lambda: terminal.shows("Stopping:"))
     terminal.press_ctrl_c()
     assert terminal.exit_code() == 0
-    assert "goes on by itself" in terminal.plain
+    assert "continues in the background" in terminal.plain
     assert "tb-widgets show --follow" in terminal.plain
     run = service.attach("latest")
     until(lambda: run.status().step > 0)

@@ -129,7 +129,11 @@ def test_ends_of_documents_are_seen(write):
             "60 % of the texts are longer than 64 tokens (data.context_length) and are truncated. 92 would cover "
             "95 % of them.",
         ),
-        (labelled(60, label="a" * 39 + "b"), {}, "98 % of the rows have the label a: always saying so would be nearly"),
+        (
+            labelled(60, label="a" * 39 + "b"),
+            {},
+            "98 % of the rows have the label a: always predicting it would be nearly",
+        ),
         (labelled(60, "same"), {}, "98 % of the rows are duplicates."),
         (labelled(60, "n{}"), {}, "The texts of the column text are very short: 3 tokens. Is it the right column?"),
         (
@@ -172,7 +176,7 @@ def test_what_no_run_could_begin_with_is_no_advice_and_said_as_the_run_says_it(w
         assert refused is None or told == str(refused.value)
         return told
 
-    assert "has the one value 'a': there is nothing to tell apart" in said("one class", "sequence-classification")
+    assert "has the one value 'a': there is nothing to classify" in said("one class", "sequence-classification")
     assert "more than 1,000 different values" in said("numbers", "sequence-classification")
     assert "are longer than 32 tokens; the longest text has 46 with its end" in said(
         "pairs", "seq2seq", context_length=32

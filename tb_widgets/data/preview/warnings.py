@@ -92,9 +92,9 @@ def _of_classes(found: Preview) -> Iterator[str]:
         return
     (name, most), *others = found.classes
     if not others and found.share != 1.0:
-        yield f"All rows that were looked at have the label {name}: nothing to tell apart, unless others follow later."
+        yield f"All rows of the sample have the label {name}: nothing to classify, unless others follow later."
     elif others and most / total > _ONE_CLASS:
-        yield f"{_percent(most / total)} of the rows have the label {name}: always saying so would be nearly right."
+        yield f"{_percent(most / total)} of the rows have the label {name}: always predicting it would be nearly right."
     if len(found.classes) > total / 2:
         yield f"There are {len(found.classes):,} different labels in {total:,} rows. Is it the right column?"
 

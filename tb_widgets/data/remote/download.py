@@ -201,7 +201,7 @@ class Download:
         return DataError(
             f"{host_of(self.url)} {how}, so {shown(self.url)} can't be fetched.{arrived}",
             hint="Check your connection and try again"
-            + ("; it goes on where it broke off." if here else ", or give the path of a file."),
+            + ("; it continues where it broke off." if here else ", or give the path of a file."),
         )
 
 

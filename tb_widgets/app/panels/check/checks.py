@@ -107,6 +107,6 @@ class CheckPanel(Panel):
         if probe.state == "failed" and probe.error is not None:
             return words.error_note(probe.error) + notes
         if probe.state == "stopped":
-            return words.note("Stopped. What was found before stands below.", "warn") + notes
+            return words.note("Stopped. The results so far are below.", "warn") + notes
         text, tone = summary(probe.results)
         return words.note(headline(probe.results), tone, detail=f"{text[0].upper()}{text[1:]}.") + notes

@@ -231,7 +231,7 @@ def _head(choice: ModelChoice) -> str:
             parts.append(
                 words.note(
                     f"It has changed since you trusted revision {choice.trust.revision[:10]}.",
-                    detail="What differs stands first below.",
+                    detail="The changes are listed first below.",
                 )
             )
         parts.append(words.note(_CONSENT, detail="Trust it if you know where it comes from, or have read it."))

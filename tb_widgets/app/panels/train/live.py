@@ -98,7 +98,7 @@ class LivePanel(Panel):
         kept = f"The checkpoint of step {step:,} is the best so far and is kept."
         if min(values[-3:]) > min(values) * 1.01:
             return words.note(
-                "Validation loss has not improved for 3 evaluations: the model begins to memorise.",
+                "Validation loss has not improved for 3 evaluations: the model is starting to memorise.",
                 "warn",
                 detail=f"{kept} Stopping now loses nothing.",
             )

@@ -97,8 +97,8 @@ def _table(measured: Preflight, *, is_whole: bool) -> str:
     if measured.eta is not None:
         pairs.append(("The whole run takes about", duration(measured.eta)))
     if measured.first_loss is not None:
-        even = f" (guessing: {measured.even_guess:.3f})" if measured.even_guess is not None else ""
-        pairs.append(("First loss", f"{measured.first_loss:.3f}{even}"))
+        even = f" (uniform guessing: {measured.even_guess:.3f})" if measured.even_guess is not None else ""
+        pairs.append(("Initial loss", f"{measured.first_loss:.3f}{even}"))
     if measured.overfit_loss is not None and measured.first_loss is not None:
         told = f"{measured.first_loss:.2f} → {measured.overfit_loss:.2f} in {measured.overfit_steps} steps"
         pairs.append(("Overfit one batch", f"{told} {SIGNS[measured.overfit]}"))
