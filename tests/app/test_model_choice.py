@@ -156,7 +156,7 @@ def test_ours_for_sorting_texts_brings_texts_to_sort_and_takes_a_table_of_any_cl
     draft = dashboard.draft
     assert draft.blockers == []
     assert draft.spec.data.source == "prose-or-code"
-    assert draft.model.title == "BERT classifier, tiny"
+    assert draft.model.title == "BERT classifier tiny"
 
     table = tmp_path / "stars.csv"
     table.write_text("review,stars\n" + "".join(f"text {n} of many,{n % 5}\n" for n in range(400)))
