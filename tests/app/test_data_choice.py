@@ -199,6 +199,7 @@ def test_what_was_dropped_and_refused_does_not_stay(dashboard, data, monkeypatch
     assert [path.name for path in folder.iterdir()] == ["good.txt"]
     said = shown(page_of(dashboard))
     assert "x.pdf" in said
+    assert "tbw-primary" not in at(page_of(dashboard), "get-data")._dom_classes, "trying again changes nothing"
     assert str(folder) not in said
 
     data.choose(str(folder / "good.txt"))

@@ -90,6 +90,7 @@ def test_a_refusal_says_why_and_leaves_the_data_as_they_were(dashboard, data, qu
 
     quiet.fault = None
     quiet.add("me/elsewhere", {"train.parquet": parquet(100)})
+    assert at(page, "get-data").description == "Try again"
     at(page, "get-data").click()  # it says: Try again
     data.wait()
     assert data.wanted.stage == "asking"
