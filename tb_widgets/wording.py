@@ -64,6 +64,15 @@ def age_in_words(seconds: float) -> str:
     return "1 day" if days == 1 else f"{days:,} days"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return how many there are of something.
+
+    >>> counted(1, "layer"), counted(1200, "layer")
+    ('1 layer', '1,200 layers')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+
+
 def listed(names: Sequence[str], most: int = 12) -> str:
     """Return names in a line, and of many only the first.
 

@@ -142,7 +142,7 @@ def _import(name: str, who: str) -> None:
     except Exception as error:
         raise ServiceError(
             f"{who} names the module {name}, which can't be imported: {type(error).__name__}: {error}",
-            hint="Install or mend it, or take it off that list.",
+            hint="Install or fix it, or take it off that list.",
         ) from error
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tb_widgets.app import words
 from tb_widgets.app.parts.check_results import summary
 from tb_widgets.app.session import Session
-from tb_widgets.wording import run_name
+from tb_widgets.wording import counted, run_name
 
 _TOKENS = {"data", "tokenizer"}  # sections of the spec
 
@@ -22,7 +22,7 @@ class Step:
     title
         What the tab is called.
     line
-        Tells a session's state in one line, and its mark: ``✓``, ``!`` (in need of a look), or neither.
+        Tells a session's state in one line, and its mark: ``✓``, ``▲`` (a warning), ``!`` (in need of a look), or none.
     """
 
     title: str
@@ -31,11 +31,11 @@ class Step:
 
 def _model(session: Session) -> tuple[str, str]:
     choice, model = session.choice, session.draft.model
-    waiting = {"fetching": "being fetched …", "asking": "waits for your consent", "trying": "being tried …"}
+    waiting = {"fetching": "being fetched …", "asking": "waits for your consent", "trying": "testing …"}
     if choice.state in waiting:
         return waiting[choice.state], ""
     if choice.state == "failed" or model is None:
-        return "needs a look" if choice.state == "failed" else "choose a model", "!"
+        return "fix 1 problem" if choice.state == "failed" else "choose a model", "!"
     count = choice.answer.get("parameters", model.parameters)
     parameters = f" · {words.short_count(count)} parameters" if count else ""
     too_large = session.draft.need is not None and session.draft.need.verdict in ("too large", "impossible")
@@ -49,7 +49,7 @@ def _check(session: Session) -> tuple[str, str]:
     if probe.state == "working":
         return "checking …", ""
     text, tone = summary(probe.results) if probe.state == "done" else (probe.state, "bad")
-    return text, {"ok": "✓", "warn": "✓"}.get(tone, "!")
+    return text, {"ok": "✓", "warn": "▲"}.get(tone, "!")
 
 
 def _data(session: Session) -> tuple[str, str]:
@@ -61,7 +61,7 @@ def _data(session: Session) -> tuple[str, str]:
         text += f" · {words.short_count(data.look.preview.tokens)} tokens"
     if _wrong(session) & _TOKENS:
         return text, "!"
-    return (f"▲ {text}", "") if data.warnings else (text, "✓")
+    return text, "▲" if data.warnings else "✓"
 
 
 def _train(session: Session) -> tuple[str, str]:
@@ -72,12 +72,18 @@ def _train(session: Session) -> tuple[str, str]:
         name = run_name(run.id, status.name) if run is not None else ""
         return f"{name}: {share}", {"done": "✓", "failed": "!"}.get(status.state, "")
     if wrong:
-        return "needs a look" if wrong - {"model", *_TOKENS} else "waits for the steps before", ""
+        first = "Model" if "model" in wrong else "Data"
+        return (_to_fix(session) if wrong - {"model", *_TOKENS} else f"finish {first} first"), ""
     return "ready", ""
 
 
 def _runs(_session: Session) -> tuple[str, str]:
     return "open, resume, generate", ""
+
+
+def _to_fix(session: Session) -> str:
+    own = [path for path in session.draft.errors if path.split(".")[0] not in {"model", *_TOKENS}]
+    return f"fix {counted(len(own), 'problem')}"
 
 
 def _wrong(session: Session) -> set[str]:

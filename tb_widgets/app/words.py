@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 import re
 import time
+from functools import cache
 from html import escape
 from typing import Any, NamedTuple
 
 from tb_widgets.errors import SpecError, TbError
 from tb_widgets.runs.folders import default_cache_dir
+from tb_widgets.spec import RunSpec
 from tb_widgets.spec.metrics import LOSS
 from tb_widgets.wording import age_in_words
 from tb_widgets.wording import percent as percent_in_words
@@ -76,6 +78,28 @@ def without_upload_folder(text: str) -> str:
     return re.sub(rf"{folder}[\\/][0-9a-f]{{64}}[\\/]", "", text)
 
 
+@cache
+def _titles() -> tuple[re.Pattern[str], dict[str, str]]:
+    titles = {card.path: card.title for card in RunSpec.field_cards() if "." in card.path}
+    longest_first = "|".join(re.escape(path) for path in sorted(titles, key=len, reverse=True))
+    return re.compile(rf"(?<![\w./])({longest_first})(?![\w/]|\.\w)"), titles
+
+
+def form_names(text: str) -> str:
+    """Return a text in which fields have the names that the form gives them, and not those of a spec.
+
+    >>> form_names("data.columns: there is no text. Choose another data.source.")
+    'Columns: there is no text. Choose another “Data”.'
+    """
+    paths, titles = _titles()
+
+    def name(found: re.Match[str]) -> str:
+        title = titles[found[1]]
+        return title if not found.start() and text.startswith(":", found.end()) else f"“{title}”"
+
+    return paths.sub(name, text)
+
+
 def chip(text: str, tone: str = "") -> str:
     """Return a small coloured word. ``tone`` is ``on``, ``ok``, ``warn``, ``bad`` or empty."""
     return f'<span class="tbw-chip {f"is-{tone}" if tone else ""}">{escape(text)}</span>'
@@ -109,7 +133,7 @@ def note(text: str, tone: str = "warn", *, detail: str = "") -> str:
     """Return a message box; a sign as well as a colour says of what kind it is."""
     text, detail = _cut(text), _cut(detail)
     sign = {"bad": "✕", "ok": "✓", "on": "●"}.get(tone, "▲")
-    text, detail = escape(without_upload_folder(text)), escape(without_upload_folder(detail))
+    text, detail = (escape(form_names(without_upload_folder(part))) for part in (text, detail))
     more = f' <span class="tbw-muted">{detail}</span>' if detail else ""
     return f'<div class="tbw-note is-{tone}" role="status"><span>{sign}</span><p>{text}{more}</p></div>'
 
@@ -127,7 +151,9 @@ def error_note(error: TbError) -> str:
 def error_message(error: TbError) -> Message:
     """Return an error as a message: what happened, and the way out."""
     if isinstance(error, SpecError) and len(error.problems) > 1:
-        return Message("Some settings need a look:", "bad", " ".join(f"{f}: {r}" for f, r in error.problems))
+        return Message(
+            "Some settings need a look:", "bad", " ".join(form_names(f"{f}: {r}") for f, r in error.problems)
+        )
     return Message(error.message, "bad", error.hint)
 
 

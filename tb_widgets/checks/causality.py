@@ -15,7 +15,7 @@ def causality(model: LoadedModel) -> CheckResult:
         return _causality_result(None, "pass", "Not needed: a classifier may look at its whole input.")
     found = measure_causality(model)
     if found.moved is None:
-        return _causality_result(None, "unknown", found.why_not, "Mend what the other checks found, then check again.")
+        return _causality_result(None, "unknown", found.why_not, "Fix what the other checks found, then check again.")
     if model.task == "masked-lm":
         good: Fault = ("pass", "Every position sees the tokens on both sides, as it should.", "")
         advice = "A model for masked tokens needs no causal mask: take it out, or train it as causal-lm."

@@ -74,7 +74,7 @@ def speed(model: LoadedModel) -> CheckResult:
         f"{count / training:,.0f} {unit} in training, {count / forward:,.0f} forward only, with {_size(batch)}.",
         count / training,
         unit,
-        f"at most {SLOW:g} times what its multiplications take",
+        f"limit: {SLOW:g}× the theoretical compute time",
         "" if verdict == "pass" else f"It is {slower:,.0f} times slower: look for Python loops over tokens in forward.",
     )
 
@@ -83,4 +83,4 @@ def _size(batch: Batch) -> str:
     if "images" in batch:
         return f"{len(batch['images'])} images"
     rows, length = batch["tokens"].shape
-    return f"{rows} x {length} tokens"
+    return f"{rows} × {length} tokens"

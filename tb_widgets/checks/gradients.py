@@ -40,7 +40,7 @@ def gradients(model: LoadedModel) -> CheckResult:
     except Exception as error:  # noqa: BLE001 - the user's code may raise anything
         fault = f"The backward pass fails: {quoted_error(error)}."
         return _gradient_result("fail", fault, "Look for no_grad, detach or in-place changes in that line.")
-    good: Fault = ("pass", f"All {len(found)} parameters get a gradient.", "")
+    good: Fault = ("pass", f"All {len(found)} weight tensors receive a gradient.", "")
     verdict, message, advice = next(_gradient_faults(found), good)
     largest = max((gradient.norm for gradient in found if gradient.norm is not None), default=None)
     return _gradient_result(verdict, message, advice, largest, _by_layer(found))

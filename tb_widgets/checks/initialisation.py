@@ -22,10 +22,10 @@ def initialisation(model: LoadedModel) -> CheckResult:
     even = math.log(choices(model))
     with undisturbed(model.module), torch.no_grad():
         first = loss_of(model, make_batch(model, rows=8, length=usual_length(model, 32))).item()
-    good: Fault = ("pass", f"The first loss is {first:.2f}; an even guess has {even:.2f}.", "")
+    good: Fault = ("pass", f"Initial loss {first:.2f}; uniform guessing gives {even:.2f}.", "")
     verdict, message, advice = next(_weight_faults(model.module, first, even), good)
     bound = f"about ln({choices(model):,}) = {even:.2f}"
-    return CheckResult("initialisation", "First weights", 1, verdict, message, first, "nats", bound, advice)
+    return CheckResult("initialisation", "Initialisation", 1, verdict, message, first, "nats", bound, advice)
 
 
 def _weight_faults(module: nn.Module, first: float, even: float) -> Iterator[Fault]:
@@ -46,13 +46,13 @@ def _weight_faults(module: nn.Module, first: float, even: float) -> Iterator[Fau
             "Only the last layer of a block may begin at zero.",
         )
     if not math.isfinite(first):
-        yield "fail", "The first loss is not a number.", "Mend what the check of stability found."
+        yield "fail", "The initial loss is NaN.", "Fix what the stability check found."
     if small:
         sentence = f"The values of {small[0]} are very small, as some models have it whose tables go through a norm."
         yield "warn", sentence, "If no norm follows, begin with PyTorch's own values, or normal ones of 0.02."
     if first > 2 * even + 1:
         advice = "Begin the output layer, or the token table that it is tied to, smaller: normal values of 0.02."
-        yield "warn", f"The first loss is {first:.1f}: the fresh model is wrong with confidence.", advice
+        yield "warn", f"Initial loss {first:.1f}: the untrained model is confidently wrong.", advice
 
 
 def _weights(module: nn.Module) -> Iterator[tuple[str, Tensor]]:

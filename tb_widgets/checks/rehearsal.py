@@ -127,7 +127,7 @@ class Rehearsal:
         return self.until - time.time()
 
     def _rows_in_words(self, rows: int) -> str:
-        return f"{rows} images" if TASKS[self.model.task].reads_images else f"{rows} x {self.length:,} tokens"
+        return f"{rows} images" if TASKS[self.model.task].reads_images else f"{rows} × {self.length:,} tokens"
 
     def _batch(self, rows: int, length: int | None = None, seed: int = 0) -> Batch:
         return make_batch(self.model, rows=rows, length=length or self.length, seed=seed)

@@ -13,10 +13,10 @@ Fault = tuple[Verdict, str, str]
 
 SIGNS: dict[Verdict, str] = {"pass": "✓", "warn": "▲", "fail": "✕", "unknown": "?"}
 WORDS: dict[Verdict, str] = {
-    "pass": "good",
-    "warn": "worth knowing",
-    "fail": "mend this",
-    "unknown": "could not tell",
+    "pass": "passed",
+    "warn": "warning",
+    "fail": "failed",
+    "unknown": "inconclusive",
 }
 
 WHY: dict[str, str] = {
@@ -31,8 +31,8 @@ WHY: dict[str, str] = {
     "causality": "A model that can see the token it has to predict gets an excellent loss, and can't generate text.",
     "memory": "What does not fit into memory ends the training at its first step.",
     "speed": "A model much slower than its arithmetic wastes most of the time that you wait.",
-    "attention": "Heads that look everywhere alike, or at one place only, are weights that you pay for and do not use.",
-    "attribution": "A prediction that hangs on a single token uses no context.",
+    "attention": "Heads that attend uniformly, or to one position only, are parameters that you pay for and don't use.",
+    "attribution": "A prediction that depends on a single token uses no context.",
     "robustness": "If a little noise changes the predictions, the model is sensitive to details that mean nothing.",
 }
 """What each check is good for, to somebody who meets it for the first time."""
@@ -66,7 +66,7 @@ class CheckResult:
     tier
         1 for what every model must pass, 2 for what is worth a closer look.
     verdict
-        ``pass``, ``warn`` (worth knowing), ``fail`` (mend this first), ``unknown`` (could not tell).
+        ``pass``, ``warn``, ``fail`` (fix this first), ``unknown`` (it could not be tested).
     message
         What was found, one sentence.
     value, unit
@@ -108,10 +108,11 @@ def read_result(plain: dict[str, Any]) -> CheckResult:
 
 
 def results_in_words(results: list[CheckResult]) -> str:
-    """Count the verdicts, for example ``8 good, 1 worth knowing, 1 to mend``; empty where nothing was checked."""
+    """Count the verdicts, for example ``8 passed, 2 warnings, 1 failed``; empty where nothing was checked."""
     verdicts = [result.verdict for result in results]
-    named = WORDS | {"fail": "to mend"}
-    return ", ".join(f"{verdicts.count(verdict)} {word}" for verdict, word in named.items() if verdict in verdicts)
+    counts = {verdict: verdicts.count(verdict) for verdict in WORDS if verdict in verdicts}
+    named = WORDS | {"warn": "warning" if counts.get("warn") == 1 else "warnings"}
+    return ", ".join(f"{count} {named[verdict]}" for verdict, count in counts.items())
 
 
 def any_failed(results: list[CheckResult]) -> bool:

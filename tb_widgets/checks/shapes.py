@@ -32,8 +32,8 @@ _Shapes = tuple[Verdict, str, str, float | None]
 def _edge_case_fault(model: LoadedModel) -> _Shapes | None:
     for rows, length, target in _edge_cases(model):
         if wrong := _wrong_shape(model, rows, length, target):
-            size = f"{rows} x {length} tokens" if model.adapter.image is None else f"{rows} images"
-            advice = "Mend forward so that any batch and length works."
+            size = f"{rows} × {length} tokens" if model.adapter.image is None else f"{rows} images"
+            advice = "Fix forward so that any batch and length works."
             return "fail", f"An input of {size} fails: {wrong}.", advice, None
     return None
 
@@ -46,9 +46,9 @@ def _longest_context(model: LoadedModel) -> _Shapes:
     while wrong := _wrong_shape(model, 1, works, None):
         if works == limit:
             message = f"{works:,} tokens fail, though its position table has as many rows: {wrong}."
-            return "fail", message, "Mend forward so that the whole position table can be used.", float(works)
+            return "fail", message, "Fix forward so that the whole position table can be used.", float(works)
         if (works := works // 2) < 8:
-            return "fail", f"{works * 2} tokens fail: {wrong}.", "Mend forward so that longer texts work.", None
+            return "fail", f"{works * 2} tokens fail: {wrong}.", "Fix forward so that longer texts work.", None
     if works < longest:
         advice = f"Keep data.context_length at {works:,} or less."
         return "warn", f"{works:,} tokens work, {works * 2:,} fail.", advice, float(works)

@@ -21,6 +21,7 @@ from tb_widgets.models.load import LoadedModel
 from tb_widgets.models.undisturbed import filled_zeros, undisturbed
 from tb_widgets.spec import TASKS
 from tb_widgets.spec.batch import Batch
+from tb_widgets.wording import counted
 
 _LENGTH = 13  # tokens: no usual number of heads, of features or of anything else
 COLLAPSED = 0.02  # share of the greatest entropy that is possible
@@ -48,8 +49,8 @@ def attention(model: LoadedModel) -> CheckResult:
         return result
     spread = torch.cat([attention.entropies().flatten() for attention in seen])
     finite = spread[spread.isfinite()]
-    heads = f"{len(spread)} heads in {len(seen)} layers"
-    good: _Fault = ("pass", f"{heads} look at several places, and not at all of them alike.", "")
+    size = f"{counted(len(spread), 'head')}, {counted(len(seen), 'layer')}"
+    good: _Fault = ("pass", f"Attention is neither uniform nor stuck on one position ({size}).", "")
     verdict, message, advice = next(_attention_faults(seen, spread), good)
     return CheckResult(
         "attention",
@@ -78,12 +79,12 @@ def _attention_faults(seen: list[Attention], spread: Tensor) -> Iterator[_Fault]
     if narrow:
         verdict: Verdict = "fail" if 2 * narrow > total else "warn"
         advice = "Divide the products of queries and keys by the root of the head's width, and check the mask."
-        yield verdict, f"{narrow} of {total} heads look at one single place each.", advice
+        yield verdict, f"{narrow} of {total} heads attend to one single position each.", advice
     alike = sum(int(attention.uniform_heads().sum()) for attention in seen)
     if alike:
         verdict = "fail" if 2 * alike > total else "warn"
         advice = "Look for queries or keys that are the same everywhere."
-        yield verdict, f"{alike} of {total} heads look at every place alike, whatever stands there.", advice
+        yield verdict, f"{alike} of {total} heads attend to all positions equally, whatever stands there.", advice
 
 
 def _attention_picture(first: Attention) -> dict[str, Any]:
@@ -114,7 +115,7 @@ def attribution(model: LoadedModel) -> CheckResult:
         # Summed over features, and over the tables that a token is looked up in.
         shares = _shares(felt)
     if not shares.isfinite().all():
-        return _attribution_result("unknown", "The gradients are not numbers.", "Mend what the other checks found.")
+        return _attribution_result("unknown", "The gradients are not numbers.", "Fix what the other checks found.")
     if TASKS[model.task].reads_images:
         return _judge_image(shares)
     return _judge_tokens(model, shares)
@@ -133,11 +134,11 @@ def _judge_tokens(model: LoadedModel, shares: Tensor) -> CheckResult:
     }
     if total == 0:
         advice = "Follow the input through forward: somewhere it is dropped or detached."
-        return _attribution_result("fail", f"The answer does not depend on {read} at all.", advice, 0.0, picture)
+        return _attribution_result("fail", f"The output does not depend on {read} at all.", advice, 0.0, picture)
     if len(shares) > 1 and others < _NOTHING:
         advice = "Look for attention or recurrence that is missing, or for a mask that hides all other places."
-        return _attribution_result("fail", f"The answer hangs on {where} alone.", advice, others, picture)
-    return _attribution_result("pass", f"The answer hangs on several places of {read}.", "", others, picture)
+        return _attribution_result("fail", f"The output depends on {where} alone.", advice, others, picture)
+    return _attribution_result("pass", f"The output depends on several positions of {read}.", "", others, picture)
 
 
 def _judge_image(shares: Tensor) -> CheckResult:
@@ -152,7 +153,7 @@ def _judge_image(shares: Tensor) -> CheckResult:
     }
     if shares.max() == 0:
         advice = "Follow the image through forward: somewhere it is dropped or detached."
-        return _attribution_result("fail", "The answer does not depend on the image at all.", advice, 0.0, picture)
+        return _attribution_result("fail", "The output does not depend on the image at all.", advice, 0.0, picture)
     if used < 0.5:
         advice = "Look for a stride, a crop or a selected patch that leaves the rest out."
         return _attribution_result("warn", f"Only {used:.0%} of the image counts.", advice, used, picture)
@@ -166,7 +167,7 @@ def _attribution_result(
     value: float | None = None,
     picture: dict[str, Any] | None = None,
 ) -> CheckResult:
-    unit, bound = "of the answer hangs on other places", f"more than {_NOTHING:g}"
+    unit, bound = "of the output depends on other positions", f"more than {_NOTHING:g}"
     return CheckResult("attribution", "Attribution", 2, verdict, message, value, unit, bound, advice, picture)
 
 

@@ -51,7 +51,7 @@ def data(
     model: Annotated[
         str | None,
         typer.Option(
-            "--model", help="What is to learn from the data: zoo:gpt, zoo:bert-classifier, or a model of your own."
+            "--model", help="The model to train on the data: zoo:gpt, zoo:bert-classifier, or a model of your own."
         ),
     ] = None,
     task: Annotated[
@@ -61,9 +61,9 @@ def data(
     settings: Settings = None,
     json: Json = False,
 ) -> None:
-    """Fetch data if they are elsewhere, and say what they hold and what a model makes of them.
+    """Download a dataset and describe it: columns, lengths, how a model would use it.
 
-    Without a source, list what there is to begin with.
+    Without a source, list the datasets to begin with.
     """
     if search is not None:
         _search(search, as_json=json)
@@ -124,7 +124,7 @@ def _numbers(found: Preview, spec: RunSpec) -> Iterator[str]:
     if found.tokens is not None:
         yield f"{about}{found.tokens:,} tokens in all"
     if found.typical_length:
-        yield f"a {found.unit} has {found.typical_length:,} tokens; 95 in 100 have at most {found.long_length:,}"
+        yield f"tokens per {found.unit}: median {found.typical_length:,}, 95 % have {found.long_length:,} or fewer"
     if found.truncated is not None:
         yield f"{percent(found.truncated)} are longer than data.context_length ({spec.data.context_length:,})"
     if found.unit != "image":
@@ -277,7 +277,7 @@ def _print(facts: dict[str, Any], screen: Console) -> None:
     if facts["kind"] == "text":
         many = f" in {facts['documents']:,} files" if facts["documents"] > 1 else ""
         own = facts["held_back_documents"]
-        held_back = f" {own:,} more {'file is' if own == 1 else 'files are'} held back." if own else ""
+        held_back = f" {own:,} more {'file is' if own == 1 else 'files are'} for validation." if own else ""
         say(screen, f"Plain text, {size}{many}.{held_back}")
         for note in facts["notes"]:
             say_after(screen, "", note)
@@ -286,7 +286,7 @@ def _print(facts: dict[str, Any], screen: Console) -> None:
             say_after(screen, "  ", line)
         return
     rows = f"{facts['rows']:,} rows, " if facts["rows"] is not None else ""
-    held_back = f" {facts['held_back_rows']:,} more rows are held back." if facts["held_back_rows"] else ""
+    held_back = f" {facts['held_back_rows']:,} more rows are for validation." if facts["held_back_rows"] else ""
     say(screen, f"A table: {rows}{size}.{held_back}")
     for note in facts["notes"]:
         say_after(screen, "", note)

@@ -33,7 +33,7 @@ Settings = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="FIELD=VALUE", help="Set a field, for example training.steps=500. May be repeated."),
 ]
-Detach = Annotated[bool, typer.Option("--detach", help="Return at once; the run goes on by itself.")]
+Detach = Annotated[bool, typer.Option("--detach", help="Return at once; the run continues in the background.")]
 
 
 def service(runs_dir: Path | None) -> TrainingService:

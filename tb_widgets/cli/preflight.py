@@ -51,7 +51,7 @@ def _print(screen: Console, measured: Preflight, notes: list[str]) -> None:
         ("Memory", _memory(measured)),
         ("Speed", f"{measured.per_second:,.0f} {measured.unit} a second" if measured.per_second else ""),
         ("Whole run", f"about {duration(measured.eta)}" if measured.eta is not None else ""),
-        ("First loss", _first_loss(measured)),
+        ("Initial loss", _first_loss(measured)),
         ("CPU threads", _threads(measured)),
         ("Micro-batch", f"{measured.best_micro_batch} rows are fastest" if measured.best_micro_batch else ""),
     ]
@@ -81,7 +81,7 @@ def _memory(measured: Preflight) -> str:
 def _first_loss(measured: Preflight) -> str:
     if measured.first_loss is None or measured.even_guess is None:
         return ""
-    return f"{measured.first_loss:.3f}; an even guess has {measured.even_guess:.3f}"
+    return f"{measured.first_loss:.3f}; uniform guessing gives {measured.even_guess:.3f}"
 
 
 def _threads(measured: Preflight) -> str:

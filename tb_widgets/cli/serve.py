@@ -17,7 +17,7 @@ def app(
     no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the address and open nothing.")] = False,
     runs_dir: RunsDir = None,
 ) -> None:
-    """Open the dashboard in the browser. Ctrl-C closes it; runs go on."""
+    """Open the dashboard in the browser. Ctrl-C closes it; runs continue."""
     from tb_widgets.app.page.server import serve
 
     folder = runs_dir.expanduser().absolute() if runs_dir is not None else default_runs_dir()

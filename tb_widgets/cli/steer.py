@@ -7,16 +7,16 @@ from tb_widgets.cli.screen import console, name_for_commands, say
 
 
 def pause(name: RunName, runs_dir: RunsDir = None) -> None:
-    """Let a run wait after its current step; it keeps its state in memory and computes nothing."""
+    """Pause a run after its current step (state stays in memory)."""
     training = service(runs_dir)
     run = training.attach(name)
     training.pause(run)
-    say(console(), f"{run.id} pauses after its current step. Go on with: tb-widgets resume {name_for_commands(run)}")
+    say(console(), f"{run.id} pauses after its current step. Resume with: tb-widgets resume {name_for_commands(run)}")
 
 
 def stop(name: RunName, runs_dir: RunsDir = None) -> None:
-    """Let a run finish its step, save a checkpoint, and leave."""
+    """Stop a run after its current step and save a checkpoint."""
     training = service(runs_dir)
     run = training.attach(name)
     training.stop(run)
-    say(console(), f"{run.id} saves and stops. Go on later with: tb-widgets resume {name_for_commands(run)}")
+    say(console(), f"{run.id} saves and stops. Resume later with: tb-widgets resume {name_for_commands(run)}")

@@ -79,9 +79,9 @@ def resume(
         typer.Option("--more-steps", min=1, metavar="N", help="Train a run that is done for N more steps."),
     ] = None,
 ) -> None:
-    """Go on with a run that was paused, stopped or cut off, from its newest checkpoint, or with one that is done."""
+    """Resume a run that was paused, stopped or cut off, from its newest checkpoint; or train one that is done on."""
     if more_steps is not None and from_start:
-        raise typer.BadParameter("a run that is done goes on from its last step, not from the start.")
+        raise typer.BadParameter("a run that is done continues from its last step, not from the start.")
     training = service(runs_dir)
     run = training.attach(name)
     status = run.status()
@@ -162,7 +162,7 @@ def _detach(run: RunDirectory, screen: Console) -> Status:
         name = name_for_commands(run)
         say_after(screen, "", f"Detached: {run.id} finishes its step, saves and stops by itself.", "yellow")
         say(screen, f"Watch it with: tb-widgets show --follow {name}")
-        say(screen, f"Go on later with: tb-widgets resume {name}")
+        say(screen, f"Resume later with: tb-widgets resume {name}")
     return status
 
 
@@ -177,18 +177,18 @@ def _print_end(run: RunDirectory, status: Status, screen: Console) -> None:
         say(screen, f"Best {best['monitor']}: {best_in_words(best)} at step {best['step']:,}.")
     say(screen, str(run.path))
     if status.state == "stopped":
-        say(screen, f"Go on with: tb-widgets resume {name}")
+        say(screen, f"Resume with: tb-widgets resume {name}")
     elif status.state == "done":
-        say(screen, f"Let it write: tb-widgets generate {name}")
+        say(screen, f"Generate with: tb-widgets generate {name}")
 
 
 def demo(data: Data = None, settings: Settings = None, runs_dir: RunsDir = None) -> None:
-    """Train a small model for about a minute, draw its curve, and let it write."""
+    """Train a small model for about a minute, draw its curve, and generate a sample."""
     screen = console()
     asked, chosen = asked_for(preset="quick", data=data, settings=_settings("demo", settings))
     training = service(runs_dir)
     run = training.start(prepared(asked, chosen=chosen, screen=screen))
-    say(screen, f"A small transformer learns from {run.spec.data.source} for about a minute.")
+    say(screen, f"A small transformer trains on {run.spec.data.source} for about a minute.")
     code = follow_run(training, run, curve=True)
     if code == BY_CTRL_C:
         raise typer.Exit(code)
@@ -214,12 +214,12 @@ def _print_sample(run: Run, screen: Console) -> None:
 
     answers = [sample for sample in run.samples if "task" in sample]
     if answers:  # a model that does not go on from a prompt has shown what it does
-        say(screen, f"\nWhat it made of a validation example at step {answers[-1]['step']:,}:", "bold")
+        say(screen, f"\nIts output for a validation example at step {answers[-1]['step']:,}:", "bold")
         shown = Text.assemble((answers[-1]["prompt"], "bold"), "\n", answers[-1]["text"])
         screen.print(shown, width=min(screen.width, 80) - 2)
         return
     chosen = next((checkpoint for checkpoint in run.checkpoints if checkpoint.info.best), run.last)
     prompt = "The import statement"
     text = write_answer(chosen, prompt, length=100, show=False)
-    say(screen, f"\nWhat its best checkpoint (step {chosen.step:,}) writes:", "bold")
+    say(screen, f"\nA sample of its best checkpoint (step {chosen.step:,}):", "bold")
     screen.print(Text.assemble((prompt, "bold"), text.text), width=min(screen.width, 80) - 2)

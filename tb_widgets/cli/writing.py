@@ -23,7 +23,7 @@ def generate(
     name: RunName,
     *,
     checkpoint: Annotated[str, typer.Option(help="best, last, or the step of a checkpoint.")] = "best",
-    prompt: Annotated[str, typer.Option(help="The text to go on from.")] = "",
+    prompt: Annotated[str, typer.Option(help="The text to continue.")] = "",
     length: Annotated[int, typer.Option(min=1, help="New tokens.")] = 200,
     temperature: Annotated[float, typer.Option(min=0.0, help="0 takes the likeliest token, 1 the model's odds.")] = 0.8,
     top_k: Annotated[int, typer.Option("--top-k", min=0, help="Choose among the k likeliest tokens; 0: all.")] = 40,
@@ -32,7 +32,7 @@ def generate(
     runs_dir: RunsDir = None,
     json: Json = False,
 ) -> None:
-    """Let a run's model write; one that sorts images says what it takes new ones for, as many as --length says."""
+    """Generate text with a run's model; an image classifier predicts the class of --length new images."""
     run = Run(service(runs_dir).attach(name).path)
     chosen = run.checkpoint(checkpoint)
     options: dict[str, Any] = {"temperature": temperature, "top_k": top_k or None, "seed": seed, "trust": trust}

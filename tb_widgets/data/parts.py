@@ -42,6 +42,6 @@ def set_apart(files: Sequence[LocalFile], part: str) -> Parts:
     if not parts.held_back or not parts.training:
         raise DataError(
             f"data.validation_split: {'all' if parts.held_back else 'none'} of the files is called {part}.",
-            hint="Name a part by a word of its file's name, or by its folder; empty holds back a share.",
+            hint="Name a part by a word of its file's name, or by its folder; empty keeps a fraction for validation.",
         )
     return parts

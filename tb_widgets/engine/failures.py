@@ -28,7 +28,7 @@ def explain(error: BaseException) -> TbError:
     if isinstance(error, KeyboardInterrupt):
         return TrainingError(
             "The training was interrupted from within its process (KeyboardInterrupt).",
-            hint="Press Resume to go on from the newest checkpoint.",
+            hint="Press Resume to continue from the newest checkpoint.",
         )
     reason = str(error)
     if _is_out_of_memory(error):

@@ -60,7 +60,7 @@ def construct(
     except (Exception, SystemExit) as error:
         raise ModelError(
             f"{name} could not be built: {quoted_error(error)}.",
-            hint="Mend the code or the sizes in config.json.",
+            hint="Fix the code or the sizes in config.json.",
         ) from error
     if not isinstance(model, nn.Module):
         raise ModelError(f"{name} gave {type(model).__name__}, not an nn.Module.", hint="Return the model itself.")
@@ -89,7 +89,7 @@ def _execute(source: ModelSource) -> ModuleType:
         ) from error
     except (Exception, SystemExit) as error:
         raise ModelError(
-            f"model.py fails while it is loaded: {quoted_error(error)}.", hint="Mend that line and try again."
+            f"model.py fails while it is loaded: {quoted_error(error)}.", hint="Fix that line and try again."
         ) from error
     return module
 

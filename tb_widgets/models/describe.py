@@ -63,7 +63,7 @@ def _describe_zoo(source: ModelSource) -> ModelSummary:
     is_learned = sizes.FILES[name] == "bert" or config.get("positions") == "learned"
     limit = config["context_length"] if is_learned else None
     return ModelSummary(
-        title=f"{sizes.ZOO_TITLES[name]}, {source.origin['preset']}",
+        title=f"{sizes.ZOO_TITLES[name]} {source.origin['preset']}",
         parameters=sizes.count_parameters(name, config),
         vocab_size=config.get("vocab_size"),
         context_limit=limit,

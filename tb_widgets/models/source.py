@@ -137,7 +137,7 @@ def parse_config(text: str, name: str) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise ModelError(
             f"{name} is not valid JSON: line {error.lineno}, column {error.colno}: {error.msg}.",
-            hint="Mend that place, or export the model again.",
+            hint="Fix that place, or export the model again.",
         ) from error
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, or brackets without end
         raise ModelError(f"{name} can't be read as JSON: {error}.", hint="Export the model again.") from error

@@ -84,7 +84,7 @@ def _readable(name: str) -> Iterator[None]:
         where = f"line {error.lineno}: " if error.lineno else ""
         raise ModelError(
             f"{name} is not valid Python: {where}{error.msg}{shown}.",
-            hint="Mend that line, or export the model again.",
+            hint="Fix that line, or export the model again.",
         ) from error
     except ValueError as error:  # null bytes before Python 3.12, and halves of surrogate pairs
         raise ModelError(f"{name} is not Python text: {error}.", hint="Export the model again.") from error

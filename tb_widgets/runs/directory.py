@@ -21,6 +21,7 @@ from tb_widgets.runs.durable import explain_os_error, replace_text
 from tb_widgets.runs.process import ProcessIdentity
 from tb_widgets.runs.status import Status, observe, write_status
 from tb_widgets.spec import RunSpec
+from tb_widgets.spec.presets import ZOO_TITLES
 from tb_widgets.wording import listed
 
 
@@ -144,8 +145,8 @@ def create_run(runs_dir: str | Path, spec: RunSpec, *, title: str = "", visitor:
     """
     runs_dir = Path(runs_dir).expanduser().absolute()
     title = title or model_title(spec)
-    is_ours = spec.model.source.startswith("zoo:")  # small-gpt, for gpt small
-    label = spec.name or _as_name("-".join(reversed(title.split())) if is_ours else title)
+    kind, _, zoo = spec.model.source.partition(":")
+    label = spec.name or _as_name(f"{spec.model.preset}-{zoo}" if kind == "zoo" else title)
     text = spec.to_yaml()
     try:
         runs_dir.mkdir(parents=True, exist_ok=True)
@@ -188,10 +189,10 @@ def create_run(runs_dir: str | Path, spec: RunSpec, *, title: str = "", visitor:
 
 
 def model_title(spec: RunSpec) -> str:
-    """Return what a list calls the model: ``gpt tiny``, ``gist 0123abcd``, or the name of a repository or file."""
-    if spec.model.source.startswith("zoo:"):
-        return f"{spec.model.source.removeprefix('zoo:')} {spec.model.preset}"
+    """Return what a list calls the model: ``GPT tiny``, ``gist 0123abcd``, or the name of a repository or file."""
     kind, _, address = spec.model.source.partition(":")
+    if kind == "zoo":
+        return f"{ZOO_TITLES.get(address, address)} {spec.model.preset}"
     if kind in ("gist", "hub", "upload"):
         name = address.partition("@")[0].rpartition("/")[2]
         return name if kind == "hub" else f"{kind} {name[:8]}"

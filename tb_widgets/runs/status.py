@@ -144,15 +144,17 @@ def observe(path: Path) -> Status:
     if not again.is_active or _is_plausible(again):
         return again
     message = (
-        "It had not begun when the process that looked after it ended."
+        "It had not started when the process that managed it ended."
         if again.state == "queued"
-        else f"The training process ended at step {again.step:,} without a word (killed, out of memory, or power lost)."
+        else (
+            f"The training process stopped unexpectedly at step {again.step:,} (killed, out of memory, or power loss)."
+        )
     )
     return replace(
         again,
         state="interrupted",
         message=message,
-        hint="Press Resume to go on from the newest checkpoint.",
+        hint="Press Resume to continue from the newest checkpoint.",
         **AT_REST,
     )
 

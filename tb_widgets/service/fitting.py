@@ -146,8 +146,7 @@ def fit_or_refuse(spec: RunSpec, facts: ModelFacts, *, chosen: Collection[str]) 
         wrong = [(misfit.path, misfit.problem) for misfit in fit.left if misfit.is_wrong]
         raise SpecError(wrong, hint=f"What fits: {values}")
     return fit.spec, [
-        f"Chosen for this model: {change.path}={write_value(change.value)}, since {change.why}"
-        for change in fit.changes
+        f"To fit the model: {change.path}={write_value(change.value)}, since {change.why}" for change in fit.changes
     ]
 
 
@@ -194,7 +193,14 @@ def _size_misfits(spec: RunSpec, vocab_size: int | None, context_limit: int | No
     room, kind = vocab_size - added, spec.tokenizer.kind
     if kind in ("bpe", "unigram") and spec.tokenizer.vocab_size > room >= FEWEST:
         why = knows_too_few(spec.tokenizer.vocab_size + added, vocab_size)
-        found.append(Misfit("tokenizer.vocab_size", room, why, f"Choose at most {room:,}, or {ENLARGE_VOCABULARY}."))
+        found.append(
+            Misfit(
+                "tokenizer.vocab_size",
+                room,
+                why,
+                f"Choose {room:,} or less (at least {FEWEST}), or {ENLARGE_VOCABULARY}.",
+            )
+        )
     if kind == "byte" and room < BYTES:
         why = knows_too_few(BYTES + added, vocab_size)
         found.append(Misfit("tokenizer.kind", "bpe", why, f"Choose bpe, or {ENLARGE_VOCABULARY}."))

@@ -118,7 +118,7 @@ class GenerationService:
         require_frozen(run.model_folder, "Writing", trust=trust)
         with self._lock:
             if self._current is not None and not self._current.finished.is_set():
-                raise ServiceError("The last text is still being written.", hint="Wait for it, or stop it.")
+                raise ServiceError("The last text is still being generated.", hint="Wait for it, or stop it.")
             process = self._living_process()
             generation = self._current = Generation(run, checkpoint, prompt)
         request = {
@@ -134,9 +134,9 @@ class GenerationService:
         if not process.send(request):
             process.kill()
             with self._lock:
-                generation.fail("The process that writes has ended.")
+                generation.fail("The process that generates has ended.")
             if generation.state == "failed":
-                raise ServiceError("The process that writes has ended.", hint="Try again.")
+                raise ServiceError("The process that generates has ended.", hint="Try again.")
         return generation
 
     def stop(self) -> None:
@@ -165,5 +165,5 @@ class GenerationService:
                     self._current._take_in(answer)
         with self._lock:
             if process is self._process and self._current is not None:
-                end = f"The process that writes ended (exit code {process.code})."
+                end = f"The process that generates ended (exit code {process.code})."
                 self._current.fail(f"{end} {process.last_words()}".strip())

@@ -431,7 +431,7 @@ def _tell_if_silent(run: RunDirectory, owner: ProcessIdentity | None, code: int,
 
 def _end_by_hand(run: RunDirectory) -> None:
     status = read_status(run.status_file)
-    message, hint = f"Ended by hand at step {status.step:,}.", "Press Resume to go on from the newest checkpoint."
+    message, hint = f"Ended by hand at step {status.step:,}.", "Press Resume to continue from the newest checkpoint."
     write_status(run.status_file, replace(status, state="stopped", message=message, hint=hint, **AT_REST))
 
 

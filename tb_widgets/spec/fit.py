@@ -58,23 +58,23 @@ class Limits:
         if is_beyond(vocab_size, self.vocab_size):
             yield DataError(
                 f"tokenizer.kind: {knows_too_few(vocab_size, self.vocab_size)}",
-                hint="Choose bpe or unigram with a smaller tokenizer.vocab_size (32 pieces or more), a smaller "
+                hint="Choose bpe or unigram with a smaller tokenizer.vocab_size (at least 32), a smaller "
                 f"tokenizer.file, or {ENLARGE_VOCABULARY}.",
             )
         if is_beyond(context_length, self.context_limit):
             yield DataError(
-                f"data.context_length is {context_length:,} tokens: {reads_at_most(self.context_limit)}",
-                hint=f"Set it to at most {self.context_limit}, or enlarge the model's table of positions.",
+                f"data.context_length: {reads_at_most(self.context_limit)[:-1]}, not {context_length:,}.",
+                hint=f"Set it to at most {self.context_limit}, or enlarge the model's position embedding.",
             )
         if is_beyond(classes, self.classes):
             yield DataError(
-                f"The data have {classes:,} classes and the model tells {self.classes:,} apart.",
-                hint="Choose other data in data.source, or give the model's last layer as many outputs.",
+                f"The dataset has {classes:,} classes and the model predicts {self.classes:,}.",
+                hint="Choose another dataset in data.source, or give the model's last layer as many outputs.",
             )
         if image is not None and self.image is not None and image != self.image:
             yield DataError(
                 f"The images are {_times(image)} and the model takes {_times(self.image)} (channels, height, width).",
-                hint="Choose other data in data.source, or change the sizes in the model.",
+                hint="Choose another dataset in data.source, or change the sizes in the model.",
             )
 
 
@@ -94,4 +94,4 @@ def reads_at_most(limit: int | None) -> str:
 
 
 def _times(image: Image) -> str:
-    return " x ".join(str(side) for side in image)
+    return " × ".join(str(side) for side in image)

@@ -36,6 +36,8 @@ class Metric:
         Its name in journal, status and settings, for example ``val/loss``.
     title, unit
         What plots and tables call it, and what it counts.
+    titles
+        The title above a plot for tasks in which it has another one.
     better
         Which way is better; the best checkpoint follows from it.
     form
@@ -58,6 +60,7 @@ class Metric:
     brief: str | None = None
     tasks: tuple[Task, ...] | None = None
     units: Mapping[str, str] = field(default_factory=dict)
+    titles: Mapping[str, str] = field(default_factory=dict)
     log: bool = False
 
     def exists_for(self, task: str) -> bool:
@@ -73,9 +76,9 @@ class Metric:
         return f"{value:{self.form}}".replace("%", " %")
 
     def heading(self, task: str = "") -> str:
-        """Return title and unit as a plot shows them, for example ``Accuracy (next tokens)``."""
-        unit = self.units.get(task, self.unit)
-        return f"{self.title} ({unit})" if unit else self.title
+        """Return title and unit as a plot shows them, for example ``Loss (nats per token)``."""
+        title, unit = self.titles.get(task, self.title), self.units.get(task, self.unit)
+        return f"{title} ({unit})" if unit else title
 
 
 METRICS: Registry[Metric] = Registry("metrics")
@@ -128,11 +131,10 @@ PERPLEXITY = Metric(
 ACCURACY = Metric(
     "val/accuracy",
     title="Accuracy",
-    unit="next tokens",
     better="max",
     form=".1%",
     brief="",
-    units={name: task.counted for name, task in TASKS.items()},
+    titles={name: task.accuracy for name, task in TASKS.items()},
 )
 OWN = (LOSS, PERPLEXITY, ACCURACY)
 for _metric in OWN:

@@ -256,6 +256,11 @@ BOUNDS = {
     "less_than_equal": ("le", "at most"),
     "less_than": ("lt", "less than"),
 }
+_PAIRS = {
+    "model.config": "{n_layer: 6}",
+    "model.arguments": "{attn_mask: causal}",
+    "data.columns": "{text: review}",
+}
 SENTENCES = {
     "int_parsing": "must be a whole number",
     "int_type": "must be a whole number",
@@ -267,7 +272,6 @@ SENTENCES = {
     "bool_type": "must be true or false",
     "string_type": "must be a text",
     "list_type": "must be a list",
-    "dict_type": "must be a mapping",
     "model_type": "must be a section of fields",
 }
 
@@ -306,6 +310,10 @@ def _explain(model: type[RunSpec], detail: ErrorDetails) -> list[tuple[str, str]
         expected = str(context["expected"]).replace("'", "")
         near = difflib.get_close_matches(shown.strip("'"), expected.replace(" or ", ", ").split(", "), n=1)
         reason = f"must be {expected}, not {shown}." + (f" Did you mean {near[0]}?" if near else "")
+    elif kind == "dict_type":
+        is_open = isinstance(value, str) and value.strip().startswith("{") and not value.strip().endswith("}")
+        end = " A closing } is missing." if is_open else ""
+        reason = f"Write name: value pairs, for example {_PAIRS.get(field, '{name: value}')}.{end}"
     elif kind in SENTENCES:
         reason = f"{SENTENCES[kind]}, not {_kind(value) if kind.endswith('_type') else shown}."
     elif kind in ("too_long", "string_too_long"):

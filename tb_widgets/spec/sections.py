@@ -45,14 +45,14 @@ class ModelSpec(Section):
     source: Annotated[str, AfterValidator(model_source)] = setting(
         "zoo:gpt",
         title="Model",
-        help="A model of ours (zoo:gpt), a Gist's address, hub:OWNER/NAME, or the path of a model.py or its folder.",
+        help="A built-in model (zoo:gpt), a Gist's address, hub:OWNER/NAME, or the path of a model.py or its folder.",
         group="Model",
         level="basic",
     )
     preset: Literal["tiny", "small", "medium", "shakespeare-char"] = setting(
         "small",
         title="Size",
-        help="Sizes of our models; a model.py of your own has its sizes written in.",
+        help="Size of a built-in model; your own model.py has its sizes in the code.",
         group="Model",
         level="basic",
     )
@@ -60,7 +60,7 @@ class ModelSpec(Section):
         None,
         factory=dict,
         title="Overrides",
-        help="Single sizes that differ from the preset or from config.json, for example {n_layer: 6, dropout: 0.1}.",
+        help="Override individual settings of the preset or config.json, for example {n_layer: 6, dropout: 0.1}.",
         group="Model",
     )
     task: Literal["auto", Task] = setting(
@@ -147,14 +147,14 @@ class ModelSpec(Section):
         None,
         factory=list,
         title="Repairs",
-        help="Known faults of exported models to mend in model.py: undeclared-input, missing-steps, causal-mask.",
+        help="Known faults of exported models to fix in model.py: undeclared-input, missing-steps, causal-mask.",
         group="Model",
         max_length=8,
     )
     allow_leak: bool = setting(
         False,
-        title="Train although it leaks",
-        help="Start a language model that sees the words that it has to predict. Its loss then means nothing.",
+        title="Train anyway (it sees the answers)",
+        help="Train a language model that can see the tokens it has to predict. Its loss is then meaningless.",
         group="Model",
     )
 
@@ -165,7 +165,7 @@ class DataSpec(Section):
     source: Annotated[str, AfterValidator(data_source)] = setting(
         "python-docs",
         title="Data",
-        help="A text or task of ours, the path of a file, folder or glob, https://..., or hub:OWNER/NAME.",
+        help="A built-in dataset, the path of a file, folder or glob, https://..., or hub:OWNER/NAME.",
         group="Data",
         level="basic",
     )
@@ -181,8 +181,8 @@ class DataSpec(Section):
     )
     validation_fraction: float = setting(
         0.1,
-        title="Held back for validation",
-        help="Share of the data that the model is tested on and never trained on. Typical 0.05 to 0.2.",
+        title="Validation split",
+        help="Fraction kept for validation, never trained on. Typical 5 to 20 % (0.05 to 0.2).",
         unit="of the data",
         group="Data",
         gt=0.0,
@@ -190,18 +190,18 @@ class DataSpec(Section):
     )
     validation_split: str | None = setting(
         None,
-        title="Validation split",
-        help="Part to test on, for example validation: a split, or what files or folders are called. Empty: the share.",
+        title="Validation set",
+        help="A split, file name or folder to validate on, for example validation. Empty: a fraction of the data.",
         group="Data",
     )
     config: str | None = setting(
         None,
         title="Configuration",
-        help="Which of a Hub dataset's variants, for example wikitext-2-raw-v1. Empty takes the only one.",
+        help="Which configuration of a Hub dataset, for example wikitext-2-raw-v1. Empty takes the only one.",
         group="Data",
     )
     split: str | None = setting(
-        None, title="Split", help="Which part of a Hub dataset to learn from. Empty means train.", group="Data"
+        None, title="Split", help="Which split of a Hub dataset to train on. Empty means train.", group="Data"
     )
     streaming: bool = setting(
         False,
@@ -219,23 +219,23 @@ class DataSpec(Section):
     encoding: str = setting(
         "auto",
         title="Encoding",
-        help="How the file writes characters, for example utf-8 or cp1252. auto finds it out, and says what it found.",
+        help="Character encoding of the file, for example utf-8 or cp1252. auto detects it.",
         group="Data",
         pattern=r"^[A-Za-z0-9._:-]{1,40}$",
     )
     reset_attention: bool = setting(
         False,
         title="Documents apart",
-        help="Texts that share a context do not see each other. Only for models that can be told so.",
+        help="Mask attention between texts that share a context. Only for models that take such a mask.",
         group="Data",
     )
     padding_side: Literal["right", "left"] = setting(
-        "right", title="Padding", help="On which side short examples are filled up.", group="Data"
+        "right", title="Padding", help="On which side short examples are padded.", group="Data"
     )
     long_pairs: Literal["refuse", "leave-out", "cut"] = setting(
         "refuse",
         title="Pairs that are too long",
-        help="What becomes of pairs beyond the context: nothing starts, they are left out, or both sides are cut.",
+        help="Pairs longer than the context: refuse to start, leave them out, or truncate (cut) both sides.",
         group="Data",
     )
 
@@ -246,7 +246,7 @@ class TokenizerSpec(Section):
     kind: Literal["byte", "char", "bpe", "unigram", "file"] = setting(
         "bpe",
         title="Tokenizer",
-        help="bpe and unigram learn frequent pieces of your text; char and byte learn none; file takes a made one.",
+        help="bpe and unigram learn a vocabulary from your text; char and byte need none; file loads a tokenizer.json.",
         group="Data",
         level="basic",
     )
@@ -274,7 +274,7 @@ class TrainingSpec(Section):
     steps: int = setting(
         1000,
         title="Steps",
-        help="Optimiser updates. The curve says when more stop helping.",
+        help="Number of optimiser steps. Stop when the validation loss flattens.",
         unit="steps",
         group="Training",
         level="basic",
@@ -284,7 +284,7 @@ class TrainingSpec(Section):
     batch_size: int = setting(
         32,
         title="Batch",
-        help="Examples (texts, pairs or images) per update. Larger is steadier and slower per step.",
+        help="Examples (texts, pairs or images) per step. Larger batches give smoother updates but slower steps.",
         unit="examples",
         group="Training",
         level="basic",
@@ -303,8 +303,8 @@ class TrainingSpec(Section):
     learning_rate: float = setting(
         1e-3,
         title="Learning rate",
-        help="Peak, after warm-up. Typical 0.0003 to 0.003 for models this small.",
-        unit="per step",
+        help="Reached after warm-up. Typical 0.0003 to 0.003 for models this small.",
+        unit="peak",
         group="Training",
         level="basic",
         gt=0.0,
@@ -314,12 +314,12 @@ class TrainingSpec(Section):
         "adamw", title="Optimiser", help="AdamW, fused where this machine has it.", group="Optimiser"
     )
     schedule: Schedule = setting(
-        "cosine", title="Schedule", help="How the learning rate falls after warm-up.", group="Optimiser"
+        "cosine", title="Schedule", help="How the learning rate decays after warm-up.", group="Optimiser"
     )
     warmup: float = setting(
         0.05,
         title="Warm-up",
-        help="Share of the steps in which the learning rate rises from zero. Typical 0.01 to 0.1.",
+        help="Fraction of the steps in which the learning rate rises from zero. Typical 1 to 10 % (0.01 to 0.1).",
         unit="of the steps",
         group="Optimiser",
         ge=0.0,
@@ -328,7 +328,7 @@ class TrainingSpec(Section):
     min_lr_fraction: float = setting(
         0.1,
         title="Final learning rate",
-        help="Where the schedule ends, as a share of the peak. Typical 0 to 0.1.",
+        help="Where the schedule ends, as a fraction of the peak. Typical 0 to 10 % (0 to 0.1).",
         unit="of the peak",
         group="Optimiser",
         ge=0.0,
@@ -344,12 +344,12 @@ class TrainingSpec(Section):
         le=10.0,
     )
     beta1: float = setting(
-        0.9, title="Beta 1", help="Memory of the gradient's mean.", group="Optimiser", ge=0.0, lt=1.0
+        0.9, title="Beta 1", help="Decay rate of the first moment (momentum).", group="Optimiser", ge=0.0, lt=1.0
     )
     beta2: float = setting(
         0.99,
         title="Beta 2",
-        help="Memory of the gradient's size. Typical 0.95 to 0.999.",
+        help="Decay rate of the second moment. Typical 0.95 to 0.999.",
         group="Optimiser",
         ge=0.0,
         lt=1.0,
@@ -365,7 +365,7 @@ class TrainingSpec(Section):
     clip: float | None = setting(
         1.0,
         title="Gradient clipping",
-        help="Longest gradient that is let through. Empty switches it off.",
+        help="Maximum gradient norm. Leave empty to disable clipping.",
         unit="norm",
         group="Optimiser",
         gt=0.0,
@@ -388,13 +388,13 @@ class TrainingSpec(Section):
     deterministic: bool = setting(
         False,
         title="Deterministic",
-        help="Only algorithms that repeat bit for bit on a GPU too; slower there, free on a CPU.",
+        help="Use deterministic algorithms. Slower on a GPU, no cost on a CPU.",
         group="Reproducibility and precision",
     )
     log_every: int | None = setting(
         None,
-        title="Journal line every",
-        help="Steps that one line of the journal averages. Empty keeps a run under about 10,000 lines.",
+        title="Log every",
+        help="Average metrics over N steps per log line. Empty keeps a run under about 10,000 lines.",
         unit="steps",
         group="Reproducibility and precision",
         ge=1,
@@ -408,7 +408,7 @@ class EvaluationSpec(Section):
     every: int = setting(
         100,
         title="Evaluate every",
-        help="Steps between two evaluations on the validation part.",
+        help="Evaluate on the validation set every N steps.",
         unit="steps",
         group="Evaluation",
         level="basic",
@@ -418,7 +418,7 @@ class EvaluationSpec(Section):
     batches: int = setting(
         20,
         title="Validation batches",
-        help="How much of the validation part one evaluation reads; always the same.",
+        help="How much of the validation set one evaluation reads; always the same batches.",
         unit="batches",
         group="Evaluation",
         ge=1,
@@ -428,14 +428,14 @@ class EvaluationSpec(Section):
         None,
         factory=list,
         title="Sample prompts",
-        help="The model answers these at each evaluation. Empty means something from the validation part.",
+        help="The model answers these at each evaluation. Empty takes them from the validation set.",
         group="Evaluation",
         max_length=8,
     )
     sample_length: int = setting(
         48,
         title="Sample length",
-        help="Length of each sample; 0 writes none.",
+        help="Length of each sample; 0 generates none.",
         unit="tokens",
         group="Evaluation",
         ge=0,
@@ -449,7 +449,7 @@ class CheckpointSpec(Section):
     every: int = setting(
         200,
         title="Checkpoint every",
-        help="Steps between two checkpoints. A stopped run goes on from the newest.",
+        help="Save a checkpoint every N steps; Resume continues from the newest.",
         unit="steps",
         group="Checkpoints",
         level="basic",
@@ -475,17 +475,17 @@ class CheckpointSpec(Section):
         le=1000,
     )
     monitor: Annotated[str, OneOf(lambda: METRICS)] = setting(
-        LOSS.key, title="Best by", help="The metric that decides which checkpoint is best.", group="Checkpoints"
+        LOSS.key, title="Monitor", help="The metric that decides which checkpoint is best.", group="Checkpoints"
     )
     mode: Literal["auto", "min", "max"] = setting(
         "auto",
-        title="Better is",
-        help="min where smaller is better, max where larger is. auto follows from the metric.",
+        title="Direction",
+        help="min: lower is better. max: higher is better. auto follows from the metric.",
         group="Checkpoints",
     )
     mirror: str | None = setting(
         None,
-        title="Second folder",
+        title="Backup folder",
         help="Each verified checkpoint is copied there as well, for example a mounted Drive. Empty means none.",
         group="Checkpoints",
     )

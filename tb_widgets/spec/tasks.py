@@ -19,8 +19,8 @@ class TaskRecord:
 
     Attributes
     ----------
-    name
-        As a spec names it.
+    name, title
+        As a spec names it, and as people do.
     does, needs
         What its models do, as the end of "a model that ...", and the data that they learn from.
     inputs
@@ -37,8 +37,8 @@ class TaskRecord:
         Whether labels are tokens; then a loss has a perplexity.
     must_not_see_ahead
         Whether a model that sees the tokens it predicts is worthless.
-    counted
-        What accuracy counts, for the title of its plot.
+    accuracy
+        What its accuracy is called.
     sample_title
         Title of the samples that are written along a run.
     ask_title, ask_verb, ask_help
@@ -46,6 +46,7 @@ class TaskRecord:
     """
 
     name: Task
+    title: str
     does: str
     needs: str
     inputs: tuple[str, ...]
@@ -55,7 +56,7 @@ class TaskRecord:
     continues: bool
     predicts_tokens: bool
     must_not_see_ahead: bool
-    counted: str
+    accuracy: str
     sample_title: str
     ask_title: str
     ask_verb: str
@@ -82,7 +83,8 @@ TASKS: dict[Task, TaskRecord] = {
     for record in (
         TaskRecord(
             name="causal-lm",
-            does="continues texts",
+            title="text generation (causal language model)",
+            does="generates text",
             needs="a plain text",
             inputs=("tokens",),
             columns=("text",),
@@ -91,14 +93,15 @@ TASKS: dict[Task, TaskRecord] = {
             continues=True,
             predicts_tokens=True,
             must_not_see_ahead=True,
-            counted="next tokens",
+            accuracy="Next-token accuracy",
             sample_title="Sample",
             ask_title="Generate text",
             ask_verb="Generate",
         ),
         TaskRecord(
             name="masked-lm",
-            does="fills gaps in texts",
+            title="filling in masked tokens (masked language model)",
+            does="fills in masked tokens",
             needs="a plain text",
             inputs=("tokens",),
             columns=("text",),
@@ -107,7 +110,7 @@ TASKS: dict[Task, TaskRecord] = {
             continues=False,
             predicts_tokens=True,
             must_not_see_ahead=False,
-            counted="hidden tokens",
+            accuracy="Masked-token accuracy",
             sample_title="Filled-in tokens",
             ask_title="Fill in tokens",
             ask_verb="Fill in",
@@ -115,7 +118,8 @@ TASKS: dict[Task, TaskRecord] = {
         ),
         TaskRecord(
             name="sequence-classification",
-            does="sorts texts into classes",
+            title="text classification",
+            does="classifies texts",
             needs="texts with labels",
             inputs=("tokens",),
             columns=("text", "label"),
@@ -124,7 +128,7 @@ TASKS: dict[Task, TaskRecord] = {
             continues=False,
             predicts_tokens=False,
             must_not_see_ahead=False,
-            counted="classes",
+            accuracy="Accuracy",
             sample_title="Predicted classes",
             ask_title="Classify text",
             ask_verb="Classify",
@@ -132,7 +136,8 @@ TASKS: dict[Task, TaskRecord] = {
         ),
         TaskRecord(
             name="seq2seq",
-            does="turns one text into another",
+            title="text to text (encoder-decoder)",
+            does="maps one text to another",
             needs="pairs of texts",
             inputs=("tokens", "decoder_tokens"),
             columns=("source", "target"),
@@ -141,15 +146,16 @@ TASKS: dict[Task, TaskRecord] = {
             continues=False,
             predicts_tokens=True,
             must_not_see_ahead=True,
-            counted="tokens of the answer",
+            accuracy="Next-token accuracy",
             sample_title="Model output",
             ask_title="Answer",
             ask_verb="Answer",
-            ask_help="Enter a text to see what the model makes of it.",
+            ask_help="Enter a text to see what the model answers.",
         ),
         TaskRecord(
             name="vision-classification",
-            does="sorts images into classes",
+            title="image classification",
+            does="classifies images",
             needs="images with labels",
             inputs=("images",),
             columns=(),
@@ -158,7 +164,7 @@ TASKS: dict[Task, TaskRecord] = {
             continues=False,
             predicts_tokens=False,
             must_not_see_ahead=False,
-            counted="classes",
+            accuracy="Accuracy",
             sample_title="Predictions",
             ask_title="Classify images",
             ask_verb="Classify new images",

@@ -88,11 +88,11 @@ def test_what_can_not_be_read_leaves_the_data_as_they_were(dashboard, data, tmp_
     assert dashboard.draft.spec.data == before
     assert dashboard.draft.is_valid
     said = shown(page_of(dashboard))
-    assert "the data you had stay chosen" in said
+    assert "your previous dataset is still selected" in said
     assert words in said
 
     data.cancel()
-    assert "the data you had stay chosen" not in shown(page_of(dashboard))
+    assert "your previous dataset is still selected" not in shown(page_of(dashboard))
 
 
 def test_nothing_and_an_empty_search_are_refused_in_words(data):
@@ -110,7 +110,7 @@ def test_the_roles_of_columns_are_guessed_with_a_reason_and_can_be_chosen(dashbo
     data.wait()
     assert data.look.roles == {"text": "review", "label": "stars"}
     page = page_of(dashboard)
-    assert "It is called review." in shown(page)
+    assert "Chosen by its name." in shown(page)
 
     choice = at(page, "data-column-label")
     assert [value for _, value in choice.options] == ["", "id", "review", "stars"]
@@ -128,9 +128,9 @@ def test_a_column_that_can_not_be_told_is_asked_for_before_start(dashboard, data
     file.write_text("a,b\n" + "some words here,other words here\n" * 50)
     data.choose(str(file))
     data.wait()
-    assert "can't be told" in dashboard.draft.errors["data.columns"]
+    assert "holds the text?" in dashboard.draft.errors["data.columns"]
     page = page_of(dashboard)
-    assert "be told. It has a" in shown(page)
+    assert "holds the text? It has a" in shown(page)
 
     at(page, "data-column-text").value = "b"
     data.wait()
@@ -168,6 +168,25 @@ def test_data_that_no_run_could_begin_with_block_start_and_are_shown_all_the_sam
     assert at(dashboard.page.widget, "start").disabled
 
 
+def test_a_context_longer_than_the_text_is_refused_at_its_own_field(dashboard, data):
+    dashboard.draft.set("data.context_length", 60_000)
+    data.wait()
+    (reason,) = dashboard.draft.errors.values()
+    assert [*dashboard.draft.errors] == ["data.context_length"]
+    assert "one context needs 60,001" in reason
+    assert "Set “Context length” to at most" in reason
+
+
+def test_what_is_said_on_the_page_names_fields_as_the_form_does(dashboard, data, tmp_path):
+    file = tmp_path / "odd.csv"
+    file.write_text("".join(["a,b\n", *(f"some words {n},other words {n}\n" for n in range(50))]))
+    data.choose(str(file))
+    data.wait()
+    said = shown(page_of(dashboard))
+    assert "Columns: which column of odd.csv holds the text?" in said
+    assert "data.columns" not in said
+
+
 def test_what_was_dropped_and_refused_does_not_stay(dashboard, data, monkeypatch, tmp_path):
     monkeypatch.setenv("TB_CACHE_DIR", str(tmp_path / "cache"))
     folder = tmp_path / "cache" / "uploads" / ("0" * 64)
@@ -180,6 +199,7 @@ def test_what_was_dropped_and_refused_does_not_stay(dashboard, data, monkeypatch
     assert [path.name for path in folder.iterdir()] == ["good.txt"]
     said = shown(page_of(dashboard))
     assert "x.pdf" in said
+    assert "tbw-primary" not in at(page_of(dashboard), "get-data")._dom_classes, "trying again changes nothing"
     assert str(folder) not in said
 
     data.choose(str(folder / "good.txt"))
@@ -223,7 +243,7 @@ def test_a_small_vocabulary_leaves_room_for_the_sign_that_ends_a_document(dashbo
     assert dashboard.draft.is_valid
     data.choose(str(reviews))
     data.wait()
-    assert "Choose at most 299" in dashboard.draft.errors["tokenizer.vocab_size"]
+    assert "Choose 299 or less" in dashboard.draft.errors["tokenizer.vocab_size"]
     dashboard.use_what_fits()
     assert dashboard.draft.is_valid
 
@@ -238,7 +258,7 @@ def test_only_what_serves_the_model_is_offered_and_the_rest_with_the_reason(dash
 
     at(page, "data-all").value = True
     offered = dict(map(reversed, choice.options))
-    assert offered["drawn-shapes"].endswith("only for a model that sorts images into classes")
+    assert offered["drawn-shapes"].endswith("only for a model that classifies images")
 
     at(page, "data-all").value = False
     dashboard.draft.know(ModelFacts("vision-classification"))
@@ -282,10 +302,16 @@ def test_the_cache_is_measured_and_cleared(dashboard, data, monkeypatch, tmp_pat
 
     page = page_of(dashboard)
     at(page, "clear-cache").click()
+    assert (tmp_path / "uploads" / ("a" * 64)).exists(), "it asks first"
+    assert at(page, "clear-cache").description.startswith("Clear 4")
+    at(page, "keep-cache").click()
+    assert at(page, "clear-cache").description == "Clear"
+    at(page, "clear-cache").click()
+    at(page, "clear-cache").click()
     data.wait()
     assert mine.exists()  # the form holds it
     assert not (tmp_path / "uploads" / ("a" * 64)).exists()
-    assert "were freed" in shown(page_of(dashboard))
+    assert "Freed " in shown(page_of(dashboard))
 
 
 def arrived(name, content):

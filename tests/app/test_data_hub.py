@@ -54,7 +54,7 @@ def test_a_variant_is_chosen_first(dashboard, data, quiet):  # noqa: F811
     data.choose("hub:me/two")
     data.wait()
     page = page_of(dashboard)
-    assert "It has 2 variants: choose one." in shown(page)
+    assert "It has 2 configurations: choose one." in shown(page)
     assert "tbw-hidden" in at(page, "get-data")._dom_classes
 
     at(page, "data-config").value = "long"
@@ -86,10 +86,11 @@ def test_a_refusal_says_why_and_leaves_the_data_as_they_were(dashboard, data, qu
     assert dashboard.draft.is_valid
     page = page_of(dashboard)
     assert words in shown(page)
-    assert "the data you had stay chosen" in shown(page)
+    assert "your previous dataset is still selected" in shown(page)
 
     quiet.fault = None
     quiet.add("me/elsewhere", {"train.parquet": parquet(100)})
+    assert at(page, "get-data").description == "Try again"
     at(page, "get-data").click()  # it says: Try again
     data.wait()
     assert data.wanted.stage == "asking"

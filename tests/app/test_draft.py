@@ -115,6 +115,36 @@ def test_what_is_wrong_is_told_by_field_and_the_last_valid_spec_stays(draft):
     assert draft.spec.training.steps == 7
 
 
+@pytest.mark.parametrize(("typed", "share"), [("10 %", 0.1), ("7.5%", 0.075), ("0.1", 0.1), ("100 %", 1.0)])
+def test_a_share_may_be_typed_in_percent(typed, share):
+    card = CARDS["training.warmup"]
+    assert read_typed(card, typed) == share
+    assert read_typed(card, as_typed(card, share)) == share
+
+
+def test_shares_are_shown_in_percent():
+    assert as_typed(CARDS["data.validation_fraction"], 0.1) == "10 %"
+    assert as_typed(CARDS["training.min_lr_fraction"], 0.125) == "12.5 %"
+    assert as_typed(CARDS["training.beta1"], 0.9) == "0.9"
+
+
+@pytest.mark.parametrize(
+    ("path", "typed", "reason"),
+    [
+        ("training.learning_rate", "0,003", "must be a number, not '0,003'. Use a point: 0.003."),
+        ("training.steps", "1.000", "1.000 may be 1 or 1,000: write it without a point."),
+        ("training.steps", "12.000.000", "12.000.000 may be 12 or 12,000,000: write it without a point."),
+        ("data.validation_fraction", "10", "must be at most 0.5, not 10. Write 10 % or 0.1."),
+        ("model.config", "{n_layer: 6", "Write name: value pairs, for example {n_layer: 6}. A closing } is missing."),
+        ("model.config", "6", "Write name: value pairs, for example {n_layer: 6}."),
+    ],
+)
+def test_what_is_refused_says_how_to_write_it(draft, path, typed, reason):
+    draft.set(path, typed)
+    assert draft.errors == {path: reason}
+    assert not draft.is_valid
+
+
 @pytest.mark.parametrize("path", ["data.source", "model.source"])
 @pytest.mark.parametrize("typed", ["", "nowhere", "a\0b", "~nobody-of-this-name/x", "x" * 5000, "/", "zoo:nothing"])
 def test_any_path_may_be_typed(draft, path, typed):
@@ -143,7 +173,7 @@ def test_model_and_text_must_fit_each_other(draft):
 
     assert draft.errors["data.context_length"] == "the model reads 32 tokens at most."
     assert draft.errors["tokenizer.vocab_size"].startswith(
-        "the tokenizer and its special tokens need 1,000 ids, and the model knows 500. Choose at most 500, or"
+        "the tokenizer and its special tokens need 1,000 ids, and the model knows 500. Choose 500 or less"
     )
 
 

@@ -108,8 +108,8 @@ def test_from_a_pasted_address_to_start_in_two_clicks_and_nothing_runs_before_th
     dashboard.wait_for_model()
     assert marker.exists()
     assert dashboard.choice.leaks
-    assert "sees the tokens that it should predict" in shown(dashboard.page.boxes["model"])
-    assert "Start waits for a repair, or" in shown(dashboard.page.boxes["model"])
+    assert "can see the tokens it has to predict" in shown(dashboard.page.boxes["model"])
+    assert "Apply the repair below, or choose another task" in shown(dashboard.page.boxes["model"])
     assert "It writes files" in shown(dashboard.page.boxes["model"])
     with pytest.raises(RunError, match="sees the tokens"):
         dashboard.start()
@@ -120,7 +120,7 @@ def test_from_a_pasted_address_to_start_in_two_clicks_and_nothing_runs_before_th
     assert not dashboard.choice.leaks
     draft = dashboard.draft
     assert (draft.spec.data.context_length, draft.spec.tokenizer.vocab_size) == (12, 300)
-    assert "Context length is 12, chosen for this model" in shown(dashboard.page.boxes["model"])
+    assert "Context length is 12, to fit this model" in shown(dashboard.page.boxes["model"])
     assert draft.spec.model.repairs == ["causal-mask"]
     assert draft.spec.model.source == f"gist:{ID}@{github.shas(ID)[0]}"
 
@@ -156,7 +156,7 @@ def test_ours_for_sorting_texts_brings_texts_to_sort_and_takes_a_table_of_any_cl
     draft = dashboard.draft
     assert draft.blockers == []
     assert draft.spec.data.source == "prose-or-code"
-    assert draft.model.title == "BERT classifier, tiny"
+    assert draft.model.title == "BERT classifier tiny"
 
     table = tmp_path / "stars.csv"
     table.write_text("review,stars\n" + "".join(f"text {n} of many,{n % 5}\n" for n in range(400)))
@@ -276,7 +276,7 @@ def test_what_was_concluded_is_decided_otherwise_in_the_form(open_dashboard, tmp
     at(box, "model-vocab-size").value = "280"
     at(box, "model-context-limit").value = "16"
     dashboard.wait_for_model()
-    assert "model.output says so." in shown(box)
+    assert "“Output” says so." in shown(box)
     assert (dashboard.draft.spec.data.context_length, dashboard.draft.spec.tokenizer.vocab_size) == (16, 280)
 
 
@@ -300,7 +300,7 @@ def test_a_task_that_can_not_be_told_is_asked_for_with_a_button_for_each_answer(
         at(box, "is-seq2seq")
     with pytest.raises(RunError, match="vision-classification answers no question about this model"):
         dashboard.answer("vision-classification")
-    assert at(box, "is-masked-lm").description == "It fills gaps in texts"
+    assert at(box, "is-masked-lm").description == "It fills in masked tokens"
 
     press(dashboard, "is-masked-lm")
     dashboard.wait_for_model()
@@ -337,7 +337,7 @@ def test_a_trial_and_a_fetch_can_be_stopped(github, open_dashboard, tmp_path):
     dashboard = open_dashboard()
     dashboard.show("model")
     box = dashboard.page.boxes["model"]
-    for address, working in ((str(tmp_path), "trying"), (ID, "fetching")):
+    for address, working, what in ((str(tmp_path), "trying", "Test"), (ID, "fetching", "Download")):
         dashboard.load_model(address)
         dashboard.refresh()
         assert dashboard.choice.state == working
@@ -346,13 +346,13 @@ def test_a_trial_and_a_fetch_can_be_stopped(github, open_dashboard, tmp_path):
         press(dashboard, "stop-trying")
         assert dashboard.choice.state == "failed"
         assert "Stopped" in shown(box)
-        assert "You stopped it" in shown(box)
+        assert f"{what} cancelled" in shown(box)
         assert "tbw-hidden" in at(box, "stop-trying")._dom_classes
         dashboard.refresh()
         dashboard.refresh()
         assert dashboard.choice.state == "failed"
         assert not dashboard.choice.is_busy
-        with pytest.raises(RunError, match="You stopped it"):
+        with pytest.raises(RunError, match=f"{what} cancelled"):
             dashboard.start()
     with pytest.raises(RunError, match="Nothing is being fetched or tried"):
         dashboard.stop_trying()
@@ -392,7 +392,7 @@ def test_a_leak_that_no_repair_is_known_for_is_said_to_be_the_author_s(open_dash
     dashboard.load_model(str(tmp_path))
     dashboard.wait_for_model()
     assert dashboard.choice.leaks, dashboard.choice.error
-    assert "no repair is known for the way in which it is written" in shown(dashboard.page.boxes["model"])
+    assert "there is no repair for the way it is written" in shown(dashboard.page.boxes["model"])
 
 
 def test_whatever_an_author_writes_is_shown_as_text(github, open_dashboard):
@@ -432,7 +432,7 @@ def test_a_text_that_the_user_chose_is_kept_and_blocks_with_the_way_out(text_fil
     draft.set("data.context_length", "63")
     draft.know(ModelFacts("sequence-classification", vocab_size=401, context_limit=32))
     assert draft.values["data.source"] == "python-source"
-    assert draft.errors["data.source"].startswith("the model sorts texts into classes")
+    assert draft.errors["data.source"].startswith("the model classifies texts")
     assert draft.errors["data.context_length"] == "the model reads 32 tokens at most."
     assert draft.spec.tokenizer.vocab_size == 400  # one is for padding
 

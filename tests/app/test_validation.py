@@ -93,7 +93,7 @@ def test_known_faults_are_mended_on_request_and_shown_first(tmp_path):
     validation = Validation(str(tmp_path))
     assert "offered</span>" in validation._repr_html_()
     assert validation.applied == []
-    assert "Mend the known faults: done." in pressed(validation, "Mend the known faults")
+    assert "Mend the known faults: done." in pressed(validation, "Apply the repairs")
     # The causal mask waits for what the checks find.
     assert validation.applied == ["undeclared-input"]
 
@@ -129,7 +129,7 @@ def test_results_are_escaped_and_a_leak_is_said_in_plain_words():
     html = cell(shown_results(results), result_pictures(results))
     assert "<img" not in html
     assert "This model sees the answers." in html
-    assert "✕ mend this" in html
+    assert "✕ failed" in html
     assert "1.5 &lt;img" in html
     assert html.count("<figure") == 2
     assert "sees the answers" not in shown_results(results[1:])

@@ -107,9 +107,9 @@ def test_a_dataset_is_searched_got_and_trained_on_by_clicking(
     page.get_by_role("row", name="me/poems").click()
     expect(page.get_by_text("nothing has been downloaded yet")).to_be_visible(timeout=30_000)
     expect(page.get_by_text("Line 0 of a poem").first).to_be_visible()
-    button(page, "Get the data").click()
+    button(page, "Download").click()
     expect(page.locator(".tbw-at-data-source-choice")).to_contain_text("Your own: poems", timeout=60_000)
-    expect(page.locator(".tbw-at-data-column-text")).to_contain_text("guessed: verse")
+    expect(page.locator(".tbw-at-data-column-text")).to_contain_text("verse (automatic)")
     expect(page.locator(".tbw-batch")).to_contain_text("[END]")
     page.locator(".tbw-at-start").click()
     wait_for_state(page, "done")
@@ -166,11 +166,11 @@ def test_paths_addresses_and_dropped_tables_are_looked_at_and_trained_on_by_clic
     assert web in train()
 
     tab(page, "Model").click()
-    page.locator(".tbw-at-model-source-choice select").select_option(label="BERT classifier: sorts texts")
+    page.locator(".tbw-at-model-source-choice select").select_option(label="BERT classifier: classifies texts")
     tab(page, "Data").click()
     page.get_by_label("Drop a file here, or choose").set_input_files(tmp_path / "reviews.zip")
     expect(page.locator(".tbw-batch")).to_contain_text("thing number", timeout=30_000)
-    expect(page.locator(".tbw-at-data-column-label")).to_contain_text("guessed: praised")
+    expect(page.locator(".tbw-at-data-column-label")).to_contain_text("praised (automatic)")
     assert "zoo:bert-classifier" in train()
 
 

@@ -160,7 +160,7 @@ def test_a_pasted_address_becomes_a_trained_model_in_at_most_four_clicks(
     if repairs:
         hand.click(page.locator(".tbw-at-repair:not(.tbw-hidden)"))
     start = page.locator(".tbw-at-start")
-    expect(page.get_by_text("It runs, and")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("It works. Task:")).to_be_visible(timeout=60_000)
     expect(start).to_be_enabled()
     expect(tab(page, "Data")).to_contain_text(data)
     hand.click(start)
@@ -234,5 +234,5 @@ def test_dropped_files_are_a_model_and_an_accident_in_them_is_told(
     expect(page.locator(".tbw-at-start")).to_be_disabled()
 
     page.evaluate(drop, [CLASSIFIER, "{}"])
-    expect(page.get_by_text("It runs, and sorts texts into classes")).to_be_visible(timeout=60_000)
+    expect(page.get_by_text("It works. Task: text classification")).to_be_visible(timeout=60_000)
     expect(page.locator(".tbw-at-start")).to_be_enabled()

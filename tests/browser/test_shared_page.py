@@ -139,7 +139,7 @@ def test_the_page_of_a_visitor_holds_what_he_may_use_and_finds_his_run_again(
     shown = open_dashboard("shared", runs_dir=runs)
     page = shown.page
     expect(page.get_by_role("button", name="Start")).to_be_enabled()
-    for step, absent in (("Model", "Your model"), ("Data", "Or your own"), ("Runs", str(runs))):
+    for step, absent in (("Model", "Your model"), ("Data", "Your own data"), ("Runs", str(runs))):
         page.get_by_role("button", name=re.compile(f"^{step}")).or_(page.get_by_role("tab", name=step)).first.click()
         expect(page.get_by_text(absent)).to_have_count(0)
     page.get_by_role("button", name="Start").click()

@@ -56,7 +56,7 @@ def test_a_script_trains_on_a_file_at_an_address(hub, tiny, tmp_path):
 
 
 def test_the_service_refuses_what_was_not_fetched_before_there_is_a_run(hub, tiny, tmp_path):
-    with pytest.raises(DataError, match=r"hub:me/other has not been fetched yet\. Get the data first"):
+    with pytest.raises(DataError, match=r"hub:me/other has not been fetched yet\. Download it first"):
         TrainingService(tmp_path).start(tiny({"data.source": "hub:me/other"}))
     assert not list(tmp_path.iterdir())
 
@@ -89,7 +89,12 @@ def test_data_are_described(hub, tmp_path):
 def test_a_table_says_what_was_found_out_about_it(tmp_path):
     (tmp_path / "rows.csv").write_bytes("déjà vu ici;1\nune autre ligne là;2\n".encode("cp1252"))
     said = command("data", str(tmp_path / "rows.csv"))
-    for words in ("it is read as cp1252", "seems to have no header", "are separated by semicolons", "column_2 (whole)"):
+    for words in (
+        "Detected encoding: cp1252",
+        "seems to have no header",
+        "are separated by semicolons",
+        "column_2 (whole)",
+    ):
         assert words in " ".join(said.out.split())
     assert len(command("data", str(tmp_path / "rows.csv"), "--json").json["notes"]) == 3
 
@@ -123,7 +128,7 @@ def test_what_a_model_would_make_of_data_is_said_below_what_they_hold(tmp_path):
     (tmp_path / "films.csv").write_text("\n".join(rows + [",1"] * 200))
     words = ("data", tmp_path / "films.csv", "--task", "sequence-classification", "--set", "data.context_length=8")
     said = command(*words).out
-    for part in ("text: review. It is called review.", "label: stars.", "100.0 % are longer than data.context_length"):
+    for part in ("text: review. Chosen by its name.", "label: stars.", "100.0 % are longer than data.context_length"):
         assert part in said
     for part in (
         "⚠ warning: ",
@@ -157,7 +162,7 @@ def test_data_that_do_not_serve_the_model_are_described_all_the_same(tmp_path):
     (tmp_path / "pairs.csv").write_text("one,two\n" + "a few words here,and some words there\n" * 9)
     said = command("data", tmp_path / "pairs.csv")
     assert said.code == 0, said.err
-    assert "which column of pairs.csv is the text can't be told" in said.out
+    assert "which column of pairs.csv holds the text?" in said.out
     found = command("data", tmp_path / "pairs.csv", "--json").json
     assert found["preview"] is None
     assert "data.columns: " in found["problem"]
@@ -245,8 +250,8 @@ def test_plain_texts_say_which_file_is_held_back(tiny_file, tmp_path):
     words = (tmp_path / "texts", "--set", "data.validation_split=validation")
     said = command("data", *words)
     assert said.code == 0, said.err
-    assert "Plain text, 14 kB. 1 more file is held back." in said.out
-    assert "test.txt was left out: test files are neither trained on nor held back." in said.out
+    assert "Plain text, 14 kB. 1 more file is for validation." in said.out
+    assert "test.txt was left out: test files are neither trained nor validated on." in said.out
     facts = command("data", *words, "--json").json
     assert (facts["documents"], facts["held_back_documents"]) == (1, 1)
     trained = command("train", tiny_file, "--data", *words, "--json", runs=tmp_path)

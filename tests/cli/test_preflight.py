@@ -13,7 +13,7 @@ from .conftest import command
 def test_figures_in_words(tiny_file, tmp_path):
     said = command("preflight", tiny_file, cwd=tmp_path)
     assert (said.code, said.err) == (0, "")
-    for title in ("Measured with   4 x 16 tokens", "Memory ", "Speed ", "Whole run ", "CPU threads ", "One batch "):
+    for title in ("Measured with   4 × 16 tokens", "Memory ", "Speed ", "Whole run ", "CPU threads ", "One batch "):
         assert title in said.out
     assert not list(tmp_path.iterdir())
 

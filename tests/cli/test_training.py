@@ -71,7 +71,7 @@ def test_what_was_found_out_about_the_data_is_said_once_while_it_trains(tiny_fil
     lines = [line for line in told.splitlines() if line.startswith("⚠ warning: ")]
     assert len(lines) == len(set(lines)) == 3
     assert "gb18030" in "".join(lines)
-    assert "1,024 were asked for" in "".join(lines)
+    assert "you asked for 1,024" in "".join(lines)
     if as_json:
         assert said.json["state"] == "done"
     again = command("show", "latest", "--follow", runs=tmp_path / "runs")

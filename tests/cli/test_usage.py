@@ -115,7 +115,7 @@ def test_the_reference_has_every_field():
     lines = command("spec", "--reference").out.splitlines()
     fields = [line.split("`")[1] for line in lines[2:]]
     assert fields == ["schema", *(card.path for card in RunSpec.field_cards() if card.path != "schema_version")]
-    assert "| `training.learning_rate` | `0.001` | number (per step), more than 0, at most 10 |" in "\n".join(lines)
+    assert "| `training.learning_rate` | `0.001` | number (peak), more than 0, at most 10 |" in "\n".join(lines)
 
 
 @pytest.mark.parametrize("columns", [80, 120])

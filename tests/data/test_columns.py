@@ -31,7 +31,7 @@ def refused(table: Table, task: str, **chosen: str) -> str:
 def test_a_text_is_known_by_its_columns_name(table, name):
     found = map_columns(table({"headline": "longer than the other", name: "a"}), "causal-lm", {})
     assert found.roles == {"text": name}
-    assert found.why == {"text": f"It is called {name}."}
+    assert found.why == {"text": "Chosen by its name."}
 
 
 def test_without_a_known_name_the_only_or_the_clearly_longest_texts_are_taken(table):
@@ -42,18 +42,18 @@ def test_without_a_known_name_the_only_or_the_clearly_longest_texts_are_taken(ta
     assert map_columns(long, "causal-lm", {}).roles == {"text": "said"}
     assert map_columns(long, "causal-lm", {}).why == {"text": "Its texts are the longest: 150 characters on average."}
     message = refused(table({"who": "Ann", "said": "Hello"}), "causal-lm")
-    assert "which column of rows.jsonl is the text can't be told. It has who (texts), said (texts)." in message
+    assert "which column of rows.jsonl holds the text? It has who (texts), said (texts)." in message
     assert "Choose one, for example {text: who}." in message
     message = refused(table({"messages": [{"role": "user"}]}), "causal-lm")
-    assert "no column of rows.jsonl that is left can be the text" in message
+    assert "no column of rows.jsonl that is left looks like the text" in message
     assert "lists and nested values are not read" in message
 
 
 @pytest.mark.parametrize(
     ("rows", "label", "why"),
     [
-        ([{"text": "a", "category": "x"}], "category", "It is called category."),
-        ([{"text": "a", "stars": 4}], "stars", "It is called stars."),
+        ([{"text": "a", "category": "x"}], "category", "Chosen by its name."),
+        ([{"text": "a", "stars": 4}], "stars", "Chosen by its name."),
         ([{"said": "a", "is_rude": n % 2 == 0} for n in range(8)], "is_rude", "few different values: 2 in 8 rows."),
         (
             [{"text": f"{n}", "kind": "ab"[n % 2], "number": n} for n in range(8)],
@@ -129,7 +129,7 @@ def test_choices_that_can_not_be_are_refused_in_words(table):
     )
     assert "reads no images from tables" in refused(rows, "vision-classification")
     three = table({"a": "x", "b": "y", "c": "z"})
-    assert "is the source can't be told" in refused(three, "seq2seq")
+    assert "holds the source?" in refused(three, "seq2seq")
     assert "is the target can't be told" in refused(three, "seq2seq", source="a")
     assert "is the label can't be told" in refused(table({"text": "a"}), "sequence-classification")
 

@@ -49,7 +49,7 @@ def test_it_goes_on_where_it_broke_off(web, tmp_path):
 
 def test_another_attempt_goes_on_too_unless_the_file_has_changed(web, tmp_path):
     web.fault = cut("a.bin", 150_000)
-    with pytest.raises(DataError, match=r"\d+ kB have arrived and stay here.*it goes on where it broke off"):
+    with pytest.raises(DataError, match=r"\d+ kB have arrived and stay here.*it continues where it broke off"):
         fetch(web, tmp_path)
     web.fault = None
     web.files["a.bin"] = CONTENT[::-1]

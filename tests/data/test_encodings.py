@@ -66,7 +66,7 @@ def test_other_encodings_are_found_out_and_said(tmp_path: Path, text: str, codec
     content, notes = read(path)
     assert content == f"plain line\n{text}\n" * 20
     (note,) = notes
-    assert f"read as {codec}, by the look of it." in note
+    assert f"Detected encoding: {codec}." in note
     assert read(path, codec) == (content, ()), "what was chosen needs no note"
 
 
@@ -75,7 +75,7 @@ def test_a_table_says_its_encoding_too(tmp_path: Path):
     path.write_bytes(f'text,label\n"{FRENCH}",1\n'.encode("cp1252"))
     table = open_data(DataSpec(source=str(path)))
     assert list(table.rows(["text"])) == [(FRENCH,)]
-    assert "is not in UTF-8; it is read as cp1252" in table.notes[0]
+    assert "is not UTF-8. Detected encoding: cp1252" in table.notes[0]
     chosen = open_data(DataSpec(source=str(path), encoding="cp437"))
     assert list(chosen.rows(["text"])) != [(FRENCH,)]
     assert chosen.fingerprint != table.fingerprint
@@ -189,7 +189,7 @@ def test_a_guess_is_always_told(tmp_path: Path):
         if codec not in ("utf-8", "utf-8-sig", "utf-16", "utf-32") and not text.isascii():
             notes = open_data(DataSpec(source=str(path))).notes
             assert len(notes) == 1, codec
-            assert "is not in UTF-8; it is read as" in notes[0]
+            assert "is not UTF-8. Detected encoding: " in notes[0]
 
 
 def test_colours_of_a_terminal_are_no_japanese(tmp_path: Path):

@@ -111,7 +111,9 @@ def test_a_long_text_is_cut_for_classification_and_a_long_pair_is_refused(tmp_pa
     assert [
         note for note in cut.notes if " % of the texts are longer than data.context_length (24 tokens): cut." in note
     ]
-    with pytest.raises(DataError, match=r"longest text of reversed-words has \d+ tokens with its end, .*at least \d+"):
+    with pytest.raises(
+        DataError, match=r"pairs of reversed-words are longer than \d+ tokens; the longest text has \d+ .*at least \d+"
+    ):
         prepare(DataSpec(source="reversed-words", context_length=24), byte, task="seq2seq", cache_dir=tmp_path)
 
 
@@ -121,12 +123,12 @@ def test_a_long_text_is_cut_for_classification_and_a_long_pair_is_refused(tmp_pa
         (
             "prose-or-code",
             "seq2seq",
-            r"the model turns one text into another \(seq2seq\) and needs pairs of texts; prose-or-code serves "
+            r"the model maps one text to another \(seq2seq\) and needs pairs of texts; prose-or-code serves "
             r"sequence-classification\. Set data.source to reversed-words.*, or choose a model for sequence-class",
         ),
         ("notes.txt", "sequence-classification", r"needs texts with labels; notes.txt .*source to prose-or-code"),
         ("drawn-shapes", "masked-lm", r"needs a plain text; .* python-docs, python-source or the path of a text file"),
-        ("prose-or-code", "vision-classification", r"sorts images into classes .*source to drawn-shapes"),
+        ("prose-or-code", "vision-classification", r"classifies images .*source to drawn-shapes"),
     ],
 )
 def test_a_source_that_can_not_serve_a_task_is_refused_with_those_that_can(tmp_path, source, task, message):

@@ -231,7 +231,7 @@ def broken(line: int, text: str, *, lines: bool) -> str:
         (
             "a.json",
             broken(48_211, '{"text": "abc" "label": 1}', lines=False),
-            "is not valid JSON: line 48,211, column 16: expecting ',' delimiter. Mend this place",
+            "is not valid JSON: line 48,211, column 16: expecting ',' delimiter. Fix this place",
         ),
         ("a.json", broken(48_211, '{"text": "abc"}}', lines=False), "line 48,211, column 16: a comma or ] is missing"),
         ("a.json", f"[{LINE},\n{LINE}\n", "line 3, column 1: the ] at its end is missing"),

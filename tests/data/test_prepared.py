@@ -111,7 +111,7 @@ def test_the_note_about_a_small_vocabulary_survives_the_cache(tmp_path: Path):
     data = DataSpec(source=str(tmp_path / "text.txt"), context_length=8)
     for _ in range(2):
         prepared = prepare(data, TokenizerSpec(vocab_size=2048), cache_dir=tmp_path / "cache")
-        assert "2,048 were asked for" in prepared.tokenizer.note
+        assert "you asked for 2,048" in prepared.tokenizer.note
 
 
 def test_large_vocabularies_are_stored_in_32_bits(tmp_path: Path):
@@ -131,12 +131,12 @@ def test_short_texts_say_how_many_tokens_there_are_and_how_many_are_needed(tmp_p
         return str(caught.value)
 
     message = refused(1000, context_length=128)
-    assert "The validation part of short.txt has 100 tokens, and one context needs 129" in message
+    assert "the validation part of short.txt has 100 tokens, and one context needs 129" in message
     assert (
         "Set data.context_length to at most 99, choose a longer text, or a larger data.validation_fraction" in message
     )
     message = refused(100, context_length=64, validation_fraction=0.5)
-    assert "The training part of short.txt has 50 tokens, and one context needs 65" in message
+    assert "the training part of short.txt has 50 tokens, and one context needs 65" in message
     assert "at most 49, choose a longer text, or a smaller data.validation_fraction" in message
     message = refused(2, context_length=8)
     assert "has 2 tokens" in message

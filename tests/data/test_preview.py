@@ -126,23 +126,27 @@ def test_ends_of_documents_are_seen(write):
         (
             labelled(50, "x" * 90 + "{}") + labelled(33, "short {}")[1:],
             {"context_length": 64},
-            "60 % of the texts are longer than data.context_length (64 tokens) and are cut: the model never reads "
-            "their ends. With 92 it would read 95 % whole.",
+            "60 % of the texts are longer than 64 tokens (data.context_length) and are truncated. 92 would cover "
+            "95 % of them.",
         ),
-        (labelled(60, label="a" * 39 + "b"), {}, "98 % of the rows have the label a: always saying so would be nearly"),
-        (labelled(60, "same"), {}, "98 % of the rows are copies of others."),
+        (
+            labelled(60, label="a" * 39 + "b"),
+            {},
+            "98 % of the rows have the label a: always predicting it would be nearly",
+        ),
+        (labelled(60, "same"), {}, "98 % of the rows are duplicates."),
         (labelled(60, "n{}"), {}, "The texts of the column text are very short: 3 tokens. Is it the right column?"),
         (
             [("text", "label"), *((f"some words here {n}", f"name {n}") for n in range(80))],
             {},
             "There are 80 different labels in 80 rows. Is it the right column?",
         ),
-        (labelled(60), {"limits": {"parameters": 10**6}}, "times as many weights as tokens"),
-        (labelled(20), {}, "All of the data fit into one step, and are seen again in each."),
+        (labelled(60), {"limits": {"parameters": 10**6}}, "parameters per training token"),
+        (labelled(20), {}, "The whole dataset fits into one batch, so every step repeats it."),
         (
             labelled(50, "x" * 90 + "{}"),
             {"context_length": 64, "limits": {"context_limit": 64}},
-            "their ends. It reads 64 at most: choose a tokenizer with longer pieces.",
+            "and are truncated. The model reads 64 at most: choose a tokenizer with longer tokens.",
         ),
     ],
 )
@@ -172,10 +176,12 @@ def test_what_no_run_could_begin_with_is_no_advice_and_said_as_the_run_says_it(w
         assert refused is None or told == str(refused.value)
         return told
 
-    assert "has the one value 'a': there is nothing to tell apart" in said("one class", "sequence-classification")
+    assert "has the one value 'a': there is nothing to classify" in said("one class", "sequence-classification")
     assert "more than 1,000 different values" in said("numbers", "sequence-classification")
-    assert "has 46 tokens with its end, and data.context_length is 32" in said("pairs", "seq2seq", context_length=32)
-    assert said("five", "sequence-classification", 2).startswith("The data have 5 classes and the model tells 2 apart")
+    assert "are longer than 32 tokens; the longest text has 46 with its end" in said(
+        "pairs", "seq2seq", context_length=32
+    )
+    assert said("five", "sequence-classification", 2).startswith("The dataset has 5 classes and the model predicts 2")
     assert said("five", "sequence-classification", 5) == ""
     assert said("sound", "sequence-classification") == ""
     found = look(write(rows["sound"]), "sequence-classification")
@@ -230,7 +236,7 @@ def test_a_sound_table_is_not_warned_of(write):
 def test_a_text_with_many_empty_lines_and_characters_that_the_tokenizer_does_not_know(write, tmp_path):
     text = "".join(f"A line of words, the {n}th.\n" + "\n" * (n % 3) for n in range(300))
     found = look(write(text))
-    assert found.warnings == ("50 % of the lines are empty, and teach little.",)
+    assert found.warnings == ("50 % of the lines are empty.",)
     import tokenizers
 
     core = tokenizers.Tokenizer(tokenizers.models.WordLevel({"[UNK]": 0, "A": 1, "line": 2}, unk_token="[UNK]"))

@@ -16,7 +16,9 @@ def test_built_in_texts_are_there_without_a_network():
     assert "statement" in docs
     assert len(code) > 3_000_000
     assert "def " in code
-    with pytest.raises(DataError, match=r"reversed-words is no text of ours. Choose one of python-docs, python-source"):
+    with pytest.raises(
+        DataError, match=r"reversed-words is not a built-in text. Choose one of python-docs, python-source"
+    ):
         read_text("reversed-words")
 
 

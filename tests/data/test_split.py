@@ -162,7 +162,7 @@ def test_files_of_plain_text_say_by_their_names_what_is_held_back(tmp_path, trai
     corpus = open_corpus(data, "causal-lm")
     assert not corpus.has_documents
     (note,) = corpus.notes
-    assert note.endswith("was left out: test files are neither trained on nor held back.")
+    assert note.endswith("was left out: test files are neither trained nor validated on.")
     share_only = open_corpus(data.model_copy(update={"validation_split": None}), "causal-lm")
     assert share_only.fingerprint != corpus.fingerprint
     tested = data.model_copy(update={"validation_split": "test"})
@@ -179,7 +179,7 @@ def test_held_back_files_that_are_also_among_the_training_files_are_left_out_the
     assert (seen.documents, seen.held_back, seen.in_both, seen.empty) == (2, 1, 1, 1)
     assert seen.share == pytest.approx(1.0)
     (tmp_path / "train-0.txt").write_text("two")
-    with pytest.raises(DataError, match=r"Nothing of .* is left to train on: all of its texts are also held back"):
+    with pytest.raises(DataError, match=r"Nothing of .* is left to train on: all of its texts are also for validation"):
         texts_of(data)
     with pytest.raises(
         DataError, match=r"data.validation_split: none of the files is called dev. Name a part by a word"
@@ -215,14 +215,12 @@ def test_test_files_of_a_table_are_left_out_too(tmp_path: Path):
     assert {text.split()[0] for text in training} == {"train"}
     assert {text.split()[0] for text in held_back} == {"validation"}
     assert open_corpus(data, "causal-lm").notes == (
-        "test.jsonl was left out: test files are neither trained on nor held back.",
+        "test.jsonl was left out: test files are neither trained nor validated on.",
     )
 
 
 def test_an_empty_part_is_refused(tmp_path: Path):
-    with pytest.raises(
-        DataError, match=r"The validation part of one.jsonl is empty: there are 1 texts, and 0 are held"
-    ):
+    with pytest.raises(DataError, match=r"The validation part of one.jsonl is empty: there are 1 texts, and 0 are for"):
         documents(written(tmp_path / "one.jsonl", ['"text"']))
 
 
@@ -241,7 +239,7 @@ def test_files_are_documents_and_at_least_one_is_held_back(tmp_path: Path):
         assert (seen.empty, seen.documents, seen.held_back, seen.share) == (1, 5, len(held_back), 1.0)
     for number in range(1, 4):
         (tmp_path / f"{number}.txt").unlink()
-    with pytest.raises(DataError, match="has 3 files and no two different texts, so none can be held back"):
+    with pytest.raises(DataError, match="has 3 files and no two different texts, so none can be kept for validation"):
         documents(data)
 
 

@@ -80,7 +80,7 @@ def test_copies_of_a_text_are_on_one_side(table):
 @pytest.mark.parametrize(
     ("rows", "sentence"),
     [
-        ([("a b", "x")] * 30, r"column label of table.csv has the one value 'x': there is nothing to tell apart"),
+        ([("a b", "x")] * 30, r"column label of table.csv has the one value 'x': there is nothing to classify"),
         ([(f"a {n}", f"name {n}") for n in range(1200)], r"label of table.csv has more than 1,000 different values"),
     ],
 )

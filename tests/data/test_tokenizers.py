@@ -78,7 +78,9 @@ def test_a_small_text_gets_the_vocabulary_that_it_can_bear():
     tokenizer = train_tokenizer(TokenizerSpec(kind="bpe", vocab_size=2048), "to be or not to be " * 3)
     assert isinstance(tokenizer, PieceTokenizer)
     assert 256 < tokenizer.vocab_size < 300
-    assert tokenizer.note == f"The text bears a vocabulary of {tokenizer.vocab_size} pieces; 2,048 were asked for."
+    assert tokenizer.note == (
+        f"This text only supports a vocabulary of {tokenizer.vocab_size} tokens (you asked for 2,048)."
+    )
 
 
 @pytest.mark.parametrize("vocab_size", [32, 64, 101, 255])
@@ -322,7 +324,9 @@ def test_unigram_never_exceeds_the_vocabulary_that_was_asked_for(vocab_size):
 def test_a_small_text_bears_a_small_unigram():
     tokenizer = train_tokenizer(TokenizerSpec(kind="unigram", vocab_size=2048), "to be or not to be " * 3)
     assert tokenizer.vocab_size < 50
-    assert tokenizer.note == f"The text bears a vocabulary of {tokenizer.vocab_size} pieces; 2,048 were asked for."
+    assert tokenizer.note == (
+        f"This text only supports a vocabulary of {tokenizer.vocab_size} tokens (you asked for 2,048)."
+    )
     assert tokenizer.decode(tokenizer.encode("not xyz or")) == "not \ufffd or"
 
 

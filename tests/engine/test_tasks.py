@@ -191,7 +191,7 @@ def test_a_best_checkpoint_by_a_figure_that_there_is_not(tiny, train, tasks):
             "need 301 ids, and the model knows 300",
         ),
         ("vision-classification", {"evaluation.prompts": ["A circle."]}, "and the model looks at images"),
-        ("masked-lm", {"evaluation.prompts": ["No gap."]}, "fills gaps, and this prompt has none"),
+        ("masked-lm", {"evaluation.prompts": ["No gap."]}, "fills in masked tokens, and this prompt has none"),
     ],
 )
 def test_what_does_not_go_together_fails_before_training(tiny, train, tasks, *, task, fields, sentence):

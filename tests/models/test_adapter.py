@@ -90,7 +90,9 @@ class LastOnly(Net):
 
 
 def test_logits_of_one_position_are_asked_about():
-    with pytest.raises(ModelError, match=r"into \(3, 40\): one row per text, with as many logits as it knows tokens"):
+    with pytest.raises(
+        ModelError, match=r"returned \(3, 40\): one row per text, with as many logits as it knows tokens"
+    ):
         from_module(LastOnly())
     assert from_module(LastOnly(), ModelSpec(task="sequence-classification")).adapter.classes == 40
 
@@ -189,9 +191,9 @@ def test_a_table_that_grows_is_no_limit():
 
 
 def test_what_does_not_fit_is_said():
-    with pytest.raises(DataError, match=r"The data have 5 classes and the model tells 3 apart"):
+    with pytest.raises(DataError, match=r"The dataset has 5 classes and the model predicts 3"):
         check_fits(from_module(Classifier()), classes=5)
-    with pytest.raises(DataError, match=r"The images are 3 x 12 x 12 and the model takes 1 x 12 x 12"):
+    with pytest.raises(DataError, match=r"The images are 3 × 12 × 12 and the model takes 1 × 12 × 12"):
         check_fits(from_module(Eyes()), image=(3, 12, 12))
     check_fits(from_module(Classifier()), vocab_size=40, context_length=32, classes=3)
     with pytest.raises(DataError, match=r"the model knows 30"):

@@ -273,7 +273,7 @@ def test_forwards_that_fail(export):
         "The model's forward asks for more than its input input_0_tokens: mhsa_0_output, residual_0_output." in message
     )
     assert "forward takes no input" in failing(export, code(inputs="", input="input_0_tokens"))
-    assert "into (3, 50)" in failing(export, code(result="logits[:, 0]"))
+    assert "returned (3, 50)" in failing(export, code(result="logits[:, 0]"))
     assert (
         "reads 50 different tokens and gives each of them 8 logits: the output layer to the vocabulary is missing"
         in failing(export, code(result="x"))

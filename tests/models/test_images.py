@@ -25,7 +25,7 @@ def test_images_that_fail_say_where():
         def forward(self, pixel_values):
             return self.patch(pixel_values)
 
-    with pytest.raises(ModelError, match=r"into \(3, 16, 3, 3\). An image classifier returns one row of logits"):
+    with pytest.raises(ModelError, match=r"returned \(3, 16, 3, 3\). An image classifier returns one row of logits"):
         from_module(Features())
     with pytest.raises(ModelError, match=r"fails on images of shape \(3, 3, 32, 32\)"):
         from_module(GPT(), ModelSpec(task="vision-classification"))

@@ -19,7 +19,7 @@ def test_describing_a_model_imports_no_torch_and_runs_no_code_of_the_users(expor
     )
     done = subprocess.run([sys.executable, "-c", script, spec.source], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split("\n")[:2] == ["GPT, small", "Mine"]
+    assert done.stdout.split("\n")[:2] == ["GPT small", "Mine"]
 
 
 def test_whose_code_may_run_is_told_without_torch_or_a_network_client(github):

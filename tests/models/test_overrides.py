@@ -83,7 +83,7 @@ def test_an_output_that_is_not_there_is_refused_with_those_that_are():
             h = self.body(input_ids)
             return {"logits": self.head(h), "states": h[None]}
 
-    with pytest.raises(ModelError, match=r"into \(1, 3, 5, 16\), where model.output says states"):
+    with pytest.raises(ModelError, match=r"returned \(1, 3, 5, 16\), where model.output says states"):
         from_module(WithStates(), ModelSpec(output="states"))
 
 
@@ -122,7 +122,7 @@ def test_a_context_limit_is_taken_as_far_as_the_model_reads():
     assert (model.context_limit, said(model, "context").why) == (20, "model.context_limit says so.")
     assert from_module(Translator(), ModelSpec(context_limit=500)).context_limit == 500
     with pytest.raises(
-        ModelError, match=r"is 33 tokens, but the model fails on that many; its table .* ends at 32. Set"
+        ModelError, match=r"is 33 tokens, but the model fails on that many; its position .* has 32 rows. Set"
     ):
         from_module(GPT(), ModelSpec(context_limit=33))
 
@@ -131,7 +131,7 @@ def test_a_context_limit_is_taken_as_far_as_the_model_reads():
             super().__init__()
             self.unused = nn.Linear(4000, 4000)
 
-    with pytest.raises(ModelError, match=r"its table of positions ends at 32"):
+    with pytest.raises(ModelError, match=r"its position embedding has 32 rows"):
         from_module(Large(), ModelSpec(context_limit=10_000))
 
 

@@ -41,7 +41,7 @@ def test_a_new_run_is_queued_and_holds_its_frozen_spec(tmp_path):
 @pytest.mark.parametrize(
     ("source", "title", "name"),
     [
-        ("zoo:gpt", "gpt small", "small-gpt"),
+        ("zoo:gpt", "GPT small", "small-gpt"),
         ("/home/me/my model/model.py", "my model", "my-model"),
         ("nets/Ünï.py", "Ünï", "n"),
         ("模型", "模型", "run"),

@@ -86,7 +86,7 @@ def test_a_killed_worker_leaves_an_interrupted_run_with_a_way_out(file, worker):
     worker.wait()
     status = observe(file)
     assert status.state == "interrupted"
-    assert "ended at step 1,234 without a word" in status.message
+    assert "stopped unexpectedly at step 1,234" in status.message
     assert "Resume" in status.hint
     assert (status.eta, status.tokens_per_second) == (None, None)
     assert read_status(file).state == "running", "a look changes no file"
@@ -126,7 +126,7 @@ def test_a_queued_run_lives_as_long_as_the_notebook_that_queued_it(file, worker)
     assert observe(file).state == "queued"
     worker.kill()
     worker.wait()
-    assert "had not begun when the process that looked after it ended" in observe(file).message
+    assert "had not started when the process that managed it ended" in observe(file).message
 
 
 class Changing(os.PathLike[str]):

@@ -255,7 +255,7 @@ def test_a_run_whose_worker_was_never_told_is_interrupted(service, tiny, until):
     assert run.status().state == "queued"
     service.close()
     until(lambda: run.status().state == "interrupted", within=30)
-    assert "had not begun" in run.status().message
+    assert "had not started" in run.status().message
 
 
 def test_a_run_that_can_not_be_handed_over_is_not_left_waiting(service, tiny, monkeypatch):

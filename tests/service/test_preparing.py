@@ -69,8 +69,8 @@ def test_data_that_nobody_chose_give_way_to_what_the_task_asks_for(tmp_path, cap
     run = tb_widgets.train(model=tmp_path, runs_dir=tmp_path / "runs", settings=SHORT)
     assert (run.state, run.spec.data.source) == ("done", "prose-or-code")
     said = capsys.readouterr().out
-    assert "Chosen for this model: data.source=prose-or-code, since the model sorts texts into classes" in said
-    with pytest.raises(SpecError, match=r"data\.source: the model sorts"):
+    assert "To fit the model: data.source=prose-or-code, since the model classifies texts" in said
+    with pytest.raises(SpecError, match=r"data\.source: the model classifies"):
         tb_widgets.train(
             model=tmp_path, data="python-docs", runs_dir=tmp_path / "runs", settings=SHORT, show_progress=False
         )
@@ -92,9 +92,9 @@ def test_a_live_module_is_fitted_too(tmp_path):
 
 def test_a_model_that_sees_the_answers_leaves_no_run(encoder, tmp_path):
     settings = SHORT | {"model.task": "causal-lm"}
-    with pytest.raises(ModelError, match="sees the words that it has to predict") as caught:
+    with pytest.raises(ModelError, match="can see the tokens it has to predict") as caught:
         tb_widgets.train(model=encoder, runs_dir=tmp_path / "runs", settings=settings, show_progress=False)
-    assert "model.repairs: [causal-mask]" in caught.value.hint
+    assert "causal-mask in model.repairs" in caught.value.hint
     assert not (tmp_path / "runs").exists()
 
 
@@ -107,7 +107,7 @@ def test_what_can_not_be_told_is_asked_for_before_there_is_a_run(encoder, tmp_pa
 
 def test_a_preflight_measures_what_a_run_would_be_fitted_to(encoder):
     measured = tb_widgets.preflight(model=encoder, settings=SHORT | {"model.task": "masked-lm"})
-    assert measured.batch == "4 x 48 tokens"
+    assert measured.batch == "4 × 48 tokens"
     with pytest.raises(ModelError, match="reads 48 tokens at most"):
         tb_widgets.preflight(model=encoder, settings={"model.task": "masked-lm", "data.context_length": 64})
 

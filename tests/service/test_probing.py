@@ -197,7 +197,7 @@ def test_what_the_code_does_besides_is_told(adapt, tmp_path):
         "torch.manual_seed(7)": "sets torch's seed to 7",
         "torch.set_default_dtype(torch.float64)": "makes torch.float64 the type of all numbers",
         "torch.set_num_threads(torch.get_num_threads() + 3)": "sets torch's threads to",
-        "threading.Thread(target=time.sleep, args=(600,)).start()": "starts threads that go on: 1",
+        "threading.Thread(target=time.sleep, args=(600,)).start()": "starts threads that keep running: 1",
         f"open('{tmp_path}/diary.txt', 'w').write('x')": f"writes files: {tmp_path}/diary.txt.",
         "os.system('true')": "starts another program",
         "import socket; s = socket.socket(); s.connect_ex(('127.0.0.1', 9))": "opens a network connection",

@@ -51,7 +51,7 @@ def test_resume_repeats_the_uninterrupted_run_bit_for_bit(service, tiny, until, 
     else:
         os.kill(run.status().pid, signal.SIGKILL)
         until(lambda: run.status().state == "interrupted")
-        assert "ended at step" in run.status().message
+        assert "stopped unexpectedly at step" in run.status().message
         assert "Resume" in run.status().hint
     reached = run.checkpoints()[-1].step
     assert 0 < reached < 400

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 _LOOK_EVERY = 0.2  # seconds
 _MASK = "causal-mask"
-TRUST, MEND = "Trust this revision", "Mend the known faults"
+TRUST, MEND = "Trust this revision", "Apply the repairs"
 LEAK = (
     "This model sees the answers. When it learns to predict the next token, that very token is already among the "
     "tokens it looks at, so its loss falls towards zero while it learns nothing. When it writes, there is nothing to "

@@ -89,7 +89,7 @@ class FewKernels(AsyncMappingKernelManager):
                 503,
                 f"{self.most} dashboards are open already.",
                 "Close one of their tabs, then reload this page. The place of a tab that was lost is free after "
-                f"about {CULL_AFTER_SECONDS // 60} minutes. Runs go on.",
+                f"about {CULL_AFTER_SECONDS // 60} minutes. Runs continue.",
             )
         self._starting += 1
         try:

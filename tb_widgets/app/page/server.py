@@ -89,7 +89,7 @@ def serve(
         except KeyboardInterrupt:
             _stop(process)
             log.unlink(missing_ok=True)
-            print("Dashboard stopped. Runs that are training go on.", flush=True)
+            print("Dashboard stopped. Training runs continue.", flush=True)
             return 0
         finally:
             _stop(process)

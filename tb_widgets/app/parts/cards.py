@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from html import escape
+from typing import Any
 
 import ipywidgets as widgets
 
@@ -46,6 +47,18 @@ def button(label: str, on_click: Callable[[], None], *classes: str, tooltip: str
     for name in classes:
         made.add_class(name)
     made.on_click(lambda _: on_click())
+    return made
+
+
+def fold(label: str, opened: str, on_change: Callable[[bool], None]) -> widgets.ToggleButton:
+    """Return a button that shows and hides something; its label says what the next press does."""
+    made = widgets.ToggleButton(description=label)
+
+    def changed(change: dict[str, Any]) -> None:
+        made.description = opened if change["new"] else label
+        on_change(change["new"])
+
+    made.observe(changed, "value")
     return made
 
 

@@ -23,7 +23,7 @@ def headline(results: Sequence[CheckResult]) -> str:
     """Return what matters most in one sentence: the worst thing that was found, or that nothing was."""
     worst = next((found for kind in ("fail", "warn") for found in _worst_first(results) if found.verdict == kind), None)
     if worst is None:
-        return "Nothing stands in the way of training this model."
+        return "This model is ready to train."
     if worst.id == "causality" and worst.verdict == "fail":
         return "This model cheats: it can see the token it has to predict."
     return f"{worst.title}: {worst.message}"
@@ -60,10 +60,10 @@ def _row(result: CheckResult, with_picture: bool) -> str:
     )
     measured = f"{number} {result.unit}".strip() if number else ""
     held = f" · {result.threshold}" if result.threshold else ""
-    advice = f"<p>{escape(result.advice)}</p>" if result.advice and result.verdict != "pass" else ""
+    advice = f"<p>{escape(words.form_names(result.advice))}</p>" if result.advice and result.verdict != "pass" else ""
     verdict = words.chip(f"{SIGNS[result.verdict]} {WORDS[result.verdict]}", _TONES[result.verdict])
     drawn = picture(result.picture) if with_picture else ""
-    told = f"{verdict} <b>{escape(result.title)}</b> <span>{escape(result.message)}</span>"
+    told = f"{verdict} <b>{escape(result.title)}</b> <span>{escape(words.form_names(result.message))}</span>"
     why = f'<div class="tbw-help">Why? {escape(WHY[result.id])}</div>' if result.id in WHY else ""
     numbers = f'<div class="tbw-help">{escape(measured + held if measured else result.threshold)}</div>'
     is_good = result.verdict == "pass"

@@ -18,7 +18,7 @@ def fitted_notes(draft: Draft, *sections: str) -> str:
     """Return a message for each field that was changed, of these sections or of all."""
     return "".join(
         words.note(
-            f"{CARDS[path].title} is {as_typed(CARDS[path], draft.values[path])}, chosen for this model:",
+            f"{CARDS[path].title} is {as_typed(CARDS[path], draft.values[path])}, to fit this model:",
             "on",
             detail=why,
         )
@@ -30,7 +30,7 @@ def fitted_notes(draft: Draft, *sections: str) -> str:
 def fitted_line(draft: Draft) -> str:
     """Return in a few words what was chosen for the model; empty if nothing was."""
     chosen = [f"{CARDS[path].title.lower()} {as_typed(CARDS[path], draft.values[path])}" for path in draft.fitted]
-    return f"chosen for this model: {', '.join(chosen)}" if chosen else ""
+    return f"uses {', '.join(chosen)} to fit the model" if chosen else ""
 
 
 def fits_button(session: Session) -> widgets.Button:

@@ -86,9 +86,9 @@ function render({ model, el }) {
     return `${Math.floor(seconds / 60)}:${String(seconds % 60).padStart(2, "0")}`;
   };
   const sayLost = () => complain(isPage
-    ? `No connection to the dashboard for ${since()}. A training that was started goes on. If the dashboard was closed, ` +
+    ? `No connection to the dashboard for ${since()}. Training continues in the background. If the dashboard was closed, ` +
       "start it again with tb-widgets app. This page reconnects by itself."
-    : `The notebook's kernel has not answered for ${since()}: it is busy, or gone. A training that was started goes on. ` +
+    : `The notebook's kernel has not answered for ${since()}: it is busy, or gone. Training continues in the background. ` +
       "This page reconnects by itself; after a restart of the kernel, run this cell again.");
   // A server that is there again does not know this page's kernel: the page begins anew, and finds what was kept.
   const lookForServer = async () => {

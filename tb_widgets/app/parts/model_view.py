@@ -15,7 +15,7 @@ from tb_widgets.errors import quoted
 from tb_widgets.service.models import CODE, CONFIG, Finding, ModelSource, Repair
 from tb_widgets.wording import listed, size_in_words
 
-_KINDS = {"gist": "Gist", "hub": "Hub repository", "path": "Your file", "upload": "Your files", "zoo": "Ours"}
+_KINDS = {"gist": "Gist", "hub": "Hub repository", "path": "Your file", "upload": "Your files", "zoo": "Built-in"}
 
 
 def origin_facts(origin: Mapping[str, Any]) -> str:
@@ -66,7 +66,7 @@ def conclusion_list(answer: Mapping[str, Any]) -> str:
     """Return what the trial of a model concluded, and why; empty before there is an answer."""
     lines = "".join(
         f"<tr><td>{escape(str(entry['what']))}</td><td>{escape(str(entry['value']))}</td>"
-        f"<td>{escape(str(entry['why']))}</td></tr>"
+        f"<td>{escape(words.form_names(str(entry['why'])))}</td></tr>"
         for entry in answer.get("conclusions", [])
     )
     return f'<table class="tbw-table is-told">{lines}</table>' if lines else ""

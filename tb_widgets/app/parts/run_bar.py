@@ -201,7 +201,7 @@ class RunRow:
             return [*_result(self._session, status), f"{status.total:,} steps in {number(duration(status.elapsed))}"]
         facts = [f"step {number(f'{status.step:,}')} of {status.total:,}"]
         if status.state in ("failed", "interrupted"):
-            return [*facts, escape(f"{status.message} {status.hint}".strip())]
+            return [*facts, escape(words.form_names(f"{status.message} {status.hint}".strip()))]
         if fast := speed_in_words(status):
             count, unit = fast
             facts.append(f"{number(count)} {unit}")
@@ -308,4 +308,4 @@ class NextRow:
         if not warnings:
             return ""
         more = f" And {len(warnings) - 1} more: see the Data step." if len(warnings) > 1 else ""
-        return f'<span class="tbw-warning">▲ {escape(warnings[0] + more)}</span>'
+        return f'<span class="tbw-warning">▲ {escape(words.form_names(warnings[0] + more))}</span>'

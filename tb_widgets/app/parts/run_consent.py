@@ -15,7 +15,7 @@ from tb_widgets.service.models import CODE, findings, read_source
 if TYPE_CHECKING:
     from tb_widgets.app.session import Session
 
-_CONSENT = "Going on or writing runs the code in its folder with your permissions."
+_CONSENT = "Resuming it or generating with it runs the code in its folder with your permissions."
 
 
 class RunConsent:

@@ -26,7 +26,7 @@ function render({ model, el }) {
       }
       const chosen = step.id === model.get("selected");
       tab.dataset.step = step.id;
-      tab.className = step.mark === "✓" ? "is-done" : step.mark === "!" ? "is-bad" : "";
+      tab.className = step.mark === "✓" ? "is-done" : step.mark === "▲" ? "is-warn" : step.mark === "!" ? "is-bad" : "";
       tab.setAttribute("aria-selected", String(chosen));
       tab.tabIndex = chosen ? 0 : -1;
       tab.querySelector("i").textContent = step.mark || String(index + 1);

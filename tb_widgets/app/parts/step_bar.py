@@ -9,7 +9,7 @@ from tb_widgets.app.assets import read_asset
 
 
 class StepBar(anywidget.AnyWidget):  # type: ignore[misc]
-    """A row of tabs. ``steps`` holds dictionaries with id, title, summary and mark (``✓``, ``!`` or empty)."""
+    """A row of tabs. ``steps`` holds dictionaries with id, title, summary and mark (``✓``, ``▲``, ``!`` or empty)."""
 
     _esm = read_asset("parts/step_bar.js")
     steps: traitlets.List[dict[str, str]] = traitlets.List().tag(sync=True)

@@ -302,7 +302,7 @@ class DataChoice(Versioned):
                 if followed and not self.is_busy:
                     return
             if time.monotonic() > deadline:
-                raise TimeoutError(f"The data are still looked for after {timeout} seconds.")
+                raise TimeoutError(f"The dataset is still being read after {timeout} seconds.")
             time.sleep(_LOOK_EVERY)
 
     def close(self) -> None:

@@ -11,7 +11,8 @@ from typing import Any
 
 import traitlets
 
-from tb_widgets.app.words import without_upload_folder
+from tb_widgets.app.state import typed_numbers
+from tb_widgets.app.words import form_names, without_upload_folder
 from tb_widgets.errors import DataError, ModelError, SpecError, TbError
 from tb_widgets.service.checking import vocabulary_of_ours
 from tb_widgets.service.data import find_files, local_tokenizer, opened_files, resolve_source
@@ -299,7 +300,7 @@ class Draft(traitlets.HasTraits):
             errors |= self._weigh(spec)
         if self.hold:
             errors["model.source"] = self.hold
-        self.errors = errors
+        self.errors = {path: form_names(reason) for path, reason in errors.items()}
         self.version += 1
 
     def _weigh(self, spec: RunSpec) -> dict[str, str]:
@@ -321,10 +322,21 @@ class Draft(traitlets.HasTraits):
             section, _, name = path.rpartition(".")
             if path != "schema_version":
                 (tree.setdefault(section, {}) if section else tree)[name] = value
+        wrong = {
+            path: typed_numbers.ambiguity(value)
+            for path, value in self.values.items()
+            if path in CARDS
+            and CARDS[path].kind == "int"
+            and isinstance(value, str)
+            and typed_numbers.is_ambiguous(value)
+        }
         try:
-            return RunSpec.from_mapping(tree), {}
+            spec = RunSpec.from_mapping(tree)
         except SpecError as error:
-            return None, dict(error.problems)
+            found = dict(error.problems) | wrong
+            advised = {path: typed_numbers.advice(CARDS[path], self.values[path]) for path in found if path in CARDS}
+            return None, {path: f"{reason}{advised.get(path, '')}" for path, reason in found.items()}
+        return (None, wrong) if wrong else (spec, {})
 
     def _describe(self, spec: RunSpec) -> dict[str, str]:
         # Reading a text costs more than a keystroke may: only when model, text or tokenizer differ.
@@ -400,7 +412,7 @@ def _check_here(data: DataSpec) -> None:
         raise DataError("choose a text, or type the path of a file.")
     source = resolve_source(data)
     if not source.is_here:
-        raise DataError("it is not on this machine yet.", hint="Press Get the data in the Data step.")
+        raise DataError("it is not on this machine yet.", hint="Press Download in the Data step.")
     if source.kind == "files":
         opened_files(find_files(data.source))
 
@@ -451,6 +463,10 @@ def read_typed(card: FieldCard, text: str) -> Any:
         return [line for line in text.splitlines() if line.strip()]
     if text == "":
         return {} if card.kind == "mapping" else None if card.optional else ""
+    if typed_numbers.is_share(card) and (share := typed_numbers.read_share(text)) is not None:
+        return share
+    if card.kind == "int" and typed_numbers.is_ambiguous(text):
+        return text
     if card.kind in ("int", "float"):
         return _read_number(text, whole=card.kind == "int")
     return read_value(text) if card.kind == "mapping" else text
@@ -482,6 +498,8 @@ def as_typed(card: FieldCard, value: Any) -> str:
         return "\n".join(str(entry) for entry in value)
     if card.kind == "mapping" and isinstance(value, dict):
         return _typed(value) if value else ""
+    if isinstance(value, float) and typed_numbers.is_share(card):
+        return typed_numbers.share_in_words(value)
     if isinstance(value, float):
         rough = f"{value:g}"
         return rough if float(rough) == value else repr(value)

@@ -48,7 +48,7 @@ ChoiceState = Literal["ours", "waiting", "fetching", "asking", "trying", "ready"
 HOLDS: dict[ChoiceState, str] = {
     "fetching": "it is being fetched.",
     "asking": "it waits for you to read it and to trust it, in the Model step.",
-    "trying": "it is being tried; a moment.",
+    "trying": "it is being tested.",
 }
 
 
@@ -274,6 +274,7 @@ class ModelChoice(Versioned):
         RunError
             If there is none.
         """
+        what = "Download" if self.state == "fetching" else "Test"
         if self.state == "fetching":
             self._fetching, self._is_unfetched = None, True
             self._spec = self.draft.spec.model  # what stands in the form is not what was asked for
@@ -282,7 +283,7 @@ class ModelChoice(Versioned):
         else:
             raise RunError("Nothing is being fetched or tried.")
         self.was_stopped = True
-        self.error = ModelError("You stopped it, so nothing is known of the model yet.", hint="Press Try again.")
+        self.error = ModelError(f"{what} cancelled.", hint="Press Try again.")
         self._say("failed")
 
     def repair(self, ids: Iterable[str]) -> None:

@@ -69,7 +69,7 @@ def encoded_streams(
     def build(folder: Path) -> None:
         dtype = "<u2" if tokenizer.vocab_size + corpus.has_documents <= 2**16 else "<u4"
         lines = ValidationLines()
-        # Equal documents are on one side. What ours repeat is told before the run, and is no warning of each.
+        # Equal documents are on one side. What a built-in text repeats, its description says.
         is_told = not corpus.has_documents and not resolve_source(data).is_built_in
         on_spans = lines.note if is_told else lambda _spans: None
         seen, counts = pack(corpus, tokenizer, folder, dtype, on_progress, on_size=growth_check(), on_spans=on_spans)

@@ -90,7 +90,7 @@ def _rows(
         if len(fields) != len(places):
             raise DataError(
                 f"{file}, line {line:,}: there are {len(fields):,} fields, and {len(places):,} in the first line.",
-                hint=f"Put fields that hold a {_called(style.delimiter)} in double quotes, or mend this line.",
+                hint=f"Put fields that hold a {_called(style.delimiter)} in double quotes, or fix this line.",
             )
         yield tuple(fields[place] for place in chosen)
 

@@ -74,7 +74,7 @@ def _detect(file: LocalFile) -> Encoding:
                 raise _misfit(file, "utf-8", error.start, raw[error.start]) from error
         else:
             return Encoding("utf-8")
-    return Encoding(guessed, f"{file} is not in UTF-8; it is read as {guessed}, by the look of it.")
+    return Encoding(guessed, f"{file} is not UTF-8. Detected encoding: {guessed}.")
 
 
 def _is_mostly_utf8(raw: bytes) -> bool:

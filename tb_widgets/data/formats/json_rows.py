@@ -229,5 +229,5 @@ def _why(error: Exception) -> str:
 
 def _not_json(file: LocalFile, line: int, column: int, why: str) -> DataError:
     return DataError(
-        f"{file} is not valid JSON: line {line:,}, column {column:,}: {why}.", hint="Mend this place, or save it again."
+        f"{file} is not valid JSON: line {line:,}, column {column:,}: {why}.", hint="Fix this place, or save it again."
     )

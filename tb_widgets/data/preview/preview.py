@@ -74,8 +74,8 @@ def preview_data(
     tokens = _tokens_in_all(sample, made, lengths)
     trained_on = 1.0 if data.validation_split is not None else 1 - data.validation_fraction
     per_step = batch_size * (data.context_length if sample.answers is None else 1)
-    is_ours = resolve_source(data).is_built_in
-    copied = _copied(sample, data, is_ours=is_ours)
+    # What a built-in text repeats nobody can change; its description says it.
+    copied = "" if resolve_source(data).is_built_in else _copied(sample, data)
     things = tokens if sample.answers is None else units
     is_exact = sample.share == 1.0 and len(lengths) == len(sample.whole) and made.kind in ("byte", "char")
     sentinels = span_sizes(data.context_length)[1] if task == "seq2seq" and sample.answers is None else 0
@@ -110,23 +110,21 @@ def preview_data(
         steps_per_epoch=things * trained_on / per_step if things else None,
         notes=(
             *sample.notes,
-            *filter(None, [made.note if sample.share == 1.0 else "", copied if is_ours else ""]),
+            *([made.note] if made.note and sample.share == 1.0 else []),
         ),
     )
     warnings = warnings_of(found, data, context_limit=context_limit)
-    # Of our own texts it is worth knowing, and nothing that anybody could mend.
-    more = [copied] if copied and not is_ours else []
-    return replace(found, warnings=(*warnings, *more))
+    return replace(found, warnings=(*warnings, *filter(None, [copied])))
 
 
-def _copied(sample: Sample, data: DataSpec, *, is_ours: bool) -> str:
+def _copied(sample: Sample, data: DataSpec) -> str:
     """Return what is said of validation lines that are trained on too, as far as the beginning of a text tells."""
     if sample.unit != "line" or sample.documents or data.validation_split is not None:
         return ""
     text = "".join(sample.texts)
     spans, lines = list(split_text([text], len(text), data.validation_fraction)), ValidationLines()
     lines.note(spans)
-    return copies_note(lines.copies(spans, len(text)), is_ours=is_ours)
+    return copies_note(lines.copies(spans, len(text)))
 
 
 def _beginning(sample: Sample, characters: int) -> str:

@@ -31,16 +31,16 @@ def warnings_of(found: Preview, data: DataSpec, *, context_limit: int | None = N
         )
     if found.tokens_per_parameter is not None and found.tokens_per_parameter < _RARE:
         yield (
-            f"There are {round(1 / found.tokens_per_parameter):,} times as many weights as tokens ({found.tokens:,}): "
-            "the model will learn them by heart. Choose more data or a smaller model."
+            f"The model has {round(1 / found.tokens_per_parameter):,} parameters per training token: it will "
+            "memorise the text. Choose more data or a smaller model."
         )
     if found.steps_per_epoch is not None and found.steps_per_epoch < 1:
-        yield "All of the data fit into one step, and are seen again in each. Choose more data or a smaller batch."
+        yield "The whole dataset fits into one batch, so every step repeats it. Choose more data or a smaller batch."
 
 
 def _of_content(found: Preview) -> Iterator[str]:
     if found.unit == "line" and found.empty > _BLANK_LINES:
-        yield f"{_percent(found.empty)} of the lines are empty, and teach little."
+        yield f"{_percent(found.empty)} of the lines are empty."
     elif found.unit == "row":
         columns = " or ".join(choice.column for choice in found.columns)
         # Whoever chose the column knows it; and articles line by line have blank rows as texts have blank lines.
@@ -55,7 +55,7 @@ def _of_content(found: Preview) -> Iterator[str]:
         chosen = next(choice.column for choice in found.columns if choice.role == "text")
         yield f"Texts of the column {other} are {times:.0f} times as long as those of {chosen}. Is it the right one?"
     if found.duplicates > (_COPIED_LINES if found.unit == "line" else _MANY):
-        yield f"{_percent(found.duplicates)} of the {found.unit}s are copies of others."
+        yield f"{_percent(found.duplicates)} of the {found.unit}s are duplicates."
     column = next((choice.column for choice in found.columns if choice.role in ("text", "source")), None)
     if column is not None and 0 < found.typical_length < _FEW_TOKENS:
         yield (
@@ -69,20 +69,20 @@ def _of_lengths(found: Preview, data: DataSpec, context_limit: int | None) -> It
         return
     fits = context_limit is None or found.long_length <= context_limit
     if found.classes and found.truncated > _MANY:
-        wanted = f"With {found.long_length:,} it would read 95 % whole."
-        longest = f"It reads {context_limit or 0:,} at most: choose a tokenizer with longer pieces."
+        wanted = f"{found.long_length:,} would cover 95 % of them."
+        longest = f"The model reads {context_limit or 0:,} at most: choose a tokenizer with longer tokens."
         yield (
-            f"{_percent(found.truncated)} of the texts are longer than data.context_length "
-            f"({data.context_length:,} tokens) and are cut: the model never reads their ends. "
+            f"{_percent(found.truncated)} of the texts are longer than {data.context_length:,} tokens "
+            f"(data.context_length) and are truncated. "
             f"{wanted if fits else longest}"
         )
     elif not found.classes and found.truncated:
-        done = {"leave-out": "they are left out", "cut": "they are cut"}
+        done = {"leave-out": "they are left out", "cut": "they are truncated"}
         if data.long_pairs in done:
             yield (
                 f"{_percent(found.truncated)} of the pairs are longer than data.context_length "
                 f"({data.context_length:,} tokens): {done[data.long_pairs]}."
-                + (f" {found.long_length:,} would do for 95 %." if fits else "")
+                + (f" {found.long_length:,} would cover 95 %." if fits else "")
             )
 
 
@@ -92,9 +92,9 @@ def _of_classes(found: Preview) -> Iterator[str]:
         return
     (name, most), *others = found.classes
     if not others and found.share != 1.0:
-        yield f"All rows that were looked at have the label {name}: nothing to tell apart, unless others follow later."
+        yield f"All rows of the sample have the label {name}: nothing to classify, unless others follow later."
     elif others and most / total > _ONE_CLASS:
-        yield f"{_percent(most / total)} of the rows have the label {name}: always saying so would be nearly right."
+        yield f"{_percent(most / total)} of the rows have the label {name}: always predicting it would be nearly right."
     if len(found.classes) > total / 2:
         yield f"There are {len(found.classes):,} different labels in {total:,} rows. Is it the right column?"
 

@@ -135,7 +135,7 @@ def _can_be(role: Role, column: Column) -> bool:
 def _text(table: Table, free: list[Column]) -> tuple[Column, str]:
     named = _named(free, _TEXTS, ("text",))
     if named is not None:
-        return named, f"It is called {named.name}."
+        return named, "Chosen by its name."
     texts = [column for column in free if column.kind == "text"][:_MOST_COLUMNS]
     if len(texts) == 1:
         return texts[0], "It is the only column of texts."
@@ -152,7 +152,7 @@ def _label(table: Table, free: list[Column]) -> tuple[Column, str]:
             return column, f"It holds class names: {listed(column.names)}."
     named = _named(free, _LABELS, ("whole", "truth", "text", "number"))
     if named is not None:
-        return named, f"It is called {named.name}."
+        return named, "Chosen by its name."
     columns = [column for column in free if column.kind in ("whole", "truth", "text")][:_MOST_COLUMNS]
     few = []
     for column, values in zip(columns, _sampled(table, columns), strict=True):
@@ -172,12 +172,12 @@ def _pair(table: Table, taken: _Found, free: list[Column]) -> _Found:
     languages = {*_LANGUAGES.split()}
     spoken = [each for each in texts if each.name.lower().rpartition(".")[2] in languages and each.name.lower() != "id"]
     pairs = [
-        (by_name[source], by_name[target], "They are called {} and {}.")
+        (by_name[source], by_name[target], "Chosen by their names, {} and {}.")
         for source, target in (names.split("/") for names in _PAIRS.split())
         if source in by_name and target in by_name
     ]
     for two, why in (
-        (spoken, "They are called by two languages, {} and {}."),
+        (spoken, "Named after two languages, {} and {}."),
         (texts, "They are the two columns of texts, {} and {}."),
     ):
         if len(two) == 2:
@@ -207,10 +207,10 @@ def _unclear(role: Role, table: Table, free: list[Column]) -> DataError:
     if not fitting:
         need = "classes (whole numbers, words, or true and false)" if role == "label" else "texts"
         return DataError(
-            f"data.columns: no column of {table.name} that is left can be the {role}. It has {held}.",
+            f"data.columns: no column of {table.name} that is left looks like the {role}. It has {held}.",
             hint=f"Give a table with a column of {need}; lists and nested values are not read.",
         )
     return DataError(
-        f"data.columns: which column of {table.name} is the {role} can't be told. It has {held}.",
+        f"data.columns: which column of {table.name} holds the {role}? It has {held}.",
         hint=f"Choose one, for example {{{role}: {fitting[0]}}}.",
     )

@@ -139,8 +139,8 @@ class SeveralTexts(Corpus):
         known = sorted({key for key in keys if key is not None})
         if len(known) < 2:
             raise DataError(
-                f"{self.name} has {len(keys):,} files and no two different texts, so none can be held back.",
-                hint="Give more files, or a single one, of which a part is held back.",
+                f"{self.name} has {len(keys):,} files and no two different texts, so none can be kept for validation.",
+                hint="Give more files, or a single one, of which a part is kept for validation.",
             )
         # A few files may all fall on one side; then the one next to the border changes over.
         border = min(max(_border(self.validation_fraction), known[0] + 1), known[-1])
@@ -163,7 +163,7 @@ class SplitTexts(Corpus):
         yield from _documents(self.texts, sides, seen, of=files)
         if not 0 < seen.held_back < seen.documents:
             raise DataError(
-                f"Nothing of {self.name} is left to train on: all of its texts are also held back.",
+                f"Nothing of {self.name} is left to train on: all of its texts are also for validation.",
                 hint="Give other texts for the two parts.",
             )
 
@@ -237,7 +237,7 @@ class TableTexts(Corpus):
                 hint=f"Give more different texts. Is {self.column} the column with the texts? data.columns decides.",
             )
         return DataError(
-            f"{told}{seen.held_back:,} are held back.",
+            f"{told}{seen.held_back:,} are for validation.",
             hint="Give more different texts, or set data.validation_fraction to 0.1 or more.",
         )
 

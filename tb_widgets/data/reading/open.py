@@ -207,7 +207,7 @@ def open_data(data: DataSpec) -> Texts | Table:
         _refuse(data, "is no dataset of the Hub", "config", "split", "streaming")
     files, held_back, left_out = source.parts()
     name = source.name
-    own_name = f"{name} (held back)"
+    own_name = f"{name} (validation)"
     if files[0].kind == "text":
         _refuse(data, "is plain text", "columns")
         own_texts = _texts(held_back, data.encoding, own_name) if held_back else None
@@ -224,7 +224,7 @@ def _notes(found: Texts | Table, own: Texts | Table | None, left_out: list[Local
     if left_out:
         names = listed([file.member or file.path.name for file in left_out])
         were = "was" if len(left_out) == 1 else "were"
-        notes.append(f"{names} {were} left out: test files are neither trained on nor held back.")
+        notes.append(f"{names} {were} left out: test files are neither trained nor validated on.")
     return tuple(dict.fromkeys(notes))
 
 

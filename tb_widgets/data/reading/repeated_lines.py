@@ -54,14 +54,14 @@ class ValidationLines:
         return Copies(sum(line in found for line in self._kept) / len(self._kept), is_least=every > 1)
 
 
-def copies_note(copies: Copies, *, is_ours: bool = False) -> str:
-    """Return what is said of copies; empty where they are few. Of a text of ours nobody can mend it."""
+def copies_note(copies: Copies) -> str:
+    """Return what is said of copies; empty where they are few."""
     if copies.share <= _MANY:
         return ""
     share = f"{copies.share:.0%}".replace("%", " %")
     return (
         f"{'At least ' if copies.is_least else ''}{share} of the validation lines are also trained on, since the text "
-        f"repeats them: the validation loss will look better than it is.{'' if is_ours else _ADVICE}"
+        f"repeats them: the validation loss will look better than it is.{_ADVICE}"
     )
 
 

@@ -200,8 +200,8 @@ class Download:
         arrived = f" {size_in_words(here)} have arrived and stay here." if here else ""
         return DataError(
             f"{host_of(self.url)} {how}, so {shown(self.url)} can't be fetched.{arrived}",
-            hint="Look at your connection and try again"
-            + ("; it goes on where it broke off." if here else ", or give the path of a file."),
+            hint="Check your connection and try again"
+            + ("; it continues where it broke off." if here else ", or give the path of a file."),
         )
 
 

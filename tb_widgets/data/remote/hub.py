@@ -264,8 +264,8 @@ def chosen_splits(builder: DatasetBuilder, id: str, split: str | None, validatio
             raise DataError(f"data.{PARTS[part]}: the Hub's {id} has no {name}.", hint=f"It has {listed(names)}.")
     if split == validation_split:
         raise DataError(
-            f"data.validation_split: {split} is what the model learns from.",
-            hint="Choose another one, or leave it empty to hold back a share.",
+            f"data.validation_split: {split} is what the model is trained on.",
+            hint="Choose another one, or leave it empty to keep a fraction for validation.",
         )
     return chosen
 

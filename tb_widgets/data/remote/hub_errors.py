@@ -104,7 +104,8 @@ def _refused(status: int, headers: Mapping[str, str], address: HubAddress, kind:
 
 
 def _unreachable(how: str, address: HubAddress, kind: str) -> DataError:
+    undone = "nothing was searched" if kind == "search" else f"{address.id} was not downloaded"
     return DataError(
-        f"The Hub {how}, so {address.id} can't be {'found' if kind == 'search' else 'fetched'}.",
-        hint="Look at your connection and try again; a file on this machine can be used without one.",
+        f"Can't reach the Hugging Face Hub, so {undone}: it {how}.",
+        hint="Check your connection and try again; a file on this machine can be used without one.",
     )

@@ -103,7 +103,7 @@ def write_rows(
             except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
                 raise DataError(
                     f"The dataset changes its columns somewhere after row {rows:,}: {error}.",
-                    hint="Download its files, mend the column, and give their path.",
+                    hint="Download its files, fix the column, and give their path.",
                 ) from error
             waiting.append(table)
             rows += table.num_rows

@@ -62,4 +62,4 @@ def answer_of(
     if process.has_ended:
         end = f"The process that fetches ended without an answer (exit code {process.code})."
         raise DataError(f"{end} {process.last_words(2)}".strip(), hint="Try again; if memory ran out, free some.")
-    raise DataError("The Hub has not answered in time.", hint="Look at your connection and try again.")
+    raise DataError("The Hugging Face Hub did not answer in time.", hint="Check your connection and try again.")

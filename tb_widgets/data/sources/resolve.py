@@ -193,7 +193,7 @@ def resolve_source(data: DataSpec) -> DataSource:
 def not_yet(source: str) -> DataError:
     """Return what is said of something that is elsewhere, and no copy of it here."""
     return DataError(
-        f"{source} has not been fetched yet.", hint="Get the data first: on the page, or with tb-widgets data SOURCE."
+        f"{source} has not been fetched yet.", hint="Download it first: on the page, or with tb-widgets data SOURCE."
     )
 
 

@@ -216,7 +216,7 @@ def learn_unigram(vocab_size: int, text: str) -> PieceTokenizer:
 def _borne(learned: int, wanted: int) -> str:
     if learned == wanted:
         return ""
-    return f"The text bears a vocabulary of {learned:,} pieces; {wanted:,} were asked for."
+    return f"This text only supports a vocabulary of {learned:,} tokens (you asked for {wanted:,})."
 
 
 def open_pieces(path: Path, content: str, text: str) -> PieceTokenizer:

@@ -41,7 +41,7 @@ class Looker:
         """
         if prompt:
             raise ModelError(
-                "The model sorts images, and a prompt is a text.",
+                "The model classifies images, and a prompt is a text.",
                 hint="Leave it empty: shapes are drawn that it has never seen.",
             )
 

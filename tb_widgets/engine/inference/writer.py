@@ -90,15 +90,16 @@ class Writer:
         text = prompt.replace(MASK_TEXT, "") if has_masks else prompt
         if has_masks and MASK_TEXT not in prompt:
             raise ModelError(
-                f"The model fills gaps, and this prompt has none: {prompt[:60]!r}.",
-                hint=f"Write {MASK_TEXT} where a word is to be guessed.",
+                f"The model fills in masked tokens, and this prompt has none: {prompt[:60]!r}.",
+                hint=f"Write {MASK_TEXT} where a token is missing.",
             )
         tokens = len(self._encoded(text or "\n"))
         if has_masks:
             tokens += prompt.count(MASK_TEXT)
         if 0 < self.sentinels < prompt.count(MASK_TEXT):
             raise ModelError(
-                f"The prompt has {prompt.count(MASK_TEXT)} gaps and the model was trained on {self.sentinels} at most.",
+                f"The prompt has {prompt.count(MASK_TEXT)} times {MASK_TEXT}, and the model was trained on "
+                f"{self.sentinels} at most.",
                 hint="Leave fewer open.",
             )
         if task in ("masked-lm", "seq2seq") and tokens > self.context_length:

@@ -40,8 +40,8 @@ def first_pass(case: Case) -> tuple[Adapter, Found]:
         except Exception as error:  # noqa: BLE001  (whatever the model's code raises)
             first = first or error
             continue
-        why = "by its position" if reading.input == "" else "by its name"
-        said = f"model.input says {reading.shown}." if case.spec.input else f"forward takes it {why}."
+        why = "as the first positional argument" if reading.input == "" else "by its name"
+        said = f"model.input says {reading.shown}." if case.spec.input else f"Passed {why}."
         case.say("input", reading.shown, said, "model.input")
         _say_extras(case, extras)
         return adapter, found

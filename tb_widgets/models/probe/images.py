@@ -78,7 +78,7 @@ def probe_images(
                 asked = asked or str(tuple(images.shape))
                 first = first or error
                 continue
-            size = Conclusion("image", f"{channels} x {height} x {width}", why, "model.image_size")
+            size = Conclusion("image", f"{channels} × {height} × {width}", why, "model.image_size")
             return _concluded(adapter, output, spec, [*_how_called(reading, spec, claim), size])
     if spec.image_size or spec.image_channels:
         raise ModelError(
@@ -109,7 +109,8 @@ def _concluded(adapter: Adapter, output: Any, spec: ModelSpec, conclusions: list
     if not rows:
         shape = (ROWS, *adapter.image)
         raise ModelError(
-            f"The model's forward turns images of shape {shape} into {shapes_in_words(tensors)}{told_by(spec.output)}.",
+            f"For images of shape {shape} the model's forward returned {shapes_in_words(tensors)}"
+            f"{told_by(spec.output)}.",
             hint=f"An image classifier returns one row of logits per image: ({ROWS}, classes).",
         )
     key, leaf = rows[0]

@@ -30,14 +30,17 @@ def measure(case: Case, adapter: Adapter, found: Found) -> Adapter:
         decoder = case.rows(seen, "decoder_tokens")
         writes = min(width, decoder) if decoder else width
         adapter = replace(adapter, vocab_size=reads or writes, decoder_vocab_size=writes)
-        vocabulary, why = f"{adapter.vocab_size:,} read, {writes:,} written", "The tables and the last layer."
+        vocabulary, why = (
+            f"{adapter.vocab_size:,} read, {writes:,} written",
+            "Read from the embeddings and output layer.",
+        )
     elif adapter.task == "sequence-classification":
         adapter = replace(adapter, classes=width, vocab_size=reads)
         case.say("classes", f"{width:,}", "Each text gets one row of that many logits.")
-        vocabulary, why = f"{reads:,}" if reads else "unknown", "The table that token ids are looked up in."
+        vocabulary, why = f"{reads:,}" if reads else "unknown", "Read from the embedding."
     else:
         adapter = replace(adapter, vocab_size=min(width, reads) if reads else width)
-        vocabulary, why = f"{adapter.vocab_size:,}", "The table that token ids are looked up in, and the last layer."
+        vocabulary, why = f"{adapter.vocab_size:,}", "Read from the embedding and output layer."
     if (wanted := case.spec.vocab_size) is not None:
         adapter = _with_vocabulary(case, adapter, wanted, width)
         vocabulary, why = f"{wanted:,}", "model.vocab_size says so."
@@ -83,7 +86,7 @@ def _require_reads(case: Case, adapter: Adapter, wanted: int, limit: int | None)
     """Refuse a context that the model can't read; where trying would take long, its tables decide."""
     by_tables = limit is None or wanted <= limit
     if not (case.trial.reads(adapter, wanted) if case.trial.is_quick(wanted) else by_tables):
-        most = f"; its table of positions ends at {limit:,}" if limit else ""
+        most = f"; its position embedding has {limit:,} rows" if limit else ""
         raise ModelError(
             f"model.context_limit is {wanted:,} tokens, but the model fails on that many{most}.",
             hint=f"Set it to at most {limit}, or leave it empty." if limit else "Set it lower, or leave it empty.",
@@ -94,7 +97,7 @@ def _limit(case: Case, adapter: Adapter, seen: Seen) -> tuple[int | None, str]:
     lengths = (LENGTH, DECODER_LENGTH) if "decoder_tokens" in adapter.arguments else (LENGTH,)
     tables = [limit for rows, index in seen.lookups if (limit := _table_limit(rows, index, lengths)) is not None]
     if tables:
-        return min(tables), "The table of positions ends there."
+        return min(tables), "Limited by the position embedding."
     # A token that the model puts in front makes it one longer.
     cuts = {
         side - (stop - start - length)
@@ -109,7 +112,7 @@ def _limit(case: Case, adapter: Adapter, seen: Seen) -> tuple[int | None, str]:
     for name, limit in _named_limits(case.trial.module, case.source):
         if case.trial.ends_at(adapter, limit):
             return limit, f"{name} says so, and it fails at {limit + 1:,}."
-    return None, "No table of positions was seen."
+    return None, "No position embedding was found."
 
 
 def _named_limits(module: nn.Module, source: ModelSource) -> Iterator[tuple[str, int]]:

@@ -32,14 +32,14 @@ def find_logits(case: Case, adapter: Adapter, found: Found) -> tuple[Adapter, Fo
     chosen = chosen or (options[0] if options else None)
     if _is_one_per_text(tensors[0][1] if chosen is None else chosen[2]):
         raise ModelError(
-            f"The model's forward turns token ids of shape ({ROWS}, {LENGTH}) into "
+            f"For token ids of shape ({ROWS}, {LENGTH}) the model's forward returned "
             f"{shapes_in_words([tensors[0] if chosen is None else chosen[::2]])}: one logit per text. "
             "It is a yes/no classifier, and one class alone can't be trained.",
             hint="Give its last layer two outputs, one for no and one for yes, and return them without a sigmoid.",
         )
     if chosen is None:
         raise ModelError(
-            f"The model's forward turns token ids of shape ({ROWS}, {LENGTH}) into {shapes_in_words(tensors)}"
+            f"For token ids of shape ({ROWS}, {LENGTH}) the model's forward returned {shapes_in_words(tensors)}"
             f"{told_by(case.spec.output)}.",
             hint=f"A language model returns logits of shape ({ROWS}, {LENGTH}, vocabulary), a classifier "
             f"({ROWS}, classes).",

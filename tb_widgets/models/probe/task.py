@@ -50,7 +50,7 @@ def _say_task(case: Case, task: Task, why: str) -> None:
 def _ask_about_last_position(case: Case, adapter: Adapter) -> None:
     if adapter.classes is not None and adapter.classes == adapter.vocab_size and case.claim is None:
         raise UndecidedError(
-            f"The model's forward turns token ids of shape ({ROWS}, {LENGTH}) into ({ROWS}, {adapter.classes}): "
+            f"For token ids of shape ({ROWS}, {LENGTH}) the model's forward returned ({ROWS}, {adapter.classes}): "
             "one row per text, with as many logits as it knows tokens. A language model must return the logits of "
             "every position.",
             field="model.task",

@@ -13,7 +13,7 @@ _TITLE = "Hide later tokens from the attention"
 _WHY = (
     "The attention of this model sees the tokens that come after the one it scores, so it would read the next token "
     "off instead of predicting it: the loss falls to almost nothing, and what it learned is useless. Right for a model "
-    "that continues texts; wrong for one that fills in masked tokens or judges whole texts."
+    "that generates text; wrong for one that fills in masked tokens or classifies texts."
 )
 _BATCH_FIRST = "batch_first=True"
 _ALSO_TURNED = (

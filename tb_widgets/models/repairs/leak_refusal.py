@@ -16,12 +16,12 @@ def leak_refusal(source: ModelSource | None, task: Task) -> ModelError:
     source
         The model, if its source is known: it may be known how to mend it.
     """
-    way = "Hide later tokens from its attention (no repair is known for the way it is written)"
+    way = "Add a causal mask to its attention (there is no repair for the way it is written)"
     if source is not None and any(repair.id == "causal-mask" for repair in repairs(source)):
-        way = "Add the causal mask (model.repairs: [causal-mask])"
+        way = "Add the causal mask (causal-mask in model.repairs)"
     other = ", set model.task to masked-lm if it was built to fill in masked tokens" if task == "causal-lm" else ""
     return ModelError(
-        "The model sees the words that it has to predict: its earlier logits change when only later tokens do. "
-        "It would reach a wonderful loss and could not write.",
+        "The model can see the tokens it has to predict: its earlier logits change when only later tokens do. "
+        "Its loss would look excellent and it could not generate text.",
         hint=f"{way}{other}, or set model.allow_leak to true to train it as it is.",
     )

@@ -27,7 +27,7 @@ def require_files(names: Iterable[str], place: str, *, more: str = "") -> None:
     Parameters
     ----------
     place
-        For the sentence: ``Gist 0123…``.
+        For the sentence: ``Gist 0123…``; empty for files that were dropped.
     more
         What else could explain that a file is missing.
 
@@ -45,6 +45,8 @@ def require_files(names: Iterable[str], place: str, *, more: str = "") -> None:
         held = f"It holds {listed(present)}." if present else "It holds no files."
         if near:
             held = f"It has {listed(near)}; the name must be exactly {wanted}, in lowercase, in no folder."
+        if not place:
+            raise ModelError(f"{wanted} is missing.", hint=f"{held} Drop {CODE} and {CONFIG} together.")
         raise ModelError(f"{place} has no {wanted}.{more}", hint=held)
 
 

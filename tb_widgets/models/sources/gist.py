@@ -321,7 +321,7 @@ def _unreachable(address: GistAddress, how: str) -> ModelError:
     copy = "" if address.revision else copies.offer("gist", address.id)
     return ModelError(
         f"GitHub {how}, so Gist {address.id} can't be fetched.",
-        hint=_sentence(copy) or "Look at your connection and try again, or give the path of a folder with the files.",
+        hint=_sentence(copy) or "Check your connection and try again, or give the path of a folder with the files.",
     )
 
 

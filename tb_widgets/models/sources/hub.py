@@ -124,7 +124,7 @@ def _explained(error: Any, address: HubAddress) -> ModelError:
 def _unreachable(address: HubAddress, how: str = "does not answer") -> ModelError:
     return ModelError(
         f"The Hub {how}, so {address.id} can't be fetched.",
-        hint=_offer(address) or "Look at your connection and try again, or give the path of a folder with the files.",
+        hint=_offer(address) or "Check your connection and try again, or give the path of a folder with the files.",
     )
 
 

@@ -35,7 +35,7 @@ def from_files(files: Mapping[str, bytes]) -> ModelSource:
     ModelError
         If one of the two is missing, too large, empty, or not text.
     """
-    copies.require_files(files, "What was dropped")
+    copies.require_files(files, "")
     texts = {name: copies.as_text(files[name], name, "what was dropped") for name in (CODE, CONFIG)}
     digest = hashlib.sha256(json.dumps(texts, sort_keys=True).encode()).hexdigest()
     identity = digest[:16]

@@ -200,7 +200,7 @@ class TrustStore:
     def _damaged(self, why: str) -> ModelError:
         return ModelError(
             f"{self.file}, which holds whose code may run, can't be read: {why}. Nothing counts as agreed to.",
-            hint="Mend it, or delete it and agree again.",
+            hint="Fix it, or delete it and agree again.",
         )
 
 

@@ -57,7 +57,7 @@ class Witness:
                 self._note(f"It sets torch's threads to {torch.get_num_threads()}; here it is measured with {cores}.")
                 torch.set_num_threads(cores)
             if started := [thread for thread in threading.enumerate() if thread not in threads]:
-                self._note(f"It starts threads that go on: {len(started)}.")
+                self._note(f"It starts threads that keep running: {len(started)}.")
 
     @property
     def notes(self) -> list[str]:
@@ -127,7 +127,7 @@ def _try(request: dict[str, Any], tell: Callable[..., None]) -> None:
         traceback.print_exc()
         tell(
             error=_too_wide(error, request["memory"]) or f"{type(error).__name__}: {quoted(str(error))}",
-            hint="Mend the model.",
+            hint="Fix the model.",
         )
 
 

@@ -20,10 +20,8 @@ if TYPE_CHECKING:
 _MASK = "causal-mask"
 FIRST_OF_TIER_2 = ORDER.index("attention")
 _TEACHES = (
-    "The checks build the model in a process of its own, feed it made-up inputs, and look: shapes, logits (the "
-    "numbers it gives every token or class, before they become probabilities), gradients, first weights, "
-    "whether it sees the answers, memory and speed; then what it attends to, and how it bears a little noise. "
-    "They take about ten seconds, and train nothing."
+    "We run the model on random inputs, in a process of its own, and test shapes, gradients, initial loss, causality, "
+    "memory and speed; then attention and robustness to noise. About 10 seconds; nothing is trained."
 )
 
 
@@ -42,7 +40,9 @@ class CheckPanel(Panel):
         """Build the card."""
         act = self.act
         self._run = button("Run the checks", lambda: act(lambda: self._press(2)), "tbw-primary", "tbw-at-check")
-        self._basic = button("Only the basic ones", lambda: act(lambda: self._press(1)), "tbw-at-check-basic")
+        self._basic = button(
+            f"Quick checks ({FIRST_OF_TIER_2})", lambda: act(lambda: self._press(1)), "tbw-at-check-basic"
+        )
         self._stop = button("Stop", lambda: act(self._end))
         self._mend = button("Hide later tokens: apply the repair", lambda: act(self._repair), "tbw-at-check-repair")
         self._data = button("Next: choose data", lambda: act(lambda: self.session.show("data")), "tbw-at-next-data")
@@ -74,7 +74,7 @@ class CheckPanel(Panel):
         ready = choice.state in ("ours", "waiting", "ready") and draft.model is not None
         for made in (self._run, self._basic):
             made.disabled = not ready or working
-        self._run.description = "Run the checks" if probe is None else "Run them again"
+        self._run.description = "Run the checks" if probe is None else f"Run all {len(ORDER)}"
         show(self._stop, working)
         show(self._data, probe is not None and probe.state == "done" and not leaks(probe.results))
         results = probe.results if probe is not None else []
@@ -107,6 +107,6 @@ class CheckPanel(Panel):
         if probe.state == "failed" and probe.error is not None:
             return words.error_note(probe.error) + notes
         if probe.state == "stopped":
-            return words.note("Stopped. What was found before stands below.", "warn") + notes
+            return words.note("Stopped. The results so far are below.", "warn") + notes
         text, tone = summary(probe.results)
         return words.note(headline(probe.results), tone, detail=f"{text[0].upper()}{text[1:]}.") + notes

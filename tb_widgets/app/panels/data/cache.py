@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import ipywidgets as widgets
 
 from tb_widgets.app import words
-from tb_widgets.app.parts.cards import button, card, row
+from tb_widgets.app.parts.cards import button, card, row, show
 from tb_widgets.app.registry import Panel, panel
 from tb_widgets.runs.folders import default_cache_dir
 from tb_widgets.wording import size_in_words
 
 if TYPE_CHECKING:
-    pass
+    from tb_widgets.app.session import Session
 
-_TEACHES = "Fetched datasets, uploads, and texts as tokens are kept, so that the next run begins at once."
+_TEACHES = "Downloaded datasets, uploads and tokenized texts are kept, so that the next run starts at once."
 
 
 @panel("data-cache", step="data", column="side", order=9, for_visitors=False)
@@ -24,13 +24,28 @@ class DataCachePanel(Panel):
 
     watches = ("data", "page")
 
+    def __init__(self, session: Session) -> None:
+        super().__init__(session)
+        self._is_asking = False
+
     def render(self) -> widgets.Widget:
         """Build the card."""
         data, act = self.session.data, self.act
         self._text = widgets.HTML()
-        self._clear = button("Clear", lambda: act(data.clear_cache), "tbw-at-clear-cache")
+        self._clear = button("Clear", lambda: act(self._press), "tbw-at-clear-cache")
+        self._keep = button("Keep", lambda: act(lambda: self._ask(False)), "tbw-at-keep-cache")
         self._look = button("Look again", lambda: act(data.look_at_cache), "tbw-quiet")
-        return card("Kept on this disk", [self._text, row([self._clear, self._look])])
+        return card("Download cache", [self._text, row([self._clear, self._keep, self._look])])
+
+    def _press(self) -> None:
+        """Ask first: what took hours to download may be in it."""
+        if self._is_asking:
+            self.session.data.clear_cache()
+        self._ask(not self._is_asking)
+
+    def _ask(self, is_asking: bool) -> None:
+        self._is_asking = is_asking
+        self.draw()
 
     def draw(self) -> None:
         """Follow what was found out; the first look is made once a page is there to show it."""
@@ -53,6 +68,10 @@ class DataCachePanel(Panel):
             )
             if cleared is not None:
                 stays = f"{size_in_words(cleared.kept)} are in use and stay." if cleared.kept else ""
-                text += words.note(f"{size_in_words(cleared.freed)} were freed.", "ok", detail=stays)
+                text += words.note(f"Freed {size_in_words(cleared.freed)}.", "ok", detail=stays)
             self._clear.disabled = use.size == 0
+            self._clear.description = f"Clear {size_in_words(use.size)}" if self._is_asking else "Clear"
+            if self._is_asking:
+                text += words.note("Everything that no run uses is deleted, and downloaded again when it is needed.")
+        show(self._keep, self._is_asking)
         self._text.value = text

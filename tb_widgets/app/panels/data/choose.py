@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 
 from tb_widgets.app import words
-from tb_widgets.app.parts.cards import button, card, framed, labelled, row, show
+from tb_widgets.app.parts.cards import button, card, fold, framed, labelled, row, show
 from tb_widgets.app.parts.choice_table import ChoiceTable
 from tb_widgets.app.parts.fitted import fits_button, fitted_notes
 from tb_widgets.app.parts.form import Form
@@ -66,10 +66,10 @@ class DataPanel(Panel):
         self._choice.add_class("tbw-at-data-source-choice")
         self._choice.observe(self._chosen, "value")
         self._about = widgets.HTML()
-        self._all = widgets.Checkbox(description="Show also what does not fit the model", indent=False)
+        self._all = widgets.Checkbox(description="Show datasets for other tasks too", indent=False)
         self._all.add_class("tbw-at-data-all")
         self._all.observe(lambda _: act(self._offer), "value")
-        choice = labelled("To begin with", framed(self._choice), self._about, self._all)
+        choice = labelled("Suggested datasets", framed(self._choice), self._about, self._all)
 
         self._address = widgets.Text(placeholder="Path or address", continuous_update=True)
         self._address.add_class("tbw-at-data-source")
@@ -79,7 +79,7 @@ class DataPanel(Panel):
         line = row([self._frame, load], "tbw-address")
         self._help = widgets.HTML(f'<div class="tbw-help">{_HELP}</div>')
 
-        self._words = widgets.Text(placeholder="Words of its name, for example poems", continuous_update=True)
+        self._words = widgets.Text(placeholder='Dataset name, e.g. "poems"', continuous_update=True)
         self._words.add_class("tbw-at-data-search")
         self._words.on_msg(self._entered_search)
         search = button("Search", lambda: act(self._search), "tbw-at-search-data")
@@ -104,7 +104,7 @@ class DataPanel(Panel):
             most_files=1,
             most_bytes=_MOST_BYTES,
         )
-        own = labelled("Or your own", line, self._help, upload)
+        own = labelled("Your own data", line, self._help, upload)
         return card("Data", [self._notes, self._fits, choice, own, hub])
 
     # ---- what is pressed -------------------------------------------------------------------------------------------
@@ -213,14 +213,15 @@ class TokensPanel(Panel):
         may_set = self.session.policy.may_set
         kinds = [kind for kind in _KINDS if kind[1] != "file" or may_set("tokenizer.file")]
         self._form = Form(draft, filter(may_set, BASIC), act, choices={"tokenizer.kind": kinds})
-        self._more = widgets.ToggleButton(description="More settings")
         self._advanced = Form(draft, ADVANCED, act)
         show(self._advanced.widget, False)
-        self._more.observe(lambda change: show(self._advanced.widget, change["new"]), "value")
-        self._get = button("Get the tokenizer", lambda: act(self.session.data.get_tokenizer), "tbw-at-get-tokenizer")
+        self._more = fold("More settings", "Fewer settings", lambda is_open: show(self._advanced.widget, is_open))
+        self._get = button(
+            "Download the tokenizer", lambda: act(self.session.data.get_tokenizer), "tbw-at-get-tokenizer"
+        )
         self._told = widgets.HTML()
         fetch = [self._get, self._told]
-        self._card = card("From text to tokens", [self._form.widget, *fetch, self._more, self._advanced.widget])
+        self._card = card("Tokenizer", [self._form.widget, *fetch, self._more, self._advanced.widget])
         return self._card
 
     def draw(self) -> None:

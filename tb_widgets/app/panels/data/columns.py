@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     pass
 
 _TITLES = {
-    "text": "Text: what is read",
-    "label": "Label: what is to be told",
-    "source": "Source: what is read",
-    "target": "Target: what is to be written",
+    "text": "Text column",
+    "label": "Label column (what to predict)",
+    "source": "Source column (what is read)",
+    "target": "Target column (what to generate)",
 }
 
 
@@ -64,7 +64,7 @@ class DataColumnsPanel(Panel):
         for role, pick in self._picks.items():
             show(pick.widget, role in TASKS[task].columns or role in look.roles)
             guess = look.roles.get(role, "")
-            label = f"guessed: {guess}" if guess and role not in chosen else "guess it"
+            label = f"{guess} (automatic)" if guess and role not in chosen else "Automatic"
             pick.follow([(label, ""), *options], chosen.get(role, ""))
             why = look.why.get(role, "")
             self._reasons[role].value = f'<div class="tbw-help">{escape(why)}</div>' if why else ""

@@ -11,7 +11,7 @@ from tb_widgets.app import words
 from tb_widgets.app.parts.cards import button, card, framed, labelled, row, show
 from tb_widgets.app.registry import Panel, panel
 from tb_widgets.service.data import uploads
-from tb_widgets.wording import size_in_words
+from tb_widgets.wording import counted, size_in_words
 
 if TYPE_CHECKING:
     from tb_widgets.app.session import Session
@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     from tb_widgets.service.data import HubFacts
 
 _TITLES = {
-    "inspecting": ("Looking what there is …", ""),
-    "asking": ("Choose, then get it", "nothing has been downloaded yet"),
-    "fetching": ("Getting the data …", ""),
+    "inspecting": ("Reading the dataset's contents …", ""),
+    "asking": ("Choose a configuration, then download", "nothing has been downloaded yet"),
+    "fetching": ("Downloading …", ""),
     "looking": ("Reading …", ""),
-    "failed": ("That did not work", "the data you had stay chosen"),
+    "failed": ("That did not work", "your previous dataset is still selected"),
 }
 
 
@@ -79,7 +79,7 @@ class DataFoundPanel(Panel):
         self._part.observe(lambda change: self._following or act(lambda: data.decide(streaming=change["new"])), "value")
         fields = row([self._config.widget, self._split.widget, self._held_back.widget], "tbw-fields")
         self._choices = widgets.VBox([fields, self._part])
-        self._get = button("Get the data", lambda: act(data.get), "tbw-primary", "tbw-at-get-data")
+        self._get = button("Download", lambda: act(data.get), "tbw-primary", "tbw-at-get-data")
         self._cancel = button("Cancel", lambda: act(data.cancel), "tbw-at-cancel-data")
         self._card = card("", [self._text, self._choices, row([self._get, self._cancel])])
         self._heading = self._card.children[0]
@@ -107,9 +107,13 @@ class DataFoundPanel(Panel):
             again = stage == "failed" and not uploads.is_upload(wanted.data.source)
             may_get = again or (stage == "asking" and wanted.is_decided)
         show(self._get, may_get)
-        self._get.description = "Try again" if stage == "failed" else "Get the data"
+        failed = stage == "failed"
+        self._get.description = "Try again" if failed else "Download"
+        # What the network did may pass; a file that can't be read stays so until somebody changes it.
+        may_pass = wanted is not None and wanted.error is not None and "try again" in wanted.error.hint.lower()
+        (self._get.remove_class if failed and not may_pass else self._get.add_class)("tbw-primary")
         show(self._cancel, not missing)
-        self._cancel.description = "Close" if stage == "failed" else "Cancel"
+        self._cancel.description = "Close" if failed else "Cancel"
 
     def _follow_choices(self, wanted: Wanted) -> None:
         facts, data = wanted.facts, wanted.data
@@ -156,7 +160,9 @@ def _facts(facts: HubFacts) -> str:
     """Return what a dataset holds, before anything of it is downloaded."""
     parts = [f"<p>{escape(facts.description[:300])}</p>"] if facts.description else []
     if not facts.splits:
-        return "".join([*parts, words.note(f"It has {len(facts.configs)} variants: choose one.", "on")])
+        return "".join(
+            [*parts, words.note(f"It has {counted(len(facts.configs), 'configuration')}: choose one.", "on")]
+        )
     splits = [
         (split.name, f"{f'{split.rows:,} rows, ' if split.rows is not None else ''}{size_in_words(split.size)}")
         for split in facts.splits

@@ -18,10 +18,10 @@ if TYPE_CHECKING:
 
 BREAK, SHOWN_BREAK = "\n", "↵\n"
 LEGEND = {
-    "special": "a special token, which stands for no text",
-    "hidden": "hidden, to be guessed",
-    "changed": "changed into another, to be guessed",
-    "asked": "left as it is, and asked about",
+    "special": "special token",
+    "hidden": "masked, to be predicted",
+    "changed": "replaced, to be predicted",
+    "asked": "unchanged, to be predicted",
 }
 
 
@@ -80,12 +80,12 @@ class DataBatchPanel(Panel):
 
 
 def _counts(found: Preview) -> str:
-    about = "" if found.counted == "exact" else ", about"
-    pairs = [("Looked at", found.looked_at)]
+    about = "" if found.counted == "exact" else "about "
+    pairs = [("Sample", found.looked_at)]
     if found.units is not None and found.unit == "row":
-        pairs.append(("Rows" if found.share == 1.0 else "Rows, about", words.count(found.units)))
+        pairs.append(("Rows", f"{'' if found.share == 1.0 else 'about '}{words.count(found.units)}"))
     if found.tokens is not None:
-        pairs.append((f"Tokens{about}", words.count(found.tokens)))
+        pairs.append(("Tokens", f"{about}{words.count(found.tokens)}"))
     if found.tokens_per_parameter is not None:
         pairs.append(("Tokens per parameter", words.rounded(found.tokens_per_parameter)))
     if found.steps_per_epoch is not None:
@@ -97,7 +97,7 @@ def _counts(found: Preview) -> str:
     if found.batch:
         pairs += [
             (f"Empty {found.unit}s", words.percent(found.empty)),
-            ("Seen before", words.percent(found.duplicates)),
+            (f"Duplicate {found.unit}s", words.percent(found.duplicates)),
             ("Unknown characters", words.percent(found.unknown)),
         ]
     classes = [name if not count else f"{name} ({count:,})" for name, count in found.classes]
@@ -163,6 +163,6 @@ def _lengths(found: Preview) -> str:
         for bar in bars
     )
     return (
-        f"<h3>How many tokens a {found.unit} has: {found.typical_length:,} typically, "
-        f'{found.long_length:,} or fewer in 95 of 100</h3><table class="tbw-sticks">{lines}</table>'
+        f"<h3>Tokens per {found.unit}: median {found.typical_length:,}, "
+        f'95 % have {found.long_length:,} or fewer</h3><table class="tbw-sticks">{lines}</table>'
     )

@@ -27,15 +27,15 @@ _INVITATION = "Drop model.py and config.json here, or a zip of them, or choose t
 _MOST_FILES, _MOST_BYTES = 20, 50_000_000
 PASTED = 8  # characters that come at once are pasted, not typed
 _OURS = {
-    "gpt": "continues texts",
-    "bert": "fills gaps in texts",
-    "bert-classifier": "sorts texts",
-    "t5": "turns one text into another",
-    "vit": "sorts images",
+    "gpt": "generates text",
+    "bert": "fills in masked tokens",
+    "bert-classifier": "classifies texts",
+    "t5": "maps one text to another",
+    "vit": "classifies images",
 }
 _HELP = (
     "The address of a Gist (transformer-builder.com exports there) or of a model at huggingface.co, or the path of a "
-    "model.py or of its folder on the machine that runs this notebook. The code behind a path is run without asking."
+    "model.py or of its folder on the machine that runs this notebook. Loading a local path runs its code."
 )
 
 
@@ -77,7 +77,7 @@ class ModelPanel(Panel):
         self._ours = widgets.Dropdown(options=[*ours, ("–", "")])
         self._ours.add_class("tbw-at-model-source-choice")
         self._ours.observe(self._chosen, "value")
-        choice = labelled("Or one of ours" if policy.is_owner else "One of these", framed(self._ours))
+        choice = labelled("Or a built-in model" if policy.is_owner else "One of these", framed(self._ours))
         self._size = Form(session.draft, ["model.preset"], self.act)
         self._config = Form(session.draft, ["model.config"] if policy.may_set("model.config") else [], self.act)
         self._more = widgets.ToggleButton(description="More")
@@ -174,7 +174,7 @@ class ModelSummaryPanel(Panel):
         limit = answer.get("context_limit", model.context_limit)
         unlimited = limit is None and (bool(answer) or model.unlimited_context)
         task = answer.get("task") or (draft.facts.task if draft.facts else None)
-        unknown = "known once it is tried"
+        unknown = "known once it is tested"
         pairs = [
             ("Model", model.title),
             ("Task", task or unknown),
@@ -184,7 +184,7 @@ class ModelSummaryPanel(Panel):
             pairs += [
                 ("Vocabulary", f"{words.count(vocabulary)} tokens" if vocabulary else unknown),
                 ("Longest context", f"{limit:,} tokens" if limit else "no limit" if unlimited else unknown),
-                ("Reads at a time", f"{spec.data.context_length:,} tokens"),
+                ("Context length", f"{spec.data.context_length:,} tokens"),
             ]
         if answer.get("image"):
             pairs.append(("Image", " × ".join(str(side) for side in answer["image"])))

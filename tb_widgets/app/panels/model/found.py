@@ -9,7 +9,7 @@ import ipywidgets as widgets
 
 from tb_widgets.app import words
 from tb_widgets.app.parts import code_view
-from tb_widgets.app.parts.cards import button, card, row, show
+from tb_widgets.app.parts.cards import button, card, fold, row, show
 from tb_widgets.app.parts.form import Form
 from tb_widgets.app.parts.model_view import conclusion_list, finding_list, model_files, origin_facts, repair_list
 from tb_widgets.app.registry import Panel, panel
@@ -169,15 +169,15 @@ class ConclusionsPanel(Panel):
         session = self.session
         self._text = widgets.HTML()
         self._form = Form(session.draft, OVERRIDES, self.act)
-        self._more = widgets.ToggleButton(description="Decide otherwise")
+        self._more = fold("Change these", "Hide the fields", lambda is_open: show(self._form.widget, is_open))
         self._more.add_class("tbw-at-decide")
-        self._more.observe(lambda change: show(self._form.widget, change["new"]), "value")
         show(self._form.widget, False)
         self._source = widgets.HTML()
-        self._read = widgets.ToggleButton(description="Show the source")
-        self._read.observe(lambda change: self.act(lambda: self._show_source(change["new"])), "value")
+        self._read = fold(
+            "Show the source", "Hide the source", lambda is_open: self.act(lambda: self._show_source(is_open))
+        )
         self._card = card(
-            "How it is called", [self._text, row([self._more, self._read]), self._form.widget, self._source]
+            "How we call your model", [self._text, row([self._more, self._read]), self._form.widget, self._source]
         )
         return self._card
 
@@ -207,7 +207,7 @@ def _title(choice: ModelChoice) -> tuple[str, str]:
     titles = {
         "fetching": ("Fetching …", ""),
         "asking": ("Read it, then decide", "nothing of it has run"),
-        "trying": ("Trying it …", f"in a process of its own, {ADAPT_WITHIN:.0f} seconds at most"),
+        "trying": ("Testing the model …", f"in a process of its own, {ADAPT_WITHIN:.0f} seconds at most"),
         "ready": ("Not ready yet" if choice.leaks and not choice.may_leak else "Ready", ""),
         "failed": ("That did not work", ""),
     }
@@ -231,7 +231,7 @@ def _head(choice: ModelChoice) -> str:
             parts.append(
                 words.note(
                     f"It has changed since you trusted revision {choice.trust.revision[:10]}.",
-                    detail="What differs stands first below.",
+                    detail="The changes are listed first below.",
                 )
             )
         parts.append(words.note(_CONSENT, detail="Trust it if you know where it comes from, or have read it."))
@@ -248,20 +248,20 @@ def _head(choice: ModelChoice) -> str:
         is_plain = is_question or choice.was_stopped
         parts.append(words.note(choice.error.message) if is_plain else words.error_note(choice.error))
     elif choice.leaks and not choice.may_leak:
-        missing = "a repair"
+        way = "Apply the repair below"
         if not any(repair.id == "causal-mask" for repair in choice.repairs):
-            missing = "a model.py that hides later tokens (no repair is known for the way in which it is written)"
+            way = "Add a causal mask to model.py (there is no repair for the way it is written)"
         parts.append(
             words.note(
-                "It sees the tokens that it should predict.",
+                "The model can see the tokens it has to predict.",
                 "bad",
-                detail="Training would reach a wonderful loss and the model would be worthless: Start waits for "
-                f"{missing}, or for another task under “Decide otherwise”.",
+                detail="Its loss would look excellent and it could not generate text. "
+                f"{way}, or choose another task under “Change these”, to enable Start.",
             )
         )
     elif choice.state == "ready":
         task = choice.answer["task"]
-        parts.append(words.note(f"It runs, and {TASKS[task].does}.", "ok", detail=f"It is trained as {task}."))
+        parts.append(words.note("It works.", "ok", detail=f"Task: {TASKS[task].title}."))
     if choice.trial is not None and choice.state in ("ready", "failed"):
         parts += [words.note(note) for note in choice.trial.notes]
     return "".join(parts)

@@ -25,7 +25,9 @@ class CheckpointsPanel(Panel):
         """List them, newest first."""
         watch = self.session.watch
         if not watch.checkpoints:
-            self._table.value = '<span class="tbw-muted">Saved states appear here, to go on from or write with.</span>'
+            self._table.value = (
+                '<span class="tbw-muted">Checkpoints appear here. Resume from one or generate with it.</span>'
+            )
             return
         lines = "".join(
             f"<tr><td>{info.step:,} {words.chip('best', 'ok') if info.best else ''}</td>"

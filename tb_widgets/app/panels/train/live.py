@@ -9,7 +9,7 @@ import ipywidgets as widgets
 
 from tb_widgets.app import words
 from tb_widgets.app.parts.answers import sample
-from tb_widgets.app.parts.cards import card, framed, labelled, row, show
+from tb_widgets.app.parts.cards import card, fold, framed, labelled, row, show
 from tb_widgets.app.parts.live_figure import LiveFigure
 from tb_widgets.app.registry import Panel, panel
 from tb_widgets.spec import task_record
@@ -98,7 +98,7 @@ class LivePanel(Panel):
         kept = f"The checkpoint of step {step:,} is the best so far and is kept."
         if min(values[-3:]) > min(values) * 1.01:
             return words.note(
-                "Validation loss has not improved for 3 evaluations: the model begins to memorise.",
+                "Validation loss has not improved for 3 evaluations: the model is starting to memorise.",
                 "warn",
                 detail=f"{kept} Stopping now loses nothing.",
             )
@@ -153,17 +153,12 @@ class LogPanel(Panel):
 
     def render(self) -> widgets.Widget:
         """Build the card, folded."""
-        self._open = widgets.ToggleButton(description="Show the log")
         self._text = widgets.HTML()
         show(self._text, False)
-        self._open.observe(lambda change: self.act(lambda: self._unfold(change["new"])), "value")
+        self._open = fold("Show the log", "Hide the log", lambda is_open: show(self._text, is_open))
         made = widgets.VBox([self._open, self._text])
         made.add_class("tbw-folded")
         return made
-
-    def _unfold(self, visible: bool) -> None:
-        self._open.description = "Hide the log" if visible else "Show the log"
-        show(self._text, visible)
 
     def draw(self) -> None:
         """Show the last lines."""

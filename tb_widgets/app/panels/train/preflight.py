@@ -11,6 +11,7 @@ from tb_widgets.app import words
 from tb_widgets.app.parts.cards import button, card, row, show
 from tb_widgets.app.registry import Panel, panel
 from tb_widgets.checks.preflight import Preflight, read_preflight
+from tb_widgets.checks.result import SIGNS
 from tb_widgets.wording import duration, size_in_words
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 _TEACHES = (
     "A few steps of this run on this machine, in at most 20 seconds: memory, speed, how long it will take, and whether "
-    "the model begins to learn one batch by heart."
+    "the model can overfit one batch."
 )
 
 
@@ -97,11 +98,11 @@ def _table(measured: Preflight, *, is_whole: bool) -> str:
     if measured.eta is not None:
         pairs.append(("The whole run takes about", duration(measured.eta)))
     if measured.first_loss is not None:
-        even = f" (guessing: {measured.even_guess:.3f})" if measured.even_guess is not None else ""
-        pairs.append(("First loss", f"{measured.first_loss:.3f}{even}"))
+        even = f" (uniform guessing: {measured.even_guess:.3f})" if measured.even_guess is not None else ""
+        pairs.append(("Initial loss", f"{measured.first_loss:.3f}{even}"))
     if measured.overfit_loss is not None and measured.first_loss is not None:
         told = f"{measured.first_loss:.2f} → {measured.overfit_loss:.2f} in {measured.overfit_steps} steps"
-        pairs.append(("Loss of one batch", told))
+        pairs.append(("Overfit one batch", f"{told} {SIGNS[measured.overfit]}"))
     if measured.best_threads is not None:
         speeds = ", ".join(f"{speed.count}: {speed.per_second:,.0f}/s" for speed in measured.threads)
         pairs.append(("CPU threads", speeds))
@@ -111,7 +112,7 @@ def _table(measured: Preflight, *, is_whole: bool) -> str:
     left = "".join(words.note(f"Not measured: {text}") for text in measured.left_out if is_whole)
     tone = {"fail": "bad", "warn": "warn"}.get(measured.overfit)
     learns = (
-        words.note("The model should learn one batch by heart.", tone, detail="See the Check step.") if tone else ""
+        words.note("The model should be able to overfit one batch.", tone, detail="See the Check step.") if tone else ""
     )
     return (_verdict(measured) if is_whole and not tone else "") + words.facts(pairs) + learns + left
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 
-from tb_widgets.app.parts.cards import card, framed, labelled, show
+from tb_widgets.app.parts.cards import card, fold, framed, labelled, show
 from tb_widgets.app.parts.form import Form
 from tb_widgets.app.registry import Panel, panel
 from tb_widgets.app.state.draft import CARDS
@@ -45,8 +45,7 @@ class SettingsPanel(Panel):
         self._preset.observe(self._chosen, "value")
         self._paths = [path for path in PATHS if self.session.policy.may_set(path)]
         self._basic = Form(draft, [path for path in self._paths if CARDS[path].level == "basic"], act)
-        self._more = widgets.ToggleButton(description="More settings")
-        self._more.observe(lambda change: act(lambda: self._show_advanced(change["new"])), "value")
+        self._more = fold("More settings", "Fewer settings", lambda is_open: act(lambda: self._show_advanced(is_open)))
         self._place = widgets.VBox()
         made = card("Settings", [box, self._basic.widget, self._more, self._place])
         self._heading = made.children[0]
