@@ -97,6 +97,20 @@ class Dashboard(Session):
         if self._kept is not None and self.has_page:
             self._kept.write(self._choices())
 
+    def _follow_other_pages(self) -> None:
+        """Take over what was chosen in another tab on this folder, before anything of this page is kept."""
+        if self._kept is None or not self.has_page:
+            return
+        try:
+            news = self._kept.news()
+            if news is not None:
+                self.draft.restore(news.draft)
+                self.choice.restore(news.checks)
+                self._kept.accept(self._choices())
+        except ValueError:
+            logger.exception("what another page has kept is damaged")
+            self._kept.set_aside()
+
     def _choices(self) -> Choices:
         run = self.watch.run.id if self.watch.run is not None else ""
         return Choices(self.step, run, self.draft.keep(), self.choice.keep())
@@ -140,7 +154,7 @@ class Dashboard(Session):
             self.figure_is_there = figure
             self.page_is_narrow = self.page_is_narrow if narrow is None else narrow
             self._beats += 1
-            self.bring_up_to_date(self.open_newest if first else None)
+            self.bring_up_to_date(self.open_newest if first else self._follow_other_pages)
             if self._beats > 1:
                 self.warm()
             if self._beats % QUEUE_EVERY == 1:

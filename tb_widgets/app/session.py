@@ -22,8 +22,8 @@ from tb_widgets.app.state.locking import one_at_a_time
 from tb_widgets.app.state.model_choice import ModelChoice
 from tb_widgets.app.state.watch import Watch
 from tb_widgets.app.words import Message, error_message
-from tb_widgets.errors import ConsentError, RunError, TbError
-from tb_widgets.runs import RunDirectory
+from tb_widgets.errors import ConsentError, RunError, TbError, quoted
+from tb_widgets.runs import RunDirectory, RunEntry
 from tb_widgets.service.generation import Generation, GenerationService
 from tb_widgets.service.models import require_frozen
 from tb_widgets.service.policy import Policy
@@ -36,6 +36,8 @@ from tb_widgets.wording import run_name
 _LOOK_EVERY = 0.05  # seconds between two looks of a script that waits
 
 DOUBLE_CLICK = 1.0  # seconds
+OPTIONS = {"Temperature": (0, 10), "Top k": (1, 1_000_000), "Length": (1, 10_000)}
+"""Of the playground, by their titles: the smallest and the largest value."""
 
 Watched = Literal["draft", "model", "data", "run", "runs", "page"]
 """A part of a session that changes by itself: the form, its model, its data, the run in sight, all runs, the page."""
@@ -123,7 +125,7 @@ class Session(traitlets.HasTraits):
         self._started_at = time.monotonic()
         self._is_warm = False
         if self.work.first is None:
-            self.watch.attach(run)
+            self._attach(run)
             self.show("train")
         else:  # what is in sight stays there: the new run waits
             self.message = Message(
@@ -251,10 +253,7 @@ class Session(traitlets.HasTraits):
             If there is none.
         """
         run = self.service.attach(name) if self.policy.is_owner else self._own_by_id(str(name))
-        if self.is_writing:
-            self.writer.stop()
-        self.watch.attach(run)
-        self.generation = self.untrusted = None
+        self._attach(run)
         self.work.refresh(now=True)
 
     @one_at_a_time
@@ -423,10 +422,10 @@ class Session(traitlets.HasTraits):
         """
         run = self._run()
         found = Run(run.path).checkpoint(checkpoint)
-        options: dict[str, Any] = {
-            "temperature": _number("Temperature", temperature, 0.0, 10.0),
-            "top_k": int(_number("Top k", top_k, 1, 1_000_000)) if top_k not in ("", None) else None,
-            "length": int(_number("Length", length, 1, 10_000)),
+        options = {
+            "temperature": read_option("Temperature", temperature),
+            "top_k": read_option("Top k", top_k),
+            "length": read_option("Length", length),
             "seed": seed,
         }
         with self._asking_for_consent():
@@ -538,7 +537,8 @@ class Session(traitlets.HasTraits):
             self.watch.refresh()
             self.choice.refresh(may_try=self.has_page)
             self.data.refresh(may_look=self.has_page)
-            self.work.refresh()
+            for ended in self.work.refresh():
+                self._tell_of(ended)
 
     def bring_up_to_date(self, before: Callable[[], None] | None = None) -> None:
         """Refresh. One refresh that fails must not end the heartbeat: a message says so, the next tries again.
@@ -585,10 +585,25 @@ class Session(traitlets.HasTraits):
         except Exception:
             logger.exception("no worker could be made to wait")  # the next start tries itself, and says what it finds
 
+    def _tell_of(self, ended: RunEntry) -> None:
+        """Say that a run has ended which is not in sight; of that one the bar speaks."""
+        if self.message is None and (self.watch.run is None or self.watch.run.id != ended.run.id):
+            status = ended.status
+            tone = "ok" if status.state == "done" else "bad" if status.state == "failed" else "warn"
+            name = run_name(ended.run.id, status.name)
+            self.message = Message(f"{name} is {status.state}.", tone, f"{status.message} Open it under Runs.".strip())
+
     def _run(self) -> RunDirectory:
         if self.watch.run is None:
             raise RunError("No run is open.", hint="Press Start, or choose one under Runs.")
         return self.watch.run
+
+    def _attach(self, run: RunDirectory) -> None:
+        """Show another run; what was generated or asked of the one before is not its."""
+        if self.is_writing:
+            self.writer.stop()
+        self.watch.attach(run)
+        self.generation = self.untrusted = None
 
     def _own_run(self, run: RunDirectory | None = None) -> RunDirectory:
         """Return a run, that in sight by default, which whoever is at the page may steer."""
@@ -608,8 +623,18 @@ class Session(traitlets.HasTraits):
         self.watch.refresh()
 
 
-def _number(title: str, value: float | str | None, low: float, high: float) -> float:
+def read_option(title: str, value: float | str | None) -> Any:
+    """Return an option of the playground by its title, also as a person types it; an empty ``Top k`` is all tokens.
+
+    Raises
+    ------
+    RunError
+        If it is no such number.
+    """
+    low, high = OPTIONS[title]
+    if title == "Top k" and value in ("", None):
+        return None
     read = read_value(value) if isinstance(value, str) else value
     if isinstance(read, bool) or not isinstance(read, (int, float)) or not low <= read <= high:
-        raise RunError(f"{title} must be a number from {low:,.0f} to {high:,.0f}, not {value!r}.")
-    return float(read)
+        raise RunError(f"{title} must be a number from {low:,} to {high:,}, not {quoted(repr(value), 40)}.")
+    return float(read) if title == "Temperature" else int(read)

@@ -29,7 +29,7 @@ def short_count(value: float | None) -> str:
     """Return a rough count: ``430 k``, ``1.2 M``."""
     if value is None:
         return "–"
-    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+    for size, unit in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
         if value >= size:
             return f"{value / size:.3g} {unit}"
     return f"{value:.0f}"

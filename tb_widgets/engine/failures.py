@@ -9,6 +9,7 @@ import torch
 from tb_widgets.errors import DivergedError, MemoryShortError, TbError, TrainingError, quoted
 from tb_widgets.spec import RunSpec
 
+_HIGHEST_RATE = 0.01  # with which transformers are trained; a tenth of a wild rate is a wild rate
 # PyTorch has an exception of its own for a full GPU only.
 _OUT_OF_MEMORY = ("DefaultCPUAllocator: ", "MPS backend out of memory", "std::bad_alloc")
 
@@ -45,11 +46,11 @@ def remedy(error: TbError, spec: RunSpec) -> dict[str, Any]:
     """Return the settings with which a run would probably not fail so again, by their paths; empty where none would.
 
     >>> remedy(DivergedError("NaN"), RunSpec.from_mapping({"training": {"learning_rate": 9}}))
-    {'training.learning_rate': 0.9}
+    {'training.learning_rate': 0.01}
     """
     training = spec.training
     if isinstance(error, DivergedError):
-        return {"training.learning_rate": float(f"{training.learning_rate / 10:.1g}")}
+        return {"training.learning_rate": min(_HIGHEST_RATE, float(f"{training.learning_rate / 10:.1g}"))}
     rows = training.micro_batch_size or training.batch_size
     if isinstance(error, MemoryShortError) and rows > 1:
         return {"training.micro_batch_size": rows // 2}

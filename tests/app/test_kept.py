@@ -163,3 +163,20 @@ def test_no_secret_and_no_consent_is_kept(new_page, runs_dir):
     dashboard.show("data")
     dashboard.on_beat("tick", False)
     assert set(json.loads((runs_dir / ".page.json").read_text())) == {"step", "run", "draft", "checks", "saved"}
+
+
+def test_two_open_pages_hold_the_same_form(new_page):
+    first, second = new_page(), new_page()
+    second.draft.set("training.steps", "25")
+    second.on_beat("tick", False)
+    first.on_beat("tick", False)
+    assert first.draft.spec.training.steps == 25
+    first.draft.set("tokenizer.kind", "byte")
+    first.on_beat("tick", False)
+    second.on_beat("tick", False)
+    assert (second.draft.spec.tokenizer.kind, second.draft.spec.training.steps) == ("byte", 25)
+    before = first._kept.file.stat().st_mtime_ns
+    for _ in range(3):  # they are of one mind, and leave the file alone
+        first.on_beat("tick", False)
+        second.on_beat("tick", False)
+    assert first._kept.file.stat().st_mtime_ns == before

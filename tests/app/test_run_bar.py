@@ -10,6 +10,7 @@ from tb_widgets.models.source import write_source
 from tb_widgets.models.sources.resolve import resolve
 from tb_widgets.runs import ACTIVE, RunDirectory
 from tb_widgets.runs.checkpoints import checkpoint_name
+from tb_widgets.service.generation import Generation
 
 from .conftest import at, every_widget, set_status, shown
 
@@ -367,3 +368,23 @@ def test_a_pasted_megabyte_is_cut(dashboard):
     dashboard.wait_for_model()
     assert max(map(len, (shown(box) for box in dashboard.page.boxes.values()))) < 100_000
     assert len(shown(dashboard.page.message)) < 5000
+
+
+def test_what_one_run_generated_does_not_stand_under_the_next(opened):
+    dashboard, run = opened
+    set_status(run, state="done")
+    dashboard.refresh()
+    dashboard.generation = Generation("The ")
+    dashboard.generation.finished.set()
+    dashboard.start()
+    assert dashboard.generation is None
+
+
+def test_a_run_that_ends_out_of_sight_is_told(opened, make_run):
+    dashboard, run = opened
+    other = make_run(state="done")
+    dashboard.open_run(other.id)
+    set_status(run, state="done")
+    dashboard.work.runs.refresh(now=True)
+    dashboard.refresh()
+    assert f"{run.id[-4:]} is done." in shown(dashboard.page.message)

@@ -86,3 +86,29 @@ def test_characters_count_as_the_data_have_them(dashboard):
     dashboard.data.wait()
     assert dashboard.draft.model.vocab_size == dashboard.data.look.preview.vocab_size < 200
     assert dashboard.draft.model.parameters < 400_000
+
+
+def test_the_checks_are_of_the_very_model_that_the_page_shows(dashboard):
+    dashboard.use_defaults()
+    dashboard.has_page = True
+    dashboard.draft.set("tokenizer.kind", "char")
+    dashboard.data.wait()
+    dashboard.refresh()
+    checks = dashboard.check_model(1).wait(120)
+    (loads,) = [result for result in checks.results if result.id == "loads"]
+    assert loads.value == dashboard.draft.model.parameters
+    dashboard.draft.set("tokenizer.kind", "byte")
+    dashboard.refresh()
+    assert dashboard.choice.checks is None, "they are of another model now"
+
+
+def test_a_size_that_can_not_be_is_named_as_its_field_and_found_from_elsewhere(model_step):
+    enter(model_step, "n-head", "7")
+    (reason,) = model_step.draft.blockers
+    assert reason.startswith("Width is 96, which 7 heads can't share evenly.")
+    assert "fits this machine" not in shown(box(model_step))
+    sent = []
+    model_step.page.heartbeat.send = sent.append
+    model_step.show("train")
+    at(model_step.page.bar.widget, "show-field").click()
+    assert {"type": "field", "place": "size-n-embd"} in sent

@@ -331,7 +331,7 @@ def test_a_wild_rate_is_mended_with_one_press_and_more_runs_are_queued(
     button(page, "Start").click()
     wait_for_state(page, "failed")
     expect(page.locator(".tbw-bar")).to_contain_text("Lower the learning rate")
-    button(page, "Start again with learning rate 0.9").click()
+    button(page, "Start again with learning rate 0.01").click()
     wait_for_state(page, "running")
 
     for waiting in (1, 2):

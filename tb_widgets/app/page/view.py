@@ -82,7 +82,8 @@ class PageView:
     def _show_field(self, path: str) -> None:
         """Let the page go to a field, once."""
         if path:
-            self.heartbeat.show_field(PLACES.get(path) or place_of(path))
+            size = self._session.draft.wrong_size if path == "model.config" else ""
+            self.heartbeat.show_field(f"size-{place_of(size)}" if size else PLACES.get(path) or place_of(path))
             self._session.field = ""
 
     def _say(self, message: words.Message | None) -> None:
@@ -98,6 +99,7 @@ class PageView:
             self._build_step(step)
         for name, box in self.boxes.items():
             show(box, name == step)
+        self.heartbeat.show_top()
 
     def toggle_code(self) -> None:
         """Show or hide the code of what Start does."""

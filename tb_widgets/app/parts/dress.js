@@ -44,7 +44,11 @@ function tbwFocusKeeper(root) {
   root.addEventListener("focusin", (event) => { last = event.target; });
   root.addEventListener("pointerdown", (event) => { if (!event.target.closest("button, a, input, select")) last = null; });
   return () => {
-    if (!last || document.activeElement !== document.body || (isSeen(last) && !last.disabled)) return;
+    if (!last || document.activeElement !== document.body) return;
+    if (isSeen(last)) { // it was greyed for a moment: it gets the focus back with its colour
+      if (!last.disabled) last.focus({ preventScroll: true });
+      return;
+    }
     const around = [last.closest(".tbw-buttons"), last.closest(".tbw-bar"), last.closest(".tbw-card"), root.querySelector(".tbw-steps")];
     for (const box of around) {
       const next = box && [".tbw-primary", "button"].map((kind) => Array.from(box.querySelectorAll(kind))

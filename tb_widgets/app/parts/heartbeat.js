@@ -51,7 +51,7 @@ function render({ model, el }) {
       tbwCopy(root);
       // A step that is shown and a panel that is drawn are dressed at once, not at the next look.
       let soon = null;
-      observer = new MutationObserver(() => { soon = soon || setTimeout(() => { soon = null; dress(); }, 100); });
+      observer = new MutationObserver(() => { soon = soon || setTimeout(() => { soon = null; dress(); }, 250); });
       observer.observe(root, { childList: true, subtree: true, attributes: true, attributeFilter: ["class"] });
     }
     if (!root) return;
@@ -127,6 +127,10 @@ function render({ model, el }) {
     if (message.type === "hurry" && !waiting) {
       clearTimeout(timer);
       timer = setTimeout(() => ask("tick"), message.wait);
+    }
+    if (message.type === "top" && root) {
+      const steps = root.querySelector(".tbw-steps");
+      if (steps && steps.getBoundingClientRect().bottom < 0) steps.scrollIntoView({ block: "start" });
     }
     if (message.type === "field" && root) tbwShowField(root, message.place);
     if (message.type !== "tock") return;

@@ -55,6 +55,10 @@ class Heartbeat(anywidget.AnyWidget):  # type: ignore[misc]
         """Let the page scroll to the input with the class ``tbw-at-<place>`` and begin to type there."""
         self.send({"type": "field", "place": place})
 
+    def show_top(self) -> None:
+        """Let the page show the beginning of a step that was chosen; where it is scrolled stays else as it was."""
+        self.send({"type": "top"})
+
     def _on_beat(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:
         if content.get("type") == "address" and self._on_address is not None:
             self._on_address(str(content.get("text")))

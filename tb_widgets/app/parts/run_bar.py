@@ -258,7 +258,7 @@ class NextRow:
         draft, busy = session.draft, session.work.first is not None
         blocked = bool(draft.blockers)
         self._start.disabled = blocked or session.has_just_started
-        self._start.description = "Add to the queue" if busy else "Start"
+        self._start.description = self._start.tooltip = "Add to the queue" if busy else "Start"
         _make_primary(self._start, is_first and not busy)
         show(self._fits, bool(draft.remedies))
         show(self._field, blocked and not draft.remedies)

@@ -58,8 +58,8 @@ class AtWork:
         """What differs once anything of this has changed, except for what was asked."""
         return self.runs.version, self._watch.run.id if self._watch.run is not None else ""
 
-    def refresh(self, *, now: bool = False) -> None:
-        """See which runs are at work, and which wait.
+    def refresh(self, *, now: bool = False) -> list[RunEntry]:
+        """See which runs are at work, and which wait; return those that were busy before and have ended.
 
         Parameters
         ----------
@@ -72,11 +72,13 @@ class AtWork:
         newest = {watch.run.id: watch.status} if watch.run is not None and watch.status is not None else {}
         entries = [RunEntry(entry.run, newest.get(entry.run.id, entry.status)) for entry in self.runs.entries]
         active = [entry for entry in entries if entry.status.is_active and self._policy.may_see(entry.status)]
+        were_busy = {entry.run.id for entry in self.busy}
         waiting = [entry for entry in active if entry.status.is_waiting]
         self.waiting = sorted(waiting, key=lambda entry: entry.status.queued_at or 0.0)
         self.busy = [entry for entry in active if not entry.status.is_waiting]
         in_sight = [entry for entry in self.busy if entry.run.id in newest]
         self.first = next(iter([*in_sight, *self.busy, *self.waiting]), None)
+        return [entry for entry in entries if entry.run.id in were_busy and not entry.status.is_active]
 
     def ask(self, what: str, run: RunDirectory) -> None:
         """Remember what was asked of a run until it answers: ``pause``, ``stop``, ``resume`` or ``save``."""

@@ -40,6 +40,7 @@ from tb_widgets.service.policy import Policy
 from tb_widgets.spec import DataSpec
 from tb_widgets.spec.hub_pages import data_source
 
+LONGEST_ADDRESS = 2000  # characters
 _LOOK_EVERY = 0.05  # seconds between two looks of a script that waits
 
 
@@ -139,6 +140,11 @@ class DataChoice(Versioned):
         source = data_source(source.strip())
         if not source:
             raise DataError("Type a path or an address first.")
+        if len(source) > LONGEST_ADDRESS:
+            raise DataError(
+                f"That is no address: it has {len(source):,} characters.",
+                hint="Type a path or an address, or drop the text as a file.",
+            )
         fresh = {name: DataSpec.model_fields[name].get_default(call_default_factory=True) for name in OF_DATA}
         data = self.draft.spec.data.model_copy(update={**fresh, **decided, "source": source})
         self.policy.require_data(data)

@@ -51,6 +51,8 @@ OF_DATA = ("config", "split", "validation_split", "columns", "encoding", "stream
 _KEPT = ("model.source", *DECIDED[1:], "data.source", *(f"data.{name}" for name in OF_DATA), "name")
 # Fields that take the address of a page of the Hub for what it shows.
 PAGES = {"model.source": model_source, "data.source": data_source, "tokenizer.file": model_source}
+# What the sizes of our models are called in the form.
+SIZES = {"n_layer": "Layers", "n_head": "Heads", "n_embd": "Width"}
 LONGEST_REASON = 400  # characters; a path may have thousands
 
 
@@ -112,7 +114,21 @@ class Draft(traitlets.HasTraits):
     @property
     def blockers(self) -> list[str]:
         """Why Start is not possible yet: one sentence for every field that needs a look."""
-        return [f"{CARDS[path].title if path in CARDS else path}: {reason}" for path, reason in self.errors.items()]
+        return [
+            # Sizes have fields of their own, which such a sentence begins with.
+            reason
+            if path == "model.config" and self.wrong_size
+            else f"{CARDS[path].title}: {reason}"
+            if path in CARDS
+            else f"{path}: {reason}"
+            for path, reason in self.errors.items()
+        ]
+
+    @property
+    def wrong_size(self) -> str:
+        """Which of our model's sizes can't be, as ``n_head``; empty if all can."""
+        reason = self.errors.get("model.config", "")
+        return next((name for name, title in SIZES.items() if reason.startswith(title)), "")
 
     def use_preset(self, name: str) -> None:
         """Start again from a preset; the model's source and the text stay as they were chosen.
@@ -237,6 +253,16 @@ class Draft(traitlets.HasTraits):
             self.problem, self._sizes = found, sizes
             self.check()
 
+    def sizes_of_data(self, spec: RunSpec) -> dict[str, int | None]:
+        """Return how many token ids and classes a model of ours is built for, as ``vocab_size`` and ``classes``.
+
+        They are those of the data once somebody has looked at them; before that, those that the spec asks for.
+        """
+        vocabulary = classes = None
+        if self._sizes is not None and self._sizes[:2] == (spec.data, spec.tokenizer):
+            *_, vocabulary, classes = self._sizes
+        return {"vocab_size": vocabulary or vocabulary_of_ours(spec), "classes": classes}
+
     def use_what_fits(self) -> None:
         """Change the fields that the user has chosen and that don't fit the model to values that do."""
         for path, value in self.remedies.items():
@@ -358,14 +384,10 @@ class Draft(traitlets.HasTraits):
         try:
             if not spec.model.source:
                 raise ModelError("type the path of a model.py, or of the folder that holds it.")
-            vocabulary = classes = None
-            if self._sizes is not None and self._sizes[:2] == (spec.data, spec.tokenizer):
-                *_, vocabulary, classes = self._sizes
             source = resolve(
                 spec.model,
-                vocab_size=vocabulary or vocabulary_of_ours(spec),
+                **self.sizes_of_data(spec),
                 context_length=spec.data.context_length,
-                classes=classes,
                 online=False,  # a form waits for no network: it was fetched before, or not
             )
             self.model = describe(source)
@@ -373,7 +395,10 @@ class Draft(traitlets.HasTraits):
             self.model = None
             overrides = spec.model.source.startswith("zoo:") or str(error).startswith("model.config")
             path = "model.config" if overrides else "model.source"
-            errors[path] = _reason(error, "model.source", "model.config")
+            reason = _reason(error, "model.source", "model.config")
+            for name, title in SIZES.items():
+                reason = reason.replace(f"model.config.{name}", title)
+            errors[path] = reason
         return errors
 
     def code(self, runs_dir: Path | None = None) -> str:

@@ -58,6 +58,7 @@ class Kept:
         self.file = runs_dir / FILE
         self._last: Choices | None = None
         self._first = Choices()
+        self._mark = 0
 
     def begin(self, choices: Choices) -> None:
         """Hear what a page begins with: as long as nothing was kept and nothing differs from it, no file is written."""
@@ -74,15 +75,37 @@ class Kept:
             If it is damaged.
         """
         try:
-            found = _CHOICES.validate_python(read_json(self.file))
+            self._last = self._read()
+            self._mark = self.file.stat().st_mtime_ns
         except FileNotFoundError:
             return None
         except OSError as error:
             raise explain_os_error(error, self.file, reading=True) from error
+        return self._last
+
+    def _read(self) -> Choices:
+        try:
+            return _CHOICES.validate_python(read_json(self.file))
         except ValidationError as error:
             raise ValueError(f"{self.file} does not hold what a page keeps") from error
-        self._last = found
+
+    def news(self) -> Choices | None:
+        """Return what another page has kept since; ``None`` where the form and the checks are what they were here."""
+        try:
+            mark = self.file.stat().st_mtime_ns
+        except OSError:
+            return None  # not there, or not at this moment: what is chosen here will be written
+        if mark == self._mark:
+            return None
+        mine, found = self._last, self._read()
+        self._mark = mark
+        if mine is not None and (found.draft, found.checks) == (mine.draft, mine.checks):
+            return None
         return found
+
+    def accept(self, choices: Choices) -> None:
+        """Hear that this page now holds what another one has kept: it need not be written again."""
+        self._last = choices
 
     def set_aside(self) -> Path:
         """Give a damaged file another name, and return it."""
@@ -106,3 +129,4 @@ class Kept:
         except OSError as error:
             raise explain_os_error(error, self.file) from error
         self._last = choices
+        self._mark = self.file.stat().st_mtime_ns

@@ -16,7 +16,6 @@ from tb_widgets.app.state.versioned import Versioned
 from tb_widgets.checks.preflight import read_preflight
 from tb_widgets.checks.result import read_result
 from tb_widgets.errors import ModelError, RunError, TbError, UndecidedError
-from tb_widgets.service.checking import vocabulary_of_ours
 from tb_widgets.service.fitting import ModelFacts
 from tb_widgets.service.models import (
     CODE,
@@ -50,6 +49,9 @@ HOLDS: dict[ChoiceState, str] = {
     "asking": "it waits for you to read it and to trust it, in the Model step.",
     "trying": "it is being tested.",
 }
+
+
+LONGEST_ADDRESS = 2000  # characters
 
 
 class Fetching:
@@ -191,6 +193,11 @@ class ModelChoice(Versioned):
         address = model_source(address.strip())
         if not address:
             raise ModelError("Type or paste the address of a model first.")
+        if len(address) > LONGEST_ADDRESS:
+            raise ModelError(
+                f"That is no address: it has {len(address):,} characters.",
+                hint="Paste the address of a Gist, or a path.",
+            )
         self.policy.require_model(address)
         self._may_try = True
         self._not_typed = ""
@@ -259,7 +266,8 @@ class ModelChoice(Versioned):
     def _identity(self) -> str:
         """Return what differs for every model and every change of one."""
         spec = self.draft.spec.model.model_dump(exclude={"allow_leak"})
-        return json.dumps([spec, self.source.origin["sha256"] if self.source is not None else {}])
+        files = self.source.origin["sha256"] if self.source is not None else self.draft.sizes_of_data(self.draft.spec)
+        return json.dumps([spec, files])
 
     def _recall_checks(self) -> None:
         if self.checks is None and self._kept.get("of") == self._identity():
@@ -477,8 +485,8 @@ class ModelChoice(Versioned):
             return self.source
         if self.state in ("fetching", "failed") or "model.source" in self.draft.errors:
             raise RunError("There is no model to try yet.", hint="Choose or load one in the Model step.")
-        vocabulary = vocabulary_of_ours(spec)
-        return resolve(spec.model, vocab_size=vocabulary, context_length=spec.data.context_length, online=False)
+        sizes = self.draft.sizes_of_data(spec)
+        return resolve(spec.model, **sizes, context_length=spec.data.context_length, online=False)
 
 
 def _decides(spec: ModelSpec) -> dict[str, Any]:

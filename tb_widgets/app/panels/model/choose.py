@@ -166,6 +166,8 @@ class ModelSummaryPanel(Panel):
         unknown_model = choice.state == "failed" and choice.source is None  # the form still holds the one before
         if choice.state == "fetching" or model is None or unknown_model:
             waiting = "The model is being fetched." if choice.state == "fetching" else "Choose a model first."
+            if "model.config" in draft.errors:
+                waiting = "Its sizes can't be: see Sizes."
             self._facts.value = f'<span class="tbw-muted">{waiting}</span>'
             return
         answer = choice.answer

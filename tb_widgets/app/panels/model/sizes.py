@@ -12,17 +12,18 @@ from tb_widgets.app.parts.cards import card, framed, labelled, row, show
 from tb_widgets.app.parts.form import Form
 from tb_widgets.app.parts.memory import fit_chip, memory_in_words
 from tb_widgets.app.registry import Panel, panel
-from tb_widgets.app.state.draft import CARDS, read_typed
+from tb_widgets.app.state.draft import CARDS, SIZES, read_typed
+from tb_widgets.spec import task_record
 
 if TYPE_CHECKING:
     from tb_widgets.app.session import Session
     from tb_widgets.app.state.draft import Draft
     from tb_widgets.app.state.model_choice import ModelChoice
 
-FIELDS = {
-    "n_layer": ("Layers", "More layers learn more abstract patterns."),
-    "n_head": ("Heads", "Each looks for something else in the context."),
-    "n_embd": ("Width", "Numbers a token is made of; the heads share them evenly."),
+HELP = {
+    "n_layer": "More layers learn more abstract patterns.",
+    "n_head": "Each looks for something else in its input.",
+    "n_embd": "Numbers in each position; the heads share them evenly.",
 }
 MOST_DRAWN = 12  # layers
 
@@ -40,13 +41,16 @@ class ModelSizesPanel(Panel):
     def render(self) -> widgets.Widget:
         """Build the card."""
         self._inputs: dict[str, widgets.Text] = {}
+        self._frames: dict[str, widgets.Box] = {}
         fields = []
-        for name, (title, help_text) in FIELDS.items():
+        for name, title in SIZES.items():
             made = widgets.Text(continuous_update=False)
             made.add_class(f"tbw-at-size-{name.replace('_', '-')}")
             made.observe(self._enter(name), "value")
             self._inputs[name] = made
-            fields.append(labelled(title, framed(made), widgets.HTML(f'<div class="tbw-help">{help_text}</div>')))
+            self._frames[name] = framed(made)
+            told = widgets.HTML(f'<div class="tbw-help">{HELP[name]}</div>')
+            fields.append(labelled(title, self._frames[name], told))
         self._context = Form(self.session.draft, ["data.context_length"], self.act)
         self._error = widgets.HTML()
         self._picture = widgets.HTML()
@@ -86,10 +90,14 @@ class ModelSizesPanel(Panel):
         finally:
             self._following = False
         self._context.follow()
+        reads_images = draft.facts is not None and task_record(draft.facts.task).reads_images
+        show(self._context.widget, not reads_images)
+        for name, frame in self._frames.items():
+            (frame.add_class if name == draft.wrong_size else frame.remove_class)("is-bad")
         problem = draft.errors.get("model.config", "")
         self._error.value = f'<div class="tbw-reason tbw-error">{"✕ " + escape(problem) if problem else ""}</div>'
-        if draft.model is not None and draft.model.sizes:
-            self._picture.value = _drawn(draft, choice)
+        is_known = draft.model is not None and draft.model.sizes
+        self._picture.value = _drawn(draft, choice) if is_known else ""
 
 
 def _drawn(draft: Draft, choice: ModelChoice) -> str:

@@ -15,7 +15,7 @@ from tb_widgets.app.state.draft import Draft, as_typed
 from tb_widgets.display.run_words import best_in_words
 from tb_widgets.errors import SpecError
 from tb_widgets.runs import RunEntry
-from tb_widgets.spec import FieldCard, RunSpec
+from tb_widgets.spec import PRESETS, FieldCard, RunSpec, task_record
 from tb_widgets.spec.metrics import METRICS
 from tb_widgets.wording import duration, run_name
 
@@ -110,7 +110,9 @@ class QueuePanel(Panel):
         first = button("Move to front", lambda: self.act(lambda: self.session.put_first(entry.run)), "tbw-quiet")
         out = button("Take out", lambda: self.act(lambda: self.session.stop(entry.run)), "tbw-quiet", "tbw-at-take-out")
         show(first, place > 1 and self.session.policy.is_owner)
-        return row([widgets.HTML(f"<span>{place}. {escape(name)}</span>"), row([first, out])], "tbw-top")
+        about = escape(f"{entry.status.total:,} steps on {entry.status.data}")
+        told = f'{place}. {escape(name)} <span class="tbw-muted">{about}</span>'
+        return row([widgets.HTML(f"<span>{told}</span>"), row([first, out])], "tbw-top")
 
 
 @panel("run-details", step="runs", column="side", order=2)
@@ -209,17 +211,28 @@ class RunSettingsPanel(Panel):
         except SpecError as error:
             self._text.value = words.error_note(error)
             return
-        changed = spec.differences(RunSpec())
-        cards = {each.path: each for each in RunSpec.field_cards() if each.path != "schema_version"}
+        title, base = min(
+            ((each.title, each.spec()) for each in PRESETS.values()), key=lambda pair: len(spec.differences(pair[1]))
+        )
+        changed = spec.differences(base)
+        hidden = {"schema_version"} | _without_meaning(spec, self.session.watch.task)
+        cards = {each.path: each for each in RunSpec.field_cards() if each.path not in hidden}
         shown = [path for path, each in cards.items() if path in changed or each.level == "basic"]
         rows = "".join(
             f"<dt>{escape(cards[path].title)}</dt><dd>{_value(cards[path], spec, bold=path in changed)}</dd>"
             for path in shown
         )
         self._text.value = (
-            f'<dl class="tbw-facts-list">{rows}</dl><div class="tbw-help">Bold: not the default. '
-            "Everything else is.</div>"
+            f'<dl class="tbw-facts-list">{rows}</dl><div class="tbw-help">Bold: not as in “{escape(title)}”.</div>'
         )
+
+
+def _without_meaning(spec: RunSpec, task: str) -> set[str]:
+    """Return the settings that play no part in a run."""
+    hidden = set() if spec.tokenizer.kind in ("bpe", "unigram") else {"tokenizer.vocab_size"}
+    if task_record(task).reads_images:
+        hidden |= {path for path in spec.flat() if path.startswith("tokenizer.")} | {"data.context_length"}
+    return hidden
 
 
 def _value(field: FieldCard, spec: RunSpec, *, bold: bool) -> str:

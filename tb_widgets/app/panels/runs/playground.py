@@ -12,6 +12,7 @@ from tb_widgets.app.parts.answers import classes, sample
 from tb_widgets.app.parts.cards import button, card, framed, labelled, row, show
 from tb_widgets.app.parts.pictures import seen
 from tb_widgets.app.registry import Panel, panel
+from tb_widgets.app.session import read_option
 from tb_widgets.errors import RunError
 from tb_widgets.spec import task_record
 
@@ -36,6 +37,14 @@ class Option:
         self._below = widgets.HTML()
         self.widget = labelled(title, self._frame, self._below)
         self.say("")
+        self.input.observe(lambda change: self.say(self._problem(change["new"])), "value")
+
+    def _problem(self, text: str) -> str:
+        try:
+            read_option(self._title, text)
+        except RunError as error:
+            return error.message
+        return ""
 
     def say(self, problem: str) -> None:
         """Show why the value is refused, or that it is not."""
