@@ -305,7 +305,8 @@ def _explain(model: type[RunSpec], detail: ErrorDetails) -> list[tuple[str, str]
     shown = _shown(value)
     if kind in BOUNDS:
         key, words = BOUNDS[kind]
-        reason = f"must be {words} {context[key]:,}, not {shown}."
+        bound = context[key]
+        reason = f"must be {words} {int(bound) if float(bound).is_integer() else bound:,}, not {shown}."
     elif kind == "literal_error":
         expected = str(context["expected"]).replace("'", "")
         near = difflib.get_close_matches(shown.strip("'"), expected.replace(" or ", ", ").split(", "), n=1)

@@ -428,7 +428,7 @@ class EvaluationSpec(Section):
         None,
         factory=list,
         title="Sample prompts",
-        help="The model answers these at each evaluation. Empty takes them from the validation set.",
+        help="The model answers these at evaluations, as time allows. Empty takes them from the validation set.",
         group="Evaluation",
         max_length=8,
     )
@@ -449,7 +449,7 @@ class CheckpointSpec(Section):
     every: int = setting(
         200,
         title="Checkpoint every",
-        help="Save a checkpoint every N steps; Resume continues from the newest.",
+        help="Save a checkpoint every N steps, and at each best evaluation; Resume continues from the newest.",
         unit="steps",
         group="Checkpoints",
         level="basic",

@@ -374,7 +374,7 @@ def test_what_one_run_generated_does_not_stand_under_the_next(opened):
     dashboard, run = opened
     set_status(run, state="done")
     dashboard.refresh()
-    dashboard.generation = Generation("The ")
+    dashboard.generation = Generation(run, run.path, "The ")
     dashboard.generation.finished.set()
     dashboard.start()
     assert dashboard.generation is None

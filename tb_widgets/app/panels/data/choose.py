@@ -25,7 +25,7 @@ ACCEPTED = ".txt,.md,.json,.jsonl,.csv,.tsv,.parquet,.gz,.zip"
 _MOST_BYTES = 10_000_000_000  # what is larger is given by its path
 _INVITATION = "Drop a file here, or choose one: txt, md, json, jsonl, csv, tsv, parquet, gz or zip."
 _HELP = (
-    "A file, folder or pattern (books/*.txt) on the machine that runs this notebook, the https:// address of a file, "
+    "A file, folder or pattern (books/*.txt) on the machine that runs the dashboard, the https:// address of a file, "
     "or that of a dataset's page at huggingface.co."
 )
 _KINDS = [

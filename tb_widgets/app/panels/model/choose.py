@@ -35,7 +35,7 @@ _OURS = {
 }
 _HELP = (
     "The address of a Gist (transformer-builder.com exports there) or of a model at huggingface.co, or the path of a "
-    "model.py or of its folder on the machine that runs this notebook. Loading a local path runs its code."
+    "model.py or of its folder on the machine that runs the dashboard. Loading a local path runs its code."
 )
 
 

@@ -73,7 +73,7 @@ def _line(entry: RunEntry) -> dict[str, Any]:
         f"{status.step:,} / {status.total:,}" if status.step != status.total else f"{status.total:,}",
         rate,
         status.data if len(status.data) < 28 else "…" + status.data[-27:],
-        words.ago(status.created),
+        "–" if status.is_waiting else words.ago(status.created),
     ]
     return {"key": entry.run.id, "cells": cells}
 
@@ -142,7 +142,12 @@ class RunDetailsPanel(Panel):
         metrics = status.metrics or {}
         pairs = [
             ("Run", watch.run.id),
-            ("Model", f"{status.model}, {words.short_count(status.parameters)} parameters"),
+            (
+                "Model",
+                f"{status.model}, {words.short_count(status.parameters)} parameters"
+                if status.parameters
+                else status.model,
+            ),
             ("Data", status.data),
             ("Step", f"{status.step:,} of {status.total:,}"),
             *(
