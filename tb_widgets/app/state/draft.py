@@ -396,7 +396,7 @@ class Draft(traitlets.HasTraits):
             overrides = spec.model.source.startswith("zoo:") or str(error).startswith("model.config")
             path = "model.config" if overrides else "model.source"
             reason = _reason(error, "model.source", "model.config")
-            for name, title in SIZES.items():
+            for name, title in SIZES.items() if spec.model.source.startswith("zoo:") else ():
                 reason = reason.replace(f"model.config.{name}", title)
             errors[path] = reason
         return errors
