@@ -42,6 +42,6 @@ def test_curves_are_told_in_words_too():
     )
     told = curves_in_words(curves, total=20)
     assert "run of 20 steps" in told
-    assert "Training loss: 7 at step 1, 2 at step 9." in told
-    assert "7.1 at step 0, 3.36 at step 9." in told
+    assert "Training loss: 7.000 at step 1, 2.000 at step 9." in told
+    assert "7.100 at step 0, 3.360 at step 9." in told
     assert curves_in_words(Curves(curve_keys())) == "No curves yet."

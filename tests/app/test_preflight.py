@@ -20,7 +20,7 @@ def test_a_tiny_run_is_measured(dashboard):
     dashboard.choice.measured.wait(60)
     dashboard.refresh()
     seen = shown(box(dashboard))
-    for title in ("Peak memory", "tokens/s", "The whole run takes about", "First loss"):
+    for title in ("Peak memory", "tokens/s", "The whole run takes about", "Initial loss"):
         assert title in seen
     dashboard.draft.set("training.steps", "many")
     dashboard.refresh()

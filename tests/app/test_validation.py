@@ -93,7 +93,7 @@ def test_known_faults_are_mended_on_request_and_shown_first(tmp_path):
     validation = Validation(str(tmp_path))
     assert "offered</span>" in validation._repr_html_()
     assert validation.applied == []
-    assert "Mend the known faults: done." in pressed(validation, "Apply the repairs")
+    assert "Apply the repairs: done." in pressed(validation, "Apply the repairs")
     # The causal mask waits for what the checks find.
     assert validation.applied == ["undeclared-input"]
 

@@ -47,7 +47,7 @@ def test_every_figure_is_measured():
     measured, told = rehearse(loaded(Small()), micro_batches=True)
     assert measured.left_out == ()
     assert measured.whole_batch
-    assert (measured.task, measured.batch, measured.unit) == ("causal-lm", "8 x 32 tokens", "tokens")
+    assert (measured.task, measured.batch, measured.unit) == ("causal-lm", "8 × 32 tokens", "tokens")
     assert 50e6 < measured.peak_bytes < measured.memory_bytes
     assert measured.first_loss == pytest.approx(math.log(40), rel=0.2)
     assert measured.even_guess == pytest.approx(math.log(40))
@@ -83,7 +83,7 @@ def test_every_task_is_measured(model, unit):
 
 def test_gradient_accumulation_counts_every_pass():
     whole, _ = rehearse(loaded(Small()), {"training.batch_size": 64, "training.micro_batch_size": 4})
-    assert whole.batch == "4 x 32 tokens"
+    assert whole.batch == "4 × 32 tokens"
     pass_seconds = 4 * 32 / next(speed for speed in whole.threads if speed.count == 1).per_second
     assert whole.step_seconds > 8 * pass_seconds
 
@@ -100,7 +100,7 @@ def test_a_slow_model_is_measured_with_fewer_rows_and_within_its_time():
     began = time.time()
     measured, _ = rehearse(loaded(Slow()), {"training.batch_size": 512}, seconds=6)
     assert time.time() - began < 9
-    assert any(what.startswith("512 x 32 tokens at once (measured with ") for what in measured.left_out)
+    assert any(what.startswith("512 × 32 tokens at once (measured with ") for what in measured.left_out)
     assert int(measured.batch.split()[0]) < 20
     assert not measured.whole_batch
     # Told for the whole batch all the same.

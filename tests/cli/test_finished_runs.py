@@ -34,7 +34,7 @@ def test_runs_lists_it_for_people_and_machines(trained):
     header, row = table.out.splitlines()
     assert header.split() == ["run", "state", "step", "best", "age", "model", "data"]
     assert row.split()[:5] == ["first", "·", said.json["run_id"][-4:], "done", "20"]
-    assert re.search(r"  \d\.\d{3}  (just now|\d+ min)  gpt small  squares\.txt$", row)
+    assert re.search(r"  \d\.\d{3}  (just now|\d+ min)  GPT small  squares\.txt$", row)
     assert command("runs", "--json", "--runs-dir", runs).json[0]["run_id"] == said.json["run_id"]
 
 

@@ -130,8 +130,8 @@ def test_choices_that_can_not_be_are_refused_in_words(table):
     assert "reads no images from tables" in refused(rows, "vision-classification")
     three = table({"a": "x", "b": "y", "c": "z"})
     assert "holds the source?" in refused(three, "seq2seq")
-    assert "is the target can't be told" in refused(three, "seq2seq", source="a")
-    assert "is the label can't be told" in refused(table({"text": "a"}), "sequence-classification")
+    assert "which column of rows.jsonl holds the target" in refused(three, "seq2seq", source="a")
+    assert "which column of rows.jsonl holds the label" in refused(table({"text": "a"}), "sequence-classification")
 
 
 def test_a_thousand_columns_are_not_all_listed(table):

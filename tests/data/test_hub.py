@@ -172,7 +172,7 @@ def test_search(quiet, fetcher):
         ({"config": "xx"}, "data.config: the Hub's me/tiny has no xx. It has default."),
         ({"split": "dev"}, "data.split: the Hub's me/tiny has no dev. It has train, test."),
         ({"validation_split": "dev"}, "data.validation_split: the Hub's me/tiny has no dev."),
-        ({"validation_split": "train"}, "train is what the model learns from"),
+        ({"validation_split": "train"}, "train is what the model is trained on"),
         ({"source": "hub:me/tiny@v9"}, "has no revision v9"),
         ({"source": "hub:me/absent"}, "There is no dataset me/absent on the Hub, or it is private"),
         ({"source": "hub:absent"}, "is not the address of a Hub dataset"),

@@ -184,7 +184,7 @@ def test_a_best_checkpoint_by_a_figure_that_there_is_not(tiny, train, tasks):
     [
         ("seq2seq", {"data.source": "prose-or-code"}, "needs pairs of texts; prose-or-code serves sequence-class"),
         ("masked-lm", {"data.source": "drawn-shapes"}, "needs a plain text; drawn-shapes serves vision"),
-        ("vision-classification", {"model.config": {"classes": 3}}, "4 classes and the model tells 3 apart"),
+        ("vision-classification", {"model.config": {"classes": 3}}, "4 classes and the model predicts 3"),
         (
             "sequence-classification",
             {"tokenizer.kind": "bpe", "tokenizer.vocab_size": 300},

@@ -48,7 +48,7 @@ def test_the_formula_counts_what_torch_counts(name, config):
         spec = ModelSpec(source=f"zoo:{name}", preset=preset, config=config)
         summary = describe(resolve(spec, vocab_size=64, context_length=16))
         assert summary.parameters == sum(parameter.numel() for parameter in made(name, preset, **config).parameters())
-        assert summary.title == f"{sizes.ZOO_TITLES[name]}, {preset}"
+        assert summary.title == f"{sizes.ZOO_TITLES[name]} {preset}"
 
 
 def test_summaries_say_how_far_each_reads():
