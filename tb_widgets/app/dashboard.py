@@ -62,7 +62,7 @@ class Dashboard(Session):
         find_panels()
         on_visitor = None if self.policy.is_owner else self.policy.meet
         self.page = PageView(self, Heartbeat(self.on_beat, self.on_address, on_visitor=on_visitor))
-        self.refresh()
+        self.bring_up_to_date()
 
     @one_at_a_time
     def show(self, step: str) -> None:

@@ -6,8 +6,8 @@ import os
 import time
 from pathlib import Path
 
-from tb_widgets.errors import RunError
 from tb_widgets.runs import RunDirectory, RunEntry
+from tb_widgets.runs.durable import explain_os_error
 
 Mark = tuple[int, int, int]
 SHARE = 0.05  # of the time, at most, goes into looking: on a mounted drive every look at a file is slow
@@ -64,7 +64,7 @@ class RunList:
         except FileNotFoundError:
             return {}
         except OSError as error:
-            raise RunError(f"{self.runs_dir} can't be read: {error.strerror}.") from error
+            raise explain_os_error(error, self.runs_dir, reading=not isinstance(error, NotADirectoryError)) from error
         found = {}
         for name in names:
             mark = _mark(f"{self.runs_dir}{os.sep}{name}{os.sep}status.json")

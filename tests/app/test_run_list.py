@@ -103,7 +103,7 @@ def test_runs_that_come_and_go(runs_dir, make_run, clock):
 
 def test_a_file_in_place_of_the_folder_is_told(runs_dir):
     runs_dir.touch()
-    with pytest.raises(RunError, match="can't be read"):
+    with pytest.raises(RunError, match="is not a folder"):
         RunList(runs_dir).refresh()
 
 

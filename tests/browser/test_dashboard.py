@@ -376,7 +376,7 @@ def test_a_killed_worker_is_shown_with_the_way_out(open_dashboard: OpenDashboard
     os.kill(status_of(only_run(runs))["pid"], signal.SIGKILL)
 
     wait_for_state(page, "interrupted")
-    expect(page.get_by_text("The training process ended").first).to_be_visible()
+    expect(page.get_by_text("The training process stopped unexpectedly").first).to_be_visible()
     button(page, "Resume").click()
     wait_for_state(page, "running")
     button(page, "Stop and save").click()

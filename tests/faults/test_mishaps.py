@@ -78,7 +78,7 @@ def vocabulary_is_too_small(folder: Path) -> Mishap:
 
 
 def model_is_not_python(folder: Path) -> Mishap:
-    return Mishap("line 3", "Mend", model_file(folder, "from torch import nn\n\nclass Table(nn.Embedding:\n    pass\n"))
+    return Mishap("line 3", "Fix", model_file(folder, "from torch import nn\n\nclass Table(nn.Embedding:\n    pass\n"))
 
 
 MISHAPS = [

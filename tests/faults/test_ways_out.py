@@ -50,7 +50,7 @@ def model(tiny, tmp_path):
     [
         ("sys.exit('enough')", ("failed", "sys.exit('enough')")),
         ("raise KeyboardInterrupt", ("interrupted", "was interrupted")),
-        ("os._exit(3)", ("interrupted", "The training process ended")),
+        ("os._exit(3)", ("interrupted", "The training process stopped unexpectedly")),
     ],
     ids=["sys.exit", "KeyboardInterrupt", "os._exit"],
 )
