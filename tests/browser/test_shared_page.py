@@ -73,7 +73,7 @@ def table(client: KernelClient) -> str:
     """The comm id of the table of runs, once the Runs step has been visited."""
     client.set(client.find(_anywidget_id="tb_widgets.app.parts.step_bar.StepBar"), selected="runs")
     client.until("This run")
-    return client.find(columns=["run", "state", "step", "best val loss", "data", "started"])
+    return client.find(columns=["run", "state", "best val loss", "steps", "learning rate", "data", "started"])
 
 
 def test_a_stranger_s_messages_read_write_steer_and_run_nothing(visit: Any, runs: Path) -> None:
@@ -98,7 +98,16 @@ def test_a_stranger_s_messages_read_write_steer_and_run_nothing(visit: Any, runs
     for name in (str(runs.parent / "uploads" / "evil"), operators.id, "latest", f"../{runs.name}/{operators.id}"):
         client.set(chooser, selected=name)
         client.until("There is no run of yours with this id.")
-        for label in ("Resume", "Stop and save", "Pause", "Save now", "Write", "Use its settings", "Trust this code"):
+        for label in (
+            "Resume",
+            "Stop and save",
+            "Pause",
+            "Save now",
+            "Generate",
+            "Try it",
+            "Use them for the next run",
+            "Trust this code",
+        ):
             comms = [comm for comm, state in client.widgets().items() if state.get("description") == label]
             for comm in comms:
                 client.tell(comm, event="click")
@@ -116,19 +125,20 @@ def test_a_stranger_s_messages_read_write_steer_and_run_nothing(visit: Any, runs
 def test_visitors_have_runs_of_their_own(visit: Any, runs: Path) -> None:
     first = visit("first" * 10)
     first.click("Start")
-    first.until("Waiting for its turn")
+    first.until("Waits.")
     (own,) = TrainingService(runs).queue
     other = visit("other" * 10)
     chooser = table(other)
     other.set(chooser, selected=own.id)
     other.until("There is no run of yours with this id.")
-    for comm in [comm for comm, state in other.widgets().items() if state.get("description") == "Stop and save"]:
+    names = ("Stop and save", "Take out of the queue")
+    for comm in [comm for comm, state in other.widgets().items() if state.get("description") in names]:
         other.tell(comm, event="click")
     other.until("No run is open")
     assert own.status().state == "queued"
     again = visit("first" * 10)
     again.until(own.id)
-    again.click("Stop and save")
+    again.click("Take out of the queue")
     again.until("Stopped")
     assert own.status().state == "stopped"
 
@@ -143,12 +153,12 @@ def test_the_page_of_a_visitor_holds_what_he_may_use_and_finds_his_run_again(
         page.get_by_role("button", name=re.compile(f"^{step}")).or_(page.get_by_role("tab", name=step)).first.click()
         expect(page.get_by_text(absent)).to_have_count(0)
     page.get_by_role("button", name="Start").click()
-    expect(page.get_by_text("Waiting for its turn")).to_be_visible()
+    expect(page.get_by_text("Waits.")).to_be_visible()
     (own,) = TrainingService(runs).queue
     page.reload()
     shown.wait_for_widgets()
     expect(page.get_by_text(own.id).first).to_be_visible(timeout=30_000)
-    page.get_by_role("button", name="Stop and save").click()
+    page.get_by_role("button", name="Take out of the queue").click()
     until(lambda: own.status().state == "stopped")
     # Voila's own template asks for fonts at another host, which is nobody's page to mend.
     shown.outside_requests.clear()

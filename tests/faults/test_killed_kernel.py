@@ -47,7 +47,7 @@ def test_a_run_outlives_its_kernel_and_the_next_one_sees_all_of_it(tmp_path, tin
             assert second.value("list(dashboard.watch.curves['train/loss'].steps)") == list(range(1, steps + 1))
             assert second.value("[dashboard.watch.status.state, run.state]") == ["done", "done"]
         data = run.metrics_file.read_bytes()
-        assert data.count(b"\n") == steps
-        assert [line["step"] for line in parse_lines(data)] == list(range(1, steps + 1))
+        assert data.count(b"\n") == steps + 1
+        assert [line["step"] for line in parse_lines(data)] == list(range(steps + 1))
     finally:
         end_all(service)

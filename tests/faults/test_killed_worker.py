@@ -122,7 +122,7 @@ def test_killed_twenty_times_and_still_the_same_run(service, tiny, until, seed):
     assert service.wait(run, 120) == "done", run.status().message
     where = {moment.split()[0] for moment in at_kill}
     assert {"saving", "running"} < where, at_kill  # and some before the first step
-    assert [line["step"] for line in computed(run)] == list(range(1, 401))
+    assert [line["step"] for line in computed(run)] == list(range(401))
     assert computed(run) == computed(undisturbed)
     assert final_weights(run) == final_weights(undisturbed)
     assert half_written(run) == []
