@@ -95,7 +95,7 @@ def test_a_run_is_made_without_a_mouse(open_dashboard: OpenDashboard, tmp_path: 
     page.keyboard.press("Enter")
     page.locator(".tbw-steps [aria-selected=true]").focus()
     page.keyboard.press("ArrowRight")
-    expect(page.locator(".tbw-at-check")).to_be_visible()
+    expect(page.locator(".tbw-at-check")).to_be_enabled()
     press_until(page, "Tab", "check")
     page.keyboard.press("Enter")
     page.locator('.tbw-result[data-check="shapes"]').wait_for(timeout=90_000)
