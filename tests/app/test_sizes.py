@@ -88,6 +88,14 @@ def test_characters_count_as_the_data_have_them(dashboard):
     assert dashboard.draft.model.parameters < 400_000
 
 
+def test_nonsense_elsewhere_hides_no_nonsense_here(model_step):
+    model_step.draft.set("data.context_length", "many")
+    enter(model_step, "n-layer", "<b>")
+    assert {"data.context_length", "model.config"} <= {*model_step.draft.errors}
+    assert "Layers must be a whole number" in shown(box(model_step))
+    assert "fits this machine" not in shown(box(model_step))
+
+
 def test_the_checks_are_of_the_very_model_that_the_page_shows(dashboard):
     dashboard.use_defaults()
     dashboard.has_page = True

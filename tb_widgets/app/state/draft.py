@@ -302,7 +302,13 @@ class Draft(traitlets.HasTraits):
         """
         if look_again:
             self._described = None
-        spec, errors = self._validate()
+        spec, errors = self._validate(self.values)
+        if spec is None:
+            # What is wrong elsewhere hides nothing: the rest is described with the last good values in these places.
+            good = {path: value for path, value in self.spec.flat().items() if path in errors}
+            rest, _ = self._validate(self.values | good)
+            if rest is not None:
+                errors |= self._describe(rest) | self._weigh(rest)
         wrong: list[Misfit] = []
         if spec is not None and self.facts is not None:
             fit = fitted(spec, self.facts, chosen=self._entered)
@@ -342,15 +348,15 @@ class Draft(traitlets.HasTraits):
             f"{size_in_words(self.need.there)}. Choose a smaller model."
         }
 
-    def _validate(self) -> tuple[RunSpec | None, dict[str, str]]:
+    def _validate(self, values: dict[str, Any]) -> tuple[RunSpec | None, dict[str, str]]:
         tree: dict[str, Any] = {}
-        for path, value in self.values.items():
+        for path, value in values.items():
             section, _, name = path.rpartition(".")
             if path != "schema_version":
                 (tree.setdefault(section, {}) if section else tree)[name] = value
         wrong = {
             path: typed_numbers.ambiguity(value)
-            for path, value in self.values.items()
+            for path, value in values.items()
             if path in CARDS
             and CARDS[path].kind == "int"
             and isinstance(value, str)
