@@ -146,7 +146,7 @@ class Session(traitlets.HasTraits):
         run = self._own_run()
         remedy = self.remedy()
         if not remedy:
-            raise RunError("Nobody knows a setting that would help.", hint="Change one in the form, then press Start.")
+            raise RunError("No setting is known to help here.", hint="Change one in the form, then press Start.")
         self.draft.preset = ""
         self.draft.load(run.spec)
         for path, value in remedy.items():

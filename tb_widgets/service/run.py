@@ -257,14 +257,7 @@ class Run:
         self._service.pause(self.directory)
 
     def extend(self, steps: int, *, module: nn.Module | None = None, trust: bool = False) -> None:
-        """Go on for more steps than were planned, once all of those are done.
-
-        Parameters
-        ----------
-        steps
-            How many more.
-        module, trust
-            As for :meth:`resume`.
+        """Train a run that is done for more steps; ``module`` and ``trust`` as for :meth:`resume`.
 
         Raises
         ------

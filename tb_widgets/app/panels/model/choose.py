@@ -167,7 +167,7 @@ class ModelSummaryPanel(Panel):
         if choice.state == "fetching" or model is None or unknown_model:
             waiting = "The model is being fetched." if choice.state == "fetching" else "Choose a model first."
             if "model.config" in draft.errors:
-                waiting = "Its sizes can't be: see Sizes."
+                waiting = "These sizes are impossible: see Sizes."
             self._facts.value = f'<span class="tbw-muted">{waiting}</span>'
             return
         answer = choice.answer

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 HELP = {
     "n_layer": "More layers learn more abstract patterns.",
-    "n_head": "Each looks for something else in its input.",
-    "n_embd": "Numbers in each position; the heads share them evenly.",
+    "n_head": "Attention heads per layer; each can attend to something else.",
+    "n_embd": "Length of each token's vector, shared evenly by the heads.",
 }
 MOST_DRAWN = 12  # layers
 

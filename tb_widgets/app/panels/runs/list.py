@@ -56,6 +56,7 @@ class RunsPanel(Panel):
         about = f"The newest {_SHOWN} of {len(entries):,} runs." if hidden > 0 else about
         self._about.value = f'<span class="tbw-muted">{about}</span>' if about else ""
         show(self._about, bool(about))
+        show(self._table, bool(entries))
         self._table.rows = [_line(entry) for entry in entries[:_SHOWN]]
         self._table.selected = session.watch.run.id if session.watch.run else ""
 
