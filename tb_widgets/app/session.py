@@ -163,10 +163,11 @@ class Session(traitlets.HasTraits):
             How many more; as many as it has done by default.
         """
         run = self._own_run()
-        self.policy.require_spec(run.spec)
+        more = steps or run.status().total
+        self.policy.require_spec(run.spec.with_values({"training.steps": run.spec.training.steps + more}))
         self.policy.require_room(self.service)
-        with self._asking_for_consent():
-            self.service.extend(run, steps or run.status().total)
+        with self._asking_for_consent(run):
+            self.service.extend(run, more)
         self._ask("resume", run)
 
     @one_at_a_time
@@ -189,7 +190,7 @@ class Session(traitlets.HasTraits):
         if not run.status().is_active:
             self.policy.require_spec(run.spec)
             self.policy.require_room(self.service)
-        with self._asking_for_consent():
+        with self._asking_for_consent(run):
             self.service.resume(run)
         self._ask("resume", run)
 
@@ -215,11 +216,11 @@ class Session(traitlets.HasTraits):
         self.untrusted = None
 
     @contextmanager
-    def _asking_for_consent(self) -> Iterator[None]:
+    def _asking_for_consent(self, run: RunDirectory) -> Iterator[None]:
         try:
             yield
         except ConsentError:
-            self.untrusted = self.watch.run
+            self.untrusted = run
             raise
 
     @one_at_a_time
@@ -428,7 +429,7 @@ class Session(traitlets.HasTraits):
             "length": read_option("Length", length),
             "seed": seed,
         }
-        with self._asking_for_consent():
+        with self._asking_for_consent(run):
             self.generation = self.writer.generate(run, found.path, prompt, **options)
         return self.generation
 

@@ -233,3 +233,12 @@ def test_a_visitor_does_not_jump_the_queue_and_leaves_no_choices_behind(visit, m
     mine.on_beat("tick", False)
     assert not [*mine.service.runs_dir.glob(".page.json")]
     assert visit().draft.spec.training.steps != 77
+
+
+def test_a_visitor_s_run_is_not_extended_beyond_what_a_visitor_may_start(visit, make_run):
+    mine = visit(RunSpec())
+    run = make_run({"training.steps": 15_000}, state="done", total=15_000, visitor=mine.policy.visitor)
+    mine.open_run(run.id)
+    with pytest.raises(PolicyError, match="at most 20,000"):
+        mine.extend()
+    assert run.status().state == "done"

@@ -71,7 +71,7 @@ class SettingsPanel(Panel):
         self._preset.value = draft.preset
         about = PRESETS[draft.preset].help if draft.preset in PRESETS else "Settings of a run or a file."
         if changed := draft.changed_settings:
-            about = f"Changed: {listed(changed, most=4)}. Measure below how long it takes."
+            about = f"Changed: {listed(changed, most=4)}. Measure below to see how long it takes."
         self._preset_help.value = f'<div class="tbw-help">{escape(about)}</div>'
         self._basic.follow()
         if self._advanced is not None:
