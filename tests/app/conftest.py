@@ -103,3 +103,8 @@ def at(root: widgets.Widget, place: str) -> Any:
     found = [widget for widget in every_widget(root) if f"tbw-at-{place}" in getattr(widget, "_dom_classes", ())]
     assert len(found) == 1, f"{len(found)} widgets at {place}"
     return found[0]
+
+
+def enter(entry: Any, text: str, event: str = "enter") -> None:
+    """Say what the page says when a line is entered or pasted."""
+    entry._handle_custom_msg({"event": event, "text": text}, [])

@@ -8,7 +8,7 @@ from data.hub_server import COMMIT, status
 
 from tb_widgets.data.sources.curated import list_curated
 
-from .conftest import at, shown
+from .conftest import at, enter, shown
 
 TWO = "---\nconfigs:\n" + "".join(f"- config_name: {n}\n  data_files: {n}.jsonl\n" for n in ("short", "long")) + "---\n"
 
@@ -100,8 +100,7 @@ def test_a_refusal_says_why_and_leaves_the_data_as_they_were(dashboard, data, qu
 def test_the_hub_is_searched_by_words_and_a_find_is_looked_at(dashboard, data, quiet):  # noqa: F811
     quiet.add("me/poems", {"train.parquet": parquet(100)})
     page = page_of(dashboard)
-    at(page, "data-search").value = "poems"
-    data.find("poems")
+    enter(at(page, "data-search"), "poems")
     data.wait()
     page_of(dashboard)
     assert [hit.id for hit in data.search.result] == ["me/poems"]

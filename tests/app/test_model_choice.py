@@ -15,7 +15,7 @@ from tb_widgets.errors import ModelError, RunError
 from tb_widgets.service.fitting import ModelFacts
 from tb_widgets.spec import RunSpec
 
-from .conftest import at, shown
+from .conftest import at, enter, shown
 from .test_escaping import EVIL, MARK
 
 LEAKING = '''"""Generated model: Tiny
@@ -89,7 +89,7 @@ def test_from_a_pasted_address_to_start_in_two_clicks_and_nothing_runs_before_th
     dashboard = open_dashboard()
     dashboard.show("model")
 
-    at(dashboard.page.boxes["model"], "model-address").value = f"https://gist.github.com/somebody/{ID}"
+    enter(at(dashboard.page.boxes["model"], "model-address"), f"https://gist.github.com/somebody/{ID}", "paste")
     assert dashboard.choice.state == "fetching"
     with pytest.raises(RunError, match="Model: it is being fetched"):
         dashboard.start()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tb_widgets.app import registry
+from tb_widgets.app.parts.entry import Entry
 from tb_widgets.app.parts.heartbeat import Heartbeat
 from tb_widgets.app.registry import panel, panels_of
 from tb_widgets.app.steps import STEPS
@@ -37,6 +38,16 @@ def test_other_messages_are_not_answered(beating, message):
     heart, asked, answered = beating
     heart._handle_custom_msg(message, [])
     assert (asked, answered) == ([], [])
+
+
+def test_an_entered_line_is_the_one_of_its_message():
+    entered, pasted = [], []
+    line = Entry("somewhere", "Load", "An address", entered.append, pasted.append)
+    line._handle_custom_msg({"event": "enter", "text": "zoo:gpt"}, [])
+    line._handle_custom_msg({"event": "paste", "text": "zoo:"}, [])
+    for nonsense in ({}, {"event": "enter"}, {"event": "enter", "text": 3}, {"event": "close", "text": "x"}):
+        line._handle_custom_msg(nonsense, [])
+    assert (entered, pasted, line.text) == (["zoo:gpt"], ["zoo:"], "zoo:")
 
 
 @pytest.fixture

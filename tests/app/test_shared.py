@@ -106,7 +106,7 @@ def test_what_a_visitor_may_not_use_is_not_on_the_page(visit, open_dashboard, mo
     made = [*every_widget(page.page.widget)]
     assert not [widget for widget in made if isinstance(widget, Upload)]
     places = {name for widget in made for name in widget._dom_classes if name.startswith("tbw-at-")}
-    absent = {"model-address", "load", "model-config", "data-source", "data-search", "tokenizer-file", "clear-cache"}
+    absent = {"model-address", "model-config", "data-source", "data-search", "tokenizer-file", "clear-cache"}
     assert places.isdisjoint({f"tbw-at-{name}" for name in absent})
     assert str(page.service.runs_dir) not in shown(page.page.widget)
     assert str(page.service.runs_dir) not in page.code()

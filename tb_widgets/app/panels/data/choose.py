@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 import ipywidgets as widgets
 
 from tb_widgets.app import words
-from tb_widgets.app.parts.cards import button, card, fold, framed, labelled, row, show
+from tb_widgets.app.parts.cards import button, card, fold, framed, labelled, show
 from tb_widgets.app.parts.choice_table import ChoiceTable
+from tb_widgets.app.parts.entry import Entry
 from tb_widgets.app.parts.fitted import fits_button, fitted_notes
 from tb_widgets.app.parts.form import Form
 from tb_widgets.app.parts.upload import Upload
@@ -71,18 +72,10 @@ class DataPanel(Panel):
         self._all.observe(lambda _: act(self._offer), "value")
         choice = labelled("Suggested datasets", framed(self._choice), self._about, self._all)
 
-        self._address = widgets.Text(placeholder="Path or address", continuous_update=True)
-        self._address.add_class("tbw-at-data-source")
-        self._address.on_msg(self._entered)
-        self._frame = framed(self._address)
-        load = button("Load", lambda: act(self._load), "tbw-at-load-data")
-        line = row([self._frame, load], "tbw-address")
+        self._address = Entry("data-source", "Load", "Path or address", lambda text: act(lambda: data.choose(text)))
         self._help = widgets.HTML(f'<div class="tbw-help">{_HELP}</div>')
 
-        self._words = widgets.Text(placeholder='Dataset name, e.g. "poems"', continuous_update=True)
-        self._words.add_class("tbw-at-data-search")
-        self._words.on_msg(self._entered_search)
-        search = button("Search", lambda: act(self._search), "tbw-at-search-data")
+        find = Entry("data-search", "Search", 'Dataset name, e.g. "poems"', lambda text: act(lambda: data.find(text)))
         self._told = widgets.HTML()
         self._table = ChoiceTable(columns=["Dataset", "Downloads", "About"])
         self._table.observe(self._picked, "selected")
@@ -90,7 +83,7 @@ class DataPanel(Panel):
         self._results.add_class("tbw-results")
         hub = labelled(
             "Or search the Hugging Face Hub",
-            row([framed(self._words), search], "tbw-address"),
+            find,
             self._told,
             self._results,
         )
@@ -104,7 +97,7 @@ class DataPanel(Panel):
             most_files=1,
             most_bytes=_MOST_BYTES,
         )
-        own = labelled("Your own data", line, self._help, upload)
+        own = labelled("Your own data", self._address, self._help, upload)
         return card("Data", [self._notes, self._fits, choice, own, hub])
 
     # ---- what is pressed -------------------------------------------------------------------------------------------
@@ -114,20 +107,6 @@ class DataPanel(Panel):
             return
         values = next((offer.values for offer in offers() if offer.name == change["new"]), {"source": change["new"]})
         self.act(lambda: self.session.data.choose(**values))
-
-    def _load(self) -> None:
-        self.session.data.choose(self._address.value)
-
-    def _search(self) -> None:
-        self.session.data.find(self._words.value)
-
-    def _entered(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:
-        if content.get("event") == "submit":  # Enter, in ipywidgets 7 and 8
-            self.act(self._load)
-
-    def _entered_search(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:
-        if content.get("event") == "submit":
-            self.act(self._search)
 
     def _picked(self, change: dict[str, Any]) -> None:
         if change["new"] and not self._following:
@@ -145,7 +124,7 @@ class DataPanel(Panel):
         self._offer()
         self._show_search()
         reason = draft.errors.get("data.source", "")
-        (self._frame.add_class if reason else self._frame.remove_class)("is-bad")
+        self._address.is_bad = bool(reason)
         error = f'<div class="tbw-error">✕ {escape(reason)}</div>' if reason else ""
         self._about.value = error or f'<div class="tbw-help">{escape(_about(draft.spec.data))}</div>'
 
@@ -154,8 +133,8 @@ class DataPanel(Panel):
         source = self.session.draft.spec.data.source
         if source != self._source:
             self._source = source
-            if self._address.value.strip() != source:
-                self._address.value = ""
+            if self._address.text.strip() != source:
+                self._address.text = ""
 
     def _offer(self) -> None:
         """Offer what serves the model's task, and on request the rest, each with the reason why it does not."""

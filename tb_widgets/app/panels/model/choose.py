@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import ipywidgets as widgets
 
 from tb_widgets.app import words
-from tb_widgets.app.parts.cards import button, card, framed, labelled, row, show
+from tb_widgets.app.parts.cards import card, framed, labelled, show
+from tb_widgets.app.parts.entry import Entry
 from tb_widgets.app.parts.fitted import fitted_notes
 from tb_widgets.app.parts.form import Form
 from tb_widgets.app.parts.memory import fit_chip, memory_in_words
@@ -25,7 +26,6 @@ if TYPE_CHECKING:
 
 _INVITATION = "Drop model.py and config.json here, or a zip of them, or choose them."
 _MOST_FILES, _MOST_BYTES = 20, 50_000_000
-PASTED = 8  # characters that come at once are pasted, not typed
 _OURS = {
     "gpt": "generates text",
     "bert": "fills in masked tokens",
@@ -52,13 +52,9 @@ class ModelPanel(Panel):
     def render(self) -> widgets.Widget:
         """Build the form."""
         session = self.session
-        self._address = widgets.Text(placeholder="Paste the address of a Gist, or a path", continuous_update=True)
-        self._address.add_class("tbw-at-model-address")
-        self._address.observe(self._typed, "value")
-        self._address.on_msg(self._entered)
-        self._load = button("Load", lambda: self.act(self._press), "tbw-at-load")
-        self._frame = framed(self._address)
-        line = row([self._frame, self._load], "tbw-address")
+        self._address = Entry(
+            "model-address", "Load", "Paste the address of a Gist, or a path", self._entered, self._pasted
+        )
         self._help = widgets.HTML()
         policy = session.policy
         own = []
@@ -71,7 +67,7 @@ class ModelPanel(Panel):
                 most_files=_MOST_FILES,
                 most_bytes=_MOST_BYTES,
             )
-            own = [labelled("Your model", line, self._help, upload)]
+            own = [labelled("Your model", self._address, self._help, upload)]
         ours = [(f"{ZOO_TITLES[name]}: {what}", f"zoo:{name}") for name, what in _OURS.items()]
         ours += [] if policy.is_owner else [(name, name) for name in allowed_models()]
         self._ours = widgets.Dropdown(options=[*ours, ("–", "")])
@@ -90,9 +86,6 @@ class ModelPanel(Panel):
         show(self._config.widget, change["new"])
         self._more.description = "Less" if change["new"] else "More"
 
-    def _press(self) -> None:
-        self.session.load_model(self._address.value)
-
     def _take(self, paths: list[Path]) -> None:
         """Take a model's files, which are kept elsewhere than data are."""
         try:
@@ -101,18 +94,13 @@ class ModelPanel(Panel):
             for path in paths:
                 uploads.remove(path)
 
-    def _entered(self, _widget: Any, content: dict[str, Any], _buffers: Any) -> None:
-        if content.get("event") == "submit":  # Enter, in ipywidgets 7 and 8
-            self.act(self._press)
+    def _entered(self, text: str) -> None:
+        self.act(lambda: self.session.load_model(text))
 
-    def _typed(self, change: dict[str, Any]) -> None:
-        """Load a whole address that was pasted without waiting for Enter."""
-        old, new = change["old"], change["new"]
-        kept = next((at for at, pair in enumerate(zip(old, new, strict=False)) if len({*pair}) > 1), len(old))
-        is_typed = abs(len(new) - len(old)) == 1 or len(new) - kept < PASTED
-        # Half an address is told when it is entered: more may be pasted behind it.
-        if not self._following and not is_typed and names_whole_address(new):
-            self.act(self._press)
+    def _pasted(self, text: str) -> None:
+        """Load a whole address without waiting for Enter; behind half an address more may be pasted."""
+        if names_whole_address(text):
+            self._entered(text)
 
     def _chosen(self, change: dict[str, str]) -> None:
         if change["new"] and not self._following:
@@ -129,14 +117,14 @@ class ModelPanel(Panel):
         try:
             self._ours.value = source if source in known else ""
             if is_ours:
-                self._address.value = ""
-            elif not self._address.value:
-                self._address.value = choice.address
+                self._address.text = ""
+            elif not self._address.text:
+                self._address.text = choice.address
         finally:
             self._following = False
         is_mute = choice.was_stopped or isinstance(choice.error, UndecidedError)  # no fault of what was typed
         failed = choice.state == "failed" and choice.error is not None and not is_mute
-        (self._frame.add_class if failed else self._frame.remove_class)("is-bad")
+        self._address.is_bad = failed
         self._help.value = f'<div class="tbw-help">{_HELP}</div>'
         self._size.follow()
         self._config.follow()
