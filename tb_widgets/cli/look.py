@@ -48,7 +48,7 @@ def show(
     training = service(runs_dir)
     run = training.attach(name)
     if follow:
-        raise typer.Exit(follow_run(training, run, as_json=json))
+        raise typer.Exit(follow_run(training, run, as_json=json, only_watches=True))
     status, checkpoints = run.status(), run.checkpoints()
     if json:
         facts = run_facts(run, status)

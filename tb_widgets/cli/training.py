@@ -114,10 +114,12 @@ def follow_run(
     as_json: bool = False,
     curve: bool = False,
     warnings: Warnings | None = None,
+    only_watches: bool = False,
 ) -> int:
     """Watch a run to its end, print its warnings and how it ended, and return the exit code.
 
-    The first Ctrl-C asks the run to save and stop; a second one leaves it alone with that.
+    The first Ctrl-C asks the run to save and stop; a second one leaves it alone with that. Whoever only watches a run
+    that was started elsewhere leaves it alone at once.
     """
     screen = console(stderr=as_json)
     warnings = warnings or Warnings(run)
@@ -126,6 +128,10 @@ def follow_run(
     while True:
         # Everything is inside: the second Ctrl-C may come while we answer the first.
         try:
+            if presses and only_watches:
+                status = run.status()
+                say_after(screen, "", f"Detached: {run.id} trains on.", "yellow")
+                break
             if presses > 1 and not trains_here:
                 status = _detach(run, screen)
                 break

@@ -21,7 +21,7 @@ class SkippedSteps:
     Parameters
     ----------
     journal
-        Where they are told: the 1st, 2nd, 4th, 8th ..., so that many of them fill no page.
+        Where they are told: the 1st, 10th, 100th ..., so that many of them fill no page.
     expected
         Half precision looks for its loss scale by skipping, which is nothing to tell.
     """
@@ -50,7 +50,7 @@ class SkippedSteps:
                 hint="Lower the learning rate, or look in the model for a root, a logarithm or a division that meets "
                 "zero.",
             )
-        if not self._expected and self._all & (self._all - 1) == 0:
+        if not self._expected and str(self._all).rstrip("0") == "1":
             self._journal.event(
                 "warning",
                 message=f"The gradient norm of step {step:,} is non-finite. The step was skipped; the weights stay as "

@@ -141,6 +141,10 @@ class Meter:
         now = time.perf_counter()
         seconds = now - self._reported_at - self._idle
         speed: dict[str, Any] = {self._speed: round(self._read / seconds, 1) if self._read and seconds > 0 else None}
+        done = self._step - self._first_step
+        eta = round((self._steps - self._step) * self.clock.here() / done, 1) if done else None
+        # First how far it is: a step that turns out to have ended the run has been done.
+        self._journal.update(step=self._step, elapsed=round(self.clock.elapsed(), 2), eta=eta)
         record: dict[str, Any] = {}
         for step, norm, line in self._read_waiting():
             if line is not None:
@@ -151,9 +155,6 @@ class Meter:
         if record:
             shown = {key: value for key, value in record.items() if "/" in key or key == "lr"}
             self._journal.update(metrics=shown | (self._validated[1] if self._validated else {}))
-        done = self._step - self._first_step
-        eta = round((self._steps - self._step) * self.clock.here() / done, 1) if done else None
-        self._journal.update(step=self._step, elapsed=round(self.clock.elapsed(), 2), eta=eta)
         if speed[self._speed]:
             self._journal.update(**speed)
         self._reported_at, self._read, self._idle = now, 0, 0.0

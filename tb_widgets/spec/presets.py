@@ -65,7 +65,6 @@ PRESETS = {
             "Characters, nanoGPT size",
             "The sizes of nanoGPT's CPU recipe, for any small text: 4 layers, 4 heads, width 128, context 64.",
             {
-                "model.preset": "shakespeare-char",
                 "data.context_length": 64,
                 "tokenizer.kind": "char",
                 "training.steps": 2000,

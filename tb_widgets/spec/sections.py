@@ -49,7 +49,7 @@ class ModelSpec(Section):
         group="Model",
         level="basic",
     )
-    preset: Literal["tiny", "small", "medium", "shakespeare-char"] = setting(
+    preset: Literal["tiny", "small", "medium"] = setting(
         "small",
         title="Size",
         help="Size of a built-in model; your own model.py has its sizes in the code.",

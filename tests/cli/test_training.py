@@ -129,6 +129,12 @@ def test_ctrl_c_in_a_terminal_saves_and_stops(tiny_file, tmp_path, service, unti
     assert run.checkpoints()[-1].step == stopped
     resumed = Terminal("resume", run.id[-4:], runs=tmp_path)
     until(lambda: run.status().step > stopped)
+    watching = Terminal("show", "latest", "--follow", runs=tmp_path)
+    until(lambda: watching.shows(r"step [\d,]{4,} of 10,000,000"))
+    watching.press_ctrl_c()
+    assert watching.exit_code() == 130
+    assert "Detached: " in watching.plain
+    assert run.status().state == "running", "who only watches stops nothing"
     resumed.press_ctrl_c()
     assert resumed.exit_code() == 130
     assert run.status().state == "stopped"

@@ -185,8 +185,3 @@ def test_an_image_classifier_sees_where_its_patches_are():
 def test_impossible_sizes_name_the_field(name, config, message):
     with pytest.raises(ModelError, match=f"(?s){message}"):
         made(name, **config)
-
-
-def test_a_size_that_a_model_does_not_come_in():
-    with pytest.raises(ModelError, match=r"zoo:t5 has no size 'shakespeare-char'. .*It comes as tiny, small, medium"):
-        made("t5", "shakespeare-char")

@@ -26,9 +26,8 @@ _MEDIUM = {"n_layer": 6, "n_head": 6, "n_embd": 384}
 ZOO_PRESETS: dict[str, dict[str, dict[str, int]]] = {
     "gpt": {
         "tiny": _TINY,  # 0.53 M (0.43 M at 1,024)
-        "small": _SMALL,  # 1.05 M
+        "small": _SMALL,  # 1.05 M (0.80 M with 65 characters)
         "medium": _MEDIUM,  # 11.4 M
-        "shakespeare-char": _SMALL,  # 0.80 M with 65 characters
     },
     "bert": {"tiny": _TINY, "small": _SMALL, "medium": _MEDIUM},  # 0.55 M, 1.07 M, 11.5 M
     "bert-classifier": {"tiny": _TINY, "small": _SMALL, "medium": _MEDIUM},
@@ -75,13 +74,8 @@ def zoo_config(
     Raises
     ------
     ModelError
-        If the model has no such preset, or an override has an unknown name, an impossible value, or contradicts
-        another.
+        If an override has an unknown name, an impossible value, or contradicts another.
     """
-    if preset not in ZOO_PRESETS[name]:
-        raise ModelError(
-            f"model.preset: zoo:{name} has no size {preset!r}.", hint=f"It comes as {', '.join(ZOO_PRESETS[name])}."
-        )
     config: dict[str, Any] = {"model_name": f"{name}-{preset}", "task": ZOO_TASKS[name]}
     if name != "vit":
         config["vocab_size"] = vocab_size
