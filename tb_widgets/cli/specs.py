@@ -49,7 +49,7 @@ def _print_reference() -> None:
     if not screen.is_terminal:
         lines = ["| Field | Default | Values | What it does |", "|---|---|---|---|"]
         for card in cards:
-            cells = (f"`{_path(card)}`", f"`{_shown(card.default)}`", allowed(card), card.help)
+            cells = (f"`{_path(card)}`", f"`{_shown(card.default)}`", allowed(card), _help(card))
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
         sys.stdout.write("\n".join(lines) + "\n")
         return
@@ -58,8 +58,13 @@ def _print_reference() -> None:
     table.add_column("default", overflow="fold")
     table.add_column("what it does", ratio=1)
     for card in cards:
-        table.add_row(_path(card), _shown(card.default), f"{card.help}\n{allowed(card)}")
+        table.add_row(_path(card), _shown(card.default), f"{_help(card)}\n{allowed(card)}")
     screen.print(table)
+
+
+def _help(card: FieldCard) -> str:
+    only = [f"{card.section}.{name} is {' or '.join(map(str, used))}" for name, used in card.when.items()]
+    return f"{card.help} Used when {' and '.join(only)}." if only else card.help
 
 
 def _path(card: FieldCard) -> str:

@@ -8,27 +8,47 @@ from collections.abc import Callable
 from tb_widgets.spec import Schedule, TrainingSpec
 
 
-def constant(peak: float, _floor: float, _progress: float) -> float:
+def constant(_training: TrainingSpec, _progress: float) -> float:
     """Stay at the peak."""
-    return peak
+    return 1.0
 
 
-def linear(peak: float, floor: float, progress: float) -> float:
-    """Fall in a straight line from the peak to the floor."""
-    return floor + (peak - floor) * (1 - progress)
+def linear(_training: TrainingSpec, progress: float) -> float:
+    """Fall in a straight line."""
+    return 1 - progress
 
 
-def cosine(peak: float, floor: float, progress: float) -> float:
+def cosine(_training: TrainingSpec, progress: float) -> float:
     """Fall along half a cosine (Loshchilov and Hutter, arXiv 1608.03983): slowly at both ends."""
-    return floor + (peak - floor) * 0.5 * (1 + math.cos(math.pi * progress))
+    return 0.5 * (1 + math.cos(math.pi * progress))
 
 
-SCHEDULES: dict[Schedule, Callable[[float, float, float], float]] = {
+def cosine_restarts(training: TrainingSpec, progress: float) -> float:
+    """Fall along a cosine several times, each time from the peak (the same paper); the last one ends at the floor."""
+    done = progress * training.cycles
+    return cosine(training, done % 1 if progress < 1 else 1.0)
+
+
+def polynomial(training: TrainingSpec, progress: float) -> float:
+    """Fall as a power of what is left."""
+    return float((1 - progress) ** training.power)
+
+
+def warmup_stable_decay(training: TrainingSpec, progress: float) -> float:
+    """Stay at the peak, then fall in a straight line (Hu et al., arXiv 2404.06395): more steps can be had later."""
+    left = 1 - progress
+    return 1.0 if left >= training.cooldown else left / training.cooldown
+
+
+SCHEDULES: dict[Schedule, Callable[[TrainingSpec, float], float]] = {
     "cosine": cosine,
     "linear": linear,
     "constant": constant,
+    "wsd": warmup_stable_decay,
+    "cosine-restarts": cosine_restarts,
+    "polynomial": polynomial,
 }
-"""The rate after warm-up, of peak, floor and the share of the steps since warm-up that are done."""
+"""Where the rate is between floor (0) and peak (1), of the share of the steps since warm-up that are done."""
 
 
 def learning_rate(training: TrainingSpec, step: int) -> float:
@@ -52,4 +72,4 @@ def learning_rate(training: TrainingSpec, step: int) -> float:
     if step <= warmup_steps:
         return peak * step / warmup_steps
     progress = (step - warmup_steps) / max(1, training.steps - warmup_steps)
-    return SCHEDULES[training.schedule](peak, floor, progress)
+    return floor + (peak - floor) * SCHEDULES[training.schedule](training, progress)

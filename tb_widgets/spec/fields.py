@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import NoneType, UnionType
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -40,6 +40,7 @@ def setting(
     group: str = "",
     level: Level = "advanced",
     factory: Any = None,
+    when: Mapping[str, tuple[Any, ...]] | None = None,
     **bounds: Any,
 ) -> Any:
     """Declare one field of a section.
@@ -58,10 +59,12 @@ def setting(
         ``"basic"`` fields are always shown; ``"advanced"`` ones on request.
     factory
         Builds a mutable default.
+    when
+        The values of another field of the section with which this one is used; without it, always.
     **bounds
         Passed to pydantic: ``ge``, ``gt``, ``le``, ``lt``, ``pattern``, ``max_length``.
     """
-    extra: dict[str, Any] = {"unit": unit, "group": group, "level": level}
+    extra: dict[str, Any] = {"unit": unit, "group": group, "level": level, "when": dict(when or {})}
     if factory is not None:
         return Field(default_factory=factory, title=title, description=help, json_schema_extra=extra, **bounds)
     return Field(default, title=title, description=help, json_schema_extra=extra, **bounds)
@@ -113,6 +116,11 @@ class FieldCard:
     maximum: float | None
     exclusive_minimum: bool
     default: Any
+    when: Mapping[str, tuple[Any, ...]]
+
+    def is_used(self, values: Mapping[str, Any]) -> bool:
+        """Whether the field has an effect beside the values of other fields, which are given by path."""
+        return all(values[f"{self.section}.{name}"] in used for name, used in self.when.items())
 
 
 def _flatten(annotation: Any) -> list[Any]:
@@ -162,6 +170,7 @@ def _card(section: str, name: str, info: FieldInfo) -> FieldCard:
         maximum=bounds.get("le", bounds.get("lt")),
         exclusive_minimum="gt" in bounds,
         default=info.get_default(call_default_factory=True),
+        when={name: tuple(used) for name, used in extra.get("when", {}).items()},
     )
 
 

@@ -14,7 +14,7 @@ from tb_widgets.spec.metrics import LOSS, METRICS, Better
 from tb_widgets.spec.tasks import Task
 
 Optimiser = Literal["adamw"]
-Schedule = Literal["cosine", "linear", "constant"]
+Schedule = Literal["cosine", "linear", "constant", "wsd", "cosine-restarts", "polynomial"]
 
 
 def _plain(value: dict[str, Any]) -> dict[str, Any]:
@@ -314,7 +314,40 @@ class TrainingSpec(Section):
         "adamw", title="Optimiser", help="AdamW, fused where this machine has it.", group="Optimiser"
     )
     schedule: Schedule = setting(
-        "cosine", title="Schedule", help="How the learning rate decays after warm-up.", group="Optimiser"
+        "cosine",
+        title="Schedule",
+        help="How the learning rate decays after warm-up. wsd stays at the peak and decays at the end.",
+        group="Optimiser",
+    )
+    cooldown: float = setting(
+        0.2,
+        title="Cooldown",
+        help="Fraction of the steps after warm-up in which the learning rate falls at the end. Typical 10 to 30 %.",
+        unit="of the steps",
+        group="Optimiser",
+        when={"schedule": ("wsd",)},
+        gt=0.0,
+        le=1.0,
+    )
+    cycles: int = setting(
+        3,
+        title="Cycles",
+        help="How often the learning rate falls from its peak to its end.",
+        unit="cycles",
+        group="Optimiser",
+        when={"schedule": ("cosine-restarts",)},
+        ge=1,
+        le=1000,
+    )
+    power: float = setting(
+        2.0,
+        title="Power",
+        help="1 falls in a straight line; larger falls sooner.",
+        unit="exponent",
+        group="Optimiser",
+        when={"schedule": ("polynomial",)},
+        gt=0.0,
+        le=100.0,
     )
     warmup: float = setting(
         0.05,

@@ -153,6 +153,21 @@ def test_the_settings_of_a_run_fill_the_form(dashboard, make_run):
     assert at(dashboard.page.widget, "preset").value == ""
 
 
+def test_a_setting_without_effect_is_not_shown(dashboard):
+    page = dashboard.page.widget
+    next(each for each in every_widget(page) if getattr(each, "description", "") == "More settings").value = True
+    place = "training-cooldown"
+    (box,) = (each for each in every_widget(page) if "tbw-field" in each._dom_classes and inputs_at(each, place))
+    for schedule, is_hidden in (("cosine", True), ("wsd", False), ("linear", True)):
+        at(page, "training-schedule").value = schedule
+        dashboard.refresh()
+        assert ("tbw-hidden" in box._dom_classes) == is_hidden, schedule
+
+
+def inputs_at(root, place):
+    return [each for each in every_widget(root) if f"tbw-at-{place}" in each._dom_classes]
+
+
 def test_the_page_is_asked_to_hurry_while_something_moves(dashboard, make_run):
     assert dashboard.on_beat("ready", False) == BUSY  # until the figure stands there
     dashboard.data.wait()

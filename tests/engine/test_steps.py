@@ -57,11 +57,15 @@ COSINE = {
         ("cosine", COSINE),
         ("linear", {10: 1.0, 28: 0.82, 55: 0.55, 100: 0.1}),
         ("constant", {5: 0.5, 10: 1.0, 55: 1.0, 100: 1.0}),
+        ("wsd", {5: 0.5, 10: 1.0, 55: 1.0, 82: 1.0, 91: 0.55, 100: 0.1}),
+        ("cosine-restarts", {10: 1.0, 32.5: 0.55, 54.9: 0.1, 55: 1.0, 77.5: 0.55, 100: 0.1}),
+        ("polynomial", {10: 1.0, 55: 0.325, 100: 0.1}),
     ],
 )
 def test_learning_rates_by_hand(schedule, expected):
-    training = TrainingSpec(steps=100, warmup=0.1, learning_rate=1.0, min_lr_fraction=0.1, schedule=schedule)
-    assert {step: learning_rate(training, step) for step in expected} == pytest.approx(expected)
+    shape = {"schedule": schedule, "cycles": 2, "power": 2}
+    training = TrainingSpec(steps=100, warmup=0.1, learning_rate=1.0, min_lr_fraction=0.1, **shape)
+    assert {step: learning_rate(training, step) for step in expected} == pytest.approx(expected, abs=1e-4)
 
 
 def test_without_warm_up_the_first_step_is_close_to_the_peak():

@@ -60,6 +60,7 @@ class SettingsPanel(Panel):
             paths = [path for path in self._paths if CARDS[path].level == "advanced"]
             self._advanced = Form(self.session.draft, paths, self.act, headings=True)
             self._place.children = (self._advanced.widget,)
+            self._follow()
         show(self._place, visible)
 
     def draw(self) -> None:
@@ -73,6 +74,12 @@ class SettingsPanel(Panel):
         if changed := draft.changed_settings:
             about = f"Changed: {listed(changed, most=4)}. Measure below to see how long it takes."
         self._preset_help.value = f'<div class="tbw-help">{escape(about)}</div>'
-        self._basic.follow()
-        if self._advanced is not None:
-            self._advanced.follow()
+        self._follow()
+
+    def _follow(self) -> None:
+        """Show the values, and only the fields that have an effect."""
+        draft = self.session.draft
+        for form in filter(None, (self._basic, self._advanced)):
+            form.follow()
+            for field in form.fields:
+                show(field.widget, field.card.is_used(draft.values))
