@@ -71,7 +71,7 @@ class Trainer:
         self.module = model.module.to(device)
         self.group.equalise(self.module)
         self.parameters = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
-        self.optimiser = build_optimiser(self.module, training, device)
+        self.optimiser = build_optimiser(self.module, training, device, model.outputs)
         self.scaler = loss_scaler(device, dtype)
         self.batches = data.train_batches(batch_size=training.batch_size, seed=training.seed)
         self.validation = data.validation_batches(batch_size=training.batch_size, batches=spec.evaluation.batches)

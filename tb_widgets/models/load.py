@@ -61,6 +61,12 @@ class LoadedModel:
         vocabularies = [size for size in (adapter.vocab_size, adapter.decoder_vocab_size) if size is not None]
         return Limits(min(vocabularies, default=None), adapter.context_limit, adapter.classes, adapter.image)
 
+    @property
+    def outputs(self) -> frozenset[int]:
+        """How many tokens or classes its head tells apart, as far as that is known."""
+        adapter = self.adapter
+        return frozenset(filter(None, (adapter.vocab_size, adapter.decoder_vocab_size, adapter.classes)))
+
     def logits(self, batch: Batch) -> Tensor:
         """Return the logits for a batch; see :class:`tb_widgets.models.adapter.Adapter`."""
         return self.adapter.logits(self.module, batch)

@@ -13,7 +13,8 @@ from tb_widgets.spec.hub_pages import data_source, model_source
 from tb_widgets.spec.metrics import LOSS, METRICS, Better
 from tb_widgets.spec.tasks import Task
 
-Optimiser = Literal["adamw"]
+Optimiser = Literal["adamw", "muon"]
+ParameterRole = Literal["matrix", "other", "head", "embedding", "vector"]
 Schedule = Literal["cosine", "linear", "constant", "wsd", "cosine-restarts", "polynomial"]
 
 
@@ -311,7 +312,10 @@ class TrainingSpec(Section):
         le=10.0,
     )
     optimizer: Optimiser = setting(
-        "adamw", title="Optimiser", help="AdamW, fused where this machine has it.", group="Optimiser"
+        "adamw",
+        title="Optimiser",
+        help="AdamW is the safe choice. Muon learns faster per step in matrices, with AdamW for the rest.",
+        group="Optimiser",
     )
     schedule: Schedule = setting(
         "cosine",
@@ -386,6 +390,23 @@ class TrainingSpec(Section):
         group="Optimiser",
         ge=0.0,
         lt=1.0,
+    )
+    momentum: float = setting(
+        0.95,
+        title="Momentum",
+        help="Decay rate of Muon's momentum.",
+        unit="per step",
+        group="Optimiser",
+        when={"optimizer": ("muon",)},
+        ge=0.0,
+        lt=1.0,
+    )
+    relative_rates: dict[ParameterRole, Annotated[float, Field(gt=0, le=1000)]] = setting(
+        None,
+        factory=dict,
+        title="Relative rates",
+        help="Learning rates of embedding, head, vector or matrix weights relative to the rest, e.g. {embedding: 4}.",
+        group="Optimiser",
     )
     eps: float = setting(
         1e-8,

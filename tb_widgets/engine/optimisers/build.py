@@ -3,24 +3,30 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 
 import torch
 from torch import Tensor, nn
 
 from tb_widgets.engine.optimisers.adamw import build_adamw
 from tb_widgets.engine.optimisers.groups import ParameterGroup, parameter_groups, set_learning_rate
+from tb_widgets.engine.optimisers.muon import build_muon
 from tb_widgets.spec import Optimiser, TrainingSpec
 
 _Build = Callable[[list[ParameterGroup], TrainingSpec, torch.device], torch.optim.Optimizer]
 
-OPTIMISERS: dict[Optimiser, _Build] = {"adamw": build_adamw}
+OPTIMISERS: dict[Optimiser, _Build] = {"adamw": build_adamw, "muon": build_muon}
 """What builds each optimiser. It may split the groups further, and each keeps its ``lr_scale``."""
 
 
-def build_optimiser(module: nn.Module, training: TrainingSpec, device: torch.device) -> torch.optim.Optimizer:
-    """Return the spec's optimiser over the trainable parameters of a module that is on its device already."""
-    optimiser = OPTIMISERS[training.optimizer](parameter_groups(module, training), training, device)
+def build_optimiser(
+    module: nn.Module, training: TrainingSpec, device: torch.device, outputs: Collection[int] = ()
+) -> torch.optim.Optimizer:
+    """Return the spec's optimiser over the trainable parameters of a module that is on its device already.
+
+    ``outputs`` are the numbers of tokens or classes that the model tells apart.
+    """
+    optimiser = OPTIMISERS[training.optimizer](parameter_groups(module, training, outputs), training, device)
     set_learning_rate(optimiser, training.learning_rate)
     return optimiser
 
