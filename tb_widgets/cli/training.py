@@ -175,7 +175,9 @@ def _detach(run: RunDirectory, screen: Console) -> Status:
 def _print_end(run: RunDirectory, status: Status, screen: Console) -> None:
     name = name_for_commands(run)
     if status.state == "done":
-        say(screen, f"Done: {status.total:,} steps in {duration(status.elapsed)}.", "bold green")
+        say(screen, f"Done: {status.step:,} steps in {duration(status.elapsed)}.", "bold green")
+        if status.message:
+            say(screen, status.message)
     elif status.state == "stopped":
         say(screen, f"Stopped at step {status.step:,} of {status.total:,}.", "bold yellow")
     if status.best:

@@ -14,7 +14,7 @@ from tb_widgets.engine.precision import autocast
 from tb_widgets.errors import TrainingError
 from tb_widgets.models.modes import in_mode
 from tb_widgets.spec import Task
-from tb_widgets.spec.batch import Batch
+from tb_widgets.spec.batch import Batch, in_parts
 
 
 def evaluate(
@@ -25,6 +25,7 @@ def evaluate(
     task: Task = "causal-lm",
     device: torch.device,
     dtype: torch.dtype = torch.float32,
+    rows: int | None = None,
     group: Group | None = None,
 ) -> dict[str, float]:
     """Return the validation metrics of a task by their keys, over the counted labels of all batches.
@@ -39,6 +40,8 @@ def evaluate(
         With ``labels`` in which -100 does not count.
     task
         Decides which metrics there are.
+    rows
+        Examples that go through the model at once; ``None`` for whole batches.
     group
         Each rank takes its share of every batch; all of them return the metrics over all.
 
@@ -57,10 +60,11 @@ def evaluate(
             if not len(mine["labels"]):
                 continue
             counted += count_labels(mine["labels"])
-            batch = {role: tensor.to(device) for role, tensor in mine.items()}
-            with autocast(device, dtype):
-                logits = logits_of(batch)
-            metrics.update(logits, batch["labels"])
+            for part in in_parts(mine, rows or len(mine["labels"])):
+                batch = {role: tensor.to(device) for role, tensor in part.items()}
+                with autocast(device, dtype):
+                    logits = logits_of(batch)
+                metrics.update(logits, batch["labels"])
     if not group.sum(counted):
         raise TrainingError(
             "No label of the validation data counts: every one is -100, so there is nothing to measure.",

@@ -32,7 +32,7 @@ def explain(error: BaseException) -> TbError:
             hint="Press Resume to continue from the newest checkpoint.",
         )
     reason = str(error)
-    if _is_out_of_memory(error):
+    if is_out_of_memory(error):
         line = next(iter(reason.splitlines()), "out of memory")
         return MemoryShortError(
             f"The model and its batch do not fit into memory ({line.rpartition(_OUT_OF_MEMORY[0])[2]}).",
@@ -57,7 +57,8 @@ def remedy(error: TbError, spec: RunSpec) -> dict[str, Any]:
     return {}
 
 
-def _is_out_of_memory(error: BaseException) -> bool:
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether it says that memory is short, of the machine or of its GPU."""
     if isinstance(error, MemoryError | torch.OutOfMemoryError):
         return True
     return isinstance(error, RuntimeError) and any(words in str(error) for words in _OUT_OF_MEMORY)

@@ -113,6 +113,14 @@ class Meter:
         """Give every rank the mean of the losses since the last line, as before they are written."""
         self._group.mean_(self.window_loss)
 
+    def forget(self, step: int) -> None:
+        """Forget the steps after one that is gone back to."""
+        self._norms.clear()
+        self._lines.clear()
+        self._validated = None
+        self._step = step
+        self._first_step = min(self._first_step, step)
+
     def end_validation(self, metrics: dict[str, float]) -> None:
         """Report the metrics of a validation at the current step."""
         self._validated = (self._step, metrics)

@@ -72,4 +72,5 @@ def learning_rate(training: TrainingSpec, step: int) -> float:
     if step <= warmup_steps:
         return peak * step / warmup_steps
     progress = (step - warmup_steps) / max(1, training.steps - warmup_steps)
-    return floor + (peak - floor) * SCHEDULES[training.schedule](training, progress)
+    height = SCHEDULES[training.schedule](training, progress)
+    return peak * height + floor * (1 - height)

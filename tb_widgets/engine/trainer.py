@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
+from torch import Tensor
 from torch.nn.utils import clip_grad_norm_, get_total_norm
 
 from tb_widgets.data.prepared import PreparedData
@@ -19,16 +20,20 @@ from tb_widgets.engine.optimisers.build import build_optimiser, step_if_finite
 from tb_widgets.engine.optimisers.groups import set_learning_rate
 from tb_widgets.engine.parallel import Group
 from tb_widgets.engine.precision import autocast, loss_scaler
+from tb_widgets.engine.recovery import Recovery
 from tb_widgets.engine.saver import CheckpointSaver
 from tb_widgets.engine.schedule import learning_rate
 from tb_widgets.engine.state import Snapshot, restore, take_snapshot
-from tb_widgets.errors import CheckpointError, TrainingError
+from tb_widgets.engine.stopping import EarlyStopping
+from tb_widgets.errors import CheckpointError, DivergedError, TrainingError
 from tb_widgets.models.load import LoadedModel
 from tb_widgets.models.modes import begin_training
 from tb_widgets.runs import RunDirectory
-from tb_widgets.runs.journal import JournalWriter
+from tb_widgets.runs.checkpoints import checkpoint_name, newest_verified
+from tb_widgets.runs.journal import JournalWriter, rewind
 from tb_widgets.spec import RunSpec
-from tb_widgets.spec.batch import Batch
+from tb_widgets.spec.batch import Batch, in_parts
+from tb_widgets.wording import counted
 
 Outcome = Literal["done", "stopped"]
 
@@ -83,6 +88,8 @@ class Trainer:
             journal, device=device, training=training, speed=speed, expects_skips=scales, group=self.group
         )
         self.step = 0
+        self.recovery = Recovery(training.micro_batch_size or training.batch_size, journal, self.group)
+        self.stopping = EarlyStopping(spec)
         self._saved_step = 0
         self._non_finite = NonFiniteMetrics(journal)
 
@@ -109,15 +116,13 @@ class Trainer:
                 self.meter.report()
                 self._save()
                 return "stopped"
-            self._train_one_step()
-            is_last = self.step == steps
-            evaluates = is_last or self.step % self.spec.evaluation.every == 0
-            is_best = evaluates and self._evaluate(sample_anyway=is_last)
-            if is_best or is_last or self.step % self.spec.checkpoints.every == 0:
-                self._save()
-            if self.meter.is_report_due():
-                self.meter.report()
-        self.meter.report()
+            try:
+                is_over = self._train_on()
+            except DivergedError as error:
+                self._roll_back(error)
+                continue
+            if is_over:
+                break
         return "done"
 
     def resume_from(self, checkpoint: Path) -> None:
@@ -128,6 +133,12 @@ class Trainer:
         CheckpointError
             If the checkpoint does not fit the model, or the text is no longer the one that it was trained on.
         """
+        meta = self._go_to(checkpoint)
+        self.meter.clock.before = meta["elapsed"]
+        self.recovery.restore(meta["recovery"])
+
+    def _go_to(self, checkpoint: Path) -> dict[str, Any]:
+        """Put weights, optimiser, random states and counts back, and return the checkpoint's ``meta.json``."""
         meta, carried = restore(checkpoint, self.module, self.optimiser, self.scaler)
         if meta["data"]["fingerprint"] != self.data.fingerprint:
             raise CheckpointError(
@@ -136,33 +147,66 @@ class Trainer:
             )
         self.step = meta["step"]
         self.meter.window_loss = carried["window_loss"].to(self.device)
-        self.meter.clock.before = meta["elapsed"]
-        self.meter.skipped.in_row = meta.get("skipped_in_row", 0)
+        self.meter.skipped.in_row = meta["skipped_in_row"]
+        self.stopping.restore(meta["stopping"])
+        return meta
+
+    def _roll_back(self, error: DivergedError) -> None:
+        """Go on from the newest checkpoint at half the learning rate, or raise the error where there is none."""
+        self.saver.close()
+        chosen = newest_verified(self.run.checkpoints_folder)[0] if self.group.is_main else None
+        step = self.group.broadcast(chosen.step if chosen else -1)
+        self.recovery.roll_back(error, step if step >= 0 else None)
+        self._go_to(self.run.checkpoints_folder / checkpoint_name(step))
+        self.meter.forget(step)
+        self._saved_step = step
+        if self.group.is_main:
+            self.journal.flush()
+            rewind(self.run.metrics_file, step)
+            rewind(self.run.samples_file, step)
+
+    def _say_over(self) -> None:
+        """Say why the run ends here; whoever continues it gets the same patience again."""
+        waited = counted(self.stopping.waited, "evaluation")
+        message = f"Stopped early: {self.stopping.monitor} has not improved for {waited}."
+        self.stopping.waited = 0
+        self.journal.update(message=message)
+        self.journal.event("stopped-early", step=self.step, message=message)
+
+    def _train_on(self) -> bool:
+        """Train a step and do what is due after it; return whether to stop early."""
+        self._train_one_step()
+        is_last = self.step == self.spec.training.steps
+        evaluates = is_last or self.step % self.spec.evaluation.every == 0
+        metrics = self._evaluate(sample_anyway=is_last) if evaluates else {}
+        is_over = evaluates and self.stopping.look(metrics[self.stopping.monitor]) and not is_last
+        if is_over:
+            self._say_over()
+        is_best = evaluates and self.saver.is_best(metrics)
+        if is_best or is_last or is_over or self.step % self.spec.checkpoints.every == 0:
+            self._save()
+        if is_last or is_over or self.meter.is_report_due():
+            self.meter.report()
+        return is_over
 
     def _train_one_step(self) -> None:
         training = self.spec.training
-        lr = learning_rate(training, self.step + 1)
+        lr = learning_rate(training, self.step + 1) * self.recovery.rate_share
         set_learning_rate(self.optimiser, lr)
         batch = self.batches.batch(self.step)
-        parts = _parts(self.group.share(batch), training.micro_batch_size or training.batch_size)
-        counts = [count_labels(part["labels"]) for part in parts]
-        total = self.group.sum(sum(counts))
+        mine = self.group.share(batch)
+        total = self.group.sum(count_labels(mine["labels"]))
         if not total:
             raise TrainingError(
                 f"No label of step {self.step + 1:,} counts: every one is -100, so there is nothing to learn.",
                 hint="Train on other data, in which every batch has something to predict, or set a larger batch.",
             )
-        for micro, labels in zip(parts, counts, strict=True):
-            if not labels:
-                continue
-            on_device = {role: tensor.to(self.device, non_blocking=True) for role, tensor in micro.items()}
-            with autocast(self.device, self.dtype):
-                logits = self.model.logits(on_device)
-            # Each part counts by its share of the labels, so the sum is the mean over the whole batch. Losses and
-            # gradients are averaged over the ranks, which the group's size makes up for.
-            loss = prediction_loss(logits, on_device["labels"]) * (labels / total * self.group.size)
-            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-            self.meter.add_loss(loss)
+        loss = self.recovery.within_memory(
+            lambda rows: self._learn(mine, rows, total),
+            self.step + 1,
+            undo=lambda: self.optimiser.zero_grad(set_to_none=True),
+        )
+        self.meter.add_loss(loss)
         self.group.average_gradients(self.parameters)
         self.scaler.unscale_(self.optimiser)
         if training.clip is None:
@@ -175,24 +219,48 @@ class Trainer:
         self.step += 1
         self.meter.end_step(self.step, lr=lr, norm=norm, batch=batch)
 
-    def _evaluate(self, *, sample_anyway: bool) -> bool:
-        """Validate, and write samples now and then; return whether this is the best model so far."""
+    def _learn(self, batch: Batch, rows: int, total: int) -> Tensor:
+        """Let the gradients of a batch add up, some rows at a time, and return its loss.
+
+        ``total`` is the number of labels that count on all ranks.
+        """
+        summed = torch.zeros((), device=self.device)
+        for part in in_parts(batch, rows):
+            labels = count_labels(part["labels"])
+            if not labels:
+                continue
+            on_device = {role: tensor.to(self.device, non_blocking=True) for role, tensor in part.items()}
+            with autocast(self.device, self.dtype):
+                logits = self.model.logits(on_device)
+            # Each part counts by its share of the labels, so the sum is the mean over the whole batch. Losses and
+            # gradients are averaged over the ranks, which the group's size makes up for.
+            loss = prediction_loss(logits, on_device["labels"]) * (labels / total * self.group.size)
+            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
+            summed += loss.detach()
+        return summed
+
+    def _evaluate(self, *, sample_anyway: bool) -> dict[str, float]:
+        """Validate, and write samples now and then."""
         metrics = self._validate()
         if self.group.is_main and (sample_anyway or self.sampler.may_sample(self.meter.clock.here())):
             with self.meter.apart():
                 self.sampler.write(self.run.samples_file, self.step)
-        return self.saver.is_best(metrics)
+        return metrics
 
     def _validate(self) -> dict[str, float]:
         with self.meter.apart():
-            metrics = evaluate(
-                self.module,
-                self.model.logits,
-                self.validation,
-                task=self.data.task,
-                device=self.device,
-                dtype=self.dtype,
-                group=self.group,
+            metrics = self.recovery.within_memory(
+                lambda rows: evaluate(
+                    self.module,
+                    self.model.logits,
+                    self.validation,
+                    task=self.data.task,
+                    device=self.device,
+                    dtype=self.dtype,
+                    rows=rows,
+                    group=self.group,
+                ),
+                self.step,
             )
         self._non_finite.look(self.step, metrics)
         self.meter.end_validation(metrics)
@@ -221,6 +289,8 @@ class Trainer:
                 "metrics": self.meter.validation_at(self.step),
                 "elapsed": round(self.meter.clock.elapsed(), 2),
                 "skipped_in_row": self.meter.skipped.in_row,
+                "recovery": self.recovery.state(),
+                "stopping": self.stopping.state(),
                 "data": {
                     "fingerprint": self.data.fingerprint,
                     "seed": self.spec.training.seed,
@@ -228,9 +298,3 @@ class Trainer:
                 },
             },
         )
-
-
-def _parts(batch: Batch, rows: int) -> list[Batch]:
-    """Cut a batch into micro-batches of at most so many rows."""
-    pieces = zip(*(torch.split(tensor, rows) for tensor in batch.values()), strict=True)
-    return [dict(zip(batch, piece, strict=True)) for piece in pieces]

@@ -175,7 +175,7 @@ class TrainingService:
             return
         if status.state == "done":
             raise RunError(
-                f"{run.id} has done all its {status.total:,} steps.",
+                f"{run.id} is done after {status.step:,} steps.",
                 hint=f"To train it for longer: tb-widgets resume {run.id[-4:]} --more-steps N",
             )
         if status.is_active:
@@ -224,7 +224,7 @@ class TrainingService:
             hint = "Wait until it is done." if status.is_active else "Resume it instead."
             raise RunError(f"{run.id} is {status.state}: it has steps left to do.", hint=hint)
         self._require_ready(run, status, module, trust=trust)  # before anything is written
-        longer = status.total + steps
+        longer = status.step + steps
         run.plan(longer)
         write_status(run.status_file, replace(read_status(run.status_file), state="stopped", total=longer))
         self.resume(run, module=module, trust=trust)

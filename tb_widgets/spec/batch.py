@@ -27,3 +27,9 @@ Batch = dict[str, "Tensor"]
 """
 
 NOT_COUNTED = -100
+
+
+def in_parts(batch: Batch, rows: int) -> list[Batch]:
+    """Cut a batch into parts of at most so many rows."""
+    pieces = zip(*(tensor.split(rows) for tensor in batch.values()), strict=True)  # type: ignore[no-untyped-call]
+    return [dict(zip(batch, piece, strict=True)) for piece in pieces]

@@ -478,6 +478,23 @@ class EvaluationSpec(Section):
         ge=1,
         le=100_000,
     )
+    patience: int | None = setting(
+        None,
+        title="Patience",
+        help="Stop early after N evaluations in a row without improvement of the monitored metric. Empty never stops.",
+        unit="evaluations",
+        group="Evaluation",
+        ge=1,
+        le=1_000_000,
+    )
+    min_delta: float = setting(
+        0.0,
+        title="Smallest improvement",
+        help="By how much the monitored metric must be better to count as an improvement. For Patience.",
+        unit="of the metric",
+        group="Evaluation",
+        ge=0.0,
+    )
     prompts: list[str] = setting(
         None,
         factory=list,

@@ -41,7 +41,7 @@ def test_a_loss_that_is_no_number_fails_the_run_and_spares_its_checkpoints(tiny,
     run = train(tiny({"training.steps": 40}), BreaksDown(after=25))
     status = run.status()
     assert status.state == "failed"
-    assert status.message == "The loss became NaN at step 26."
+    assert status.message == "The loss became NaN at step 21.", "after three attempts from step 20"
     assert "Lower the learning rate" in status.hint
     checkpoints = run.checkpoints()
     assert [info.step for info in checkpoints] == [10, 20]

@@ -95,7 +95,7 @@ class SpoilsAWeight(RootOfZero):
     """Writes infinity into a parameter of its own, which no gradient tells of."""
 
     def forward(self, ids: torch.Tensor) -> torch.Tensor:
-        if self.steps == 25:
+        if self.steps >= 25:
             with torch.no_grad():
                 self.shift.fill_(math.inf)
         return super().forward(ids)

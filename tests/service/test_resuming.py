@@ -166,5 +166,5 @@ def test_a_run_that_has_saved_nothing_yet_begins_again(breaks_down):
 
 
 def test_a_run_that_is_done_is_not_resumed(never_stopped):
-    with pytest.raises(RunError, match="has done all its 400 steps"):
+    with pytest.raises(RunError, match="is done after 400 steps"):
         TrainingService(never_stopped.path.parent).resume(never_stopped)

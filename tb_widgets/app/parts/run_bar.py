@@ -198,7 +198,9 @@ class RunRow:
             phase = status.phase or "Starting the training process"
             return [f"{escape(phase)} …"]
         if status.state == "done":
-            return [*_result(self._session, status), f"{status.total:,} steps in {number(duration(status.elapsed))}"]
+            early = [escape(words.form_names(status.message))] if status.message else []
+            took = f"{status.step:,} steps in {number(duration(status.elapsed))}"
+            return [*_result(self._session, status), *early, took]
         facts = [f"step {number(f'{status.step:,}')} of {status.total:,}"]
         if status.state in ("failed", "interrupted"):
             return [*facts, escape(words.form_names(f"{status.message} {status.hint}".strip()))]
