@@ -1,4 +1,4 @@
-"""Pack tb_widgets into one file that a notebook puts on its path, and lay the notebook that uses it beside it.
+"""Pack tb_widgets into one file that a notebook puts on its path, and lay the notebooks that use it beside it.
 
     python notebooks/pack.py [FOLDER]    (default: dist)
 
@@ -20,7 +20,7 @@ READABLE = 0o644 << 16
 
 
 def pack(folder: Path) -> Path:
-    """Write ``tb_widgets.zip`` into a folder, with ``template.ipynb``, and return the zip's path."""
+    """Write ``tb_widgets.zip`` into a folder, with the notebooks that use it, and return the zip's path."""
     files = [REPOSITORY / "LICENSE"]
     files += [path for path in (REPOSITORY / "tb_widgets").rglob("*") if path.is_file()]
     folder.mkdir(parents=True, exist_ok=True)
@@ -32,7 +32,8 @@ def pack(folder: Path) -> Path:
             entry = ZipInfo(path.relative_to(REPOSITORY).as_posix(), LONG_AGO)
             entry.compress_type, entry.external_attr = ZIP_DEFLATED, READABLE
             archive.writestr(entry, path.read_bytes())
-    shutil.copy(REPOSITORY / "notebooks" / "template.ipynb", folder)
+    for notebook in ("template", "training"):
+        shutil.copy(REPOSITORY / "notebooks" / f"{notebook}.ipynb", folder)
     return packed
 
 

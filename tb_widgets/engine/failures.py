@@ -5,12 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from torch import distributed
 
 from tb_widgets.errors import DivergedError, MemoryShortError, TbError, TrainingError, quoted
 from tb_widgets.spec import RunSpec
 
 _HIGHEST_RATE = 0.01  # with which transformers are trained; a tenth of a wild rate is a wild rate
 # PyTorch has an exception of its own for a full GPU only.
+_RANK_LOST = ("gloo/transport", "Connection closed by peer")
 _OUT_OF_MEMORY = ("DefaultCPUAllocator: ", "MPS backend out of memory", "std::bad_alloc")
 
 
@@ -32,6 +34,11 @@ def explain(error: BaseException) -> TbError:
             hint="Press Resume to continue from the newest checkpoint.",
         )
     reason = str(error)
+    if isinstance(error, distributed.DistError) or any(words in reason for words in _RANK_LOST):
+        return TrainingError(
+            "One of the processes that train together was lost.",
+            hint="Press Resume to continue from the newest checkpoint. Why it ended is in the run's log.",
+        )
     if is_out_of_memory(error):
         line = next(iter(reason.splitlines()), "out of memory")
         return MemoryShortError(

@@ -44,16 +44,17 @@ def usable_cores() -> int:
 
 
 def choose_threads(hardware: HardwareSpec, *, parameters: int, tokens_per_pass: int) -> int:
-    """Return the number of intra-op threads on a CPU.
+    """Return the number of intra-op threads of a process on a CPU; several processes share the cores.
 
     ``auto`` depends on the spec and the machine only, never on a stopwatch, so that the same run repeats bit for bit:
     below about 2e9 multiplications a pass, handing work to a second thread costs more than it gains.
     """
     if hardware.threads != "auto":
         return int(hardware.threads)
-    return 1 if parameters * tokens_per_pass < 2e9 else usable_cores()
+    return 1 if parameters * tokens_per_pass < 2e9 else max(1, usable_cores() // hardware.processes)
 
 
-def describe_device(device: torch.device) -> str:
-    """Return a device's name for people, for example ``CPU`` or ``Tesla T4``."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
+def describe_device(device: torch.device, processes: int = 1) -> str:
+    """Return a device's name for people, for example ``CPU`` or ``2 x Tesla T4``."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type.upper()
+    return name if processes == 1 else f"{processes} x {name}"

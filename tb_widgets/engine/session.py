@@ -157,7 +157,7 @@ def _prepare_and_train(run: RunDirectory, journal: JournalWriter, module: nn.Mod
             total=spec.training.steps,
             task=data.task,
             parameters=model.parameters,
-            device=describe_device(device),
+            device=describe_device(device, group.size),
             threads=threads,
             best=_best(run),
             now=True,

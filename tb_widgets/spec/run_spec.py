@@ -82,8 +82,16 @@ class RunSpec(Section):
             found.append(
                 ("checkpoints.mode", f"for {self.checkpoints.monitor} better is {better}, not {self.checkpoints.mode}.")
             )
-        if self.hardware.processes > 1:
-            found.append(("hardware.processes", "this version trains in one process; set it to 1."))
+        processes = self.hardware.processes
+        if self.training.batch_size % processes:
+            found.append(
+                (
+                    "hardware.processes",
+                    f"{processes} processes can't share a batch of {self.training.batch_size} examples evenly.",
+                )
+            )
+        if processes > 1 and self.hardware.backend == "kernel":
+            found.append(("hardware.processes", "a live model is trained in one process; set it to 1."))
         if self.tracking.wandb != "off":
             found.append(("tracking.wandb", "this version does not report to Weights & Biases; set it to off."))
         return found

@@ -580,7 +580,7 @@ class HardwareSpec(Section):
     processes: int = setting(
         1,
         title="Processes",
-        help="One per device. This version trains in one process.",
+        help="Processes that share each batch (data parallel): one per GPU. On a CPU one is usually fastest.",
         unit="processes",
         group="Hardware",
         ge=1,

@@ -2,37 +2,22 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from zipfile import ZipFile
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
 
 from tb_widgets.checks.result import ORDER
 from tests.models.github import ID, GitHub
 
-REPOSITORY = Path(__file__).parents[2]
-FLOOR_PYTHON = REPOSITORY / ".venv-floor" / "bin" / "python"
+from .conftest import FLOOR_PYTHON, REPOSITORY, OnFloor, pack, shown
 
-# Loaded by every Python that the kernel or its children start: tells where they connect to, and stops them.
-GUARD = """
-import os, sys
-
-def watch(event, args):
-    if event == "socket.connect" and isinstance(args[1], tuple) and args[1][0] not in ("127.0.0.1", "::1"):
-        with open(os.environ["TB_TEST_CONNECTIONS"], "a") as file:
-            file.write(f"{args[1]}\\n")
-        raise OSError("the network is off limits")
-
-sys.addaudithook(watch)
-"""
 LEAKY = """
 import pathlib
 import torch
@@ -58,62 +43,21 @@ FILES = {"model.py": LEAKY, "config.json": '{"vocab_size": 50, "model_name": "<b
 Execute = Callable[..., nbformat.NotebookNode]
 
 
-def pack(folder: Path, repository: Path = REPOSITORY) -> Path:
-    """Do what `make template` does."""
-    subprocess.run([sys.executable, repository / "notebooks" / "pack.py", folder], check=True, capture_output=True)
-    return folder / "tb_widgets.zip"
-
-
 @pytest.fixture
-def github() -> Iterator[GitHub]:
-    with GitHub() as server:
-        yield server
-
-
-@pytest.fixture
-def execute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, github: GitHub) -> Execute:
+def execute(tmp_path: Path, on_floor: OnFloor) -> Execute:
     """Run the notebook beside the packed file, with its form's field filled in and some buttons pressed."""
-    if not FLOOR_PYTHON.exists():
-        reason = "No .venv-floor: the Colab-like floor is made by `make floor`."
-        pytest.fail(reason, pytrace=False) if os.environ.get("CI") else pytest.skip(reason)
-    folder, guard, kernels = tmp_path / "content", tmp_path / "guard", tmp_path / "jupyter" / "kernels" / "floor"
-    pack(folder)
-    guard.mkdir()
-    (guard / "sitecustomize.py").write_text(GUARD)
-    kernels.mkdir(parents=True)
-    environment = {
-        "PYTHONPATH": str(guard),
-        "TB_TEST_CONNECTIONS": str(tmp_path / "connections"),
-        "TB_CACHE_DIR": str(tmp_path / "cache"),
-        "TB_CONFIG_DIR": str(tmp_path / "config"),
-        "GITHUB_API_URL": github.url,
-        "OMP_NUM_THREADS": "1",
-    }
-    start = [str(FLOOR_PYTHON), "-m", "ipykernel_launcher", "-f", "{connection_file}"]
-    spec = {"argv": start, "display_name": "Floor", "language": "python", "env": environment}
-    (kernels / "kernel.json").write_text(json.dumps(spec))
-    monkeypatch.setenv("JUPYTER_PATH", str(tmp_path / "jupyter"))
 
     def run(model: str = "zoo:gpt", press: tuple[str, ...] = ()) -> nbformat.NotebookNode:
-        notebook = nbformat.read(folder / "template.ipynb", as_version=4)
+        notebook = nbformat.read(tmp_path / "content" / "template.ipynb", as_version=4)
         form = next(cell for cell in notebook.cells if "# @title Your model" in cell.source)
         form.source = form.source.replace('"zoo:gpt"', repr(model))
         look = next(cell for cell in notebook.cells if "tb_widgets.Validation" in cell.source)
         # What a click on a button of the output does, before the cells below are run.
         pressing = "".join(f"\nvalidation.{method}()" for method in press)
         notebook.cells.insert(notebook.cells.index(look) + 1, nbformat.v4.new_code_cell(pressing.strip()))
-        resources = {"metadata": {"path": str(folder)}}
-        NotebookClient(notebook, timeout=120, kernel_name="floor", resources=resources, allow_errors=True).execute()
-        return notebook
+        return on_floor(notebook)
 
     return run
-
-
-def shown(notebook: nbformat.NotebookNode) -> str:
-    """Everything that the notebook shows, as text."""
-    outputs = [output for cell in notebook.cells for output in cell.get("outputs", [])]
-    assert not [output for output in outputs if output.output_type == "error"]
-    return "\n".join(output.get("text") or output.data.get("text/html", "") for output in outputs)
 
 
 def test_the_notebook_has_one_field_and_short_cells() -> None:

@@ -129,7 +129,7 @@ def test_contradictions_name_the_field_at_fault():
     found = problems(
         "training: {batch_size: 8, micro_batch_size: 16}\n"
         "checkpoints: {monitor: val/accuracy, mode: min}\n"
-        "hardware: {processes: 2}\n"
+        "hardware: {processes: 3}\n"
         "tracking: {wandb: online}\n"
     )
     assert list(found) == ["training.micro_batch_size", "checkpoints.mode", "hardware.processes", "tracking.wandb"]

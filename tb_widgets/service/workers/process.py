@@ -15,6 +15,7 @@ from tb_widgets.errors import ServiceError
 from tb_widgets.runs.json_process import JsonProcess, family
 from tb_widgets.runs.process import ProcessIdentity
 from tb_widgets.service.workers.environment import worker_environment
+from tb_widgets.service.workers.ranks import RANK
 
 WORKER = "tb_widgets.service.workers.train"  # the module that trains one run
 LOOK_EVERY = 0.1  # seconds between two looks at what a tried model does
@@ -24,7 +25,7 @@ SAYS_WITHIN = 1.0  # seconds that it may take to say where it is
 def is_worker(pid: int) -> bool:
     """Tell whether a process is one of our training workers, which has nothing but its one run."""
     try:
-        return WORKER in psutil.Process(pid).cmdline()
+        return not {WORKER, RANK}.isdisjoint(psutil.Process(pid).cmdline())
     except psutil.Error:
         return False
 

@@ -18,6 +18,7 @@ from types import FrameType
 from tb_widgets.errors import TbError
 from tb_widgets.runs import RunDirectory
 from tb_widgets.runs.json_process import leave_with
+from tb_widgets.service.workers.ranks import command
 
 
 def main(parent: int | None = None) -> int:
@@ -45,6 +46,9 @@ def main(parent: int | None = None) -> int:
     def finish_and_leave(_signal: int, _frame: FrameType | None) -> None:
         run.control.request("stop")
 
+    if (processes := _processes(run)) > 1:
+        arguments = command(str(run.path), processes)
+        os.execv(arguments[0], arguments)  # noqa: S606 - our own; the same process goes on as torchrun
     signal.signal(signal.SIGTERM, finish_and_leave)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     faulthandler.enable()
@@ -53,6 +57,13 @@ def main(parent: int | None = None) -> int:
     except TbError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
         return error.exit_code
+
+
+def _processes(run: RunDirectory) -> int:
+    try:
+        return run.spec.hardware.processes
+    except TbError:
+        return 1  # training it will say what is wrong with its spec
 
 
 def _print_to(run: RunDirectory) -> None:

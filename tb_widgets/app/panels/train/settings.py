@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 ELSEWHERE = ("model.", "data.", "tokenizer.", "schema_version")
 # One choice is no choice: these fields have nothing to offer in a form yet.
-SINGLE = ("hardware.processes", "hardware.backend", "tracking.wandb")
+SINGLE = ("hardware.backend", "tracking.wandb")
 PATHS = [path for path in CARDS if not path.startswith(ELSEWHERE) and path not in SINGLE]
 
 
