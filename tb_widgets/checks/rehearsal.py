@@ -59,7 +59,7 @@ class Rehearsal:
         if not is_image:
             check_fits(model, context_length=self.length)
         self.device = choose_device(spec.hardware.device)
-        self.dtype = choose_precision(spec.training.precision, self.device)
+        self.dtype, _ = choose_precision(spec.training.precision, self.device)
         self.module = model.module.to(self.device)
         begin_training(self.module)
         self.optimiser = build_optimiser(self.module, spec.training, self.device)

@@ -6,28 +6,23 @@ from contextlib import AbstractContextManager, nullcontext
 
 import torch
 
-from tb_widgets.errors import TrainingError
 
+def choose_precision(name: str, device: torch.device) -> tuple[torch.dtype, str]:
+    """Return the dtype of the forward pass, and why it is another one than was asked for.
 
-def choose_precision(name: str, device: torch.device) -> torch.dtype:
-    """Return the dtype of the forward pass; ``auto`` takes half precision on GPUs only.
-
-    Raises
-    ------
-    TrainingError
-        If the device can't compute in the dtype that was asked for.
+    ``auto`` takes half precision on GPUs only. A device that lacks a precision computes in fp32, which is right
+    everywhere: a run that was begun on a GPU can so go on anywhere.
     """
+    has_bf16 = device.type != "cuda" or torch.cuda.is_bf16_supported(including_emulation=False)
     if name == "auto":
         if device.type != "cuda":
-            return torch.float32
-        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-    dtype = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name]
-    if dtype == torch.float16 and device.type != "cuda":
-        raise TrainingError(
-            f"training.precision is fp16, which needs an NVIDIA GPU; this run uses {device.type}.",
-            hint="Set it to auto, bf16 or fp32.",
-        )
-    return dtype
+            return torch.float32, ""
+        return torch.bfloat16 if has_bf16 else torch.float16, ""
+    if name == "fp16" and device.type != "cuda":
+        return torch.float32, f"training.precision fp16 needs an NVIDIA GPU: on this {device.type} it is fp32."
+    if name == "bf16" and not has_bf16:
+        return torch.float32, "training.precision bf16 needs an Ampere GPU or newer: on this one it is fp32."
+    return {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}[name], ""
 
 
 def autocast(device: torch.device, dtype: torch.dtype) -> AbstractContextManager[object]:

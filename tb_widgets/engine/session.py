@@ -122,7 +122,9 @@ def _prepare_and_train(run: RunDirectory, journal: JournalWriter, module: nn.Mod
     journal.event("started" if resumed_at < 0 else "resumed", pid=os.getpid(), step=begin)
 
     device = choose_device(spec.hardware.device)
-    dtype = choose_precision(spec.training.precision, device)
+    dtype, instead = choose_precision(spec.training.precision, device)
+    if instead:
+        journal.event("warning", message=instead)
     _seed_everything(spec.training.seed, deterministic=spec.training.deterministic)
     with group.main_first():
         inputs = gather_inputs(run, journal, module, group)

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn.utils import clip_grad_norm_, get_total_norm
 
 from tb_widgets.data.prepared import PreparedData
+from tb_widgets.engine.averaging import WeightAverage
 from tb_widgets.engine.commands import Commands
 from tb_widgets.engine.evaluation import evaluate
 from tb_widgets.engine.finiteness import NonFiniteMetrics, require_finite_loss, require_finite_weights
@@ -78,6 +79,7 @@ class Trainer:
         self.parameters = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
         self.optimiser = build_optimiser(self.module, training, device, model.outputs)
         self.scaler = loss_scaler(device, dtype)
+        self.average = WeightAverage(self.parameters, training.averaging)
         self.batches = data.train_batches(batch_size=training.batch_size, seed=training.seed)
         self.validation = data.validation_batches(batch_size=training.batch_size, batches=spec.evaluation.batches)
         self.sampler = Sampler(spec, model, data, device)
@@ -145,6 +147,7 @@ class Trainer:
                 f"The text {self.spec.data.source} is no longer the one that this run was trained on.",
                 hint="Put the old text back, or start a new run on the new one.",
             )
+        self.average.restore(carried)
         self.step = meta["step"]
         self.meter.window_loss = carried["window_loss"].to(self.device)
         self.meter.skipped.in_row = meta["skipped_in_row"]
@@ -217,6 +220,7 @@ class Trainer:
         self.scaler.update()
         self.optimiser.zero_grad(set_to_none=True)
         self.step += 1
+        self.average.update(self.step)
         self.meter.end_step(self.step, lr=lr, norm=norm, batch=batch)
 
     def _learn(self, batch: Batch, rows: int, total: int) -> Tensor:
@@ -243,12 +247,12 @@ class Trainer:
         """Validate, and write samples now and then."""
         metrics = self._validate()
         if self.group.is_main and (sample_anyway or self.sampler.may_sample(self.meter.clock.here())):
-            with self.meter.apart():
+            with self.meter.apart(), self.average.in_place():
                 self.sampler.write(self.run.samples_file, self.step)
         return metrics
 
     def _validate(self) -> dict[str, float]:
-        with self.meter.apart():
+        with self.meter.apart(), self.average.in_place():
             metrics = self.recovery.within_memory(
                 lambda rows: evaluate(
                     self.module,
@@ -274,9 +278,10 @@ class Trainer:
         with self.meter.apart():
             self.meter.agree_on_loss()
             require_finite_loss(self.step, self.meter.window_loss.item())
-            require_finite_weights(self.step, self.module)
-            if self.group.is_main:  # all ranks hold the same
-                self.saver.save(self.step, self._take_snapshot)
+            with self.average.in_place():
+                require_finite_weights(self.step, self.module)
+                if self.group.is_main:  # all ranks hold the same
+                    self.saver.save(self.step, self._take_snapshot)
         self._saved_step = self.step
 
     def _take_snapshot(self) -> Snapshot:
@@ -284,7 +289,7 @@ class Trainer:
             self.module,
             self.optimiser,
             self.scaler,
-            carried={"window_loss": self.meter.window_loss},
+            carried={"window_loss": self.meter.window_loss} | self.average.carried(),
             meta={
                 "metrics": self.meter.validation_at(self.step),
                 "elapsed": round(self.meter.clock.elapsed(), 2),

@@ -76,7 +76,8 @@ def memory_need(spec: RunSpec, parameters: int, model: ModelSummary | None = Non
         kept = NUMBERS_PER_LAYER * sizes["n_embd"] * sizes["n_layer"] * sizes.get("stacks", 1)
         # Logits, their probabilities and their gradient.
         activations = 4 * tokens * (kept + 3 * (sizes.get("vocab_size") or 0))
-    return MemoryNeed(BYTES_PER_PARAMETER * parameters, activations, there, device)
+    averages = 4 if spec.training.averaging is not None else 0
+    return MemoryNeed((BYTES_PER_PARAMETER + averages) * parameters, activations, there, device)
 
 
 def _memory(device: str) -> tuple[int, str]:

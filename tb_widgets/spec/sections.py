@@ -416,6 +416,15 @@ class TrainingSpec(Section):
         gt=0.0,
         le=1e-2,
     )
+    averaging: float | None = setting(
+        None,
+        title="Weight averaging",
+        help="Decay of a moving average of the weights, which is evaluated and kept. Typical 0.99. Empty: off.",
+        unit="per step",
+        group="Optimiser",
+        ge=0.0,
+        lt=1.0,
+    )
     clip: float | None = setting(
         1.0,
         title="Gradient clipping",

@@ -145,6 +145,7 @@ def gist(github: GitHub, code: str) -> str:
     return f"https://gist.github.com/somebody/{identity}"
 
 
+@pytest.mark.timeout(400)
 @pytest.mark.parametrize("case", CASES)
 def test_a_pasted_address_becomes_a_trained_model_in_at_most_four_clicks(
     open_dashboard: OpenDashboard, github: GitHub, shared_runs: Path, case: str

@@ -80,3 +80,13 @@ def test_the_journal_holds_the_rate_of_every_step(tiny, train):
         line["step"]: line["lr"] for line in map(json.loads, run.metrics_file.read_text().splitlines()) if "lr" in line
     }
     assert rates == {step: learning_rate(spec.training, step) for step in range(1, 21)}
+
+
+@pytest.mark.parametrize(("precision", "told"), [("fp16", "fp16 needs an NVIDIA GPU"), ("bf16", ""), ("auto", "")])
+def test_a_precision_that_this_device_lacks_is_told_and_computed_in_fp32(tiny, train, precision, told):
+    fields = {"hardware.device": "cpu", "training.precision": precision}
+    run, exact = train(tiny(fields)), train(tiny(fields | {"training.precision": "fp32"}))
+    assert run.status().state == "done"
+    warnings = [event["message"] for event in map(json.loads, run.events_file.open()) if event["kind"] == "warning"]
+    assert [told in warning for warning in warnings] == ([True] if told else [])
+    assert (losses(run) == losses(exact)) == (precision != "bf16")
