@@ -12,6 +12,7 @@ from tb_widgets.version import __version__
 
 _HOMES = {
     "Dashboard": "tb_widgets.app.dashboard",
+    "Pipeline": "tb_widgets.service.pipeline",
     "Run": "tb_widgets.service.run",
     "RunSpec": "tb_widgets.spec",
     "TrainingService": "tb_widgets.service.service",
@@ -26,6 +27,7 @@ _HOMES = {
 
 __all__ = [
     "Dashboard",
+    "Pipeline",
     "Run",
     "RunSpec",
     "TrainingService",

@@ -8,7 +8,20 @@ import sys
 
 import typer
 
-from tb_widgets.cli import check, data, export, look, preflight, serve, specs, steer, training, writing
+from tb_widgets.cli import (
+    check,
+    data,
+    evaluate,
+    export,
+    look,
+    pipeline,
+    preflight,
+    serve,
+    specs,
+    steer,
+    training,
+    writing,
+)
 from tb_widgets.cli.screen import print_error
 from tb_widgets.errors import TbError
 
@@ -23,6 +36,7 @@ for command in (
     serve.app,
     training.train,
     training.resume,
+    pipeline.pipeline,
     data.data,
     check.check,
     preflight.preflight,
@@ -31,6 +45,7 @@ for command in (
     steer.pause,
     steer.stop,
     writing.generate,
+    evaluate.evaluate,
     export.export,
 ):
     app.command()(command)

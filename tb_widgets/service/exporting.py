@@ -7,13 +7,12 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tb_widgets.errors import ExportError, ServiceError
+from tb_widgets.errors import ExportError
 from tb_widgets.export.registry import EXPORTERS
 from tb_widgets.models.trust.consent import require_frozen
 from tb_widgets.runs import RunDirectory
 from tb_widgets.runs.durable import explain_os_error
-from tb_widgets.runs.json_process import JsonProcess
-from tb_widgets.service.workers.environment import worker_environment
+from tb_widgets.service.workers.process import ask_once
 
 
 @dataclass(frozen=True)
@@ -56,7 +55,8 @@ def export_checkpoint(run: RunDirectory, checkpoint: Path, name: str, folder: Pa
     except OSError as error:
         raise explain_os_error(error, folder) from error
     try:
-        difference = _write_apart({"run": str(run.path), "checkpoint": str(checkpoint), "to": name, "folder": str(new)})
+        request = {"run": str(run.path), "checkpoint": str(checkpoint), "to": name, "folder": str(new)}
+        difference = float(ask_once("export", request, raises=ExportError)["difference"])
         new.chmod(0o755)  # mkdtemp lets nobody else in
         new.rename(folder)
     except OSError as error:
@@ -65,17 +65,3 @@ def export_checkpoint(run: RunDirectory, checkpoint: Path, name: str, folder: Pa
         shutil.rmtree(new, ignore_errors=True)
     files = sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
     return Exported(folder, (*files,), difference)
-
-
-def _write_apart(request: dict[str, str]) -> float:
-    process = JsonProcess("tb_widgets.service.workers.export", worker_environment())
-    try:
-        process.send(request, last=True)
-        answer = next(process.answers(), {})
-    finally:
-        process.kill()
-    if "error" in answer:
-        raise ExportError(answer["error"], hint=answer["hint"])
-    if "difference" not in answer:
-        raise ServiceError(f"The process that exports ended (exit code {process.code}). {process.last_words()}")
-    return float(answer["difference"])

@@ -13,6 +13,7 @@ from tb_widgets.models.trust.consent import require_frozen
 from tb_widgets.runs import CheckpointInfo, RunDirectory, State, Status, default_runs_dir, list_entries, open_run
 from tb_widgets.runs.checkpoints import pin
 from tb_widgets.runs.journal import Record, iter_records, read_records
+from tb_widgets.service.evaluating import evaluate_checkpoint
 from tb_widgets.service.gathering import gather
 from tb_widgets.service.preparing import prepared
 from tb_widgets.service.service import FOREIGN, LIVE, TrainingService
@@ -116,6 +117,30 @@ class Checkpoint:
         if text.state == "failed":
             raise ServiceError(text.message)
         return text.task, text.text
+
+    def evaluate(self, *, batches: int | None = None, trust: bool = False) -> dict[str, float]:
+        """Return every validation metric by its key, over all validation data.
+
+        Parameters
+        ----------
+        batches
+            How many batches are read; all of them by default.
+        trust
+            Agree to run the code in the run's folder, where it was not started on this machine; this is remembered.
+
+        Raises
+        ------
+        TrainingError
+            If the model or its data can't be used any more.
+        ConsentError
+            If nobody on this machine has agreed to run that code.
+
+        Examples
+        --------
+        >>> Run("latest").best.evaluate()  # doctest: +SKIP
+        {'val/loss': 3.211, 'val/perplexity': 24.8, 'val/accuracy': 0.37}
+        """
+        return evaluate_checkpoint(self.run, self.path, batches=batches, trust=trust)
 
     def pin(self, pinned: bool = True) -> None:
         """Keep this checkpoint for ever, or let the run's rules decide again."""

@@ -8,10 +8,11 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import psutil
 
-from tb_widgets.errors import ServiceError
+from tb_widgets.errors import ServiceError, TbError
 from tb_widgets.runs.json_process import JsonProcess, family
 from tb_widgets.runs.process import ProcessIdentity
 from tb_widgets.service.workers.environment import worker_environment
@@ -64,6 +65,34 @@ class WaitingWorker(JsonProcess):
             on_exit(self.wait(), self.last_words())
 
         threading.Thread(target=report, name="reap-worker", daemon=True).start()
+
+
+def ask_once(worker: str, request: dict[str, Any], *, raises: type[TbError]) -> dict[str, Any]:
+    """Return the one answer of a worker that does one thing.
+
+    Parameters
+    ----------
+    worker
+        A module of this folder that answers by an :class:`tb_widgets.runs.json_process.Asker`.
+    raises
+        The error if it answers that it failed.
+
+    Raises
+    ------
+    ServiceError
+        If the process ended without an answer.
+    """
+    process = JsonProcess(f"tb_widgets.service.workers.{worker}", worker_environment())
+    try:
+        process.send(request, last=True)
+        answer = next(process.answers(), None)
+    finally:
+        process.kill()
+    if answer is None:
+        raise ServiceError(f"The process to {worker} ended (exit code {process.code}). {process.last_words()}")
+    if "error" in answer:
+        raise raises(answer["error"], hint=answer["hint"])
+    return answer
 
 
 class TrialProcess(JsonProcess):

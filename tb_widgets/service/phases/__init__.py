@@ -1,0 +1,1 @@
+"""The phases of a pipeline: one file each, which registers itself."""
