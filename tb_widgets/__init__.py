@@ -23,6 +23,7 @@ _HOMES = {
     "preflight": "tb_widgets.service.checking",
     "preview": "tb_widgets.service.previewing",
     "train": "tb_widgets.service.run",
+    "train_all": "tb_widgets.service.several",
 }
 
 __all__ = [
@@ -39,6 +40,7 @@ __all__ = [
     "preflight",
     "preview",
     "train",
+    "train_all",
 ]
 
 

@@ -9,6 +9,9 @@ import typer
 
 from tb_widgets.service.service import TrainingService
 
+SpecFiles = Annotated[
+    list[Path] | None, typer.Argument(metavar="[SPEC.yaml ...]", help="A spec in YAML or JSON; several stand in line.")
+]
 SpecFile = Annotated[Path | None, typer.Argument(metavar="[SPEC.yaml]", help="A spec in YAML or JSON.")]
 Model = Annotated[str | None, typer.Option("--model", help="zoo:gpt, a Gist's address, hub:OWNER/NAME, or a path.")]
 Data = Annotated[

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json as json_text
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -18,7 +20,7 @@ from tb_widgets.cli.options import (
     RunName,
     RunsDir,
     Settings,
-    SpecFile,
+    SpecFiles,
     TrustOption,
     TrustRun,
     service,
@@ -34,6 +36,7 @@ from tb_widgets.service.gathering import gather_shown
 from tb_widgets.service.preparing import prepared
 from tb_widgets.service.run import Run
 from tb_widgets.service.service import TrainingService
+from tb_widgets.service.several import train_all
 from tb_widgets.spec import asked_for, read_settings
 from tb_widgets.wording import duration
 
@@ -41,7 +44,7 @@ BY_CTRL_C = 130  # the exit code by which shells know what Ctrl-C has ended
 
 
 def train(
-    spec: SpecFile = None,
+    specs: SpecFiles = None,
     *,
     preset: PresetOption = None,
     model: Model = None,
@@ -51,9 +54,19 @@ def train(
     settings: Settings = None,
     runs_dir: RunsDir = None,
     detach: Detach = False,
+    at_once: Annotated[int, typer.Option(min=1, help="Of several specs, how many train side by side.")] = 1,
     json: Json = False,
 ) -> None:
-    """Train a model and watch it. Ctrl-C stops and saves it (exit code 130); a second one does not wait for that."""
+    """Train a model and watch it. Ctrl-C stops and saves it (exit code 130); a second one does not wait for that.
+
+    Several specs are trained one after another, or some at once, and end in a table.
+    """
+    if specs and len(specs) > 1:
+        if any((preset, model, data, name, settings, detach)):
+            raise typer.BadParameter("several specs are trained as they are: give no other settings beside them.")
+        _train_several(specs, at_once=at_once, trust=trust, runs_dir=runs_dir, as_json=json)
+        return
+    spec = specs[0] if specs else None
     asked, chosen = asked_for(spec, preset, model=model, data=data, settings=_settings(name, settings))
     training = service(runs_dir)
     run = training.start(prepared(asked, chosen=chosen, trust=trust, screen=console(stderr=True)))
@@ -93,6 +106,30 @@ def resume(
     else:
         training.resume(run, trust=trust, from_start=from_start)
     _detach_or_follow(training, run, detach=detach, as_json=json, warnings=warnings)
+
+
+def _train_several(specs: list[Path], *, at_once: int, trust: bool, runs_dir: Path | None, as_json: bool) -> None:
+    screen = console(stderr=as_json)
+    failed = []
+
+    def tell(run: Run) -> None:
+        status = run.status
+        failed.extend([run] if status.state != "done" else [])
+        say(screen, f"{run.id}: {status.state} after {status.step:,} steps. {status.message}".rstrip())
+
+    say(screen, f"{len(specs)} specs: trained {'one after another' if at_once == 1 else f'{at_once} at once'}.")
+    try:
+        table = train_all(specs, at_once=at_once, runs_dir=runs_dir, trust=trust, on_end=tell)
+    except KeyboardInterrupt:
+        say(screen, "Detached: what has begun trains on; what waits goes on when the dashboard is opened.", "yellow")
+        raise typer.Exit(BY_CTRL_C) from None
+    if as_json:
+        print_json(json_text.loads(table.to_json(orient="index")))
+    else:
+        # Runs side by side: one has few columns on a terminal, and many settings.
+        table.index = [name[-4:] for name in table.index]
+        say(screen, table.T.to_string())
+    raise typer.Exit(int(bool(failed)))
 
 
 def _detach_or_follow(

@@ -1,4 +1,4 @@
-"""The queue of a runs folder: runs that wait until no other is at work on this machine.
+"""The queue of a runs folder: runs that wait until no other, or not too many others, are at work on this machine.
 
 A run that waits says so in its own status file, so every process that looks at the folder sees the same queue, and any
 of them goes on with it when the one that has filled it is gone.
@@ -19,11 +19,13 @@ from filelock import FileLock, Timeout
 
 from tb_widgets.errors import ServiceError, TbError
 from tb_widgets.runs import RunDirectory, RunEntry
+from tb_widgets.runs.durable import read_json, replace_json
 from tb_widgets.runs.process import ProcessIdentity
 from tb_widgets.runs.run_list import RunList
 from tb_widgets.runs.status import read_status, write_status
 
 _LOOK_EVERY = 0.2  # seconds
+LIMIT = ".queue.json"  # in the runs folder: how many runs may be at work at once, where that is more than one
 HELD_FOR = 5.0  # seconds that another process may hold the queue, which it does for moments
 
 logger = logging.getLogger(__name__)
@@ -50,8 +52,24 @@ class RunQueue:
         """Return the runs that wait, next first, whichever process has let them wait."""
         return [entry.run for entry in self._entries() if entry.status.is_waiting]
 
+    @property
+    def at_once(self) -> int:
+        """How many runs of the folder may be at work on this machine at once before others wait."""
+        try:
+            return max(1, int(read_json(self._folder / LIMIT)["at_once"]))
+        except FileNotFoundError:
+            return 1
+        except (OSError, ValueError, TypeError, KeyError):
+            logger.warning("%s can't be read: one run at a time", self._folder / LIMIT)
+            return 1
+
+    @at_once.setter
+    def at_once(self, number: int) -> None:
+        self._folder.mkdir(parents=True, exist_ok=True)
+        replace_json(self._folder / LIMIT, {"at_once": number})
+
     def enter(self, run: RunDirectory) -> bool:
-        """Let a new run wait if another one of this machine is at work or waits; return whether it does.
+        """Let a new run wait if as many of this machine as may are at work, or others wait; return whether it does.
 
         Raises
         ------
@@ -59,7 +77,8 @@ class RunQueue:
             If another process does not let go of the queue.
         """
         with self._held():
-            if not any(entry.status.is_active and entry.run.path != run.path for entry in self._entries()):
+            others = [entry for entry in self._entries() if entry.status.is_active and entry.run.path != run.path]
+            if len(others) < self.at_once:
                 return False
             status = replace(read_status(run.status_file), phase="Waiting for its turn", queued_at=time.time())
             write_status(run.status_file, status)
@@ -132,7 +151,8 @@ class RunQueue:
         entries = self._entries()
         if not any(entry.status.is_waiting for entry in entries):
             return False
-        if any(entry.status.is_active and not entry.status.is_waiting for entry in entries):
+        at_work = [entry for entry in entries if entry.status.is_active and not entry.status.is_waiting]
+        if len(at_work) >= self.at_once:
             return True
         with self._held():
             for run in self.waiting()[:1]:

@@ -105,7 +105,7 @@ class TrainingService:
         module
             A live model of this process; it is then trained in a thread of this process.
         queue
-            Wait until no other run of this folder is at work on this machine.
+            Wait until no other run of this folder is at work on this machine, or fewer than :attr:`at_once`.
         trust
             Agree to run the model's code, if it comes from a Gist or the Hub; this is remembered for these very files.
         visitor
@@ -126,8 +126,7 @@ class TrainingService:
         source, name = None, spec.model.source
         if module is None and not name.startswith(OURS):
             spec, source = gather_model(spec, trust=trust)
-        if not resolve_source(spec.data).is_built_in:
-            open_data(spec.data)  # what can't be read is refused here, and leaves no run that never began
+        require_data(spec)  # what can't be read is refused here, and leaves no run that never began
         title = given_name(source) if source is not None and is_fetched(name) else ""
         run = create_run(self.runs_dir, spec, title=title, visitor=visitor)
         with _failing(run):
@@ -368,6 +367,15 @@ class TrainingService:
         """The runs of the folder that wait for their turn, next first, whichever process has started them."""
         return self._queue.waiting()
 
+    @property
+    def at_once(self) -> int:
+        """How many runs of the folder may be at work on this machine at once; those that queue wait for that."""
+        return self._queue.at_once
+
+    @at_once.setter
+    def at_once(self, number: int) -> None:
+        self._queue.at_once = number
+
     def tend_queue(self) -> None:
         """See to it that runs which wait are started, also those that a notebook has left which is gone."""
         self._queue.tend()
@@ -382,6 +390,12 @@ def _train_here(run: RunDirectory, module: nn.Module | None) -> None:
         print_traceback()
         told = error if isinstance(error, TbError) else ServiceError(f"{type(error).__name__}: {error}")
         _fail(run, told.message, told.hint)
+
+
+def require_data(spec: RunSpec) -> None:
+    """Raise a :class:`DataError` where a spec's data can't be read."""
+    if not resolve_source(spec.data).is_built_in:
+        open_data(spec.data)
 
 
 def _with_whole_paths(spec: RunSpec) -> RunSpec:

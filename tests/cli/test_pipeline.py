@@ -38,3 +38,16 @@ def test_a_checkpoint_is_measured_on_all_validation_data(trained):
     refused = command("evaluate", "latest", "--checkpoint", "7", runs=runs)
     assert refused.code == 1
     assert "7" in refused.err
+
+
+def test_several_specs_end_in_a_table(tiny_file, tmp_path):
+    other = tmp_path / "other.yaml"
+    other.write_text(tiny_file.read_text().replace("steps: 20", "steps: 10"))
+    said = command("train", tiny_file, other, runs=tmp_path / "runs")
+    assert said.code == 0, said.err
+    assert said.out.count(": done after") == 2
+    assert "val/loss" in said.out
+    assert "training.steps" in said.out
+    refused = command("train", tiny_file, other, "--set", "training.steps=5", runs=tmp_path / "runs")
+    assert refused.code == 2
+    assert "several specs are trained as they are" in refused.err
