@@ -37,6 +37,7 @@ from tb_widgets.spec.batch import Batch, in_parts
 from tb_widgets.wording import counted
 
 Outcome = Literal["done", "stopped"]
+FIRST_BATCHES = 20  # read by the validation before the first step, at most
 
 
 class Trainer:
@@ -110,7 +111,8 @@ class Trainer:
         self._saved_step = self.step
         begin_training(self.module)
         if self.step == 0:
-            self._validate()  # where the curves begin; an untrained model is nothing to save
+            # Where the curves begin: an untrained model guesses alike everywhere, so some batches tell it.
+            self._validate(self.validation[:FIRST_BATCHES])
         self.meter.begin(self.step)
         while self.step < steps:
             if self.commands.obey(self.meter, save=self._save):
@@ -245,19 +247,19 @@ class Trainer:
 
     def _evaluate(self, *, sample_anyway: bool) -> dict[str, float]:
         """Validate, and write samples now and then."""
-        metrics = self._validate()
+        metrics = self._validate(self.validation)
         if self.group.is_main and (sample_anyway or self.sampler.may_sample(self.meter.clock.here())):
             with self.meter.apart(), self.average.in_place():
                 self.sampler.write(self.run.samples_file, self.step)
         return metrics
 
-    def _validate(self) -> dict[str, float]:
+    def _validate(self, batches: list[Batch]) -> dict[str, float]:
         with self.meter.apart(), self.average.in_place():
             metrics = self.recovery.within_memory(
                 lambda rows: evaluate(
                     self.module,
                     self.model.logits,
-                    self.validation,
+                    batches,
                     task=self.data.task,
                     device=self.device,
                     dtype=self.dtype,
