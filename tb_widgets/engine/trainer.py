@@ -12,6 +12,7 @@ from torch.nn.utils import clip_grad_norm_, get_total_norm
 from tb_widgets.data.prepared import PreparedData
 from tb_widgets.engine.averaging import WeightAverage
 from tb_widgets.engine.commands import Commands
+from tb_widgets.engine.comparison import Comparison
 from tb_widgets.engine.evaluation import evaluate
 from tb_widgets.engine.finiteness import NonFiniteMetrics, require_finite_loss, require_finite_weights
 from tb_widgets.engine.inference.samples import Sampler
@@ -34,6 +35,7 @@ from tb_widgets.runs.checkpoints import checkpoint_name, newest_verified
 from tb_widgets.runs.journal import JournalWriter, rewind
 from tb_widgets.spec import RunSpec
 from tb_widgets.spec.batch import Batch, in_parts
+from tb_widgets.spec.metrics import LOSS
 from tb_widgets.wording import counted
 
 Outcome = Literal["done", "stopped"]
@@ -84,6 +86,7 @@ class Trainer:
         self.validation = data.validation_batches(batch_size=training.batch_size, batches=spec.evaluation.batches)
         self.sampler = Sampler(spec, model, data, device)
         self.commands = Commands(run.control, self.group)
+        self.comparison = Comparison(run, journal)
         speed = "tokens_per_second" if data.tokenizer is not None else "examples_per_second"
         scales = self.scaler.is_enabled()
         self.meter = Meter(
@@ -268,6 +271,7 @@ class Trainer:
             )
         self._non_finite.look(self.step, metrics)
         self.meter.end_validation(metrics)
+        self.comparison.look(self.step, metrics[LOSS.key])
         return metrics
 
     def _save(self) -> None:
