@@ -75,9 +75,9 @@ def plots(task: str = "") -> list[Plot]:
             log=metric.log,
         )
         for metric in METRICS.values()
-        if metric.exists_for(task)
+        if metric.plotted and metric.exists_for(task)
     ]
-    count = len(METRICS.values()) + 1
+    count = sum(metric.plotted for metric in METRICS.values()) + 1
     if len(found) + 1 < count:
         found.append(Plot("grad_norm", "Gradient norm", "gradient norm", TRAIN, markers=False))
     found.append(Plot("lr", "Learning rate", "learning rate", TRAIN, markers=False))

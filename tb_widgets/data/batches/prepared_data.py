@@ -86,6 +86,10 @@ class PreparedData(ABC):
             reason=f"Nothing is counted for {self.task}: its labels follow from more than what is before them."
         )
 
+    def facts(self, validation: Sequence[Batch]) -> dict[str, float]:
+        """Return what metrics over validation batches need to know of the data, by the names that they use."""
+        return {"classes": len(self.classes)} if self.classes else {}
+
     @abstractmethod
     def train_batches(self, *, batch_size: int, seed: int) -> Batches:
         """Return the training batches, a pure function of seed, step and fingerprint."""

@@ -102,6 +102,18 @@ class StreamData(PreparedData):
             for number, windows in enumerate(found)
         ]
 
+    def facts(self, validation: Sequence[Batch]) -> dict[str, float]:
+        """Return the bytes of text that a label of a text to be continued stands for, where that is known exactly."""
+        if self.task != "causal-lm":
+            return {}
+        labels = torch.cat([batch["labels"].flatten() for batch in validation])
+        counts = np.zeros(self.vocab_size, np.int64)  # what ends a document is no text
+        counts[: self.tokenizer.vocab_size] = self.tokenizer.byte_counts()
+        if self.document_end is not None:
+            counts[self.document_end] = 0
+        found = counts[labels[labels != NOT_COUNTED].numpy()]
+        return {"bytes_per_label": float(found.mean())} if len(found) and found.min() >= 0 and found.any() else {}
+
     def baselines(self, validation: Sequence[Batch]) -> Counted:
         """Return the losses of n-gram models where the text is to be continued."""
         if self.task != "causal-lm":
