@@ -12,12 +12,14 @@ from tb_widgets.cli.options import Json, RunName, RunsDir, service
 from tb_widgets.cli.run_table import run_lines
 from tb_widgets.cli.screen import console, print_json, say, say_after
 from tb_widgets.cli.training import follow_run
+from tb_widgets.display.baselines import better_in_words, choices_in_words
 from tb_widgets.display.run_words import activity, best_in_words, metrics_in_words
 from tb_widgets.display.terminal import STATE_STYLES
 from tb_widgets.display.terminal_plot import loss_plot
 from tb_widgets.runs import CheckpointInfo, RunDirectory, Status
+from tb_widgets.runs.baselines import Baselines
 from tb_widgets.runs.journal import iter_records
-from tb_widgets.spec.metrics import METRICS
+from tb_widgets.spec.metrics import LOSS, METRICS
 from tb_widgets.wording import duration, size_in_words
 
 
@@ -60,6 +62,7 @@ def show(
 
 def _print_run(run: RunDirectory, status: Status, checkpoints: list[CheckpointInfo]) -> None:
     screen = console()
+    loss, baselines = (status.metrics or {}).get(LOSS.key), Baselines(iter_records(run.events_file))
     screen.print(
         Text.assemble((run.id, "bold"), "  ", (activity(status), STATE_STYLES.get(status.state, ""))), soft_wrap=True
     )
@@ -69,6 +72,8 @@ def _print_run(run: RunDirectory, status: Status, checkpoints: list[CheckpointIn
     facts = [
         ("step", f"{status.step:,} of {status.total:,}"),
         ("metrics", ", ".join(metrics_in_words(status.metrics or {}, status))),
+        ("means", choices_in_words(loss, baselines.units) if loss is not None else ""),
+        ("compared", better_in_words(baselines, loss)),
         ("best", f"{status.best['monitor']} {best_in_words(status.best)} at step {status.best['step']:,}")
         if status.best
         else ("best", ""),

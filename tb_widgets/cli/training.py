@@ -26,18 +26,22 @@ from tb_widgets.cli.options import (
     service,
 )
 from tb_widgets.cli.screen import console, name_for_commands, print_error, print_json, say, say_after
+from tb_widgets.display.baselines import better_in_words, choices_in_words
 from tb_widgets.display.run_words import best_in_words
-from tb_widgets.display.terminal import Warnings, watch
+from tb_widgets.display.terminal import Messages, watch
 from tb_widgets.display.terminal_plot import loss_plot
 from tb_widgets.errors import RunError
 from tb_widgets.runs import RunDirectory, Status
+from tb_widgets.runs.baselines import Baselines
 from tb_widgets.runs.journal import iter_records, last_event_number
+from tb_widgets.runs.numbers import finite
 from tb_widgets.service.gathering import gather_shown
 from tb_widgets.service.preparing import prepared
 from tb_widgets.service.run import Run
 from tb_widgets.service.service import TrainingService
 from tb_widgets.service.several import train_all
 from tb_widgets.spec import asked_for, read_settings
+from tb_widgets.spec.metrics import LOSS
 from tb_widgets.wording import duration
 
 BY_CTRL_C = 130  # the exit code by which shells know what Ctrl-C has ended
@@ -100,12 +104,12 @@ def resume(
     status = run.status()
     if not status.is_active and (more_steps is None or status.state == "done"):
         gather_shown(run.spec, console(stderr=True))  # its copy may have made room for others since
-    warnings = Warnings(run, after=last_event_number(run.events_file))
+    messages = Messages(run, after=last_event_number(run.events_file))
     if more_steps is not None:
         training.extend(run, more_steps, trust=trust)
     else:
         training.resume(run, trust=trust, from_start=from_start)
-    _detach_or_follow(training, run, detach=detach, as_json=json, warnings=warnings)
+    _detach_or_follow(training, run, detach=detach, as_json=json, messages=messages)
 
 
 def _train_several(specs: list[Path], *, at_once: int, trust: bool, runs_dir: Path | None, as_json: bool) -> None:
@@ -133,10 +137,10 @@ def _train_several(specs: list[Path], *, at_once: int, trust: bool, runs_dir: Pa
 
 
 def _detach_or_follow(
-    training: TrainingService, run: RunDirectory, *, detach: bool, as_json: bool, warnings: Warnings | None = None
+    training: TrainingService, run: RunDirectory, *, detach: bool, as_json: bool, messages: Messages | None = None
 ) -> None:
     if not detach:
-        raise typer.Exit(follow_run(training, run, as_json=as_json, warnings=warnings))
+        raise typer.Exit(follow_run(training, run, as_json=as_json, messages=messages))
     if as_json:
         print_json(run_facts(run, run.status()))
         return
@@ -150,16 +154,16 @@ def follow_run(
     *,
     as_json: bool = False,
     curve: bool = False,
-    warnings: Warnings | None = None,
+    messages: Messages | None = None,
     only_watches: bool = False,
 ) -> int:
-    """Watch a run to its end, print its warnings and how it ended, and return the exit code.
+    """Watch a run to its end, print its messages and how it ended, and return the exit code.
 
     The first Ctrl-C asks the run to save and stop; a second one leaves it alone with that. Whoever only watches a run
     that was started elsewhere leaves it alone at once.
     """
     screen = console(stderr=as_json)
-    warnings = warnings or Warnings(run)
+    messages = messages or Messages(run)
     trains_here = run.spec.hardware.backend == "kernel"  # then it would end with this process
     presses, asked = 0, False
     while True:
@@ -175,7 +179,7 @@ def follow_run(
             if presses and not asked:
                 asked = True
                 _ask_to_stop(training, run, screen, trains_here=trains_here)
-            status = watch(run, console=screen, curve=curve, warnings=warnings)
+            status = watch(run, console=screen, curve=curve, messages=messages)
             break
         except KeyboardInterrupt:
             presses += 1
@@ -219,7 +223,12 @@ def _print_end(run: RunDirectory, status: Status, screen: Console) -> None:
         say(screen, f"Stopped at step {status.step:,} of {status.total:,}.", "bold yellow")
     if status.best:
         best = status.best
-        say(screen, f"Best {best['monitor']}: {best_in_words(best)} at step {best['step']:,}.")
+        baselines = Baselines(iter_records(run.events_file))
+        chosen = choices_in_words(best["value"], baselines.units) if best["monitor"] == LOSS.key else ""
+        also = f", {chosen}" if chosen else ""
+        say(screen, f"Best {best['monitor']}: {best_in_words(best)} at step {best['step']:,}{also}.")
+        if better := better_in_words(baselines, finite((status.metrics or {}).get(LOSS.key))):
+            say(screen, better)
     say(screen, str(run.path))
     if status.state == "stopped":
         say(screen, f"Resume with: tb-widgets resume {name}")

@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from tb_widgets.display.baselines import baseline_shapes, baselines_in_words
+from tb_widgets.runs.baselines import Baselines
 from tb_widgets.runs.curve import Curves
 from tb_widgets.spec.metrics import LOSS, METRICS
 
@@ -73,9 +75,9 @@ def plots(task: str = "") -> list[Plot]:
             log=metric.log,
         )
         for metric in METRICS.values()
-        if metric.exists_for(task)
+        if metric.plotted and metric.exists_for(task)
     ]
-    count = len(METRICS.values()) + 1
+    count = sum(metric.plotted for metric in METRICS.values()) + 1
     if len(found) + 1 < count:
         found.append(Plot("grad_norm", "Gradient norm", "gradient norm", TRAIN, markers=False))
     found.append(Plot("lr", "Learning rate", "learning rate", TRAIN, markers=False))
@@ -250,7 +252,9 @@ def figure_points(curves: Curves, task: str = "") -> list[tuple[list[float], lis
     ]
 
 
-def curves_in_words(curves: Curves, task: str = "", total: int | None = None) -> str:
+def curves_in_words(
+    curves: Curves, task: str = "", total: int | None = None, baselines: Baselines | None = None
+) -> str:
     """Return what the plots show, for those who do not see them: the first, the last and the best value of each."""
     told = []
     train = curves["train/loss"]
@@ -261,12 +265,20 @@ def curves_in_words(curves: Curves, task: str = "", total: int | None = None) ->
         told.append(
             f"{title}: {first:{form}} at step {curve.steps[0]:,.0f}, {last:{form}} at step {curve.steps[-1]:,.0f}."
         )
+    told += filter(None, [baselines_in_words(baselines or Baselines())])
     of = f" of a run of {total:,} steps" if total else ""
     return f"Curves{of}. {' '.join(told)}" if told else "No curves yet."
 
 
-def run_figure(records: Iterable[dict[str, Any]], *, title: str, task: str = "", smoothing: float = 0.6) -> Figure:
-    """Return a Plotly figure of a run's journal records."""
+def run_figure(
+    records: Iterable[dict[str, Any]],
+    *,
+    title: str,
+    task: str = "",
+    smoothing: float = 0.6,
+    baselines: Baselines | None = None,
+) -> Figure:
+    """Return a Plotly figure of a run's journal records, and of what guessing and counting get."""
     from plotly.graph_objects import Figure
 
     curves = Curves(curve_keys(), smoothing)
@@ -274,6 +286,7 @@ def run_figure(records: Iterable[dict[str, Any]], *, title: str, task: str = "",
     parts = figure_parts(task)
     for trace, (x, y) in zip(parts["data"], figure_points(curves, task), strict=True):
         trace["x"], trace["y"] = x, y
+    parts["layout"]["shapes"] = baseline_shapes(baselines or Baselines(), curves)
     for key, axis in parts["layout"].items():
         if "axis" in key:
             axis["showticklabels"] = True

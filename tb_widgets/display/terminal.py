@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
-from typing import Protocol
+from typing import Any, Protocol
 
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.live import Live
@@ -15,9 +15,11 @@ from rich.segment import Segment
 from rich.table import Table
 from rich.text import Text
 
+from tb_widgets.display.baselines import passed_in_words
 from tb_widgets.display.run_words import activity, metrics_in_words
 from tb_widgets.display.terminal_plot import KEYS, SMOOTHING, draw_losses
 from tb_widgets.runs import RunDirectory, Status
+from tb_widgets.runs.baselines import PASSED, Baseline
 from tb_widgets.runs.curve import Curves
 from tb_widgets.runs.journal import Follower
 from tb_widgets.runs.numbers import finite
@@ -48,8 +50,8 @@ class Screen(Console):
             yield segment if segment.control else segment._replace(text=show_controls(segment.text))
 
 
-class Warnings:
-    """The warnings of a run, each of them once.
+class Messages:
+    """What the events of a run have to say on a terminal: each warning once, and what its model is now better than.
 
     Parameters
     ----------
@@ -59,27 +61,30 @@ class Warnings:
 
     def __init__(self, run: RunDirectory, *, after: int = 0) -> None:
         self._follower, self._after = Follower(run.events_file), after
-        self._told: set[str] = set()
+        self._warned: set[str] = set()
 
-    def new(self) -> list[str]:
-        """Return those that have come since the last call."""
-        found = [
-            str(event.get("message", ""))
-            for event in self._follower.read().records
-            if event.get("kind") == "warning" and (finite(event.get("n")) or 0) > self._after
-        ]
-        fresh = [sentence for sentence in dict.fromkeys(found) if sentence and sentence not in self._told]
-        self._told.update(fresh)
-        return fresh
+    def new(self) -> list[Text]:
+        """Return the lines that have come since the last call."""
+        events = [event for event in self._follower.read().records if (finite(event.get("n")) or 0) > self._after]
+        found = [str(event.get("message", "")) for event in events if event.get("kind") == "warning"]
+        warnings = [sentence for sentence in dict.fromkeys(found) if sentence and sentence not in self._warned]
+        self._warned.update(warnings)
+        # Of several that one validation has passed, the lowest: it comes last.
+        passed = {finite(event.get("step")): event for event in events if event.get("kind") == PASSED}
+        return [*map(_warning_line, warnings), *(_passed_line(step, event) for step, event in passed.items())]
 
 
 WARNING = Text.assemble(("⚠ warning: ", "bold yellow"))
 """What a warning begins with on a terminal."""
 
 
-def warning_line(sentence: str) -> Text:
-    """Return a warning as a terminal shows it."""
+def _warning_line(sentence: str) -> Text:
     return Text.assemble(WARNING, sentence)
+
+
+def _passed_line(step: float | None, event: dict[str, Any]) -> Text:
+    passed = Baseline(str(event.get("name", "")), finite(event.get("baseline")) or 0.0)
+    return Text.assemble(("✓ ", "bold green"), f"step {step or 0:,.0f}: {passed_in_words(passed)}")
 
 
 class _Display(Protocol):
@@ -89,7 +94,7 @@ class _Display(Protocol):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None: ...
 
-    def warn(self, sentence: str) -> None: ...
+    def tell(self, line: Text) -> None: ...
 
     def show(self, status: Status) -> None: ...
 
@@ -107,12 +112,12 @@ def watch(
     timeout: float | None = None,
     console: Console | None = None,
     curve: bool = False,
-    warnings: Warnings | None = None,
+    messages: Messages | None = None,
 ) -> Status:
     """Show a run's progress until it has ended, and return how.
 
     A terminal and a notebook get a bar that is drawn anew in place; anything else gets a line for every phase and
-    every evaluation. Warnings stand above the bar, or between the lines. Interrupting it leaves the run alone.
+    every evaluation. Messages stand above the bar, or between the lines. Interrupting it leaves the run alone.
 
     Parameters
     ----------
@@ -122,7 +127,7 @@ def watch(
         Where to draw; standard output by default.
     curve
         Draw the losses above the bar as well.
-    warnings
+    messages
         Those that were not told yet; by default all of the run.
 
     Raises
@@ -131,15 +136,15 @@ def watch(
         If the run has not ended in time.
     """
     console = console or Screen()
-    warnings = warnings or Warnings(run)
+    messages = messages or Messages(run)
     redraws = console.is_jupyter or (console.is_terminal and not console.is_dumb_terminal)
     deadline = None if timeout is None else time.monotonic() + timeout
     display: _Display = _Redrawn(run, console, curve=curve) if redraws else _Lines(run, console)
     with display:
         while True:
             status = run.status()
-            for sentence in warnings.new():
-                display.warn(sentence)
+            for line in messages.new():
+                display.tell(line)
             display.show(status)
             if not status.is_active:
                 return status
@@ -167,8 +172,8 @@ class _Redrawn:
         self._live.transient = kind is not None  # whoever was interrupted may want to draw it again further down
         self._live.stop()
 
-    def warn(self, sentence: str) -> None:
-        self._live.console.print(warning_line(sentence))
+    def tell(self, line: Text) -> None:
+        self._live.console.print(line)
 
     def show(self, status: Status) -> None:
         width = min(self._console.width, WIDEST)
@@ -231,8 +236,8 @@ class _Lines:
     ) -> None:
         pass
 
-    def warn(self, sentence: str) -> None:
-        self._console.print(warning_line(sentence), soft_wrap=True)
+    def tell(self, line: Text) -> None:
+        self._console.print(line, soft_wrap=True)
 
     def show(self, status: Status) -> None:
         for record in self._follower.read().records:

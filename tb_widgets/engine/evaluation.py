@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
@@ -27,6 +27,7 @@ def evaluate(
     dtype: torch.dtype = torch.float32,
     rows: int | None = None,
     group: Group | None = None,
+    facts: Mapping[str, float] | None = None,
 ) -> dict[str, float]:
     """Return the validation metrics of a task by their keys, over the counted labels of all batches.
 
@@ -44,6 +45,8 @@ def evaluate(
         Examples that go through the model at once; ``None`` for whole batches.
     group
         Each rank takes its share of every batch; all of them return the metrics over all.
+    facts
+        What some metrics need to know of the data; see :meth:`PreparedData.facts`.
 
     Raises
     ------
@@ -51,7 +54,7 @@ def evaluate(
         If no label counts.
     """
     group = group or Group()
-    metrics = ValidationMetrics(task, device)
+    metrics = ValidationMetrics(task, device, facts)
     counted = 0
     # Not in inference mode: a table that the model makes here would be of no use to the next training step.
     with in_mode(module, training=False), torch.no_grad():

@@ -152,6 +152,8 @@ def _prepare_and_train(run: RunDirectory, journal: JournalWriter, module: nn.Mod
             # What was written after the checkpoint is computed again, to the same values; no step stands there twice.
             rewind(run.metrics_file, begin)
             rewind(run.samples_file, begin)
+            if begin == 0:
+                trainer.comparison.count(data, trainer.validation)
         journal.update(
             state="running",
             phase="Training",

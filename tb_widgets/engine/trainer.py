@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,10 +13,12 @@ from torch.nn.utils import clip_grad_norm_, get_total_norm
 from tb_widgets.data.prepared import PreparedData
 from tb_widgets.engine.averaging import WeightAverage
 from tb_widgets.engine.commands import Commands
+from tb_widgets.engine.comparison import Comparison
 from tb_widgets.engine.evaluation import evaluate
 from tb_widgets.engine.finiteness import NonFiniteMetrics, require_finite_loss, require_finite_weights
 from tb_widgets.engine.inference.samples import Sampler
 from tb_widgets.engine.meter import Meter
+from tb_widgets.engine.metrics import measured
 from tb_widgets.engine.objective import count_labels, prediction_loss
 from tb_widgets.engine.optimisers.build import build_optimiser, step_if_finite
 from tb_widgets.engine.optimisers.groups import set_learning_rate
@@ -32,8 +35,9 @@ from tb_widgets.models.modes import begin_training
 from tb_widgets.runs import RunDirectory
 from tb_widgets.runs.checkpoints import checkpoint_name, newest_verified
 from tb_widgets.runs.journal import JournalWriter, rewind
-from tb_widgets.spec import RunSpec
+from tb_widgets.spec import RunSpec, Task
 from tb_widgets.spec.batch import Batch, in_parts
+from tb_widgets.spec.metrics import COMPUTED, LOSS
 from tb_widgets.wording import counted
 
 Outcome = Literal["done", "stopped"]
@@ -83,8 +87,11 @@ class Trainer:
         self.average = WeightAverage(self.parameters, training.averaging)
         self.batches = data.train_batches(batch_size=training.batch_size, seed=training.seed)
         self.validation = data.validation_batches(batch_size=training.batch_size, batches=spec.evaluation.batches)
+        self.facts = data.facts(self.validation)
+        _require_measured(spec.checkpoints.monitor, data.task, self.facts)
         self.sampler = Sampler(spec, model, data, device)
         self.commands = Commands(run.control, self.group)
+        self.comparison = Comparison(run, journal)
         speed = "tokens_per_second" if data.tokenizer is not None else "examples_per_second"
         scales = self.scaler.is_enabled()
         self.meter = Meter(
@@ -265,11 +272,13 @@ class Trainer:
                     dtype=self.dtype,
                     rows=rows,
                     group=self.group,
+                    facts=self.facts,
                 ),
                 self.step,
             )
         self._non_finite.look(self.step, metrics)
         self.meter.end_validation(metrics)
+        self.comparison.look(self.step, metrics[LOSS.key])
         return metrics
 
     def _save(self) -> None:
@@ -304,4 +313,13 @@ class Trainer:
                     "next_batch": self.step,
                 },
             },
+        )
+
+
+def _require_measured(monitor: str, task: Task, facts: Mapping[str, float]) -> None:
+    if monitor not in (there := measured(task, facts)):
+        raise TrainingError(
+            f"checkpoints.monitor is {monitor}, which can't be measured on these data: it needs "
+            f"{COMPUTED[monitor].needs.replace('_', ' ')}.",
+            hint=f"Set it to {' or '.join(there)}.",
         )

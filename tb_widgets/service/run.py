@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tb_widgets.errors import RunError, ServiceError
 from tb_widgets.models.trust.consent import require_frozen
 from tb_widgets.runs import CheckpointInfo, RunDirectory, State, Status, default_runs_dir, list_entries, open_run
+from tb_widgets.runs.baselines import Baselines
 from tb_widgets.runs.checkpoints import pin
 from tb_widgets.runs.journal import Record, iter_records, read_records
 from tb_widgets.service.evaluating import evaluate_checkpoint
@@ -224,6 +225,14 @@ class Run:
         return read_records(self.directory.events_file)
 
     @property
+    def baselines(self) -> dict[str, float]:
+        """Losses that guessing and counting the training data get on the validation data, by name, highest first."""
+        return {line.name: line.loss for line in self._baselines().lines}
+
+    def _baselines(self) -> Baselines:
+        return Baselines(iter_records(self.directory.events_file))
+
+    @property
     def samples(self) -> list[Record]:
         """What the model wrote while it trained."""
         return read_records(self.directory.samples_file)
@@ -356,7 +365,8 @@ class Run:
         """Return a Plotly figure of loss, perplexity, accuracy and learning rate."""
         from tb_widgets.display.figure import run_figure
 
-        return run_figure(iter_records(self.directory.metrics_file), title=self.id, task=self.status.task)
+        records = iter_records(self.directory.metrics_file)
+        return run_figure(records, title=self.id, task=self.status.task, baselines=self._baselines())
 
 
 def list_runs(runs_dir: str | Path | None = None) -> list[Run]:

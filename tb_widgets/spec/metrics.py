@@ -6,11 +6,11 @@ the group ``tb_widgets.metrics`` that names its module. Journal, form, plots, ru
     from tb_widgets.spec.metrics import Metric, computes
 
 
-    @computes(Metric("val/top-5", title="Top 5", unit="labels among the five likeliest", better="max", form=".1%"))
-    def top_5(device):
+    @computes(Metric("val/top-2", title="Top 2", unit="labels among the two likeliest", better="max", form=".1%"))
+    def top_2(device):
         from torchmetrics.classification import MulticlassAccuracy
 
-        return MulticlassAccuracy(top_k=5, average="micro", ignore_index=-100)
+        return MulticlassAccuracy(num_classes=256, top_k=2, average="micro", ignore_index=-100)
 """
 
 from __future__ import annotations
@@ -50,6 +50,8 @@ class Metric:
         The unit for tasks in which it counts something else.
     log
         Whether only a logarithmic axis can show an untrained model beside a trained one.
+    plotted
+        Whether it has a plot of its own beside a run; journal, details and ``checkpoints.monitor`` have it anyway.
     """
 
     key: str
@@ -62,6 +64,7 @@ class Metric:
     units: Mapping[str, str] = field(default_factory=dict)
     titles: Mapping[str, str] = field(default_factory=dict)
     log: bool = False
+    plotted: bool = True
 
     def exists_for(self, task: str) -> bool:
         """Whether models for a task have it."""
@@ -81,14 +84,31 @@ class Metric:
         return f"{title} ({unit})" if unit else title
 
 
+@dataclass(frozen=True)
+class Computation:
+    """How a metric is computed.
+
+    Attributes
+    ----------
+    compute
+        Makes a ``torchmetrics.Metric`` for a device, or returns the metric's value for another one's.
+    of
+        The key of that other metric; ``None`` where it follows from none.
+    needs
+        A fact about the data that is handed over as well; empty for none. Without it there is no such metric.
+    """
+
+    compute: Callable[..., Any]
+    of: str | None = None
+    needs: str = ""
+
+
 METRICS: Registry[Metric] = Registry("metrics")
-COMPUTED: dict[str, Callable[..., Any]] = {}
-"""Makes what computes a metric, by its key: a ``torchmetrics.Metric`` for a device."""
-FOLLOWING: dict[str, tuple[str, Callable[[float], float]]] = {}
-"""The metrics that follow from another one's value: that one's key, and how."""
+COMPUTED: dict[str, Computation] = {}
+"""How each metric is computed, by its key."""
 
 
-def computes(metric: Metric, *, of: Metric | None = None) -> Callable[[Compute], Compute]:
+def computes(metric: Metric, *, of: Metric | None = None, needs: str = "") -> Callable[[Compute], Compute]:
     """Register a metric together with how it is computed.
 
     The function takes a ``torch.device`` and makes a ``torchmetrics.Metric``, which adds up over batches and ranks. It
@@ -99,20 +119,21 @@ def computes(metric: Metric, *, of: Metric | None = None) -> Callable[[Compute],
     ----------
     of
         Another metric, where this one follows from its value: then the function takes that number and returns one.
+    needs
+        A fact that it takes as well: ``classes``, how many there are, or ``bytes_per_label``, a mean over the labels
+        of the validation text. Where the data do not know it, the metric is left out.
     """
 
     def register(compute: Compute) -> Compute:
         if metric not in OWN:
             METRICS.add(metric.key, metric)
-        if of is None:
-            COMPUTED[metric.key] = compute
-        else:
-            FOLLOWING[metric.key] = (of.key, compute)
+        COMPUTED[metric.key] = Computation(compute, of.key if of is not None else None, needs)
         return compute
 
     return register
 
 
+_TOKENS: tuple[Task, ...] = tuple(name for name, task in TASKS.items() if task.predicts_tokens)
 LOSS = Metric(
     "val/loss",
     title="Loss",
@@ -126,7 +147,7 @@ PERPLEXITY = Metric(
     title="Perplexity",
     form=",.1f",
     log=True,
-    tasks=tuple(name for name, task in TASKS.items() if task.predicts_tokens),
+    tasks=_TOKENS,
 )
 ACCURACY = Metric(
     "val/accuracy",
@@ -136,6 +157,29 @@ ACCURACY = Metric(
     brief="",
     titles={name: task.accuracy for name, task in TASKS.items()},
 )
-OWN = (LOSS, PERPLEXITY, ACCURACY)
+BITS_PER_BYTE = Metric(
+    "val/bits-per-byte", title="Bits per byte", form=".3f", brief="", tasks=("causal-lm",), plotted=False
+)
+TOP_5 = Metric(
+    "val/top-5",
+    title="Top 5",
+    unit="label among the five likeliest",
+    better="max",
+    form=".1%",
+    brief="",
+    tasks=_TOKENS,
+    plotted=False,
+)
+F1 = Metric(
+    "val/f1",
+    title="F1",
+    unit="mean over the classes",
+    better="max",
+    form=".3f",
+    brief="",
+    tasks=tuple(name for name, task in TASKS.items() if task.tells_classes),
+    plotted=False,
+)
+OWN = (LOSS, PERPLEXITY, ACCURACY, BITS_PER_BYTE, TOP_5, F1)
 for _metric in OWN:
     METRICS.add(_metric.key, _metric)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import os
+import re
 import signal
 import time
 from collections.abc import Callable
@@ -362,6 +363,24 @@ def test_a_drag_on_a_plot_zooms_nothing(open_dashboard: OpenDashboard, tmp_path:
     page.mouse.move(area["x"] + 200, area["y"] + 130, steps=5)
     page.mouse.up()
     assert page.evaluate(ranges) == before == [0, 600]
+    button(page, "Stop and save").click()
+    wait_for_state(page, "stopped")
+
+
+def test_lines_of_what_counting_gets_take_the_colours_of_the_theme_and_outlive_a_reload(
+    open_dashboard: OpenDashboard, tmp_path: Path
+) -> None:
+    page = open_dashboard("voila", runs_dir=tmp_path / "runs").page
+    wait_for_figure(page)
+    button(page, "Start").click()
+    for scheme, colour in (("light", "rgb(93, 97, 105)"), ("dark", "rgb(163, 169, 178)")):
+        wait_for_points(page, 5)
+        page.emulate_media(color_scheme=scheme)
+        name = page.locator(".tbw-figure .shapelayer text").filter(has_text="unigram")
+        expect(name).to_have_css("fill", colour)
+        expect(page.get_by_text(re.compile(r"^(Better|Validation is not yet better) than an? .*\.$"))).to_be_visible()
+        page.reload()
+    wait_for_points(page, 5)
     button(page, "Stop and save").click()
     wait_for_state(page, "stopped")
 

@@ -50,7 +50,11 @@ def test_without_a_terminal_it_says_a_line_for_each_evaluation(tiny_file, tmp_pa
     assert said.code == 0, said.err
     assert re.findall(r"^step (\d+) of 20: loss \d", said.out, re.MULTILINE) == ["5", "10", "15", "20"]
     assert "Done: 20 steps" in said.out
-    assert re.search(r"^Best val/loss: \d\.\d{3} at step 20\.$", said.out, re.MULTILINE)
+    best = r"^Best val/loss: \d\.\d{3} at step 20, as if choosing among \d+ bytes\.$"
+    assert re.search(best, said.out, re.MULTILINE)
+    (since,) = re.findall(r"^✓ step (\d+): better than an even guess \(5\.545\)$", said.out, re.MULTILINE)
+    better = rf"^Better than an even guess \(5\.545\) since step {since}; next: a unigram \(\d\.\d{{3}}\)\.$"
+    assert re.search(better, said.out, re.MULTILINE)
     assert "\x1b" not in said.out
 
 

@@ -124,7 +124,9 @@ SHORT: dict[str, object] = {"training.steps": 40, "evaluation.sample_length": 0,
 
 
 @pytest.mark.parametrize("monitor", ["val/loss", "val/perplexity"])
-@pytest.mark.parametrize(("factor", "odd"), [(math.nan, {"val/loss", "val/perplexity"}), (1e5, {"val/perplexity"})])
+@pytest.mark.parametrize(
+    ("factor", "odd"), [(math.nan, {"val/loss", "val/perplexity", "val/bits-per-byte"}), (1e5, {"val/perplexity"})]
+)
 def test_non_finite_validation_metrics_are_null_and_never_the_best(tiny, train, factor, odd, monitor):
     spec: RunSpec = tiny(SHORT | {"checkpoints.monitor": monitor})
     run = train(spec, BadInEvaluation(factor, 10, 20))

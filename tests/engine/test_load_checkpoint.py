@@ -23,7 +23,8 @@ def test_a_loaded_checkpoint_has_the_very_metrics_that_it_was_saved_with(tiny, t
     spec, kept = run.spec, {"cache_dir": default_cache_dir(), "frozen_tokenizer": run.tokenizer_folder}
     data = prepare(spec.data, spec.tokenizer, task="causal-lm", **kept)
     batches = data.validation_batches(batch_size=4, batches=2)
-    metrics = evaluate(loaded.model.module, loaded.model.logits, batches, device=loaded.device)
+    facts = data.facts(batches)
+    metrics = evaluate(loaded.model.module, loaded.model.logits, batches, device=loaded.device, facts=facts)
     assert metrics == info.metrics
 
 

@@ -90,7 +90,10 @@ def test_each_task_trains_tests_and_shows_what_it_does(tiny, train, tasks, task)
     assert [line["step"] for line in tested] == [0, 10, 20]
     for line in tested:
         assert 0 <= line["val/accuracy"] <= 1
-        assert ("val/perplexity" in line) == (task in ("masked-lm", "seq2seq"))
+        predicts_tokens = task in ("masked-lm", "seq2seq")
+        assert ("val/perplexity" in line) == ("val/top-5" in line) == predicts_tokens
+        assert ("val/f1" in line) == (not predicts_tokens)
+        assert "val/bits-per-byte" not in line  # these labels are not the text
     speed = "examples_per_second" if task == "vision-classification" else "tokens_per_second"
     assert lines(run.metrics_file)[-1][speed] > 0
     samples = lines(run.samples_file)

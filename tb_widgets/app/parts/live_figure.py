@@ -9,6 +9,7 @@ from typing import Any
 
 import ipywidgets as widgets
 
+from tb_widgets.display.baselines import baseline_shapes
 from tb_widgets.display.figure import (
     arrangement,
     curves_in_words,
@@ -17,6 +18,7 @@ from tb_widgets.display.figure import (
     follow_task,
     show_ticks,
 )
+from tb_widgets.runs.baselines import Baselines
 from tb_widgets.runs.curve import Curves
 
 
@@ -35,6 +37,7 @@ class LiveFigure:
         self.box = widgets.VBox([self._place, self._told])
         self._figure: Any = None
         self._drawn: list[tuple[list[float], list[float]]] = []
+        self._shapes: list[dict[str, Any]] = []
         self._log_scale = False
         self._there = False
         self._is_new_page = False
@@ -81,7 +84,9 @@ class LiveFigure:
             self._figure.update_layout(arrangement(narrow=narrow))
             self._is_narrow = narrow
 
-    def draw(self, curves: Curves, task: str = "", total: int | None = None) -> bool:
+    def draw(
+        self, curves: Curves, task: str = "", total: int | None = None, baselines: Baselines | None = None
+    ) -> bool:
         """Send the lines that have changed; return False while the page has no figure yet.
 
         Parameters
@@ -90,13 +95,15 @@ class LiveFigure:
             What the run learns, which says what the plots are of; empty for a model that continues texts.
         total
             Steps of the run, to whose end the plots reach.
+        baselines
+            Losses without a model, lines beside that of the model.
         """
         if self._figure is None or not self._there:
             return False
         import numpy as np
 
-        points = figure_points(curves, task)
-        self._told.value = escape(curves_in_words(curves, task, total))
+        points, baselines = figure_points(curves, task), baselines or Baselines()
+        self._told.value = escape(curves_in_words(curves, task, total, baselines))
         if self._is_new_page:
             self._blank()
             self._is_new_page = False
@@ -108,6 +115,7 @@ class LiveFigure:
                     trace.x, trace.y = np.asarray(new[0], dtype="float32"), np.asarray(new[1], dtype="float32")
             show_ticks(self._figure.layout, points, total)
             self._scale("log" if self._log_scale else "linear")
+            self._show_shapes(baseline_shapes(baselines, curves))
         self._drawn = points
         return True
 
@@ -119,7 +127,12 @@ class LiveFigure:
                 trace.x, trace.y = [], []
             show_ticks(self._figure.layout, empty)
             self._scale("linear")
+            self._show_shapes([])
         self._drawn = empty
+
+    def _show_shapes(self, shapes: list[dict[str, Any]]) -> None:
+        if shapes != self._shapes:
+            self._figure.layout.shapes = self._shapes = shapes
 
     def set_log_scale(self, on: bool) -> None:
         """Draw the loss on a logarithmic scale, or not."""

@@ -13,10 +13,11 @@ from tb_widgets.app.parts.cards import button, row, show
 from tb_widgets.app.parts.fitted import fitted_line
 from tb_widgets.app.parts.memory import fit_chip, memory_in_words
 from tb_widgets.app.state.draft import CARDS, as_typed
+from tb_widgets.display.baselines import choices_in_words
 from tb_widgets.display.run_words import speed_in_words
 from tb_widgets.runs import RunEntry, Status
 from tb_widgets.spec import task_record
-from tb_widgets.spec.metrics import METRICS
+from tb_widgets.spec.metrics import LOSS, METRICS
 from tb_widgets.wording import duration, run_name
 
 if TYPE_CHECKING:
@@ -223,10 +224,14 @@ def _result(session: Session, status: Status) -> list[str]:
     metric = METRICS[best["monitor"]] if best and best["monitor"] in METRICS else None
     if best is None or metric is None:
         return []
-    values = session.watch.curves[metric.key].values if session.watch.status is status else []
+    watch = session.watch
+    values = watch.curves[metric.key].values if watch.status is status else []
     since = f", from {metric.written(values[0])}" if len(values) > 1 else ""
     title = f"validation {metric.title.lower()}"
-    return [f'best {title} <b class="tbw-number">{metric.written(best["value"])}</b>{since}, at step {best["step"]:,}']
+    told = [f'best {title} <b class="tbw-number">{metric.written(best["value"])}</b>{since}, at step {best["step"]:,}']
+    if metric is LOSS and watch.status is status:
+        told += filter(None, [escape(choices_in_words(best["value"], watch.baselines.units))])
+    return told
 
 
 class NextRow:

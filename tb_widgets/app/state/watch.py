@@ -9,6 +9,7 @@ from tb_widgets.app.state.versioned import Versioned
 from tb_widgets.display.figure import curve_keys
 from tb_widgets.errors import TbError
 from tb_widgets.runs import CheckpointInfo, RunDirectory, Status
+from tb_widgets.runs.baselines import Baselines
 from tb_widgets.runs.curve import Curves
 from tb_widgets.runs.journal import Follower
 from tb_widgets.runs.status import AT_REST
@@ -46,6 +47,7 @@ class Watch(Versioned):
         self.samples: list[dict[str, Any]] = []
         self.warnings: list[str] = []
         self.checkpoints: list[CheckpointInfo] = []
+        self.baselines = Baselines()
         self.log: list[str] = []
         self._log_size = -1
         if run is not None:
@@ -73,6 +75,8 @@ class Watch(Versioned):
         self.samples = ([*([] if samples.restarted else self.samples), *filter(_is_sample, samples.records)])[-4:]
         events = self._events.read().records
         self._warn(*(str(event.get("message", "")) for event in events if event.get("kind") == "warning"))
+        if self.baselines.take(events):
+            self.curves_version += 1
         if any(event.get("kind") == "checkpoint" for event in events):
             self.refresh_checkpoints()
         self._read_log()

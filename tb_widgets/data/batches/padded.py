@@ -17,6 +17,7 @@ from tb_widgets.data.batches.example_files import EncodedPart, encode_examples, 
 from tb_widgets.data.batches.prepared_data import WAITING_FOR_TEXT, PreparedData, ValidationExample
 from tb_widgets.data.batches.token_files import made_tokenizer
 from tb_widgets.data.batches.windows import Batches
+from tb_widgets.data.counting import Counted, class_losses
 from tb_widgets.data.reading.examples import find_examples
 from tb_widgets.data.tokenizers.make import Ids, Tokenizer, load_tokenizer
 from tb_widgets.data.tokenizers.special_tokens import SpecialTokens
@@ -60,6 +61,13 @@ class PaddedData(PreparedData):
         return [
             self._batch(self.validation, chosen[first : first + batch_size]) for first in range(0, wanted, batch_size)
         ]
+
+    def baselines(self, validation: Sequence[Batch]) -> Counted:
+        """Return the losses of guessing where the answers are classes."""
+        if self.train.classes is None:
+            return super().baselines(validation)
+        labels = torch.cat([batch["labels"] for batch in validation]).numpy()
+        return class_losses(self.train.classes, labels, classes=len(self.classes))
 
     def validation_examples(self, number: int) -> list[ValidationExample]:
         """Return validation texts and their answers, spread evenly."""

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import struct
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from tb_widgets.data.batches.buckets import ExampleBatches
 from tb_widgets.data.batches.prepared_data import PreparedData, ValidationExample
 from tb_widgets.data.batches.windows import Batches
+from tb_widgets.data.counting import Counted, even_guess
 from tb_widgets.data.keyed_random import draws, key_of, shares
 from tb_widgets.data.sources.builtin import classes_of
 from tb_widgets.errors import DataError
@@ -52,6 +53,10 @@ class PictureData(PreparedData):
         """Return batches of the first validation images; each shape comes as often as the others."""
         numbers = np.arange(self.held_back_from, min(DRAWN_IMAGES, self.held_back_from + batch_size * batches))
         return [self._batch(numbers[first : first + batch_size]) for first in range(0, len(numbers), batch_size)]
+
+    def baselines(self, validation: Sequence[Batch]) -> Counted:
+        """Return the loss of an even guess: each shape comes as often as the others."""
+        return Counted((even_guess(len(SHAPES)),))
 
     def validation_examples(self, number: int) -> list[ValidationExample]:
         """Return the first validation images with their names, and what is on them."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from tb_widgets.data.batches.windows import Batches
+from tb_widgets.data.counting import Counted
 from tb_widgets.data.tokenizers.make import Tokenizer
 from tb_widgets.data.tokenizers.special_tokens import vocabulary_with_specials
 from tb_widgets.spec import Task
@@ -70,6 +72,23 @@ class PreparedData(ABC):
         if self.tokenizer is None:
             return None
         return vocabulary_with_specials(self.tokenizer.vocab_size, self.task, own=self.tokenizer.special)
+
+    @property
+    def units(self) -> str:
+        """What a label is one of, in the plural, as people call it."""
+        if self.classes or self.tokenizer is None:
+            return "classes"
+        return {"char": "characters", "byte": "bytes"}.get(self.tokenizer.kind, "tokens")
+
+    def baselines(self, validation: Sequence[Batch]) -> Counted:
+        """Return the losses that guessing and counting the training data get on validation batches."""
+        return Counted(
+            reason=f"Nothing is counted for {self.task}: its labels follow from more than what is before them."
+        )
+
+    def facts(self, validation: Sequence[Batch]) -> dict[str, float]:
+        """Return what metrics over validation batches need to know of the data, by the names that they use."""
+        return {"classes": len(self.classes)} if self.classes else {}
 
     @abstractmethod
     def train_batches(self, *, batch_size: int, seed: int) -> Batches:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import pairwise
@@ -20,6 +20,7 @@ from tb_widgets.data.batches.prepared_data import WAITING_FOR_TEXT, PreparedData
 from tb_widgets.data.batches.spans import cut_out
 from tb_widgets.data.batches.token_files import STREAMS, encoded_streams, made_tokenizer, read_stream
 from tb_widgets.data.batches.windows import Batches, TrainBatches, share_of, validation_batches
+from tb_widgets.data.counting import Counted, n_gram_losses
 from tb_widgets.data.keyed_random import key_of
 from tb_widgets.data.reading.corpus import open_corpus
 from tb_widgets.data.refusals import too_short
@@ -100,6 +101,27 @@ class StreamData(PreparedData):
             self._hide(windows[:, :-1], key_of("held-back masks", self.fingerprint, number))
             for number, windows in enumerate(found)
         ]
+
+    def facts(self, validation: Sequence[Batch]) -> dict[str, float]:
+        """Return the bytes of text that a label of a text to be continued stands for, where that is known exactly."""
+        if self.task != "causal-lm":
+            return {}
+        labels = torch.cat([batch["labels"].flatten() for batch in validation])
+        counts = np.zeros(self.vocab_size, np.int64)  # what ends a document is no text
+        counts[: self.tokenizer.vocab_size] = self.tokenizer.byte_counts()
+        if self.document_end is not None:
+            counts[self.document_end] = 0
+        found = counts[labels[labels != NOT_COUNTED].numpy()]
+        return {"bytes_per_label": float(found.mean())} if len(found) and found.min() >= 0 and found.any() else {}
+
+    def baselines(self, validation: Sequence[Batch]) -> Counted:
+        """Return the losses of n-gram models where the text is to be continued."""
+        if self.task != "causal-lm":
+            return super().baselines(validation)
+        # The last label of a row is -100 only where nothing follows from the token before it.
+        rows = [torch.cat([batch["tokens"], batch["labels"][:, -1:].clamp(min=0)], dim=1) for batch in validation]
+        windows = torch.cat(rows).numpy()
+        return n_gram_losses(self.train, windows, vocab_size=self.vocab_size, border=self._border)
 
     def validation_examples(self, number: int) -> list[ValidationExample]:
         """Return beginnings of validation spans: 8 tokens to go on from, or 24 of which every sixth is hidden."""

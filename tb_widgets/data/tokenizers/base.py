@@ -59,6 +59,10 @@ class Tokenizer(ABC):
         """Return the text of token ids (any sequence of whole numbers); bytes that form no character become U+FFFD."""
 
     @abstractmethod
+    def byte_counts(self) -> NDArray[np.int64]:
+        """Return the bytes of UTF-8 that each id stands for, ``(vocab_size,)``; -1 where they are not known."""
+
+    @abstractmethod
     def _content(self) -> tuple[str, str]:
         """Return file name and content of the saved form."""
 
@@ -102,6 +106,10 @@ class ByteTokenizer(Tokenizer):
         """Return the text of the bytes."""
         return np.asarray(ids).astype(np.uint8).tobytes().decode("utf-8", "replace")
 
+    def byte_counts(self) -> NDArray[np.int64]:
+        """Return 1 for each."""
+        return np.ones(BYTE_VALUES, np.int64)
+
     def _content(self) -> tuple[str, str]:
         return SMALL_FILE, json.dumps({"kind": "byte"})
 
@@ -128,6 +136,10 @@ class CharTokenizer(Tokenizer):
     def decode(self, ids: Any) -> str:
         """Return the characters."""
         return self._codes[np.asarray(ids, dtype=np.int64)].tobytes().decode("utf-32-le")
+
+    def byte_counts(self) -> NDArray[np.int64]:
+        """Return the length of each character in UTF-8."""
+        return np.array([-1, *(len(character.encode("utf-8", "replace")) for character in self.characters)], np.int64)
 
     def _content(self) -> tuple[str, str]:
         return SMALL_FILE, json.dumps({"kind": "char", "characters": self.characters})

@@ -12,6 +12,7 @@ from types import MappingProxyType
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from tb_widgets.data.formats.values import well_formed
 from tb_widgets.data.tokenizers.base import BYTE_VALUES, Ids, Tokenizer, chunks
@@ -76,6 +77,10 @@ class PieceTokenizer(Tokenizer):
         self._never_text = np.array([number for number, token in tokens.items() if token.content in names], np.uint32)
         self._never_text = self._never_text[self._never_text != self.special.get("unknown", -1)]
         self._words = WordTable(core) if _cuts_into_words(described) else None
+        cutter = str(described["pre_tokenizer"])
+        self._are_pieces_bytes = "'type': 'ByteLevel'" in cutter
+        keeps = described["normalizer"] is None and "'add_prefix_space': True" not in cutter
+        self._are_pieces_text = self._words is not None or (self._are_pieces_bytes and keeps)
 
     def encode(self, text: str) -> Ids:
         """Return the ids of the pieces; a long text is encoded in chunks that end at line breaks."""
@@ -107,6 +112,17 @@ class PieceTokenizer(Tokenizer):
         """Return the text of the pieces."""
         text: str = self._core.decode(np.asarray(ids, dtype=np.int64).tolist(), skip_special_tokens=False)
         return text
+
+    def byte_counts(self) -> NDArray[np.int64]:
+        """Return the length of each piece, where the tokenizer cuts texts into pieces and changes nothing."""
+        counts = np.full(self.vocab_size, -1, np.int64)
+        if self._are_pieces_text:
+            # At the level of bytes, a piece is written with one character for each.
+            for piece, number in self._core.get_vocab(with_added_tokens=False).items():
+                counts[number] = len(piece) if self._are_pieces_bytes else len(piece.encode())
+            unknown = (self._core.token_to_id(UNKNOWN), self.special.get("unknown"))
+            counts[[number for number in unknown if number is not None]] = -1
+        return counts
 
     def _content(self) -> tuple[str, str]:
         return PIECES_FILE, self._serialized

@@ -12,6 +12,7 @@ from tb_widgets.app.parts.answers import sample
 from tb_widgets.app.parts.cards import card, fold, framed, labelled, row, show
 from tb_widgets.app.parts.live_figure import LiveFigure
 from tb_widgets.app.registry import Panel, panel
+from tb_widgets.display.baselines import better_in_words
 from tb_widgets.spec import task_record
 
 if TYPE_CHECKING:
@@ -40,12 +41,13 @@ class LivePanel(Panel):
         self._log.add_class("tbw-at-log-scale")
         self._log.observe(lambda change: self.act(lambda: self.figure.set_log_scale(change["new"])), "value")
         self._legend = widgets.HTML()
+        self._compared = widgets.HTML()
         self._notes = widgets.HTML()
         switches = row(
             [self._legend, row([self._log, labelled("Smoothing", framed(self._smoothing), hidden=True)], "tbw-inline")],
             "tbw-top",
         )
-        return card("Live", [switches, self.figure.box, self._notes])
+        return card("Live", [switches, self.figure.box, self._compared, self._notes])
 
     def draw(self) -> None:
         """Draw what is new and say what deserves attention."""
@@ -56,7 +58,7 @@ class LivePanel(Panel):
             self.figure.make()
             total = watch.status.total if watch.status else None
             shown = (watch.curves_version, watch.task, total)
-            if self._drawn != shown and self.figure.draw(watch.curves, watch.task, total):
+            if self._drawn != shown and self.figure.draw(watch.curves, watch.task, total, watch.baselines):
                 self._drawn = shown
             elif not session.figure_is_there:
                 self._drawn = ()
@@ -69,6 +71,8 @@ class LivePanel(Panel):
             if watch.run is not None
             else '<span class="tbw-muted">The curves move here as soon as a run starts.</span>'
         )
+        compared = better_in_words(watch.baselines, val)
+        self._compared.value = f'<span class="tbw-muted tbw-small">{escape(compared)}</span>' if compared else ""
         notes = [self._ending(), *(words.note(text, "warn") for text in watch.warnings[-3:]), self._memorising()]
         self._notes.value = "".join(notes)
 
