@@ -72,7 +72,7 @@ def _print_run(run: RunDirectory, status: Status, checkpoints: list[CheckpointIn
     facts = [
         ("step", f"{status.step:,} of {status.total:,}"),
         ("metrics", ", ".join(metrics_in_words(status.metrics or {}, status))),
-        ("means", choices_in_words(loss, baselines.units) if loss is not None else ""),
+        ("means", choices_in_words(loss, baselines) if loss is not None else ""),
         ("compared", better_in_words(baselines, loss)),
         ("best", f"{status.best['monitor']} {best_in_words(status.best)} at step {status.best['step']:,}")
         if status.best

@@ -224,7 +224,7 @@ def _print_end(run: RunDirectory, status: Status, screen: Console) -> None:
     if status.best:
         best = status.best
         baselines = Baselines(iter_records(run.events_file))
-        chosen = choices_in_words(best["value"], baselines.units) if best["monitor"] == LOSS.key else ""
+        chosen = choices_in_words(best["value"], baselines) if best["monitor"] == LOSS.key else ""
         also = f", {chosen}" if chosen else ""
         say(screen, f"Best {best['monitor']}: {best_in_words(best)} at step {best['step']:,}{also}.")
         if better := better_in_words(baselines, finite((status.metrics or {}).get(LOSS.key))):

@@ -98,16 +98,21 @@ def passed_in_words(baseline: Baseline) -> str:
     return f"better than {_told(baseline)}"
 
 
-def choices_in_words(loss: float, units: str) -> str:
-    """Return among how many equally likely choices a guess would have a loss; empty where the units are not known.
+def choices_in_words(loss: float, baselines: Baselines) -> str:
+    """Return among how many equally likely choices a guess would have a loss.
 
-    >>> choices_in_words(1.885, "characters"), choices_in_words(7.1, "tokens"), choices_in_words(1.885, "")
-    ('as if choosing among 6.6 characters', 'as if choosing among 1,212 tokens', '')
+    Empty where nobody knows what is chosen among, or an even guess among all of it does better.
+
+    >>> lines = [{"name": "even guess", "loss": 4.19}]
+    >>> known = Baselines([{"kind": "baselines", "baselines": lines, "units": "characters"}])
+    >>> choices_in_words(1.885, known), choices_in_words(4.3, known), choices_in_words(1.885, Baselines())
+    ('as if choosing among 6.6 characters', '', '')
     """
-    if not units or loss > 700:
+    even = max((line.loss for line in baselines.lines), default=-math.inf)
+    if not baselines.units or loss > even:
         return ""
     choices = math.exp(loss)
-    return f"as if choosing among {f'{choices:.1f}' if choices < 100 else f'{choices:,.0f}'} {units}"
+    return f"as if choosing among {f'{choices:.1f}' if choices < 100 else f'{choices:,.0f}'} {baselines.units}"
 
 
 def _told(line: Baseline) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tb_widgets.display.baselines import baseline_shapes, baselines_in_words
+from tb_widgets.display.marks import Mark, mark_shapes, marks_in_words
 from tb_widgets.runs.baselines import Baselines
 from tb_widgets.runs.curve import Curves
 from tb_widgets.spec.metrics import LOSS, METRICS
@@ -253,7 +254,11 @@ def figure_points(curves: Curves, task: str = "") -> list[tuple[list[float], lis
 
 
 def curves_in_words(
-    curves: Curves, task: str = "", total: int | None = None, baselines: Baselines | None = None
+    curves: Curves,
+    task: str = "",
+    total: int | None = None,
+    baselines: Baselines | None = None,
+    marks: Sequence[Mark] = (),
 ) -> str:
     """Return what the plots show, for those who do not see them: the first, the last and the best value of each."""
     told = []
@@ -265,7 +270,7 @@ def curves_in_words(
         told.append(
             f"{title}: {first:{form}} at step {curve.steps[0]:,.0f}, {last:{form}} at step {curve.steps[-1]:,.0f}."
         )
-    told += filter(None, [baselines_in_words(baselines or Baselines())])
+    told += filter(None, [baselines_in_words(baselines or Baselines()), marks_in_words(marks)])
     of = f" of a run of {total:,} steps" if total else ""
     return f"Curves{of}. {' '.join(told)}" if told else "No curves yet."
 
@@ -277,8 +282,9 @@ def run_figure(
     task: str = "",
     smoothing: float = 0.6,
     baselines: Baselines | None = None,
+    marks: Sequence[Mark] = (),
 ) -> Figure:
-    """Return a Plotly figure of a run's journal records, and of what guessing and counting get."""
+    """Return a Plotly figure of a run's journal records, of what guessing and counting get, and of what was mended."""
     from plotly.graph_objects import Figure
 
     curves = Curves(curve_keys(), smoothing)
@@ -286,7 +292,7 @@ def run_figure(
     parts = figure_parts(task)
     for trace, (x, y) in zip(parts["data"], figure_points(curves, task), strict=True):
         trace["x"], trace["y"] = x, y
-    parts["layout"]["shapes"] = baseline_shapes(baselines or Baselines(), curves)
+    parts["layout"]["shapes"] = [*baseline_shapes(baselines or Baselines(), curves), *mark_shapes(marks)]
     for key, axis in parts["layout"].items():
         if "axis" in key:
             axis["showticklabels"] = True

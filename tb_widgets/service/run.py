@@ -364,9 +364,12 @@ class Run:
     def plot(self) -> Figure:
         """Return a Plotly figure of loss, perplexity, accuracy and learning rate."""
         from tb_widgets.display.figure import run_figure
+        from tb_widgets.display.marks import marks_of
 
         records = iter_records(self.directory.metrics_file)
-        return run_figure(records, title=self.id, task=self.status.task, baselines=self._baselines())
+        return run_figure(
+            records, title=self.id, task=self.status.task, baselines=self._baselines(), marks=marks_of(self.events)
+        )
 
 
 def list_runs(runs_dir: str | Path | None = None) -> list[Run]:

@@ -159,3 +159,18 @@ def test_on_a_page_that_is_known_to_be_narrow_they_stand_so_from_the_start(until
     made.page_says(False, narrow=True)
     until(lambda: (made.make(), made._figure is not None)[1])
     assert made._figure.layout.xaxis2.domain == (0.0, 1.0)
+
+
+def test_where_a_run_has_mended_itself_stands_a_mark(figure, curves):
+    figure.page_says(True)
+    curves.extend([{"step": 1, "train/loss": 2.0}])
+    marks = [(13, "memory"), (20, "divergence"), (13, "memory")]
+    figure.draw(curves, marks=marks)
+    shapes = figure._figure.layout.shapes
+    assert [(shape.x0, shape.x1, shape.label.text) for shape in shapes] == [
+        (13, 13, "memory was short"),
+        (20, 20, "rate halved"),
+    ]
+    assert "Marks: memory was short at step 13" in figure._told.value
+    figure.draw(curves)
+    assert not figure._figure.layout.shapes, "another run has none"

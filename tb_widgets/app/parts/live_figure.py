@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import threading
+from collections.abc import Sequence
 from html import escape
 from typing import Any
 
@@ -18,6 +19,7 @@ from tb_widgets.display.figure import (
     follow_task,
     show_ticks,
 )
+from tb_widgets.display.marks import Mark, mark_shapes
 from tb_widgets.runs.baselines import Baselines
 from tb_widgets.runs.curve import Curves
 
@@ -85,7 +87,12 @@ class LiveFigure:
             self._is_narrow = narrow
 
     def draw(
-        self, curves: Curves, task: str = "", total: int | None = None, baselines: Baselines | None = None
+        self,
+        curves: Curves,
+        task: str = "",
+        total: int | None = None,
+        baselines: Baselines | None = None,
+        marks: Sequence[Mark] = (),
     ) -> bool:
         """Send the lines that have changed; return False while the page has no figure yet.
 
@@ -97,13 +104,15 @@ class LiveFigure:
             Steps of the run, to whose end the plots reach.
         baselines
             Losses without a model, lines beside that of the model.
+        marks
+            Where the run has mended itself.
         """
         if self._figure is None or not self._there:
             return False
         import numpy as np
 
         points, baselines = figure_points(curves, task), baselines or Baselines()
-        self._told.value = escape(curves_in_words(curves, task, total, baselines))
+        self._told.value = escape(curves_in_words(curves, task, total, baselines, marks))
         if self._is_new_page:
             self._blank()
             self._is_new_page = False
@@ -115,7 +124,7 @@ class LiveFigure:
                     trace.x, trace.y = np.asarray(new[0], dtype="float32"), np.asarray(new[1], dtype="float32")
             show_ticks(self._figure.layout, points, total)
             self._scale("log" if self._log_scale else "linear")
-            self._show_shapes(baseline_shapes(baselines, curves))
+            self._show_shapes([*baseline_shapes(baselines, curves), *mark_shapes(marks)])
         self._drawn = points
         return True
 

@@ -230,7 +230,7 @@ def _result(session: Session, status: Status) -> list[str]:
     title = f"validation {metric.title.lower()}"
     told = [f'best {title} <b class="tbw-number">{metric.written(best["value"])}</b>{since}, at step {best["step"]:,}']
     if metric is LOSS and watch.status is status:
-        told += filter(None, [escape(choices_in_words(best["value"], watch.baselines.units))])
+        told += filter(None, [escape(choices_in_words(best["value"], watch.baselines))])
     return told
 
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from tb_widgets.app.state.versioned import Versioned
 from tb_widgets.display.figure import curve_keys
+from tb_widgets.display.marks import Mark, marks_of
 from tb_widgets.errors import TbError
 from tb_widgets.runs import CheckpointInfo, RunDirectory, Status
 from tb_widgets.runs.baselines import Baselines
@@ -48,6 +49,7 @@ class Watch(Versioned):
         self.warnings: list[str] = []
         self.checkpoints: list[CheckpointInfo] = []
         self.baselines = Baselines()
+        self.marks: list[Mark] = []
         self.log: list[str] = []
         self._log_size = -1
         if run is not None:
@@ -75,6 +77,9 @@ class Watch(Versioned):
         self.samples = ([*([] if samples.restarted else self.samples), *filter(_is_sample, samples.records)])[-4:]
         events = self._events.read().records
         self._warn(*(str(event.get("message", "")) for event in events if event.get("kind") == "warning"))
+        if marks := marks_of(events):
+            self.marks = [*self.marks, *marks][-KEPT:]
+            self.curves_version += 1
         if self.baselines.take(events):
             self.curves_version += 1
         if any(event.get("kind") == "checkpoint" for event in events):

@@ -58,7 +58,7 @@ class LivePanel(Panel):
             self.figure.make()
             total = watch.status.total if watch.status else None
             shown = (watch.curves_version, watch.task, total)
-            if self._drawn != shown and self.figure.draw(watch.curves, watch.task, total, watch.baselines):
+            if self._drawn != shown and self.figure.draw(watch.curves, watch.task, total, watch.baselines, watch.marks):
                 self._drawn = shown
             elif not session.figure_is_there:
                 self._drawn = ()
