@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from tb_widgets.engine.optimisers import muon
 from tb_widgets.engine.optimisers.build import OPTIMISERS, build_optimiser
 from tb_widgets.engine.optimisers.groups import parameter_groups, set_learning_rate
 from tb_widgets.engine.optimisers.muon import orthogonalise
@@ -95,14 +96,16 @@ def test_parameters_are_grouped_by_what_their_layers_are():
     assert "up.weight" not in grouped(model)["matrix"]
 
 
+@pytest.mark.parametrize("has_bf16", [True, False])
 @pytest.mark.parametrize("shape", [(3, 8, 8), (2, 8, 24), (1, 24, 5), (4, 1, 6)])
-def test_orthogonal_is_what_a_decomposition_says(shape):
+def test_orthogonal_is_what_a_decomposition_says(shape, has_bf16, monkeypatch):
+    monkeypatch.setattr(muon, "_has_fast_bf16", lambda: has_bf16)
     matrices = torch.randn(shape, generator=torch.Generator().manual_seed(3)) * 50
     u, _, v = torch.linalg.svd(matrices, full_matrices=False)
     turned = u.mT @ orthogonalise(matrices) @ v.mT  # the identity, where it is exact
     diagonal = torch.diagonal(turned, dim1=-2, dim2=-1)
     assert (diagonal - 1).abs().max() < 0.15
-    assert (turned - torch.diag_embed(diagonal)).abs().max() < 1e-3
+    assert (turned - torch.diag_embed(diagonal)).abs().max() < (0.05 if has_bf16 else 1e-3)
     assert torch.equal(orthogonalise(torch.zeros(shape)), torch.zeros(shape))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import torch
@@ -95,16 +96,46 @@ def orthogonalise(matrices: Tensor) -> Tensor:
     matrices
         (N, rows, columns). Zero matrices stay zero.
     """
-    x = matrices.to(torch.bfloat16) if matrices.is_cuda else matrices.float()
+    x = matrices.float()
     is_high = x.shape[-2] > x.shape[-1]
     if is_high:
         x = x.mT
     # The coefficients are for singular values up to 1, with room for rounding.
     x = x / (x.norm(dim=(-2, -1), keepdim=True) * 1.01 + 1e-7)
+    if matrices.is_cuda or _has_fast_bf16():
+        x = _by_steps(x.to(torch.bfloat16)).float()
+    else:
+        x = _by_squares(x) if x.shape[-1] >= 2 * x.shape[-2] else _by_steps(x)
+    return x.mT if is_high else x
+
+
+@cache
+def _has_fast_bf16() -> bool:
+    """Whether this CPU multiplies matrices in bf16 faster than in fp32: the direction of an update needs no more."""
+    return bool(torch.cpu._is_avx512_bf16_supported())
+
+
+def _by_steps(x: Tensor) -> Tensor:
     for a, b, c in _STEPS:
         square = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(square, square, square, beta=b, alpha=c), x, beta=a)
-    return x.mT if is_high else x
+    return x
+
+
+def _by_squares(x: Tensor) -> Tensor:
+    """Do the same for wide matrices with products as small as they are high.
+
+    ``square`` stays ``x x^T`` of each step, and ``turn`` is what the first ``x`` has been multiplied with. Rounded to
+    bf16, squares would get negative eigenvalues, which the polynomial blows up.
+    """
+    square, turn = x @ x.mT, None
+    for step, (a, b, c) in enumerate(_STEPS):
+        factor = torch.baddbmm(square, square, square, beta=b, alpha=c)
+        factor.diagonal(dim1=-2, dim2=-1).add_(a)
+        turn = factor if turn is None else factor @ turn
+        if step < len(_STEPS) - 1:
+            square = factor @ square @ factor
+    return torch.bmm(turn, x) if turn is not None else x
 
 
 def _blocks(matrix: Tensor) -> tuple[Tensor, ...]:
