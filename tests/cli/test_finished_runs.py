@@ -61,6 +61,9 @@ def test_show_tells_figures_checkpoints_and_curve(trained):
     assert shown.code == 0
     for words in (said.json["run_id"], "20 of 20", "validation", "checkpoint 20", "best", "Loss (nats per token)"):
         assert words in shown.out
+    assert re.search(r"means  as if choosing among \d+ bytes\n", shown.out)
+    assert re.search(r"compared  Better than an even guess \(5\.545\) since step \d+; next: a unigram", shown.out)
+    assert re.search(r"checkpoint 20 .*, bits per byte \d\.\d{3}, top 5 \d+\.\d %", shown.out), "details have them all"
     assert max(map(len, shown.out[shown.out.index("Loss (nats") :].splitlines())) < 80
     facts = command("show", said.json["run_id"][-4:], "--json", runs=runs).json
     assert [info["step"] for info in facts["checkpoints"]] == [10, 20]

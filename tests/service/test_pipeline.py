@@ -34,7 +34,7 @@ def test_every_phase_is_done_in_its_order_and_says_what_it_found(finished):
     assert found["check"]["causality"]["verdict"] == "pass"
     run = tb_widgets.Run(found["train"]["run"])
     assert (run.state, found["train"]["steps"]) == ("done", 20)
-    assert set(found["evaluate"]) >= {"val/loss", "val/perplexity", "val/accuracy"}
+    assert set(found["evaluate"]) >= {"val/loss", "val/perplexity", "val/accuracy", "val/bits-per-byte"}
     assert found["evaluate"]["val/loss"] != run.best.metrics["val/loss"], "all validation data, not one batch"
     report = (file.parent / "my.pipeline" / "report.md").read_text()
     for words in ("| Steps | 20 in", f"{found['evaluate']['val/loss']:.3f}", "✓ Later tokens", "`evaluation.batches`"):

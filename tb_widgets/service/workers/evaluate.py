@@ -33,12 +33,14 @@ def _evaluate(*, run: str, checkpoint: str, batches: int | None) -> dict[str, fl
         cache_dir=default_cache_dir(),
         frozen_tokenizer=directory.tokenizer_folder if directory.tokenizer_folder.is_dir() else None,
     )
+    validation = data.validation_batches(batch_size=spec.training.batch_size, batches=batches or ALL)
     return evaluate(
         trained.model.module,
         trained.model.logits,
-        data.validation_batches(batch_size=spec.training.batch_size, batches=batches or ALL),
+        validation,
         task=data.task,
         device=trained.device,
+        facts=data.facts(validation),
     )
 
 
