@@ -87,8 +87,7 @@ class Trainer:
         self.average = WeightAverage(self.parameters, training.averaging)
         self.batches = data.train_batches(batch_size=training.batch_size, seed=training.seed)
         self.validation = data.validation_batches(batch_size=training.batch_size, batches=spec.evaluation.batches)
-        self.facts = data.facts(self.validation)
-        _require_measured(spec.checkpoints.monitor, data.task, self.facts)
+        _require_measured(spec.checkpoints.monitor, data.task, data.facts(self.validation))
         self.sampler = Sampler(spec, model, data, device)
         self.commands = Commands(run.control, self.group)
         self.comparison = Comparison(run, journal)
@@ -261,6 +260,7 @@ class Trainer:
         return metrics
 
     def _validate(self, batches: list[Batch]) -> dict[str, float]:
+        facts = self.data.facts(batches)
         with self.meter.apart(), self.average.in_place():
             metrics = self.recovery.within_memory(
                 lambda rows: evaluate(
@@ -272,7 +272,7 @@ class Trainer:
                     dtype=self.dtype,
                     rows=rows,
                     group=self.group,
-                    facts=self.facts,
+                    facts=facts,
                 ),
                 self.step,
             )

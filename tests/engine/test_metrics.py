@@ -193,3 +193,17 @@ def test_bits_per_byte_choose_the_best_checkpoint(tiny, train):
     last = [line for line in lines if "val/loss" in line][-1]
     assert last["val/bits-per-byte"] == pytest.approx(last["val/loss"] / math.log(2))  # bytes
     assert run.status().best["value"] == last["val/bits-per-byte"]
+
+
+def test_before_step_1_the_bytes_are_those_of_the_batches_that_were_read(tiny, train, tmp_path, monkeypatch):
+    monkeypatch.setattr("tb_widgets.engine.trainer.FIRST_BATCHES", 1)
+    (tmp_path / "text.txt").write_text("".join(f"{n} {'✓' * (n % 7)}\n" for n in range(900)), encoding="utf-8")
+    fields = {"data.source": str(tmp_path / "text.txt"), "tokenizer.kind": "char", "evaluation.batches": 99}
+    run = train(tiny(fields | {"training.steps": 1}))
+    data = prepare(run.spec.data, run.spec.tokenizer, cache_dir=tmp_path, frozen_tokenizer=run.tokenizer_folder)
+    batches = data.validation_batches(batch_size=4, batches=99)
+    lines = [json.loads(line) for line in run.metrics_file.read_text().splitlines()]
+    found = [line["val/loss"] / math.log(2) / line["val/bits-per-byte"] for line in lines if "val/loss" in line]
+    expected = [data.facts(read)["bytes_per_label"] for read in (batches[:1], batches)]
+    assert found == pytest.approx(expected)
+    assert expected[0] != expected[1]
