@@ -21,6 +21,7 @@ from .record import CURVES, HEALTHY, UNHEALTHY
 
 # What is said of each, and what may be said on the way there.
 TOLD = {
+    "small": ("used up",),
     "overfit-char": ("Overfitting since step 400", "used up"),
     "overfit-rows": ("Overfitting since step 20", "used up"),
     "overfit-bert": ("Overfitting since step 450", "used up"),
