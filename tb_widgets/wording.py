@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from decimal import Decimal
 
 
 def size_in_words(size: float) -> str:
@@ -25,6 +26,15 @@ def percent(share: float) -> str:
     ('34.1 %', '0.0 %')
     """
     return f"{100 * share:.1f} %"
+
+
+def plain_number(value: float) -> str:
+    """Return a number with at most three significant digits, however small it is without a power of ten.
+
+    >>> plain_number(3e-5), plain_number(0.00098765), plain_number(2)
+    ('0.00003', '0.000988', '2')
+    """
+    return f"{Decimal(f'{value:.3g}'):,f}"
 
 
 def steps_in_words(steps: float) -> str:

@@ -129,13 +129,15 @@ class Message(NamedTuple):
         return note(self.text, self.tone, detail=self.detail)
 
 
-def note(text: str, tone: str = "warn", *, detail: str = "") -> str:
-    """Return a message box; a sign as well as a colour says of what kind it is."""
-    text, detail = _cut(text), _cut(detail)
+def note(text: str, tone: str = "warn", *, detail: str = "", why: str = "") -> str:
+    """Return a message box; a sign as well as a colour says of what kind it is. ``why`` is folded."""
     sign = {"bad": "✕", "ok": "✓", "on": "●"}.get(tone, "▲")
-    text, detail = (escape(form_names(without_upload_folder(part))) for part in (text, detail))
+    text, detail, why = (escape(form_names(without_upload_folder(_cut(part)))) for part in (text, detail, why))
     more = f' <span class="tbw-muted">{detail}</span>' if detail else ""
-    return f'<div class="tbw-note is-{tone}" role="status"><span>{sign}</span><p>{text}{more}</p></div>'
+    said = f"<p>{text}{more}</p>"
+    if why:
+        said = f"<div>{said}<details><summary>Why</summary><p>{why}</p></details></div>"
+    return f'<div class="tbw-note is-{tone}" role="status"><span>{sign}</span>{said}</div>'
 
 
 def _cut(text: str) -> str:

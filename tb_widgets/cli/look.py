@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Annotated
 
 import typer
@@ -13,6 +14,7 @@ from tb_widgets.cli.run_table import run_lines
 from tb_widgets.cli.screen import console, print_json, say, say_after
 from tb_widgets.cli.training import follow_run
 from tb_widgets.display.baselines import better_in_words, choices_in_words
+from tb_widgets.display.hints import hints_of
 from tb_widgets.display.run_words import activity, best_in_words, metrics_in_words
 from tb_widgets.display.terminal import STATE_STYLES
 from tb_widgets.display.terminal_plot import loss_plot
@@ -55,6 +57,7 @@ def show(
     if json:
         facts = run_facts(run, status)
         facts |= {"checkpoints": [checkpoint_facts(info) for info in checkpoints], "spec": run.spec.to_mapping()}
+        facts |= {"hints": [asdict(hint) for hint in hints_of(run, status)]}
         print_json(facts)
         return
     _print_run(run, status, checkpoints)
@@ -99,6 +102,9 @@ def _print_run(run: RunDirectory, status: Status, checkpoints: list[CheckpointIn
     if status.step > 1:
         say(screen)
         screen.print(loss_plot(iter_records(run.metrics_file), width=min(screen.width, 80) - 2))
+    for hint in hints_of(run, status):
+        say_after(screen, Text.assemble(("\nhint: ", "bold")), f"{hint.sentence} {hint.action}")
+        say_after(screen, "      ", hint.why)
     if status.state in ("failed", "interrupted"):
         say(screen, f"\nEnd of {run.log_file}:", "dim")
         for line in run.log_tail(8):

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
     from torch import nn
 
+    from tb_widgets.display.hints import Hint
+
 
 @dataclass(frozen=True)
 class Checkpoint:
@@ -231,6 +233,13 @@ class Run:
 
     def _baselines(self) -> Baselines:
         return Baselines(iter_records(self.directory.events_file))
+
+    @property
+    def hints(self) -> list[Hint]:
+        """What the curves tell, the most urgent first: of each hint its ``sentence``, ``why`` and ``action``."""
+        from tb_widgets.display.hints import hints_of
+
+        return hints_of(self.directory, self.status)
 
     @property
     def samples(self) -> list[Record]:

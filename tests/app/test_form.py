@@ -115,3 +115,27 @@ def visible(root):
     if "tbw-hidden" in root._dom_classes:
         return []
     return [root, *(found for child in getattr(root, "children", ()) for found in visible(child))]
+
+
+def test_the_learning_rate_is_drawn_below_its_schedule_and_follows_every_field(dashboard):
+    dashboard.show("train")
+    dashboard.refresh()
+    box = dashboard.page.boxes["train"]
+    assert "tbw-schedule" not in shown(box)  # its field is not shown yet either
+    next(widget for widget in visible(box) if getattr(widget, "description", "") == "More settings").value = True
+    texts = shown(box)
+    assert texts.index(CARDS["training.schedule"].help) < texts.index("tbw-schedule")
+    assert texts.index("tbw-schedule") < texts.index(CARDS["training.warmup"].help)
+    for place, typed, told in [
+        ("steps", "400", "at step 400."),
+        ("schedule", "linear", "falls in a straight line"),
+        ("warmup", "0.5", "by step 200"),
+        ("learning-rate", "2e-5", "Rises to 0.00002 "),
+        ("min-lr-fraction", "0", "to 0 at"),
+    ]:
+        at(box, f"training-{place}").value = typed
+        dashboard.refresh()
+        assert told in shown(box)
+    at(box, "training-steps").value = "many"
+    dashboard.refresh()
+    assert "at step 400." in shown(box)  # the last that could be used

@@ -70,6 +70,22 @@ def test_show_tells_figures_checkpoints_and_curve(trained):
     assert facts["spec"]["training"]["steps"] == 20
 
 
+def test_show_tells_what_the_curves_mean(trained, tmp_path):
+    runs, said = trained
+    shown = command("show", "latest", runs=runs).out
+    assert "hint: Validation loss was still falling at the end. Continue for 20 more steps." in shown
+
+    run = tmp_path / said.json["run_id"]
+    shutil.copytree(runs / run.name, run)
+    line = {"step": 20, "val/loss": 0.1, "train/loss": 0.1, "lr": 1e-3}
+    (run / "metrics.jsonl").write_text(json.dumps(line) + "\n")
+    shown = command("show", run.name, runs=tmp_path).out
+    assert "hint: The loss is suspiciously low" in shown
+    assert "It is 0.10 nats per character at step 20" in shown
+    (hint,) = command("show", run.name, "--json", runs=tmp_path).json["hints"]
+    assert hint.keys() == {"sentence", "why", "action", "tone"}
+
+
 def test_following_a_run_that_has_ended_returns_at_once(trained):
     runs, _ = trained
     assert "Done: 20 steps" in command("show", "latest", "--follow", runs=runs).out

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 import torch
 
@@ -34,6 +36,21 @@ def test_train_returns_a_finished_run(run):
     assert run.best.step == run.last.step == 20
     assert run.best.metrics["val/loss"] > 0
     assert repr(run) == f"<Run {run.id}: done, step 20 of 20>"
+
+
+def test_a_run_says_what_its_curves_mean(run):
+    assert run.hints == []  # 20 steps tell nothing
+    line = {"step": 21, "val/loss": 0.1, "train/loss": 0.1, "lr": 1e-3}
+    with run.directory.metrics_file.open("r+", encoding="utf-8") as file:
+        before = file.read()
+        file.write(json.dumps(line) + "\n")
+    try:
+        (hint,) = run.hints
+    finally:
+        run.directory.metrics_file.write_text(before, encoding="utf-8")
+    assert "suspiciously low" in hint.sentence
+    assert "0.10 nats per character at step 21" in hint.why
+    assert hint.action.startswith("Look ")
 
 
 def test_a_run_is_found_again(run):

@@ -106,7 +106,15 @@ def _same(card: FieldCard, text: str, value: Any) -> bool:
 
 
 class Form:
-    """Several fields below each other, with headings where the group changes."""
+    """Several fields below each other, with headings where the group changes.
+
+    Parameters
+    ----------
+    choices
+        Values (label, value) that a field offers instead of free text, by its path.
+    below
+        What stands below a field, by its path.
+    """
 
     def __init__(
         self,
@@ -116,6 +124,7 @@ class Form:
         *,
         headings: bool = False,
         choices: dict[str, list[tuple[str, str]]] | None = None,
+        below: dict[str, widgets.Widget] | None = None,
     ) -> None:
         self.fields: list[Field] = []
         children: list[widgets.Widget] = []
@@ -127,6 +136,8 @@ class Form:
                 children.append(widgets.HTML(f"<h3>{escape(group)}</h3>"))
             self.fields.append(field)
             children.append(field.widget)
+            if below and path in below:
+                children.append(below[path])
         self.widget = widgets.VBox(children)
         self.widget.add_class("tbw-form")
 

@@ -7,6 +7,7 @@ from typing import Any
 
 from tb_widgets.app.state.versioned import Versioned
 from tb_widgets.display.figure import curve_keys
+from tb_widgets.display.hints import EVENTS
 from tb_widgets.display.marks import Mark, marks_of
 from tb_widgets.errors import TbError
 from tb_widgets.runs import CheckpointInfo, RunDirectory, Status
@@ -47,6 +48,7 @@ class Watch(Versioned):
         self.curves.clear()
         self.samples: list[dict[str, Any]] = []
         self.warnings: list[str] = []
+        self.hint_events: list[dict[str, Any]] = []
         self.checkpoints: list[CheckpointInfo] = []
         self.baselines = Baselines()
         self.marks: list[Mark] = []
@@ -76,6 +78,7 @@ class Watch(Versioned):
         samples = self._samples.read()
         self.samples = ([*([] if samples.restarted else self.samples), *filter(_is_sample, samples.records)])[-4:]
         events = self._events.read().records
+        self.hint_events += [event for event in events if event.get("kind") in EVENTS]
         self._warn(*(str(event.get("message", "")) for event in events if event.get("kind") == "warning"))
         if marks := marks_of(events):
             self.marks = [*self.marks, *marks][-KEPT:]

@@ -13,12 +13,13 @@ from tb_widgets.app.parts.cards import card, fold, framed, labelled, row, show
 from tb_widgets.app.parts.live_figure import LiveFigure
 from tb_widgets.app.registry import Panel, panel
 from tb_widgets.display.baselines import better_in_words
+from tb_widgets.display.hints import hints
+from tb_widgets.errors import SpecError
 from tb_widgets.spec import task_record
 
 if TYPE_CHECKING:
     from tb_widgets.app.session import Session
 
-GAP, SLOW = 0.35, 0.01  # of the validation loss: too far above training, while it hardly falls any more
 _SMOOTHING = [("no smoothing", 0.0), ("light smoothing", 0.6), ("strong smoothing", 0.9), ("strongest smoothing", 0.98)]
 
 
@@ -29,6 +30,8 @@ class LivePanel(Panel):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self._drawn: tuple[object, ...] = ()
+        self._hinted: tuple[object, ...] = ()
+        self._told = ""
         self.figure = LiveFigure()
 
     def render(self) -> widgets.Widget:
@@ -73,7 +76,7 @@ class LivePanel(Panel):
         )
         compared = better_in_words(watch.baselines, val)
         self._compared.value = f'<span class="tbw-muted tbw-small">{escape(compared)}</span>' if compared else ""
-        notes = [self._ending(), *(words.note(text, "warn") for text in watch.warnings[-3:]), self._memorising()]
+        notes = [self._ending(), *(words.note(text, "warn") for text in watch.warnings[-3:]), self._hints()]
         self._notes.value = "".join(notes)
 
     def _ending(self) -> str:
@@ -92,30 +95,22 @@ class LivePanel(Panel):
         told = words.note(f"{status.state.capitalize()}: {status.message}", tone, detail=status.hint)
         return told + (printed if lines else "")
 
-    def _memorising(self) -> str:
-        """Advice when validation turns upwards while training still falls."""
+    def _hints(self) -> str:
+        """What the curves tell, thought over at every validation and at the end."""
         watch = self.session.watch
-        values = watch.curves["val/loss"].values
-        if len(values) < 5 or watch.status is None or not watch.status.best:
+        if watch.run is None or watch.status is None:
             return ""
-        step = watch.status.best["step"]
-        kept = f"The checkpoint of step {step:,} is the best so far and is kept."
-        if min(values[-3:]) > min(values) * 1.01:
-            return words.note(
-                "Validation loss has not improved for 3 evaluations: the model is starting to memorise.",
-                "warn",
-                detail=f"{kept} Stopping now loses nothing.",
+        seen = (watch.run.id, watch.status.state, len(watch.curves["val/loss"]))
+        if seen != self._hinted:
+            self._hinted = seen
+            try:
+                found = hints(watch.curves, watch.run.spec, watch.status, watch.hint_events)
+            except SpecError:  # the card of its settings says what is wrong with them
+                found = []
+            self._told = "".join(
+                words.note(hint.sentence, hint.tone, detail=hint.action, why=hint.why) for hint in found
             )
-        train = watch.curves["train/loss"].smooth_line.points()[1][-1:]
-        gain = min(values[:-3]) - min(values[-3:])
-        if train and values[-1] - train[0] > GAP * values[-1] and gain < SLOW * values[-1]:
-            return words.note(
-                f"Training loss is {train[0]:.2f} and validation loss {values[-1]:.2f}: the model memorises more than "
-                "it learns.",
-                "warn",
-                detail=f"More data, a smaller model or more dropout help. {kept}",
-            )
-        return ""
+        return self._told
 
 
 @panel("sample", step="train", column="main", order=2)

@@ -12,7 +12,8 @@ from tb_widgets.app.parts.form import Form
 from tb_widgets.app.registry import Panel, panel
 from tb_widgets.app.state.draft import CARDS
 from tb_widgets.app.words import heading
-from tb_widgets.spec import PRESETS
+from tb_widgets.display.schedule_drawing import draw_schedule
+from tb_widgets.spec import PRESETS, TrainingSpec
 from tb_widgets.wording import listed
 
 if TYPE_CHECKING:
@@ -33,6 +34,8 @@ class SettingsPanel(Panel):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self._advanced: Form | None = None
+        self._schedule = widgets.HTML()
+        self._drawn: TrainingSpec | None = None
 
     def render(self) -> widgets.Widget:
         """Build the basic form; the advanced one is built when it is asked for."""
@@ -58,7 +61,8 @@ class SettingsPanel(Panel):
     def _show_advanced(self, visible: bool) -> None:
         if self._advanced is None:
             paths = [path for path in self._paths if CARDS[path].level == "advanced"]
-            self._advanced = Form(self.session.draft, paths, self.act, headings=True)
+            below = {"training.schedule": self._schedule}
+            self._advanced = Form(self.session.draft, paths, self.act, headings=True, below=below)
             self._place.children = (self._advanced.widget,)
             self._follow()
         show(self._place, visible)
@@ -83,3 +87,7 @@ class SettingsPanel(Panel):
             form.follow()
             for field in form.fields:
                 show(field.widget, field.card.is_used(draft.values))
+        # Of settings that can't be used yet, the last ones that could stay drawn.
+        if draft.spec.training != self._drawn:
+            self._drawn = draft.spec.training
+            self._schedule.value = draw_schedule(self._drawn)
