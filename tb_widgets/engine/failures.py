@@ -10,7 +10,7 @@ from torch import distributed
 from tb_widgets.errors import DivergedError, MemoryShortError, TbError, TrainingError, quoted
 from tb_widgets.spec import RunSpec
 
-_HIGHEST_RATE = 0.01  # with which transformers are trained; a tenth of a wild rate is a wild rate
+_HIGHEST_RATE = 0.003  # with which transformers are typically trained; a tenth of a wild rate is a wild rate
 # PyTorch has an exception of its own for a full GPU only.
 _RANK_LOST = ("gloo/transport", "Connection closed by peer")
 _OUT_OF_MEMORY = ("DefaultCPUAllocator: ", "MPS backend out of memory", "std::bad_alloc")
@@ -53,7 +53,7 @@ def remedy(error: TbError, spec: RunSpec) -> dict[str, Any]:
     """Return the settings with which a run would probably not fail so again, by their paths; empty where none would.
 
     >>> remedy(DivergedError("NaN"), RunSpec.from_mapping({"training": {"learning_rate": 9}}))
-    {'training.learning_rate': 0.01}
+    {'training.learning_rate': 0.003}
     """
     training = spec.training
     if isinstance(error, DivergedError):

@@ -12,6 +12,7 @@ from tb_widgets.errors import DivergedError
 from tb_widgets.runs.journal import JournalWriter
 from tb_widgets.wording import listed
 
+_REMEMBERED = 10  # lines of the journal, of which the mean loss is compared with the first
 _MOST = 20  # skipped steps in a row; a loss scale for half precision that begins at 2**16 is below 1 by then
 
 
@@ -75,6 +76,43 @@ class NonFiniteMetrics:
                 "out. A non-finite metric never counts as the best.",
             )
         self._has_told = bool(odd)
+
+
+class LossLevel:
+    """Compares the training loss with that of the beginning: one that is twice as high is learning nothing.
+
+    An untrained model guesses about evenly, so a healthy training loss stays below its beginning, whatever single
+    batches do.
+    """
+
+    def __init__(self) -> None:
+        self._first: float | None = None
+        self._recent = 0.0
+
+    def look(self, step: int, loss: float) -> None:
+        """Look at the next line's loss.
+
+        Raises
+        ------
+        DivergedError
+            If the mean of about the last ten lines is far above the first loss.
+        """
+        if self._first is None:
+            self._first = self._recent = loss
+        self._recent += (loss - self._recent) / _REMEMBERED
+        if self._recent > 2 * self._first + 1:  # the first batch may have been an easy one
+            raise DivergedError(
+                f"The training loss has risen to {loss:.4g} at step {step:,}, from {self._first:.4g} at the beginning.",
+                hint="Lower the learning rate.",
+            )
+
+    def state(self) -> dict[str, float] | None:
+        """Return what a resume needs, for a checkpoint's ``meta.json``."""
+        return None if self._first is None else {"first": self._first, "recent": self._recent}
+
+    def restore(self, state: dict[str, float] | None) -> None:
+        """Take over what :meth:`state` has returned."""
+        self._first, self._recent = (state["first"], state["recent"]) if state else (None, 0.0)
 
 
 def require_finite_loss(step: int, loss: float) -> None:

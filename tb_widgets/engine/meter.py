@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from tb_widgets.engine.finiteness import SkippedSteps, require_finite_loss
+from tb_widgets.engine.finiteness import LossLevel, SkippedSteps, require_finite_loss
 from tb_widgets.engine.parallel import Group
 from tb_widgets.runs.journal import JournalWriter
 from tb_widgets.runs.status import AT_REST
@@ -78,6 +78,7 @@ class Meter:
     ) -> None:
         self.clock = Clock()
         self.skipped = SkippedSteps(journal, expected=expects_skips)
+        self.level = LossLevel()
         self.window_loss = torch.zeros((), device=device)
         self._journal, self._device, self._speed, self._group = journal, device, speed, group
         self._steps = training.steps
@@ -159,6 +160,7 @@ class Meter:
                 record = line | speed | self.validation_at(step)
                 self._journal.metrics(record)
                 require_finite_loss(step, record["train/loss"])
+                self.level.look(step, record["train/loss"])
             self.skipped.look(step, norm)
         if record:
             shown = {key: value for key, value in record.items() if "/" in key or key == "lr"}

@@ -37,7 +37,7 @@ from tb_widgets.runs.checkpoints import checkpoint_name, newest_verified
 from tb_widgets.runs.journal import JournalWriter, rewind
 from tb_widgets.spec import RunSpec, Task
 from tb_widgets.spec.batch import Batch, in_parts
-from tb_widgets.spec.metrics import COMPUTED, LOSS
+from tb_widgets.spec.metrics import COMPUTED, LOSS, METRICS
 from tb_widgets.wording import counted
 
 Outcome = Literal["done", "stopped"]
@@ -159,6 +159,7 @@ class Trainer:
         self.step = meta["step"]
         self.meter.window_loss = carried["window_loss"].to(self.device)
         self.meter.skipped.in_row = meta["skipped_in_row"]
+        self.meter.level.restore(meta["level"])
         self.stopping.restore(meta["stopping"])
         return meta
 
@@ -179,7 +180,8 @@ class Trainer:
     def _say_over(self) -> None:
         """Say why the run ends here; whoever continues it gets the same patience again."""
         waited = counted(self.stopping.waited, "evaluation")
-        message = f"Stopped early: {self.stopping.monitor} has not improved for {waited}."
+        name = METRICS[self.stopping.monitor].title.lower()
+        message = f"Stopped early: validation {name} has not improved for {waited}."
         self.stopping.waited = 0
         self.journal.update(message=message)
         self.journal.event("stopped-early", step=self.step, message=message)
@@ -305,6 +307,7 @@ class Trainer:
                 "metrics": self.meter.validation_at(self.step),
                 "elapsed": round(self.meter.clock.elapsed(), 2),
                 "skipped_in_row": self.meter.skipped.in_row,
+                "level": self.meter.level.state(),
                 "recovery": self.recovery.state(),
                 "stopping": self.stopping.state(),
                 "data": {

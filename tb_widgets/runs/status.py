@@ -154,7 +154,7 @@ def observe(path: Path) -> Status:
         again,
         state="interrupted",
         message=message,
-        hint="Press Resume to continue from the newest checkpoint.",
+        hint=f"Press Resume to {'continue from the newest checkpoint' if again.step else 'begin again'}.",
         **AT_REST,
     )
 

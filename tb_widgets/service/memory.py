@@ -80,6 +80,11 @@ def memory_need(spec: RunSpec, parameters: int, model: ModelSummary | None = Non
     return MemoryNeed((BYTES_PER_PARAMETER + averages) * parameters, activations, there, device)
 
 
+def has_gpu() -> bool:
+    """Whether there is an NVIDIA GPU that its driver knows."""
+    return _gpu() is not None
+
+
 def _memory(device: str) -> tuple[int, str]:
     gpu = None if device == "cpu" else _gpu()
     return gpu or (psutil.virtual_memory().total, "this machine")

@@ -23,6 +23,7 @@ from tb_widgets.spec.registry import Registry
 from tb_widgets.spec.tasks import TASKS, Task
 
 Better = Literal["min", "max"]
+_HUGE = 1e9  # from here on a number is written by its exponent
 Compute = TypeVar("Compute", bound=Callable[..., Any])
 
 
@@ -76,7 +77,7 @@ class Metric:
         >>> ACCURACY.written(0.3412), LOSS.written(2.1134)
         ('34.1 %', '2.113')
         """
-        return f"{value:{self.form}}".replace("%", " %")
+        return f"{value:{self.form if abs(value) < _HUGE else '.3g'}}".replace("%", " %")
 
     def heading(self, task: str = "") -> str:
         """Return title and unit as a plot shows them, for example ``Loss (nats per token)``."""

@@ -7,7 +7,7 @@ import json
 import reprlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pydantic import ValidationError, model_validator
 from pydantic_core import ErrorDetails, PydanticCustomError
@@ -310,6 +310,10 @@ def _explain(model: type[RunSpec], detail: ErrorDetails) -> list[tuple[str, str]
     field = ".".join(str(part) for part in location)
     if kind == "extra_forbidden":
         return [(field, _unknown_field(model, location))]
+    if (leaf := _leaf(model, location)) < len(location):  # an entry of a list or a mapping
+        entry = next(f"entry {part + 1}" if isinstance(part, int) else part for part in location[leaf:])
+        inside = cast("ErrorDetails", {**detail, "loc": location[:leaf]})
+        return [(path, f"{entry} {reason}") for path, reason in _explain(model, inside)]
     shown = _shown(value)
     if kind in BOUNDS:
         key, words = BOUNDS[kind]
@@ -335,6 +339,13 @@ def _explain(model: type[RunSpec], detail: ErrorDetails) -> list[tuple[str, str]
     else:
         reason = f"{detail['msg']} (got {shown})."
     return [(field, reason)]
+
+
+def _leaf(model: type[RunSpec], location: tuple[int | str, ...]) -> int:
+    """Return how many parts of a location name a field; all of them where none is one."""
+    fields = {card.path for card in model.field_cards()}
+    lengths = range(1, len(location) + 1)
+    return next((n for n in lengths if ".".join(map(str, location[:n])) in fields), len(location))
 
 
 def _unknown_field(model: type[RunSpec], location: tuple[int | str, ...]) -> str:

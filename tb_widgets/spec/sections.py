@@ -304,7 +304,7 @@ class TrainingSpec(Section):
     learning_rate: float = setting(
         1e-3,
         title="Learning rate",
-        help="Reached after warm-up. Typical 0.0003 to 0.003 for models this small.",
+        help="Reached after warm-up. Typical 0.0003 to 0.003 for models this small; 0.005 to 0.02 with Muon.",
         unit="peak",
         group="Training",
         level="basic",
@@ -314,13 +314,13 @@ class TrainingSpec(Section):
     optimizer: Optimiser = setting(
         "adamw",
         title="Optimiser",
-        help="AdamW is the safe choice. Muon learns faster per step in matrices, with AdamW for the rest.",
+        help="AdamW is the safe choice. Muon needs fewer steps; it leaves all but weight matrices to AdamW.",
         group="Optimiser",
     )
     schedule: Schedule = setting(
         "cosine",
         title="Schedule",
-        help="How the learning rate decays after warm-up. wsd stays at the peak and decays at the end.",
+        help="After warm-up: wsd stays at the peak and falls at the end; cosine-restarts falls several times.",
         group="Optimiser",
     )
     cooldown: float = setting(
@@ -503,6 +503,7 @@ class EvaluationSpec(Section):
         unit="of the metric",
         group="Evaluation",
         ge=0.0,
+        le=1e6,
     )
     prompts: list[str] = setting(
         None,

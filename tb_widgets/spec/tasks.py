@@ -61,6 +61,7 @@ class TaskRecord:
     ask_title: str
     ask_verb: str
     ask_help: str = ""
+    ask_example: str = ""
 
     @property
     def reads_images(self) -> bool:
@@ -97,6 +98,7 @@ TASKS: dict[Task, TaskRecord] = {
             sample_title="Sample",
             ask_title="Generate text",
             ask_verb="Generate",
+            ask_example="The ",
         ),
         TaskRecord(
             name="masked-lm",
@@ -115,6 +117,7 @@ TASKS: dict[Task, TaskRecord] = {
             ask_title="Fill in tokens",
             ask_verb="Fill in",
             ask_help="Write [MASK] where a token is missing, as often as you like.",
+            ask_example="The [MASK] is",
         ),
         TaskRecord(
             name="sequence-classification",

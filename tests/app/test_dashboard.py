@@ -164,6 +164,18 @@ def test_a_setting_without_effect_is_not_shown(dashboard):
         assert ("tbw-hidden" in box._dom_classes) == is_hidden, schedule
 
 
+def test_a_field_that_is_folded_away_and_keeps_a_run_from_starting_is_shown(dashboard):
+    dashboard.refresh()
+    assert not inputs_at(dashboard.page.widget, "hardware-device")
+    dashboard.draft.set("hardware.device", "cuda")
+    dashboard.refresh()
+    assert inputs_at(dashboard.page.widget, "hardware-device")
+    assert "this machine has no NVIDIA GPU" in shown(dashboard.page.widget)
+    dashboard.draft.set("training.relative_rates", {"embeding": 2})
+    dashboard.refresh()
+    assert "embeding must be matrix, other, head, embedding or vector" in shown(dashboard.page.widget)
+
+
 def inputs_at(root, place):
     return [each for each in every_widget(root) if f"tbw-at-{place}" in each._dom_classes]
 

@@ -317,7 +317,7 @@ def test_what_was_chosen_outlives_a_reload(open_dashboard: OpenDashboard, tmp_pa
     expect(page.locator(".tbw-bar")).to_contain_text("777 steps")
     expect(page.locator(".tbw-bar")).to_contain_text("own.txt")
     expect(tab(page, "Check")).not_to_contain_text("not checked yet")
-    button(page, "Start from the defaults").click()
+    button(page, "Reset to the defaults").click()
     expect(page.locator(".tbw-bar")).to_contain_text("600 steps")
     expect(page.locator(".tbw-bar")).to_contain_text("python-docs")
 
@@ -332,7 +332,7 @@ def test_a_wild_rate_is_mended_with_one_press_and_more_runs_are_queued(
     button(page, "Start").click()
     wait_for_state(page, "failed")
     expect(page.locator(".tbw-bar")).to_contain_text("Lower the learning rate")
-    button(page, "Start again with learning rate 0.01").click()
+    button(page, "Start again with learning rate 0.003").click()
     wait_for_state(page, "running")
 
     for waiting in (1, 2):

@@ -10,7 +10,9 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from tb_widgets.engine.finiteness import LossLevel
 from tb_widgets.engine.session import train_run
+from tb_widgets.errors import DivergedError
 from tb_widgets.runs import RunDirectory
 from tb_widgets.runs.checkpoints import verify
 from tb_widgets.runs.journal import read_records
@@ -148,3 +150,35 @@ def test_a_run_that_ends_with_such_a_figure_has_an_end(tiny, train):
     assert json.loads(run.status_file.read_text())["state"] == "done"
     assert "val/loss" not in run.status().metrics
     assert run.status().best["step"] == 30
+
+
+class Worsens(nn.Module):
+    """Its training loss rises from some step on, without ever becoming infinite."""
+
+    def __init__(self, since: int) -> None:
+        super().__init__()
+        self.table, self.since, self.steps = nn.Embedding(256, 256), since, 0
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        self.steps += self.training
+        return self.table(ids) * (100.0 if self.training and self.steps >= self.since else 1.0)
+
+
+def test_a_loss_far_above_its_beginning_is_no_checkpoint_to_go_on_from(tiny, train):
+    run = train(tiny({"training.steps": 40, "checkpoints.every": 1, "checkpoints.keep_last": 100}), Worsens(since=5))
+    status = run.status()
+    assert status.state == "failed"
+    assert "The training loss has risen to" in status.message
+    assert status.remedy
+    assert max(info.step for info in run.checkpoints()) < 10
+    assert train(tiny({"training.steps": 40}), Worsens(since=1000)).status().state == "done"
+
+
+def test_the_level_outlives_a_resume():
+    level, again = LossLevel(), LossLevel()
+    for step in range(5):
+        level.look(step, 3.0)
+    again.restore(level.state())
+    with pytest.raises(DivergedError, match=r"risen to 100 at step 6, from 3 at the beginning"):
+        again.look(6, 100.0)
+    level.look(6, 30.0)  # one bad batch is none

@@ -158,7 +158,7 @@ def test_a_run_that_stops_improving_stops_early_and_can_be_continued(tiny, train
     run = train(tiny(STILL | {"evaluation.patience": 3}), Greedy())
     status = run.status()
     assert (status.state, status.step, status.total) == ("done", 20, 60), "the first evaluation is the best"
-    assert status.message == "Stopped early: val/loss has not improved for 3 evaluations."
+    assert status.message == "Stopped early: validation loss has not improved for 3 evaluations."
     assert run.checkpoints()[-1].step == 20
     assert "stopped-early" in [event["kind"] for event in read_records(run.events_file)]
     module = Greedy()

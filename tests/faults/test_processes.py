@@ -52,7 +52,10 @@ def ranks_of(run):
     return [
         process
         for process in psutil.process_iter(["cmdline"])
-        if "tb_widgets.service.workers.rank" in (process.info["cmdline"] or ()) and str(run.path) in process.cmdline()
+        if (words := process.info["cmdline"] or [])
+        and "tb_widgets.service.workers.rank" in words
+        and "torch.distributed.run" not in words
+        and str(run.path) in words
     ]
 
 

@@ -243,7 +243,7 @@ class NextRow:
         self._start = _press(session, "Start", session.start, "start")
         self._fits = _press(session, "Use what fits the model", session.use_what_fits, "bar-fits")
         self._field = _press(session, "Show the field", self._show_field, "show-field")
-        self._usual = _press(session, "Start from the defaults", session.use_defaults, "use-defaults")
+        self._usual = _press(session, "Reset to the defaults", session.use_defaults, "use-defaults")
         self._usual.add_class("tbw-quiet")
         self._usual.tooltip = "Put back model, data and settings to what the page begins with. Runs stay."
         buttons = row([self._usual, self._fits, self._field, self._start], "tbw-buttons")

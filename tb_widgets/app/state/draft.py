@@ -17,7 +17,7 @@ from tb_widgets.errors import DataError, ModelError, SpecError, TbError
 from tb_widgets.service.checking import vocabulary_of_ours
 from tb_widgets.service.data import find_files, local_tokenizer, opened_files, resolve_source
 from tb_widgets.service.fitting import FITTED, Misfit, ModelFacts, fitted
-from tb_widgets.service.memory import MemoryNeed, memory_need
+from tb_widgets.service.memory import MemoryNeed, has_gpu, memory_need
 from tb_widgets.service.models import ModelSummary, describe, resolve
 from tb_widgets.service.policy import Policy
 from tb_widgets.spec import PRESETS, DataSpec, FieldCard, RunSpec, TokenizerSpec, read_value
@@ -367,18 +367,25 @@ class Draft(traitlets.HasTraits):
         except SpecError as error:
             found = dict(error.problems) | wrong
             advised = {path: typed_numbers.advice(CARDS[path], self.values[path]) for path in found if path in CARDS}
-            return None, {path: f"{reason}{advised.get(path, '')}" for path, reason in found.items()}
+            shown = {
+                path: typed_numbers.in_percent(CARDS[path], reason) if path in CARDS else reason
+                for path, reason in found.items()
+            }
+            return None, {path: f"{reason}{advised.get(path, '')}" for path, reason in shown.items()}
         return (None, wrong) if wrong else (spec, {})
 
     def _describe(self, spec: RunSpec) -> dict[str, str]:
         # Reading a text costs more than a keystroke may: only when model, text or tokenizer differ.
-        key = (spec.model.model_dump_json(), spec.data, spec.tokenizer, self.facts, self._sizes)
+        device = spec.hardware.device
+        key = (spec.model.model_dump_json(), spec.data, spec.tokenizer, device, self.facts, self._sizes)
         if self._described is None or self._described[0] != key:
             self._described = (key, self._look(spec))
         return self._described[1]
 
     def _look(self, spec: RunSpec) -> dict[str, str]:
         errors = {}
+        if spec.hardware.device.startswith("cuda") and not has_gpu():
+            errors["hardware.device"] = "this machine has no NVIDIA GPU. Set it to auto or cpu."
         try:
             _check_here(spec.data)
         except (TbError, *ODD_PATH) as error:

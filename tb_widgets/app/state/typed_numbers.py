@@ -7,6 +7,7 @@ from typing import Any
 
 from tb_widgets.spec import FieldCard
 
+_BOUND = re.compile(r"^(must be \D+ )([\d.]+)(, not )(-?[\d.]+(?:e[-+]?\d+)?)\.$")
 _DECIMAL_COMMA = re.compile(r"[-+]?\d+,\d+")
 _GROUPED_BY_POINTS = re.compile(r"[-+]?[1-9]\d{0,2}(\.\d{3})+")
 
@@ -55,6 +56,22 @@ def advice(card: FieldCard, value: Any) -> str:
     """Return how a number that was refused should be written; empty where nobody knows what was meant."""
     if card.kind == "float" and isinstance(value, str) and _DECIMAL_COMMA.fullmatch(value):
         return f" Use a point: {value.replace(',', '.')}."
-    if is_share(card) and isinstance(value, int | float) and 1 < value <= 100:
+    # 1.1 may be 110 %; 7.5 is a percentage without its sign.
+    if is_share(card) and isinstance(value, int | float) and 2 <= value < 100 and value / 100 < (card.maximum or 1):
         return f" Write {value:g} % or {value / 100:g}."
     return ""
+
+
+def in_percent(card: FieldCard, reason: str) -> str:
+    """Return why a share was refused, in percent as it is shown.
+
+    >>> from tb_widgets.spec import RunSpec
+    >>> warmup = next(card for card in RunSpec.field_cards() if card.path == "training.warmup")
+    >>> in_percent(warmup, "must be less than 1, not 1.1.")
+    'must be less than 100 %, not 110 %.'
+    """
+    if not is_share(card):
+        return reason
+    return _BOUND.sub(
+        lambda found: f"{found[1]}{100 * float(found[2]):g} %{found[3]}{100 * float(found[4]):g} %.", reason
+    )

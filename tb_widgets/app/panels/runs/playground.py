@@ -66,7 +66,8 @@ class PlaygroundPanel(Panel):
     def render(self) -> widgets.Widget:
         """Build the card."""
         session = self.session
-        self._prompt = widgets.Textarea(value="The ", rows=2, placeholder="Where should it begin?")
+        self._example = task_record("").ask_example
+        self._prompt = widgets.Textarea(value=self._example, rows=2, placeholder="Where should it begin?")
         self._prompt.add_class("tbw-at-prompt")
         self._checkpoint = widgets.Dropdown(options=[("no checkpoint yet", "")])
         self._checkpoint.add_class("tbw-at-checkpoint")
@@ -136,6 +137,10 @@ class PlaygroundPanel(Panel):
         record = task_record(session.watch.task)
         self._heading.value = words.heading(record.ask_title, session.watch.run.id if session.watch.run else "")
         self._help.value = f'<div class="tbw-help">{escape(record.ask_help)}</div>' if record.ask_help else ""
+        if record.ask_example != self._example:
+            if self._prompt.value == self._example:  # nobody has typed one yet
+                self._prompt.value = record.ask_example
+            self._example = record.ask_example
         show(self._begin, not record.reads_images)
         self._write.description = record.ask_verb
         for option in self._options.values():

@@ -12,6 +12,7 @@ from tb_widgets.app.parts.cards import button, card, row, show
 from tb_widgets.app.registry import Panel, panel
 from tb_widgets.checks.preflight import Preflight, read_preflight
 from tb_widgets.checks.result import SIGNS
+from tb_widgets.spec.metrics import LOSS
 from tb_widgets.wording import duration, size_in_words
 
 if TYPE_CHECKING:
@@ -101,10 +102,10 @@ def _table(measured: Preflight, *, is_whole: bool) -> str:
         even = f" (uniform guessing: {measured.even_guess:.3f})" if measured.even_guess is not None else ""
         pairs.append(("Initial loss", f"{measured.first_loss:.3f}{even}"))
     if measured.overfit_loss is not None and measured.first_loss is not None:
-        told = f"{measured.first_loss:.2f} → {measured.overfit_loss:.2f} in {measured.overfit_steps} steps"
+        told = f"{measured.first_loss:.2f} → {LOSS.written(measured.overfit_loss)} in {measured.overfit_steps} steps"
         pairs.append(("Overfit one batch", f"{told} {SIGNS[measured.overfit]}"))
     if measured.best_threads is not None:
-        speeds = ", ".join(f"{speed.count}: {speed.per_second:,.0f}/s" for speed in measured.threads)
+        speeds = ", ".join(f"{speed.count}: {speed.per_second:,.0f} {measured.unit}/s" for speed in measured.threads)
         pairs.append(("CPU threads", speeds))
     if measured.micro_batches:
         speeds = ", ".join(f"{speed.count}: {speed.per_second:,.0f}/s" for speed in measured.micro_batches)
@@ -112,7 +113,13 @@ def _table(measured: Preflight, *, is_whole: bool) -> str:
     left = "".join(words.note(f"Not measured: {text}") for text in measured.left_out if is_whole)
     tone = {"fail": "bad", "warn": "warn"}.get(measured.overfit)
     learns = (
-        words.note("The model should be able to overfit one batch.", tone, detail="See the Check step.") if tone else ""
+        words.note(
+            "The loss of one batch should fall towards zero.",
+            tone,
+            detail="Lower the learning rate; if that changes nothing, see the Check step.",
+        )
+        if tone
+        else ""
     )
     return (_verdict(measured) if is_whole and not tone else "") + words.facts(pairs) + learns + left
 

@@ -34,6 +34,7 @@ class SettingsPanel(Panel):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self._advanced: Form | None = None
+        self._opens = False
         self._schedule = widgets.HTML()
         self._drawn: TrainingSpec | None = None
 
@@ -48,7 +49,7 @@ class SettingsPanel(Panel):
         self._preset.observe(self._chosen, "value")
         self._paths = [path for path in PATHS if self.session.policy.may_set(path)]
         self._basic = Form(draft, [path for path in self._paths if CARDS[path].level == "basic"], act)
-        self._more = fold("More settings", "Fewer settings", lambda is_open: act(lambda: self._show_advanced(is_open)))
+        self._more = fold("More settings", "Fewer settings", self._unfold)
         self._place = widgets.VBox()
         made = card("Settings", [box, self._basic.widget, self._more, self._place])
         self._heading = made.children[0]
@@ -57,6 +58,10 @@ class SettingsPanel(Panel):
     def _chosen(self, change: dict[str, str]) -> None:
         if change["new"]:
             self.act(lambda: self.session.use_preset(change["new"]))
+
+    def _unfold(self, is_open: bool) -> None:
+        if not self._opens:
+            self.act(lambda: self._show_advanced(is_open))
 
     def _show_advanced(self, visible: bool) -> None:
         if self._advanced is None:
@@ -78,6 +83,13 @@ class SettingsPanel(Panel):
         if changed := draft.changed_settings:
             about = f"Changed: {listed(changed, most=4)}. Measure below to see how long it takes."
         self._preset_help.value = f'<div class="tbw-help">{escape(about)}</div>'
+        if not self._more.value and any(
+            path in self._paths and CARDS[path].level == "advanced" for path in draft.errors
+        ):
+            self._opens = True  # by itself: the field that keeps the run from starting is there
+            self._more.value = True
+            self._opens = False
+            self._show_advanced(True)
         self._follow()
 
     def _follow(self) -> None:
