@@ -134,7 +134,7 @@ def test_shares_are_shown_in_percent():
         ("training.learning_rate", "0,003", "must be a number, not '0,003'. Use a point: 0.003."),
         ("training.steps", "1.000", "1.000 may be 1 or 1,000: write it without a point."),
         ("training.steps", "12.000.000", "12.000.000 may be 12 or 12,000,000: write it without a point."),
-        ("data.validation_fraction", "10", "must be at most 0.5, not 10. Write 10 % or 0.1."),
+        ("data.validation_fraction", "10", "must be at most 50 %, not 1000 %. Write 10 % or 0.1."),
         ("model.config", "{n_layer: 6", "Write name: value pairs, for example {n_layer: 6}. A closing } is missing."),
         ("model.config", "6", "Write name: value pairs, for example {n_layer: 6}."),
     ],
