@@ -19,6 +19,7 @@ BENCHMARKS = (
     "checks",
     "dashboard",
     "kills",
+    "quality",
 )
 
 

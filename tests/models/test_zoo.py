@@ -27,6 +27,7 @@ def gpt(preset="tiny", vocab_size=64, context_length=16, **config):
         {"tie_weights": False},
         {"positions": "learned"},
         {"bias": True, "tie_weights": False, "positions": "learned", "n_layer": 2, "mlp_ratio": 3},
+        {"ngram": 4},
     ],
 )
 def test_the_formula_counts_what_torch_counts(config):
@@ -49,9 +50,9 @@ def test_presets_have_the_sizes_that_their_names_promise():
     assert 9e6 < counts["medium"] < 12e6
 
 
-@pytest.mark.parametrize("positions", ["rope", "learned"])
-def test_earlier_logits_do_not_see_later_tokens_and_positions_count(positions):
-    model = gpt(positions=positions)
+@pytest.mark.parametrize(("positions", "ngram"), [("rope", 1), ("learned", 1), ("rope", 4)])
+def test_earlier_logits_do_not_see_later_tokens_and_positions_count(positions, ngram):
+    model = gpt(positions=positions, ngram=ngram)
     model.module.eval()
     for parameter in model.module.parameters():  # zero-initialised layers would hide a leak
         torch.nn.init.normal_(parameter, std=0.3)

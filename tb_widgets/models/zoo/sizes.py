@@ -45,7 +45,7 @@ ZOO_PRESETS: dict[str, dict[str, dict[str, int]]] = {
 }
 
 _DEFAULTS: dict[str, dict[str, Any]] = {
-    "gpt": {"positions": "rope", "mlp_ratio": 4, "bias": False, "dropout": 0.0, "tie_weights": True},
+    "gpt": {"positions": "rope", "mlp_ratio": 4, "bias": False, "dropout": 0.0, "tie_weights": True, "ngram": 1},
     "bert": {"mlp_ratio": 4, "dropout": 0.0},
     "bert-classifier": {"classes": 2, "mlp_ratio": 4, "dropout": 0.0},
     "t5": {"mlp_ratio": 4, "dropout": 0.0, "buckets": 32, "max_distance": 128},
@@ -54,6 +54,7 @@ _DEFAULTS: dict[str, dict[str, Any]] = {
 _WHOLE = (
     *("vocab_size", "context_length", "n_layer", "n_head", "n_embd", "mlp_ratio"),
     *("buckets", "max_distance", "channels", "image_size", "patch_size", "classes"),
+    "ngram",
 )
 _LABELS = ("model_name", "task")
 
@@ -147,7 +148,7 @@ def count_parameters(name: str, config: dict[str, Any]) -> int:
 
 def _gpt(config: dict[str, Any]) -> int:
     width, bias = config["n_embd"], 1 if config["bias"] else 0
-    tables = config["vocab_size"] * width * (1 if config["tie_weights"] else 2)
+    tables = config["vocab_size"] * width * (config["ngram"] + (0 if config["tie_weights"] else 1))
     if config["positions"] == "learned":
         tables += config["context_length"] * width
     return int(tables + _encoder(config, bias) + width * (1 + bias))
