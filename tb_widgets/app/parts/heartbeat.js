@@ -63,8 +63,10 @@ function render({ model, el }) {
     // The standalone page has no notebook around it: the dashboard is the page.
     root.classList.toggle("tbw-whole", isPage);
     const plots = figureStands() ? 1 : 0;
-    root.classList.toggle("tbw-drawn", plots > 0);
-    if (root.clientWidth !== width || plots !== drawn) {
+    // It is seen once it is as wide as its place: Plotly begins with a width of its own.
+    const isFitted = plots > 0 && (root.classList.contains("tbw-drawn") || figureFits());
+    root.classList.toggle("tbw-drawn", isFitted);
+    if (root.clientWidth !== width || plots !== drawn || (plots && !isFitted)) {
       width = root.clientWidth;
       drawn = plots;
       window.dispatchEvent(new Event("resize")); // the figure measures itself anew
@@ -73,6 +75,8 @@ function render({ model, el }) {
   // Plotly first draws an empty plot in the widget's place; what is sent before our lines stand in it is lost.
   const figureStands = () => Boolean(root) &&
     Array.from(root.querySelectorAll(".js-plotly-plot")).some((plot) => plot._fullData?.length);
+  const figureFits = () => Array.from(root.querySelectorAll(".js-plotly-plot"))
+    .every((plot) => Math.abs((plot._fullLayout?.width ?? 0) - plot.clientWidth) < 2);
   const complain = (text) => {
     isLost = Boolean(text);
     root?.classList.toggle("tbw-lost", isLost);
