@@ -9,7 +9,7 @@ from tb_widgets.app.parts.live_figure import LiveFigure
 from tb_widgets.display.figure import curve_keys
 from tb_widgets.runs.curve import Curves
 
-from .conftest import html_of
+from .conftest import html_of, set_status
 
 AT_MOST = 2 * 200 + 1  # points a trace
 
@@ -200,3 +200,14 @@ def test_numbers_of_a_logarithmic_axis_keep_apart(figure, curves):
 def test_words_beside_the_pointer_begin_with_the_step(figure):
     axes = [axis for axis in figure._figure.select_xaxes() if "unifiedhovertitle" in axis]
     assert {axis.unifiedhovertitle.text for axis in axes} <= {"step %{x:,d}"}
+
+
+def test_the_log_of_a_run_that_has_ended_waits_for_nothing(dashboard, make_run):
+    run = make_run(state="running")
+    dashboard.open_run(run.id)
+    dashboard.show("train")
+    dashboard.refresh()
+    assert "No log output yet." in html_of(dashboard.page.boxes["train"])
+    set_status(run, state="done")
+    dashboard.refresh()
+    assert "No log output.\n" in html_of(dashboard.page.boxes["train"])
