@@ -20,6 +20,9 @@ TRAIN, VALIDATION = "#3b5bdb", "#c77700"
 """Colours of the two lines. The page's stylesheet knows them, and turns them into those of its theme."""
 
 
+_SHORT = 10**1.5  # a logarithmic axis whose values span less has room for three numbers
+
+
 @dataclass(frozen=True)
 class Plot:
     """One plot of a run: a line over the steps.
@@ -119,7 +122,8 @@ def figure_parts(task: str = "") -> dict[str, Any]:
 
     def trace(plot: int, **options: Any) -> dict[str, Any]:
         axes = {"xaxis": f"x{_suffix(plot)}", "yaxis": f"y{_suffix(plot)}"}
-        return {"type": "scatter", "x": [], "y": [], "marker": {"size": 5}, **axes, **options}
+        # The first and the last point stand on the edge: they are drawn whole.
+        return {"type": "scatter", "x": [], "y": [], "marker": {"size": 5}, "cliponaxis": False, **axes, **options}
 
     traces = [
         # The smoothed line is the one to read; its values are hovered over, not those of every step.
@@ -132,13 +136,13 @@ def figure_parts(task: str = "") -> dict[str, Any]:
     layout: dict[str, Any] = {
         "autosize": True,
         "showlegend": False,
-        "margin": {"l": 48, "r": 12, "t": 28, "b": 40},
+        "margin": {"l": 48, "r": 24, "t": 28, "b": 40},
         "paper_bgcolor": "rgba(0,0,0,0)",
         "plot_bgcolor": "rgba(0,0,0,0)",
         "font": {"family": "system-ui, sans-serif", "size": 12, "color": "#63676f"},
         "hovermode": "x unified",
         "dragmode": False,
-        "hoverlabel": {"align": "left"},
+        "hoverlabel": {"align": "left", "bgcolor": "#fff", "bordercolor": "#e4e4e0"},
         "uirevision": "keep",
         **arrangement(),
     }
@@ -160,6 +164,9 @@ def figure_parts(task: str = "") -> dict[str, Any]:
             "tickformat": ",d",
             "hoverformat": ",d",
             "nticks": 5,
+            "spikecolor": "#8b8f98",
+            "spikethickness": 1,
+            "spikedash": "solid",
         }
         if index:
             layout[f"xaxis{suffix}"]["matches"] = "x"
@@ -225,6 +232,25 @@ def _suffix(index: int) -> str:
     return "" if index == 0 else str(index + 1)
 
 
+def name_steps(figure: Any) -> None:
+    """Let the words beside the pointer begin with the step; an older Plotly writes its number only."""
+    for axis in figure.select_xaxes():
+        if "unifiedhovertitle" in axis:
+            axis.unifiedhovertitle = {"text": "step %{x:,d}"}
+
+
+def space_ticks(layout: Any, points: list[tuple[list[float], list[float]]]) -> None:
+    """Keep numbers apart: on a logarithmic axis of little more than a decade Plotly would write all nine of it."""
+    for plot in range(len(points) - 2):
+        axis = layout[f"yaxis{_suffix(plot)}"]
+        lines = points[:3] if plot == 0 else [points[2 + plot]]
+        drawn = [value for _, y in lines for value in y]
+        low, high = min(drawn, default=1.0), max(drawn, default=1.0)
+        is_short = axis.type == "log" and low > 0 and high / low < _SHORT
+        if axis.nticks != (count := 3 if is_short else 5):
+            axis.nticks = count
+
+
 def show_ticks(layout: Any, points: list[tuple[list[float], list[float]]], total: int | None = None) -> None:
     """Put numbers on the axes that have something to measure, which reach to the run's end; an empty plot shows none.
 
@@ -233,9 +259,11 @@ def show_ticks(layout: Any, points: list[tuple[list[float], list[float]]], total
     total
         Steps of the run; ``None`` where the last point is the end.
     """
-    reach = [0, total] if total else None
+    end = total or max((step for steps, _ in points for step in steps), default=0)
+    reach = [0, end] if end else None
     if list(layout["xaxis"].range or []) != (reach or []):
         layout["xaxis"].range = reach
+    space_ticks(layout, points)
     for plot in range(len(points) - 2):
         suffix = _suffix(plot)
         filled = bool(points[2 + plot][0]) or (plot == 0 and bool(points[0][0]))
@@ -290,7 +318,8 @@ def run_figure(
     curves = Curves(curve_keys(), smoothing)
     curves.extend(records)
     parts = figure_parts(task)
-    for trace, (x, y) in zip(parts["data"], figure_points(curves, task), strict=True):
+    points = figure_points(curves, task)
+    for trace, (x, y) in zip(parts["data"], points, strict=True):
         trace["x"], trace["y"] = x, y
     parts["layout"]["shapes"] = [*baseline_shapes(baselines or Baselines(), curves), *mark_shapes(marks)]
     for key, axis in parts["layout"].items():
@@ -301,4 +330,7 @@ def run_figure(
     parts["layout"]["height"] = 500
     parts["layout"]["title"] = {"text": title, "font": {"size": 14}}
     parts["layout"]["margin"]["t"] = 64
-    return Figure(parts)
+    figure = Figure(parts)
+    name_steps(figure)
+    space_ticks(figure.layout, points)
+    return figure

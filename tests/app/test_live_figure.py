@@ -9,7 +9,7 @@ from tb_widgets.app.parts.live_figure import LiveFigure
 from tb_widgets.display.figure import curve_keys
 from tb_widgets.runs.curve import Curves
 
-from .conftest import html_of
+from .conftest import html_of, set_status
 
 AT_MOST = 2 * 200 + 1  # points a trace
 
@@ -174,3 +174,40 @@ def test_where_a_run_has_mended_itself_stands_a_mark(figure, curves):
     assert "Marks: memory was short at step 13" in figure._told.value
     figure.draw(curves)
     assert not figure._figure.layout.shapes, "another run has none"
+
+
+def test_a_run_that_has_ended_fills_its_plots(figure, curves):
+    figure.page_says(True)
+    curves.extend([{"step": step, "train/loss": 2.0} for step in (1, 33)])
+    figure.draw(curves, total=600)
+    assert figure._figure.layout.xaxis.range == (0, 600)
+    figure.draw(curves)
+    assert figure._figure.layout.xaxis.range == (0, 33)
+    assert not any(trace.cliponaxis for trace in figure._figure.data)
+
+
+def test_numbers_of_a_logarithmic_axis_keep_apart(figure, curves):
+    figure.page_says(True)
+    curves.extend([{"step": 0, "val/perplexity": 1230.0}, {"step": 50, "val/perplexity": 128.0}])
+    figure.draw(curves)
+    layout = figure._figure.layout
+    assert (layout.yaxis2.type, layout.yaxis2.nticks, layout.yaxis.nticks) == ("log", 3, 5)
+    curves.extend([{"step": 60, "val/perplexity": 12.0}])
+    figure.draw(curves)
+    assert layout.yaxis2.nticks == 5
+
+
+def test_words_beside_the_pointer_begin_with_the_step(figure):
+    axes = [axis for axis in figure._figure.select_xaxes() if "unifiedhovertitle" in axis]
+    assert {axis.unifiedhovertitle.text for axis in axes} <= {"step %{x:,d}"}
+
+
+def test_the_log_of_a_run_that_has_ended_waits_for_nothing(dashboard, make_run):
+    run = make_run(state="running")
+    dashboard.open_run(run.id)
+    dashboard.show("train")
+    dashboard.refresh()
+    assert "No log output yet." in html_of(dashboard.page.boxes["train"])
+    set_status(run, state="done")
+    dashboard.refresh()
+    assert "No log output.\n" in html_of(dashboard.page.boxes["train"])

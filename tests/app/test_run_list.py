@@ -6,6 +6,7 @@ import shutil
 
 import pytest
 
+from tb_widgets.app.panels.runs.list import _line
 from tb_widgets.errors import RunError
 from tb_widgets.runs import RunDirectory, run_list
 from tb_widgets.runs.run_list import RunList
@@ -140,3 +141,10 @@ def test_a_thousand_runs_cost_little_when_nothing_changed(runs_dir, make_run, cl
     for _ in range(5):
         runs.refresh()
     assert len(reads) == 1001
+
+
+def test_the_table_names_files_and_not_their_folders(runs_dir, make_run):
+    make_run(state="done", data="/tmp/a/long/way/to/the/folder/of/labels.csv")
+    runs = RunList(runs_dir)
+    runs.refresh()
+    assert "labels.csv" in _line(runs.entries[0])["cells"]

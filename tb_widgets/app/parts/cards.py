@@ -52,7 +52,7 @@ def button(label: str, on_click: Callable[[], None], *classes: str, tooltip: str
 
 def fold(label: str, opened: str, on_change: Callable[[bool], None]) -> widgets.ToggleButton:
     """Return a button that shows and hides something; its label says what the next press does."""
-    made = widgets.ToggleButton(description=label)
+    made = widgets.ToggleButton(description=label, tooltip="")
 
     def changed(change: dict[str, Any]) -> None:
         made.description = opened if change["new"] else label

@@ -31,7 +31,7 @@ function tbwNamePanels(root) {
   // Plotly's picture says nothing that the words below it do not say better.
   root.querySelectorAll(".js-plotly-plot").forEach((plot) => tbwSet(plot, "aria-hidden", "true"));
   // What scrolls by itself can be scrolled with the keyboard.
-  root.querySelectorAll("pre.tbw-code, pre.tbw-diff, pre.tbw-log, pre.tbw-sample, .tbw-scroll, .tbw-bar-text").forEach((box) => {
+  root.querySelectorAll("pre.tbw-code, pre.tbw-diff, pre.tbw-log, pre.tbw-sample, .tbw-scroll, .tbw-bar .tbw-facts, .tbw-blocker").forEach((box) => {
     const scrolls = box.scrollHeight > box.clientHeight + 1 || box.scrollWidth > box.clientWidth + 1;
     tbwSet(box, "tabindex", scrolls ? "0" : null);
   });

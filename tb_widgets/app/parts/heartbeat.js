@@ -2,6 +2,7 @@
 // that works in Colab, JupyterLab, Notebook and Voila alike. It never asks again before the answer is there.
 const GONE_AFTER = 4000;
 const NARROW = 560; // as in theme.css
+const MOST_TRIES = 10; // looks at a figure that does not become as wide as its place
 
 function isDark() {
   const body = document.body;
@@ -40,7 +41,7 @@ function render({ model, el }) {
   const note = document.createElement("div");
   note.setAttribute("role", "status");
   el.appendChild(note);
-  let root = null, timer = null, asked = 0, waiting = false, ended = false, width = 0, drawn = 0, wasNarrow = null;
+  let root = null, timer = null, asked = 0, waiting = false, ended = false, width = 0, drawn = 0, tries = 0, wasNarrow = null;
   let keepFocus = () => {}, observer = null, heard = Date.now(), isLost = false;
   const isPage = document.body.classList.contains("tbw-page");
 
@@ -63,8 +64,10 @@ function render({ model, el }) {
     // The standalone page has no notebook around it: the dashboard is the page.
     root.classList.toggle("tbw-whole", isPage);
     const plots = figureStands() ? 1 : 0;
-    root.classList.toggle("tbw-drawn", plots > 0);
-    if (root.clientWidth !== width || plots !== drawn) {
+    // It is seen once it is as wide as its place: Plotly begins with a width of its own.
+    const isFitted = plots > 0 && (root.classList.contains("tbw-drawn") || figureFits());
+    root.classList.toggle("tbw-drawn", isFitted);
+    if (root.clientWidth !== width || plots !== drawn || (plots && !isFitted && figure()?.clientWidth)) {
       width = root.clientWidth;
       drawn = plots;
       window.dispatchEvent(new Event("resize")); // the figure measures itself anew
@@ -73,6 +76,13 @@ function render({ model, el }) {
   // Plotly first draws an empty plot in the widget's place; what is sent before our lines stand in it is lost.
   const figureStands = () => Boolean(root) &&
     Array.from(root.querySelectorAll(".js-plotly-plot")).some((plot) => plot._fullData?.length);
+  const figure = () => root.querySelector(".tbw-figure .js-plotly-plot");
+  const figureFits = () => {
+    const plot = figure();
+    if (!plot || Math.abs((plot._fullLayout?.width ?? 0) - plot.clientWidth) < 2) return true;
+    tries += plot.clientWidth > 0 ? 1 : 0; // while its step is hidden it has no width to take
+    return tries > MOST_TRIES; // better seen as it is than not at all
+  };
   const complain = (text) => {
     isLost = Boolean(text);
     root?.classList.toggle("tbw-lost", isLost);

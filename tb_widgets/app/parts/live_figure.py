@@ -17,7 +17,9 @@ from tb_widgets.display.figure import (
     figure_parts,
     figure_points,
     follow_task,
+    name_steps,
     show_ticks,
+    space_ticks,
 )
 from tb_widgets.display.marks import Mark, mark_shapes
 from tb_widgets.runs.baselines import Baselines
@@ -69,6 +71,7 @@ class LiveFigure:
         parts = figure_parts()
         self._drawn = [([], []) for _ in parts["data"]]
         self._figure = FigureWidget(parts)
+        name_steps(self._figure)
         if self._narrow:  # before it is seen: nothing jumps
             self._figure.update_layout(arrangement(narrow=True))
             self._is_narrow = True
@@ -122,8 +125,8 @@ class LiveFigure:
                 if new != old:
                     trace = self._figure.data[index]
                     trace.x, trace.y = np.asarray(new[0], dtype="float32"), np.asarray(new[1], dtype="float32")
-            show_ticks(self._figure.layout, points, total)
             self._scale("log" if self._log_scale else "linear")
+            show_ticks(self._figure.layout, points, total)
             self._show_shapes([*baseline_shapes(baselines, curves), *mark_shapes(marks)])
         self._drawn = points
         return True
@@ -149,6 +152,7 @@ class LiveFigure:
         if self._figure is not None and self._there:
             with self._figure.batch_update():
                 self._scale("log" if on else "linear")
+                space_ticks(self._figure.layout, self._drawn)
 
     def _scale(self, kind: str) -> None:
         if self._figure.layout.yaxis.type != kind:

@@ -76,7 +76,7 @@ class ModelPanel(Panel):
         choice = labelled("Or a built-in model" if policy.is_owner else "One of these", framed(self._ours))
         self._size = Form(session.draft, ["model.preset"], self.act)
         self._config = Form(session.draft, ["model.config"] if policy.may_set("model.config") else [], self.act)
-        self._more = widgets.ToggleButton(description="More")
+        self._more = widgets.ToggleButton(description="More", tooltip="")
         self._more.add_class("tbw-at-model-more")
         self._more.observe(self._unfold, "value")
         show(self._config.widget, False)

@@ -70,7 +70,7 @@ def _line(entry: RunEntry) -> dict[str, Any]:
         best_in_words(status.best) if status.best else "–",
         f"{status.step:,} / {status.total:,}" if status.step != status.total else f"{status.total:,}",
         rate,
-        status.data if len(status.data) < 28 else "…" + status.data[-27:],
+        words.short_source(status.data),
         "–" if status.is_waiting else words.ago(status.created),
     ]
     return {"key": entry.run.id, "cells": cells}

@@ -37,7 +37,7 @@ class RunSettingsPanel(Panel):
             "tbw-at-use-settings",
             tooltip="Fill the form with this run's settings",
         )
-        self._code_open = widgets.ToggleButton(description="Show its code")
+        self._code_open = widgets.ToggleButton(description="Show its code", tooltip="")
         self._code_open.add_class("tbw-at-run-code")
         self._code_open.observe(lambda change: self.act(lambda: self._show_code(change["new"])), "value")
         self._code = widgets.HTML()

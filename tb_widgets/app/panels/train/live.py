@@ -59,7 +59,7 @@ class LivePanel(Panel):
         if session.has_page:
             self.figure.page_says(session.figure_is_there, narrow=session.page_is_narrow)
             self.figure.make()
-            total = watch.status.total if watch.status else None
+            total = watch.status.total if watch.status and watch.status.is_active else None
             shown = (watch.curves_version, watch.task, total)
             if self._drawn != shown and self.figure.draw(watch.curves, watch.task, total, watch.baselines, watch.marks):
                 self._drawn = shown
@@ -164,5 +164,6 @@ class LogPanel(Panel):
         watch = self.session.watch
         lines = "\n".join(line[:400] for line in watch.log[-40:])
         place = f"\n{watch.run.log_file}" if watch.run and self.session.policy.is_owner else ""
-        text = escape((lines or "No log output yet.") + place)
+        has_ended = watch.status is not None and not watch.status.is_active
+        text = escape((lines or ("No log output." if has_ended else "No log output yet.")) + place)
         self._text.value = f'<pre class="tbw-text tbw-log">{text}</pre>'
