@@ -49,4 +49,4 @@ def test_a_run_that_diverged_names_a_lower_rate(tmp_path, text_file, until):
         wait=False,
     )
     assert until(lambda: run.status.state == "failed")
-    assert run.status.remedy == {"training.learning_rate": 0.01}
+    assert run.status.remedy == {"training.learning_rate": 0.003}
