@@ -52,7 +52,7 @@ def test_the_fastest_number_of_threads_is_one_click_away_and_text_is_text(dashbo
     seen = shown(box(dashboard))
     assert "<script" not in seen
     assert "5.00 → 5.000 in 0 steps" in seen
-    assert "The model should be able to overfit one batch." in seen
+    assert "The loss of one batch should fall towards zero." in seen
     assert at(box(dashboard), "use-threads").description == "Use 1 CPU thread"
     at(box(dashboard), "use-threads").click()
     assert dashboard.draft.spec.hardware.threads == 1
