@@ -161,7 +161,7 @@ def test_the_spec_asks_for_repairs(tmp_path):
     mended = resolve(spec, vocab_size=None, context_length=8)
     assert mended.origin["repairs"] == ["undeclared-input", "causal-mask"]
     assert built(mended).vocab_size == 64
-    with pytest.raises(SpecError, match=r"model.repairs: entry 1 must be undeclared-input, missing-steps or causal-mask"):
+    with pytest.raises(SpecError, match=r"model.repairs: entry 1 must be undeclared-input, missing-steps or causal"):
         RunSpec().with_values({"model.repairs": ["paint-it-red"]})
     with pytest.raises(
         ModelError, match=r"model.repairs: missing-steps does not apply .* What it offers is undeclared"
