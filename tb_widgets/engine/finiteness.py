@@ -99,8 +99,9 @@ class LossLevel:
         """
         if self._first is None:
             self._first = self._recent = loss
-        self._recent += (loss - self._recent) / _REMEMBERED
-        if self._recent > 2 * self._first + 1:  # the first batch may have been an easy one
+        limit = 2 * self._first + 1  # the first batch may have been an easy one
+        self._recent += (min(loss, 3 * limit) - self._recent) / _REMEMBERED  # one wild batch does not decide
+        if self._recent > limit:
             raise DivergedError(
                 f"The training loss has risen to {loss:.4g} at step {step:,}, from {self._first:.4g} at the beginning.",
                 hint="Lower the learning rate.",

@@ -15,19 +15,7 @@ def evaluate_checkpoint(
 ) -> dict[str, float]:
     """Return every validation metric of a checkpoint by its key, in fp32.
 
-    Parameters
-    ----------
-    batches
-        How many batches are read; ``None`` reads all validation data, where a run reads ``evaluation.batches`` of them.
-    trust
-        Agree to run the code in the run's folder, where it was not started on this machine; this is remembered.
-
-    Raises
-    ------
-    TrainingError
-        If the model or its data can't be used any more.
-    ConsentError
-        If nobody on this machine has agreed to run that code.
+    Parameters, errors and an example stand at :meth:`tb_widgets.service.run.Checkpoint.evaluate`, its public face.
     """
     require_frozen(run.model_folder, "Evaluating", trust=trust)
     request = {"run": str(run.path), "checkpoint": str(checkpoint), "batches": batches}

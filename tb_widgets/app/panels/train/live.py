@@ -59,7 +59,8 @@ class LivePanel(Panel):
         if session.has_page:
             self.figure.page_says(session.figure_is_there, narrow=session.page_is_narrow)
             self.figure.make()
-            total = watch.status.total if watch.status and watch.status.is_active else None
+            # What is done fills its plots, also where it stopped early; what was cut off shows how much is missing.
+            total = watch.status.total if watch.status and watch.status.state != "done" else None
             shown = (watch.curves_version, watch.task, total)
             if self._drawn != shown and self.figure.draw(watch.curves, watch.task, total, watch.baselines, watch.marks):
                 self._drawn = shown
