@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from typing import get_args
 
 import pytest
@@ -18,6 +20,16 @@ from tb_widgets.engine.session import train_run
 from tb_widgets.spec import Optimiser, Schedule, TrainingSpec
 
 from .conftest import losses, weights_digest
+
+TRAIN = """
+import sys
+from tb_widgets.engine.session import train_run
+from tb_widgets.engine.warm_up import warm_up
+from tb_widgets.runs import RunDirectory
+warm_up()
+assert train_run(RunDirectory(sys.argv[1])) == "done"
+print("torch" in sys.modules, "torch._dynamo" in sys.modules)
+"""
 
 
 def train(module, optimiser, steps=4):
@@ -188,3 +200,12 @@ def test_relative_learning_rates_are_kept_at_every_step(tiny, train, monkeypatch
 def test_every_optimiser_and_schedule_of_the_spec_is_there():
     assert set(OPTIMISERS) == set(get_args(Optimiser))
     assert set(SCHEDULES) == set(get_args(Schedule))
+
+
+@pytest.mark.parametrize("optimiser", get_args(Optimiser))
+def test_training_does_not_import_the_compiler(optimiser, tiny, tmp_path, new_run):
+    """It would take more than a second of every start."""
+    run = new_run(tmp_path, tiny({"training": {"optimizer": optimiser, "steps": 3}}))
+    child = subprocess.run([sys.executable, "-c", TRAIN, str(run.path)], capture_output=True, text=True, check=False)
+
+    assert child.stdout.split() == ["True", "False"], child.stderr

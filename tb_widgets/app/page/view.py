@@ -7,11 +7,11 @@ from collections.abc import Callable
 from html import escape
 from typing import Any
 
-import ipywidgets as widgets
 import psutil
 
 from tb_widgets.app import words
 from tb_widgets.app.assets import read_asset
+from tb_widgets.app.parts import widgets
 from tb_widgets.app.parts.cards import button, card, close, row, show
 from tb_widgets.app.parts.form import place_of
 from tb_widgets.app.parts.heartbeat import Heartbeat

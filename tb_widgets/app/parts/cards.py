@@ -6,8 +6,7 @@ from collections.abc import Callable
 from html import escape
 from typing import Any
 
-import ipywidgets as widgets
-
+from tb_widgets.app.parts import widgets
 from tb_widgets.app.words import heading
 
 

@@ -6,9 +6,10 @@ import anywidget
 import traitlets
 
 from tb_widgets.app.assets import read_asset
+from tb_widgets.app.parts.widgets import Bare
 
 
-class ChoiceTable(anywidget.AnyWidget):  # type: ignore[misc]
+class ChoiceTable(Bare, anywidget.AnyWidget):  # type: ignore[misc]
     """Rows of plain text. A row is ``{"key": ..., "cells": [...]}``; a cell is a text, or a text with a chip.
 
     Cells are drawn as text, never as HTML, so names that users write can't inject anything.

@@ -9,9 +9,10 @@ import anywidget
 import traitlets
 
 from tb_widgets.app.assets import read_asset
+from tb_widgets.app.parts.widgets import Bare
 
 
-class Entry(anywidget.AnyWidget):  # type: ignore[misc]
+class Entry(Bare, anywidget.AnyWidget):  # type: ignore[misc]
     """Takes a line when Enter or the button is pressed, and on request when it is pasted.
 
     Parameters

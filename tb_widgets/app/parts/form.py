@@ -6,8 +6,7 @@ from collections.abc import Callable, Iterable
 from html import escape
 from typing import Any
 
-import ipywidgets as widgets
-
+from tb_widgets.app.parts import widgets
 from tb_widgets.app.parts.cards import framed, labelled
 from tb_widgets.app.state.draft import CARDS, Draft, as_typed, read_typed
 from tb_widgets.spec import FieldCard

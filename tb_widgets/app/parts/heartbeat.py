@@ -9,12 +9,13 @@ import anywidget
 import traitlets
 
 from tb_widgets.app.assets import read_asset
+from tb_widgets.app.parts.widgets import Bare
 
 # (kind, figure is on the page, page is narrow or None where that is as before) -> milliseconds until the next beat
 Answer = Callable[[str, bool, "bool | None"], int]
 
 
-class Heartbeat(anywidget.AnyWidget):  # type: ignore[misc]
+class Heartbeat(Bare, anywidget.AnyWidget):  # type: ignore[misc]
     """A widget without a face that ticks in the page; it shows itself only when the kernel stops answering.
 
     Parameters

@@ -8,8 +8,7 @@ from collections.abc import Sequence
 from html import escape
 from typing import Any
 
-import ipywidgets as widgets
-
+from tb_widgets.app.parts import widgets
 from tb_widgets.display.baselines import baseline_shapes
 from tb_widgets.display.figure import (
     arrangement,

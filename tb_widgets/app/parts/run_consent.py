@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import ipywidgets as widgets
-
 from tb_widgets.app import words
-from tb_widgets.app.parts import code_view
+from tb_widgets.app.parts import code_view, widgets
 from tb_widgets.app.parts.cards import button, card, row, show
 from tb_widgets.app.parts.model_view import finding_list
 from tb_widgets.service.models import CODE, findings, read_source

@@ -6,9 +6,10 @@ import anywidget
 import traitlets
 
 from tb_widgets.app.assets import read_asset
+from tb_widgets.app.parts.widgets import Bare
 
 
-class StepBar(anywidget.AnyWidget):  # type: ignore[misc]
+class StepBar(Bare, anywidget.AnyWidget):  # type: ignore[misc]
     """A row of tabs. ``steps`` holds dictionaries with id, title, summary and mark (``✓``, ``▲``, ``!`` or empty)."""
 
     _esm = read_asset("parts/step_bar.js")

@@ -13,6 +13,7 @@ import anywidget
 import traitlets
 
 from tb_widgets.app.assets import read_asset
+from tb_widgets.app.parts.widgets import Bare
 from tb_widgets.errors import DataError, TbError
 from tb_widgets.service.data import uploads
 from tb_widgets.wording import size_in_words
@@ -20,7 +21,7 @@ from tb_widgets.wording import size_in_words
 logger = logging.getLogger(__name__)
 
 
-class Upload(anywidget.AnyWidget):  # type: ignore[misc]
+class Upload(Bare, anywidget.AnyWidget):  # type: ignore[misc]
     """Takes files, one after the other, into the uploads folder.
 
     Every message of the page is answered, and a message that comes twice is answered as the first one was: the page

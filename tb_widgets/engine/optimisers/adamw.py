@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 
 from tb_widgets.engine.optimisers.groups import ParameterGroup
+from tb_widgets.engine.optimisers.light import LightAdamW
 from tb_widgets.spec import TrainingSpec
 
 FUSED_DEVICES = ("cpu", "cuda", "mps")
@@ -13,7 +14,7 @@ FUSED_DEVICES = ("cpu", "cuda", "mps")
 def build_adamw(groups: list[ParameterGroup], training: TrainingSpec, device: torch.device) -> torch.optim.Optimizer:
     """Return AdamW (Loshchilov and Hutter, arXiv 1711.05101), in one fused kernel on the devices that have it."""
     parameters = [parameter for group in groups for parameter in group["params"]]
-    return torch.optim.AdamW(
+    return LightAdamW(
         [{**group} for group in groups],
         lr=training.learning_rate,
         betas=(training.beta1, training.beta2),

@@ -12,6 +12,7 @@ from torch import Tensor
 
 from tb_widgets.engine.optimisers.adamw import FUSED_DEVICES
 from tb_widgets.engine.optimisers.groups import ParameterGroup
+from tb_widgets.engine.optimisers.light import LightAdamW
 from tb_widgets.spec import TrainingSpec
 
 # Polar Express (Amsel et al., arXiv 2505.16932): the quintic of each of five steps.
@@ -32,7 +33,7 @@ def build_muon(groups: list[ParameterGroup], training: TrainingSpec, device: tor
     return Muon(groups, training, fused=device.type in FUSED_DEVICES)
 
 
-class Muon(torch.optim.AdamW):
+class Muon(LightAdamW):
     """Groups of the role ``matrix`` are updated by Muon, the others by AdamW.
 
     Muon makes the momentum of a matrix orthogonal, so that every direction of it is learned equally fast. Matrices of

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import ipywidgets as widgets
-
 from tb_widgets.app import words
+from tb_widgets.app.parts import widgets
 from tb_widgets.app.parts.cards import button, card, row, show
 from tb_widgets.app.registry import Panel, panel
 from tb_widgets.runs.folders import default_cache_dir

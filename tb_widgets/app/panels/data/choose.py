@@ -5,9 +5,8 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-import ipywidgets as widgets
-
 from tb_widgets.app import words
+from tb_widgets.app.parts import widgets
 from tb_widgets.app.parts.cards import button, card, fold, framed, labelled, show
 from tb_widgets.app.parts.choice_table import ChoiceTable
 from tb_widgets.app.parts.entry import Entry

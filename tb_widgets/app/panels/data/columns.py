@@ -5,10 +5,9 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-import ipywidgets as widgets
-
 from tb_widgets.app import words
 from tb_widgets.app.panels.data.found import Pick
+from tb_widgets.app.parts import widgets
 from tb_widgets.app.parts.cards import card, show
 from tb_widgets.app.registry import Panel, panel
 from tb_widgets.spec import TASKS

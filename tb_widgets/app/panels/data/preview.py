@@ -6,9 +6,8 @@ from collections.abc import Iterable
 from html import escape
 from typing import TYPE_CHECKING
 
-import ipywidgets as widgets
-
 from tb_widgets.app import words
+from tb_widgets.app.parts import widgets
 from tb_widgets.app.parts.cards import card, show
 from tb_widgets.app.registry import Panel, panel
 from tb_widgets.wording import listed, steps_in_words

@@ -5,9 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import ipywidgets as widgets
-
 from tb_widgets.app import words
+from tb_widgets.app.parts import widgets
 from tb_widgets.app.parts.cards import card, framed, labelled, show
 from tb_widgets.app.parts.entry import Entry
 from tb_widgets.app.parts.fitted import fitted_notes

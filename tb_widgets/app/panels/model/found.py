@@ -5,10 +5,8 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-import ipywidgets as widgets
-
 from tb_widgets.app import words
-from tb_widgets.app.parts import code_view
+from tb_widgets.app.parts import code_view, widgets
 from tb_widgets.app.parts.cards import button, card, fold, row, show
 from tb_widgets.app.parts.form import Form
 from tb_widgets.app.parts.model_view import conclusion_list, finding_list, model_files, origin_facts, repair_list

@@ -5,9 +5,8 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING, Any
 
-import ipywidgets as widgets
-
 from tb_widgets.app import words
+from tb_widgets.app.parts import widgets
 from tb_widgets.app.parts.cards import card, framed, labelled, row, show
 from tb_widgets.app.parts.form import Form
 from tb_widgets.app.parts.memory import fit_chip, memory_in_words

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import ipywidgets as widgets
-
 from tb_widgets.app import words
+from tb_widgets.app.parts import widgets
 from tb_widgets.app.parts.cards import card
 from tb_widgets.app.registry import Panel, panel
 from tb_widgets.wording import size_in_words

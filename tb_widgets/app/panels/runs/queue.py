@@ -5,8 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-import ipywidgets as widgets
-
+from tb_widgets.app.parts import widgets
 from tb_widgets.app.parts.cards import button, card, close, row, show
 from tb_widgets.app.registry import Panel, panel
 from tb_widgets.runs import RunEntry

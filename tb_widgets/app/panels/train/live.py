@@ -5,9 +5,8 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-import ipywidgets as widgets
-
 from tb_widgets.app import words
+from tb_widgets.app.parts import widgets
 from tb_widgets.app.parts.answers import sample
 from tb_widgets.app.parts.cards import card, fold, framed, labelled, row, show
 from tb_widgets.app.parts.live_figure import LiveFigure

@@ -5,8 +5,7 @@ from __future__ import annotations
 from html import escape
 from typing import TYPE_CHECKING
 
-import ipywidgets as widgets
-
+from tb_widgets.app.parts import widgets
 from tb_widgets.app.parts.cards import card, fold, framed, labelled, show
 from tb_widgets.app.parts.form import Form
 from tb_widgets.app.registry import Panel, panel
