@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tb_widgets.app.state.draft import CARDS, Draft, as_typed, read_typed
+from tb_widgets.app.state.draft import Draft
+from tb_widgets.app.state.fields import CARDS, as_typed, read_typed
 from tb_widgets.errors import SpecError
 from tb_widgets.service.fitting import ModelFacts, fitted
 from tb_widgets.spec import PRESETS, FieldCard, RunSpec

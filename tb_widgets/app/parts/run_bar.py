@@ -12,7 +12,7 @@ from tb_widgets.app import words
 from tb_widgets.app.parts.cards import button, row, show
 from tb_widgets.app.parts.fitted import fitted_line
 from tb_widgets.app.parts.memory import fit_chip, memory_in_words
-from tb_widgets.app.state.draft import CARDS, as_typed
+from tb_widgets.app.state.fields import CARDS, as_typed
 from tb_widgets.display.baselines import choices_in_words
 from tb_widgets.display.run_words import speed_in_words
 from tb_widgets.runs import RunEntry, Status
