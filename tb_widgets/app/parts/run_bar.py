@@ -167,7 +167,8 @@ class RunRow:
             label, tone = "Starting", "on"  # only until its process has begun
         if status.is_active:
             label = ASKED.get(asked, label)
-        done = status.step / status.total if status.total else 0.0
+        # What is done has nothing left to do, also where it stopped early: the facts beside it say so.
+        done = 1.0 if status.state == "done" else status.step / status.total if status.total else 0.0
         waiting = status.state in ("queued", "preparing") and status.progress is None
         share = status.progress if status.state == "preparing" and status.progress is not None else done
         facts = [f"<span>{fact}</span>" for fact in self._facts(status, saved)]
