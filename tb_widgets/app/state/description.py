@@ -7,9 +7,10 @@ from typing import NamedTuple
 from tb_widgets.app.words import without_upload_folder
 from tb_widgets.errors import DataError, ModelError, TbError
 from tb_widgets.service.data import find_files, local_tokenizer, opened_files, resolve_source
-from tb_widgets.service.memory import has_gpu
+from tb_widgets.service.memory import MemoryNeed, has_gpu
 from tb_widgets.service.models import ModelSummary, describe, resolve
 from tb_widgets.spec import DataSpec, ModelSpec, RunSpec, TokenizerSpec
+from tb_widgets.wording import size_in_words
 
 # What the sizes of our models are called in the form.
 SIZES = {"n_layer": "Layers", "n_head": "Heads", "n_embd": "Width"}
@@ -48,12 +49,39 @@ def described(spec: RunSpec, *, vocab_size: int | None, classes: int | None) -> 
     try:
         model = _model(spec.model, vocab_size=vocab_size, classes=classes, context_length=spec.data.context_length)
     except (TbError, *ODD_PATH) as error:
-        overrides = spec.model.source.startswith("zoo:") or str(error).startswith("model.config")
+        overrides = str(error).startswith("model.config")
         reason = reason_of(error, "model.source", "model.config")
         for name, title in SIZES.items() if spec.model.source.startswith("zoo:") else ():
             reason = reason.replace(f"model.config.{name}", title)
+        reason = reason.replace("model.config.", "")  # the settings of a model, as they are written in this field
         problems["model.config" if overrides else "model.source"] = reason
     return Description(model, problems)
+
+
+def too_large(
+    spec: RunSpec, need: MemoryNeed, model: ModelSummary | None, *, vocab_size: int | None, classes: int | None
+) -> dict[str, str]:
+    """Return why a model can't be trained in this machine's memory, by the path of the field to change.
+
+    Of a model of ours it names the size, and the most layers that there is room for.
+    """
+    takes = f"parameters and optimiser alone take {size_in_words(need.states)}"
+    there = f"{need.device} has {size_in_words(need.there)}"
+    sizes = model.sizes if model is not None else {}
+    if not sizes or model is None or not model.parameters:
+        return {"model.source": f"{takes}, and {there}. Choose a smaller model."}
+    layers, width = sizes["n_layer"], sizes["n_embd"]
+    one_layer = spec.model.model_copy(update={"config": {**spec.model.config, "n_layer": 1}})
+    least = _model(one_layer, vocab_size=vocab_size, classes=classes, context_length=spec.data.context_length)
+    base, room = least.parameters or 0, model.parameters * need.there // need.states
+    each = (model.parameters - base) / max(1, layers - 1)
+    if room >= base and each:
+        most = 1 + int((room - base) / each)
+        return {"model.config": f"{SIZES['n_layer']} is {layers:,}: {takes}, and {there}. Enter at most {most:,}."}
+    return {
+        "model.config": f"{SIZES['n_embd']} is {width:,}: even with one layer the model is too large, and {there}. "
+        "Enter a smaller width."
+    }
 
 
 def reason_of(error: Exception, *paths: str) -> str:
@@ -67,7 +95,7 @@ def reason_of(error: Exception, *paths: str) -> str:
 
 def _model(spec: ModelSpec, *, vocab_size: int | None, classes: int | None, context_length: int) -> ModelSummary:
     if not spec.source:
-        raise ModelError("type the path of a model.py, or of the folder that holds it.")
+        raise ModelError("Enter a path, the address of a Gist or hub:OWNER/NAME.")
     # A form waits for no network: it was fetched before, or not.
     return describe(resolve(spec, vocab_size=vocab_size, classes=classes, context_length=context_length, online=False))
 
@@ -75,7 +103,7 @@ def _model(spec: ModelSpec, *, vocab_size: int | None, classes: int | None, cont
 def _require_data(data: DataSpec) -> None:
     """See whether data can be found on this machine; what is in them is looked at elsewhere, which takes longer."""
     if not data.source:
-        raise DataError("choose a text, or type the path of a file.")
+        raise DataError("Choose a dataset, or enter a path, an https:// address or hub:OWNER/NAME.")
     source = resolve_source(data)
     if not source.is_here:
         raise DataError("it is not on this machine yet.", hint="Press Download in the Data step.")
@@ -87,6 +115,6 @@ def _require_tokenizer(tokenizer: TokenizerSpec) -> None:
     if tokenizer.kind != "file":
         return
     if not tokenizer.file:
-        raise DataError("type the path of a tokenizer.json, or hub:OWNER/NAME.")
+        raise DataError("Enter the path of a tokenizer.json, or hub:OWNER/NAME.")
     if tokenizer.file.startswith("hub:"):
         local_tokenizer(tokenizer.file)

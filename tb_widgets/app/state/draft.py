@@ -9,8 +9,8 @@ from typing import Any
 import traitlets
 
 from tb_widgets.app.state import typed_numbers
-from tb_widgets.app.state.description import SIZES, Description, described, reason_of
-from tb_widgets.app.state.fields import CARDS, as_setting, read_typed
+from tb_widgets.app.state.description import SIZES, Description, described, reason_of, too_large
+from tb_widgets.app.state.fields import CARDS, as_setting, missing, read_typed
 from tb_widgets.app.words import form_names
 from tb_widgets.errors import SpecError, TbError
 from tb_widgets.service.checking import vocabulary_of_ours
@@ -21,7 +21,6 @@ from tb_widgets.service.policy import Policy
 from tb_widgets.spec import PRESETS, DataSpec, RunSpec, TokenizerSpec
 from tb_widgets.spec import preset as preset_spec
 from tb_widgets.spec.hub_pages import data_source, model_source
-from tb_widgets.wording import size_in_words
 
 # What the user decided about one model, and about no other.
 DECIDED = (
@@ -334,11 +333,7 @@ class Draft(traitlets.HasTraits):
         self.need = memory_need(spec, parameters, self.model) if parameters else None
         if self.need is None or self.need.verdict != "impossible":
             return {}
-        path = "model.config" if spec.model.source.startswith("zoo:") else "model.source"
-        return {
-            path: f"parameters and optimiser alone take {size_in_words(self.need.states)}, and {self.need.device} has "
-            f"{size_in_words(self.need.there)}. Choose a smaller model."
-        }
+        return too_large(spec, self.need, self.model, **self.sizes_of_data(spec))
 
     def _validate(self, values: dict[str, Any]) -> tuple[RunSpec | None, dict[str, str]]:
         tree: dict[str, Any] = {}
@@ -357,7 +352,8 @@ class Draft(traitlets.HasTraits):
         try:
             spec = RunSpec.from_mapping(tree)
         except SpecError as error:
-            found = dict(error.problems) | wrong
+            found = dict(error.problems)
+            found |= {path: missing(CARDS[path]) for path in found if path in CARDS and values[path] == ""} | wrong
             advised = {path: typed_numbers.advice(CARDS[path], self.values[path]) for path in found if path in CARDS}
             shown = {
                 path: typed_numbers.in_percent(CARDS[path], reason) if path in CARDS else reason

@@ -66,6 +66,16 @@ def _read_number(text: str, *, whole: bool) -> int | float | str:
     return int(value) if whole and value.is_integer() else value
 
 
+def missing(card: FieldCard) -> str:
+    """Return what to enter into a field that is empty and may not be.
+
+    >>> missing(CARDS["training.steps"]), missing(CARDS["training.warmup"])
+    ('Enter a whole number, for example 1000.', 'Enter a number, for example 5 %.')
+    """
+    what = {"int": "a whole number", "float": "a number"}.get(card.kind, "a value")
+    return f"Enter {what}, for example {as_typed(card, card.default)}."
+
+
 def as_typed(card: FieldCard, value: Any) -> str:
     """Return a field's value as a person would type it."""
     if value is None:

@@ -174,11 +174,12 @@ class ModelChoice(Versioned):
         """Ask for a model by its address, path, or name; returns at once."""
         address = model_source(address.strip())
         if not address:
-            raise ModelError("Type or paste the address of a model first.")
+            raise ModelError("Enter a path, the address of a Gist or hub:OWNER/NAME.")
         if len(address) > LONGEST_ADDRESS:
             raise ModelError(
-                f"That is no address: it has {len(address):,} characters.",
-                hint="Paste the address of a Gist, or a path.",
+                f"An address or a path has at most {LONGEST_ADDRESS:,} characters, not {len(address):,}.",
+                hint="It looks like models/my-model, gist.github.com/USER/ID or hub:OWNER/NAME. Code itself is given "
+                "as files: drop model.py and config.json below.",
             )
         self.policy.require_model(address)
         self._may_try = True
