@@ -17,7 +17,8 @@ import traitlets
 
 from tb_widgets.app.state.at_work import AtWork
 from tb_widgets.app.state.data_choice import DataChoice
-from tb_widgets.app.state.draft import CARDS, Draft
+from tb_widgets.app.state.draft import Draft
+from tb_widgets.app.state.fields import CARDS
 from tb_widgets.app.state.locking import one_at_a_time
 from tb_widgets.app.state.model_choice import ModelChoice
 from tb_widgets.app.state.watch import Watch

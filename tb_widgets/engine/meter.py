@@ -14,6 +14,7 @@ from torch import Tensor
 
 from tb_widgets.engine.finiteness import LossLevel, SkippedSteps, require_finite_loss
 from tb_widgets.engine.parallel import Group
+from tb_widgets.errors import DivergedError
 from tb_widgets.runs.journal import JournalWriter
 from tb_widgets.runs.status import AT_REST
 from tb_widgets.spec import TrainingSpec
@@ -159,9 +160,14 @@ class Meter:
             if line is not None:
                 record = line | speed | self.validation_at(step)
                 self._journal.metrics(record)
-                require_finite_loss(step, record["train/loss"])
-                self.level.look(step, record["train/loss"])
-            self.skipped.look(step, norm)
+            try:
+                if line is not None:
+                    require_finite_loss(step, record["train/loss"])
+                    self.level.look(step, record["train/loss"])
+                self.skipped.look(step, norm)
+            except DivergedError:
+                self._journal.update(step=step)  # what came after it, before it was read, is lost
+                raise
         if record:
             shown = {key: value for key, value in record.items() if "/" in key or key == "lr"}
             self._journal.update(metrics=shown | (self._validated[1] if self._validated else {}))

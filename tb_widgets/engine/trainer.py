@@ -179,9 +179,15 @@ class Trainer:
 
     def _say_over(self) -> None:
         """Say why the run ends here; whoever continues it gets the same patience again."""
-        waited = counted(self.stopping.waited, "evaluation")
-        name = METRICS[self.stopping.monitor].title.lower()
-        message = f"Stopped early: validation {name} has not improved for {waited}."
+        name, delta = METRICS[self.stopping.monitor].title.lower(), self.spec.evaluation.min_delta
+        self.saver.close()  # the status names the best checkpoint once it is on the disk
+        best = self.journal.status.best
+        if best is not None and not delta:
+            why = f"no better since step {best['step']:,}"
+        else:  # the best may be one that was not better by enough
+            by = f" by {delta:g} or more" if delta else ""
+            why = f"not better{by} in {counted(self.stopping.waited, 'evaluation')}"
+        message = f"Stopped early at step {self.step:,} of {self.spec.training.steps:,}: validation {name} {why}."
         self.stopping.waited = 0
         self.journal.update(message=message)
         self.journal.event("stopped-early", step=self.step, message=message)

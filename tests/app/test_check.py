@@ -67,7 +67,7 @@ def test_what_a_check_says_is_shown_as_text_and_progress_in_numbers(dashboard):
     bars = {"kind": "bars", "title": EVIL, "labels": [EVIL], "values": [None]}
     for kind in (heat, bars):
         probe.results.append(CheckResult("shapes", EVIL, 1, "warn", EVIL, 1.5, EVIL, EVIL, EVIL, kind))
-    dashboard.choice.checks, dashboard.choice._checked = probe, dashboard.choice._identity()
+    dashboard.choice._checks.begin(probe, dashboard.choice._identity())
     dashboard.choice.version += 1
     dashboard.show("check")
     dashboard.refresh()

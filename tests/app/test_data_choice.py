@@ -96,9 +96,9 @@ def test_what_can_not_be_read_leaves_the_data_as_they_were(dashboard, data, tmp_
 
 
 def test_nothing_and_an_empty_search_are_refused_in_words(data):
-    with pytest.raises(DataError, match="Type a path"):
+    with pytest.raises(DataError, match="Enter a path, an https"):
         data.choose("  ")
-    with pytest.raises(DataError, match="Type a word"):
+    with pytest.raises(DataError, match="Enter a word"):
         data.find("")
     with pytest.raises(DataError, match="nothing to fetch"):
         data.get()
@@ -220,7 +220,7 @@ def test_names_and_rows_of_a_table_are_shown_as_text(dashboard, data, tmp_path):
 
 def test_a_tokenizer_of_the_hub_is_asked_for_where_it_is_missing(dashboard, data):
     dashboard.draft.set("tokenizer.kind", "file")
-    assert "type the path" in dashboard.draft.errors["tokenizer.file"]
+    assert "Enter the path" in dashboard.draft.errors["tokenizer.file"]
     with pytest.raises(DataError, match="no tokenizer to fetch"):
         data.get_tokenizer()
     dashboard.draft.set("tokenizer.file", "hub:somebody/nothing")

@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tb_widgets.app.state.draft import CARDS, Draft, as_typed, read_typed
+from tb_widgets.app.state.draft import Draft
+from tb_widgets.app.state.fields import CARDS, as_typed, read_typed
 from tb_widgets.errors import SpecError
 from tb_widgets.service.fitting import ModelFacts, fitted
 from tb_widgets.spec import PRESETS, FieldCard, RunSpec
@@ -136,6 +137,10 @@ def test_shares_are_shown_in_percent():
         ("training.steps", "12.000.000", "12.000.000 may be 12 or 12,000,000: write it without a point."),
         ("data.validation_fraction", "10", "must be at most 50 %, not 1000 %. Write 10 % or 0.1."),
         ("model.config", "{n_layer: 6", "Write name: value pairs, for example {n_layer: 6}. A closing } is missing."),
+        ("training.steps", "", "Enter a whole number, for example 1000."),
+        ("training.warmup", " ", "Enter a number, for example 5 %."),
+        ("model.source", "", "Enter a path, the address of a Gist or hub:OWNER/NAME."),
+        ("model.config", "{n_layr: 3}", "n_layr: zoo:gpt has no such setting. Did you mean n_layer?"),
         ("model.config", "6", "Write name: value pairs, for example {n_layer: 6}."),
     ],
 )

@@ -7,7 +7,8 @@ from html import escape
 import pytest
 
 from tb_widgets.app.parts.form import Field, Form
-from tb_widgets.app.state.draft import CARDS, Draft
+from tb_widgets.app.state.draft import Draft
+from tb_widgets.app.state.fields import CARDS
 
 from .conftest import at, every_widget, html_of, shown
 

@@ -224,6 +224,18 @@ def test_a_done_run_says_how_good_it_became_and_is_tried_next(opened):
     assert dashboard.step == "runs"
 
 
+def test_a_run_that_stopped_early_is_done_and_says_where(opened):
+    dashboard, run = opened
+    early = "Stopped early at step 8 of 20: validation loss no better since step 4."
+    set_status(run, state="done", step=8, total=20, message=early)
+    dashboard.refresh()
+    assert 'aria-valuenow="100"' in shown(bar(dashboard))
+    assert early in shown(bar(dashboard))
+    dashboard.show("runs")
+    dashboard.refresh()
+    assert f'is-on" role="status"><span>●</span><p>{early}' in shown(dashboard.page.boxes["runs"]), "nothing went wrong"
+
+
 def test_a_done_run_goes_on_for_more_steps(opened, workers):
     dashboard, run = opened
     saved(run, 20)

@@ -57,8 +57,26 @@ def test_a_model_that_can_never_fit_is_refused_before_start(model_step):
     assert "parameters and optimiser alone take 6.4 TB" in reason
     assert "✕ does not fit" in shown(box(model_step))
     assert model_step.page.steps.steps[0]["mark"] == "!"
-    with pytest.raises(Exception, match="Choose a smaller model"):
+    with pytest.raises(Exception, match="Enter at most"):
         model_step.start()
+
+
+def test_the_most_layers_that_are_named_do_fit(model_step, monkeypatch):
+    monkeypatch.setattr(memory, "_memory", lambda device: (10**9, "this machine"))
+    enter(model_step, "n-layer", "100000")
+    (reason,) = model_step.draft.blockers
+    assert reason.startswith("Layers is 100,000: parameters and optimiser alone take 177 GB, and this machine has 1 GB")
+    most = int(reason.rpartition("at most ")[2].rstrip(".").replace(",", ""))
+    enter(model_step, "n-layer", str(most))
+    assert model_step.draft.blockers == []
+    enter(model_step, "n-layer", str(most + 1))
+    assert model_step.draft.blockers
+
+    enter(model_step, "n-layer", "2")
+    enter(model_step, "n-embd", "30000")
+    (reason,) = model_step.draft.blockers
+    assert reason.startswith("Width is 30,000: even with one layer")
+    assert model_step.draft.wrong_size == "n_embd"
 
 
 @pytest.mark.parametrize(

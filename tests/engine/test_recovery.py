@@ -148,6 +148,7 @@ def test_without_a_checkpoint_there_is_no_way_back(tiny, train):
     run = train(tiny(BATCH), Diverges(*range(3, 100)))
     assert run.status().state == "failed"
     assert run.status().message == "The loss became NaN at step 3."
+    assert run.status().step == 3, "losses are read some steps later, and these are lost"
     assert recovered(run) == []
 
 
@@ -158,7 +159,7 @@ def test_a_run_that_stops_improving_stops_early_and_can_be_continued(tiny, train
     run = train(tiny(STILL | {"evaluation.patience": 3}), Greedy())
     status = run.status()
     assert (status.state, status.step, status.total) == ("done", 20, 60), "the first evaluation is the best"
-    assert status.message == "Stopped early: validation loss has not improved for 3 evaluations."
+    assert status.message == "Stopped early at step 20 of 60: validation loss no better since step 5."
     assert run.checkpoints()[-1].step == 20
     assert "stopped-early" in [event["kind"] for event in read_records(run.events_file)]
     module = Greedy()
@@ -182,3 +183,5 @@ def test_too_small_an_improvement_is_none(tiny, train, delta, end):
     fields = STILL | {"training.learning_rate": 0.01, "evaluation.patience": 3, "evaluation.min_delta": delta}
     run = train(tiny(fields), Greedy())
     assert run.status().step == end
+    told = "Stopped early at step 20 of 60: validation loss not better by 10 or more in 3 evaluations."
+    assert run.status().message == (told if delta else "")

@@ -58,8 +58,8 @@ WHOLE = [
     f"http://localhost/?gist_id={ID}@{SHA}",
 ]
 BAD = [
-    ("", "it is empty"),
-    ("gist:  ", "it is empty"),
+    ("", "it names no id"),
+    ("gist:  ", "it names no id"),
     (ID[:-1], "has 31 characters"),
     (f"gist:{ID}0", "has 33 characters"),
     (f"{ID}@", "nothing is not a revision"),

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 from tb_widgets.app import words
 from tb_widgets.app.parts import widgets
 from tb_widgets.app.parts.cards import button
-from tb_widgets.app.state.draft import CARDS, Draft, as_typed
+from tb_widgets.app.state.draft import Draft
+from tb_widgets.app.state.fields import CARDS, as_typed
 
 if TYPE_CHECKING:
     from tb_widgets.app.session import Session

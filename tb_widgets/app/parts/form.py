@@ -8,7 +8,8 @@ from typing import Any
 
 from tb_widgets.app.parts import widgets
 from tb_widgets.app.parts.cards import framed, labelled
-from tb_widgets.app.state.draft import CARDS, Draft, as_typed, read_typed
+from tb_widgets.app.state.draft import Draft
+from tb_widgets.app.state.fields import CARDS, as_typed, read_typed
 from tb_widgets.spec import FieldCard
 
 

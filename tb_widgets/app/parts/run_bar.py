@@ -11,7 +11,7 @@ from tb_widgets.app.parts import widgets
 from tb_widgets.app.parts.cards import button, row, show
 from tb_widgets.app.parts.fitted import fitted_line
 from tb_widgets.app.parts.memory import fit_chip, memory_in_words
-from tb_widgets.app.state.draft import CARDS, as_typed
+from tb_widgets.app.state.fields import CARDS, as_typed
 from tb_widgets.display.baselines import choices_in_words
 from tb_widgets.display.run_words import speed_in_words
 from tb_widgets.runs import RunEntry, Status
@@ -166,7 +166,8 @@ class RunRow:
             label, tone = "Starting", "on"  # only until its process has begun
         if status.is_active:
             label = ASKED.get(asked, label)
-        done = status.step / status.total if status.total else 0.0
+        # What is done has nothing left to do, also where it stopped early: the facts beside it say so.
+        done = 1.0 if status.state == "done" else status.step / status.total if status.total else 0.0
         waiting = status.state in ("queued", "preparing") and status.progress is None
         share = status.progress if status.state == "preparing" and status.progress is not None else done
         facts = [f"<span>{fact}</span>" for fact in self._facts(status, saved)]

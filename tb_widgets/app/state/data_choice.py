@@ -139,11 +139,12 @@ class DataChoice(Versioned):
         """
         source = data_source(source.strip())
         if not source:
-            raise DataError("Type a path or an address first.")
+            raise DataError("Enter a path, an https:// address or hub:OWNER/NAME.")
         if len(source) > LONGEST_ADDRESS:
             raise DataError(
-                f"That is no address: it has {len(source):,} characters.",
-                hint="Type a path or an address, or drop the text as a file.",
+                f"An address or a path has at most {LONGEST_ADDRESS:,} characters, not {len(source):,}.",
+                hint="It looks like books/*.txt, https://example.org/text.txt or hub:OWNER/NAME. Text itself is given "
+                "as a file: drop one below.",
             )
         fresh = {name: DataSpec.model_fields[name].get_default(call_default_factory=True) for name in OF_DATA}
         data = self.draft.spec.data.model_copy(update={**fresh, **decided, "source": source})
@@ -205,7 +206,7 @@ class DataChoice(Versioned):
         """Search the Hub for datasets by name; what is found arrives in :attr:`search`."""
         self.policy.require_owner("search the Hub")
         if not text.strip():
-            raise DataError("Type a word to search for first.")
+            raise DataError("Enter a word to search for, for example poems.")
         self.search = Job(lambda report: search_hub(text.strip(), on_progress=report))
 
     @one_at_a_time
@@ -226,7 +227,7 @@ class DataChoice(Versioned):
         self.policy.require_owner("fetch tokenizers")
         source = str(self.draft.values["tokenizer.file"] or "")
         if not source.startswith("hub:"):
-            raise DataError("There is no tokenizer to fetch.", hint="Type hub:OWNER/NAME as the tokenizer file.")
+            raise DataError("There is no tokenizer to fetch.", hint="Enter hub:OWNER/NAME as the tokenizer file.")
 
         def work(report: JobReport) -> str:
             fetch_tokenizer(source, on_progress=report)

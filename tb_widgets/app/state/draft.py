@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
-import re
 import shlex
 from pathlib import Path
 from typing import Any
@@ -12,22 +9,19 @@ from typing import Any
 import traitlets
 
 from tb_widgets.app.state import typed_numbers
-from tb_widgets.app.words import form_names, without_upload_folder
-from tb_widgets.errors import DataError, ModelError, SpecError, TbError
+from tb_widgets.app.state.description import SIZES, Description, described, reason_of, too_large
+from tb_widgets.app.state.fields import CARDS, as_setting, missing, read_typed
+from tb_widgets.app.words import form_names
+from tb_widgets.errors import SpecError, TbError
 from tb_widgets.service.checking import vocabulary_of_ours
-from tb_widgets.service.data import find_files, local_tokenizer, opened_files, resolve_source
 from tb_widgets.service.fitting import FITTED, Misfit, ModelFacts, fitted
-from tb_widgets.service.memory import MemoryNeed, has_gpu, memory_need
-from tb_widgets.service.models import ModelSummary, describe, resolve
+from tb_widgets.service.memory import MemoryNeed, memory_need
+from tb_widgets.service.models import ModelSummary
 from tb_widgets.service.policy import Policy
-from tb_widgets.spec import PRESETS, DataSpec, FieldCard, RunSpec, TokenizerSpec, read_value
+from tb_widgets.spec import PRESETS, DataSpec, RunSpec, TokenizerSpec
 from tb_widgets.spec import preset as preset_spec
 from tb_widgets.spec.hub_pages import data_source, model_source
-from tb_widgets.spec.text import write_value
-from tb_widgets.wording import size_in_words
 
-CARDS: dict[str, FieldCard] = {card.path: card for card in RunSpec.field_cards()}
-THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?")  # 10,000, but not 0,003
 # What the user decided about one model, and about no other.
 DECIDED = (
     "model.config",
@@ -51,9 +45,6 @@ OF_DATA = ("config", "split", "validation_split", "columns", "encoding", "stream
 _KEPT = ("model.source", *DECIDED[1:], "data.source", *(f"data.{name}" for name in OF_DATA), "name")
 # Fields that take the address of a page of the Hub for what it shows.
 PAGES = {"model.source": model_source, "data.source": data_source, "tokenizer.file": model_source}
-# What the sizes of our models are called in the form.
-SIZES = {"n_layer": "Layers", "n_head": "Heads", "n_embd": "Width"}
-LONGEST_REASON = 400  # characters; a path may have thousands
 
 
 class Draft(traitlets.HasTraits):
@@ -90,7 +81,7 @@ class Draft(traitlets.HasTraits):
 
     def __init__(self, spec: RunSpec | None = None, policy: Policy | None = None) -> None:
         self.policy = policy or Policy(own=spec)
-        self._described: tuple[Any, dict[str, str]] | None = None
+        self._described: tuple[Any, Description] | None = None
         self.facts: ModelFacts | None = None
         self.hold = ""
         self.problem: tuple[DataSpec, TokenizerSpec, TbError] | None = None
@@ -326,7 +317,7 @@ class Draft(traitlets.HasTraits):
                 named = str(problem).partition(": ")[0]
                 path = named if named in CARDS else "data.source"
                 if (data, tokenizer) == (spec.data, spec.tokenizer):
-                    errors.setdefault(path, _reason(problem, path))
+                    errors.setdefault(path, reason_of(problem, path))
             self.spec = spec
             errors |= self.policy.problems(spec)
             errors |= self._weigh(spec)
@@ -342,11 +333,7 @@ class Draft(traitlets.HasTraits):
         self.need = memory_need(spec, parameters, self.model) if parameters else None
         if self.need is None or self.need.verdict != "impossible":
             return {}
-        path = "model.config" if spec.model.source.startswith("zoo:") else "model.source"
-        return {
-            path: f"parameters and optimiser alone take {size_in_words(self.need.states)}, and {self.need.device} has "
-            f"{size_in_words(self.need.there)}. Choose a smaller model."
-        }
+        return too_large(spec, self.need, self.model, **self.sizes_of_data(spec))
 
     def _validate(self, values: dict[str, Any]) -> tuple[RunSpec | None, dict[str, str]]:
         tree: dict[str, Any] = {}
@@ -365,7 +352,8 @@ class Draft(traitlets.HasTraits):
         try:
             spec = RunSpec.from_mapping(tree)
         except SpecError as error:
-            found = dict(error.problems) | wrong
+            found = dict(error.problems)
+            found |= {path: missing(CARDS[path]) for path in found if path in CARDS and values[path] == ""} | wrong
             advised = {path: typed_numbers.advice(CARDS[path], self.values[path]) for path in found if path in CARDS}
             shown = {
                 path: typed_numbers.in_percent(CARDS[path], reason) if path in CARDS else reason
@@ -379,40 +367,9 @@ class Draft(traitlets.HasTraits):
         device = spec.hardware.device
         key = (spec.model.model_dump_json(), spec.data, spec.tokenizer, device, self.facts, self._sizes)
         if self._described is None or self._described[0] != key:
-            self._described = (key, self._look(spec))
-        return self._described[1]
-
-    def _look(self, spec: RunSpec) -> dict[str, str]:
-        errors = {}
-        if spec.hardware.device.startswith("cuda") and not has_gpu():
-            errors["hardware.device"] = "this machine has no NVIDIA GPU. Set it to auto or cpu."
-        try:
-            _check_here(spec.data)
-        except (TbError, *ODD_PATH) as error:
-            errors["data.source"] = _reason(error, "data.source")
-        try:
-            _check_tokenizer(spec.tokenizer)
-        except TbError as error:
-            errors["tokenizer.file"] = _reason(error, "tokenizer.file")
-        try:
-            if not spec.model.source:
-                raise ModelError("type the path of a model.py, or of the folder that holds it.")
-            source = resolve(
-                spec.model,
-                **self.sizes_of_data(spec),
-                context_length=spec.data.context_length,
-                online=False,  # a form waits for no network: it was fetched before, or not
-            )
-            self.model = describe(source)
-        except (TbError, *ODD_PATH) as error:
-            self.model = None
-            overrides = spec.model.source.startswith("zoo:") or str(error).startswith("model.config")
-            path = "model.config" if overrides else "model.source"
-            reason = _reason(error, "model.source", "model.config")
-            for name, title in SIZES.items() if spec.model.source.startswith("zoo:") else ():
-                reason = reason.replace(f"model.config.{name}", title)
-            errors[path] = reason
-        return errors
+            self._described = (key, described(spec, **self.sizes_of_data(spec)))
+        self.model = self._described[1].model
+        return dict(self._described[1].problems)
 
     def code(self, runs_dir: Path | None = None) -> str:
         """Return the Python that does what Start does; ``runs_dir`` where that is not ``./runs``."""
@@ -438,110 +395,10 @@ class Draft(traitlets.HasTraits):
         """Return the terminal command that does what Start does; ``runs_dir`` as for :meth:`code`."""
         words = ["tb-widgets", "train"] + (["--preset", self.preset] if self.preset in PRESETS else [])
         for path, mine in self._changed().items():
-            words += ["--set", f"{path}={_typed(mine)}"]
+            words += ["--set", f"{path}={as_setting(mine)}"]
         if runs_dir is not None:
             words += ["--runs-dir", str(runs_dir)]
         return shlex.join(words)
-
-
-def _check_here(data: DataSpec) -> None:
-    """See whether data can be found on this machine; what is in them is looked at elsewhere, which takes longer."""
-    if not data.source:
-        raise DataError("choose a text, or type the path of a file.")
-    source = resolve_source(data)
-    if not source.is_here:
-        raise DataError("it is not on this machine yet.", hint="Press Download in the Data step.")
-    if source.kind == "files":
-        opened_files(find_files(data.source))
-
-
-def _check_tokenizer(tokenizer: TokenizerSpec) -> None:
-    if tokenizer.kind != "file":
-        return
-    if not tokenizer.file:
-        raise DataError("type the path of a tokenizer.json, or hub:OWNER/NAME.")
-    if tokenizer.file.startswith("hub:"):
-        local_tokenizer(tokenizer.file)
-
-
-# What a path raises that no file system can hold: too long, or the home folder of nobody.
-ODD_PATH = (OSError, RuntimeError, ValueError)
-
-
-def _reason(error: Exception, *paths: str) -> str:
-    """Return why a field is refused, without the field's name, which stands beside it."""
-    text = str(error) if isinstance(error, TbError) else f"This path can't be read: {error}"
-    for path in paths:
-        text = text.removeprefix(f"{path}: ")
-    text = without_upload_folder(text)
-    return text if len(text) <= LONGEST_REASON else f"{text[:LONGEST_REASON]} …"
-
-
-def _typed(value: Any) -> str:
-    """Return a value as YAML that is read back as exactly that value: plain where plain will do."""
-    if isinstance(value, str) and value and _reads_as(value, value):
-        return value
-    if isinstance(value, dict):
-        plain = "{" + ", ".join(f"{key}: {entry}" for key, entry in value.items()) + "}"
-        if _reads_as(plain, value):
-            return plain
-    text = json.dumps(value, ensure_ascii=False)
-    return text if _reads_as(text, value) else write_value(value)
-
-
-def _reads_as(text: str, value: Any) -> bool:
-    # Compared as Python writes them, for 1 == True == 1.0, and a key may be any of them.
-    return repr(read_value(text)) == repr(value)
-
-
-def read_typed(card: FieldCard, text: str) -> Any:
-    """Read what a person typed into a field, without judging it."""
-    text = text.strip() if card.kind != "list" else text
-    if card.kind == "list":
-        return [line for line in text.splitlines() if line.strip()]
-    if text == "":
-        return {} if card.kind == "mapping" else None if card.optional else ""
-    if typed_numbers.is_share(card) and (share := typed_numbers.read_share(text)) is not None:
-        return share
-    if card.kind == "int" and typed_numbers.is_ambiguous(text):
-        return text
-    if card.kind in ("int", "float"):
-        return _read_number(text, whole=card.kind == "int")
-    return read_value(text) if card.kind == "mapping" else text
-
-
-def _read_number(text: str, *, whole: bool) -> int | float | str:
-    """Read a number as people write it, not as YAML does (010 is ten); what is none stays a text."""
-    compact = "".join(text.split())
-    if THOUSANDS.fullmatch(compact):
-        compact = compact.replace(",", "")
-    try:
-        return int(compact)
-    except ValueError:
-        pass
-    try:
-        value = float(compact)
-    except ValueError:
-        return text
-    if not math.isfinite(value):
-        return text
-    return int(value) if whole and value.is_integer() else value
-
-
-def as_typed(card: FieldCard, value: Any) -> str:
-    """Return a field's value as a person would type it."""
-    if value is None:
-        return ""
-    if card.kind == "list" and isinstance(value, list):
-        return "\n".join(str(entry) for entry in value)
-    if card.kind == "mapping" and isinstance(value, dict):
-        return _typed(value) if value else ""
-    if isinstance(value, float) and typed_numbers.is_share(card):
-        return typed_numbers.share_in_words(value)
-    if isinstance(value, float):
-        rough = f"{value:g}"
-        return rough if float(rough) == value else repr(value)
-    return str(value)
 
 
 def _at(tree: dict[str, Any], path: str) -> Any:

@@ -7,14 +7,14 @@ that :meth:`ModelChoice.refresh` looks at. Nothing of a Gist or Hub repository r
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
 from tb_widgets.app.state.draft import Draft
+from tb_widgets.app.state.fetching import Fetching
+from tb_widgets.app.state.kept_checks import KeptChecks
 from tb_widgets.app.state.versioned import Versioned
 from tb_widgets.checks.preflight import read_preflight
-from tb_widgets.checks.result import read_result
 from tb_widgets.errors import ModelError, RunError, TbError, UndecidedError
 from tb_widgets.service.fitting import ModelFacts
 from tb_widgets.service.models import (
@@ -26,7 +26,6 @@ from tb_widgets.service.models import (
     Trust,
     TrustStore,
     decided,
-    fetch,
     findings,
     is_fetched,
     keep_files,
@@ -52,27 +51,6 @@ HOLDS: dict[ChoiceState, str] = {
 
 
 LONGEST_ADDRESS = 2000  # characters
-
-
-class Fetching:
-    """A fetch in a thread of its own. It ends with a ``source`` or an ``error``."""
-
-    def __init__(self, address: str) -> None:
-        self.address = address
-        self.source: ModelSource | None = None
-        self.error: TbError | None = None
-        self.finished = threading.Event()
-        threading.Thread(target=self._fetch, name="fetch", daemon=True).start()
-
-    def _fetch(self) -> None:
-        try:
-            self.source = fetch(self.address)
-        except TbError as error:
-            self.error = error
-        except Exception as error:  # noqa: BLE001 - whatever the network does, the page must hear of it
-            self.error = ModelError(f"{self.address} could not be fetched: {type(error).__name__}: {error}")
-        finally:
-            self.finished.set()
 
 
 class ModelChoice(Versioned):
@@ -104,8 +82,8 @@ class ModelChoice(Versioned):
         Whether ``failed`` means that the user has ended it.
     answer, notes
         What the trial found, see :class:`tb_widgets.service.probing.Probe`.
-    checks, measured
-        The last checks and the last measurement of this model.
+    measured
+        The last measurement of this model.
     version
         Grows whenever anything of this changes.
     """
@@ -130,8 +108,7 @@ class ModelChoice(Versioned):
         self._may_try = self._was_busy = False
         self._asked = ""  # what was fetched last, so that a failure is not asked for again and again
         self._asked_is = ""  # what that turned out to be
-        self._kept: dict[str, Any] = {}
-        self._checked = ""  # of which model the checks are
+        self._checks = KeptChecks()
         self._measured_of: RunSpec | None = None
         self._not_typed = ""  # a path that a file has put into the form: nobody's consent
         self._clear()
@@ -145,7 +122,7 @@ class ModelChoice(Versioned):
         self.repairs: list[Repair] = []
         self.faults: list[OpenFault] = []
         self.trial: Probe | None = None
-        self.checks: Probe | None = None
+        self._checks.give_up()
         self.measured: Probe | None = None
 
     @property
@@ -153,6 +130,11 @@ class ModelChoice(Versioned):
         """Whether something is on its way."""
         probes = (self.checks, self.measured)
         return self.state in ("fetching", "trying") or any(probe and probe.state == "working" for probe in probes)
+
+    @property
+    def checks(self) -> Probe | None:
+        """The last checks of this model."""
+        return self._checks.probe
 
     @property
     def typed(self) -> str:
@@ -192,11 +174,12 @@ class ModelChoice(Versioned):
         """Ask for a model by its address, path, or name; returns at once."""
         address = model_source(address.strip())
         if not address:
-            raise ModelError("Type or paste the address of a model first.")
+            raise ModelError("Enter a path, the address of a Gist or hub:OWNER/NAME.")
         if len(address) > LONGEST_ADDRESS:
             raise ModelError(
-                f"That is no address: it has {len(address):,} characters.",
-                hint="Paste the address of a Gist, or a path.",
+                f"An address or a path has at most {LONGEST_ADDRESS:,} characters, not {len(address):,}.",
+                hint="It looks like models/my-model, gist.github.com/USER/ID or hub:OWNER/NAME. Code itself is given "
+                "as files: drop model.py and config.json below.",
             )
         self.policy.require_model(address)
         self._may_try = True
@@ -251,16 +234,14 @@ class ModelChoice(Versioned):
 
     def keep(self) -> dict[str, Any]:
         """Return the results of the last checks that came to their end, for :meth:`restore`."""
-        if self.checks is not None and self.checks.state == "done":
-            self._kept = {"of": self._checked, "results": [result.to_mapping() for result in self.checks.results]}
-        return self._kept
+        return self._checks.keep()
 
     def restore(self, kept: dict[str, Any]) -> None:
         """Show results that :meth:`keep` returned as soon as the form holds the very model that they are of.
 
         The form's model was put there by a file: a path in it is no consent, as one that is typed would be.
         """
-        self._kept = kept
+        self._checks.restore(kept)
         self._not_typed = str(self.draft.values["model.source"])
 
     def _identity(self) -> str:
@@ -268,11 +249,6 @@ class ModelChoice(Versioned):
         spec = self.draft.spec.model.model_dump(exclude={"allow_leak"})
         files = self.source.origin["sha256"] if self.source is not None else self.draft.sizes_of_data(self.draft.spec)
         return json.dumps([spec, files])
-
-    def _recall_checks(self) -> None:
-        if self.checks is None and self._kept.get("of") == self._identity():
-            self._checked = self._identity()
-            self.checks = Probe.known("check", [read_result(result) for result in self._kept["results"]])
 
     def stop(self) -> None:
         """End the fetch or the trial.
@@ -302,12 +278,12 @@ class ModelChoice(Versioned):
 
     def check(self, tier: int = 2) -> Probe:
         """Make the checks, in a process of their own."""
-        if self.checks is not None:
-            self.checks.stop()
-        self.checks = self.probes.check(self._known(), self.draft.spec.model, tier=tier)
-        self._checked = self._identity()
+        self._checks.give_up()
+        probe = self.probes.check(self._known(), self.draft.spec.model, tier=tier)
+        self._checks.begin(probe, self._identity())
         self._was_busy = True
-        return self.checks
+        self.touch()
+        return probe
 
     def measure(self, *, micro_batches: bool = False) -> Probe:
         """Measure what a run with the form's settings would be like, in a process of its own.
@@ -338,10 +314,8 @@ class ModelChoice(Versioned):
                 return
             self._take_fetched(self._fetching)
         self._follow()
-        if self.checks is not None and self._checked != self._identity():
-            self.checks.stop()
-            self.checks = None  # they were of another model, or of one of another size
-            self._recall_checks()
+        if self.checks is not None and self._checks.follow(self._identity()):
+            self.touch()
         busy = self.is_busy
         if busy or self._was_busy:  # once more, for what came last
             self.touch()
@@ -447,7 +421,7 @@ class ModelChoice(Versioned):
             self._say("trying")
 
     def _leave(self) -> None:
-        for probe in (self.trial, self.checks, self.measured):
+        for probe in (self.trial, self.measured):
             if probe is not None:
                 probe.stop()
         self._fetching = None
@@ -459,7 +433,7 @@ class ModelChoice(Versioned):
         """Enter a state, and tell the form what it means for Start."""
         self.state = state
         if state in ("ours", "waiting", "ready"):
-            self._recall_checks()
+            self._checks.recall(self._identity())
         self.touch()  # the form may have changed what that state means
         hold, facts = HOLDS.get(state, ""), None
         if state == "failed" and self.error is not None:

@@ -74,7 +74,7 @@ def parse_gist(text: str) -> GistAddress:
     if address.lower().startswith("gist:"):
         address = _unwrapped(address[len("gist:") :])
     if not address:
-        _refuse(text, "it is empty")
+        _refuse(text, "it names no id")
     if in_query := _IN_QUERY.search(address):
         return _from_parts([unquote(in_query[1]).strip(_AROUND)], text)
     on_github = _HOST.match(address)

@@ -11,7 +11,8 @@ from tb_widgets.app.parts.cards import card, framed, labelled, row, show
 from tb_widgets.app.parts.form import Form
 from tb_widgets.app.parts.memory import fit_chip, memory_in_words
 from tb_widgets.app.registry import Panel, panel
-from tb_widgets.app.state.draft import CARDS, SIZES, read_typed
+from tb_widgets.app.state.description import SIZES
+from tb_widgets.app.state.fields import CARDS, read_typed
 from tb_widgets.spec import task_record
 
 if TYPE_CHECKING:

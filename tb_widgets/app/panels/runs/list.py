@@ -123,5 +123,6 @@ class RunDetailsPanel(Panel):
                 else status.device or "–",
             ),
         ]
-        problem = words.note(status.message, "bad", detail=status.hint) if status.message else ""
-        self._facts.value = words.facts(pairs) + problem
+        tone = "bad" if status.state == "failed" else "on" if status.state == "done" else "warn"
+        told = words.note(status.message, tone, detail=status.hint) if status.message else ""
+        self._facts.value = words.facts(pairs) + told

@@ -9,7 +9,8 @@ from tb_widgets.app import words
 from tb_widgets.app.parts import widgets
 from tb_widgets.app.parts.cards import button, card, row, show
 from tb_widgets.app.registry import Panel, panel
-from tb_widgets.app.state.draft import Draft, as_typed
+from tb_widgets.app.state.draft import Draft
+from tb_widgets.app.state.fields import as_typed
 from tb_widgets.errors import SpecError
 from tb_widgets.spec import PRESETS, FieldCard, RunSpec, task_record
 

@@ -9,7 +9,7 @@ from tb_widgets.app.parts import widgets
 from tb_widgets.app.parts.cards import card, fold, framed, labelled, show
 from tb_widgets.app.parts.form import Form
 from tb_widgets.app.registry import Panel, panel
-from tb_widgets.app.state.draft import CARDS
+from tb_widgets.app.state.fields import CARDS
 from tb_widgets.app.words import heading
 from tb_widgets.display.schedule_drawing import draw_schedule
 from tb_widgets.spec import PRESETS, TrainingSpec
