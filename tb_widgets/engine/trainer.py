@@ -33,7 +33,7 @@ from tb_widgets.errors import CheckpointError, DivergedError, TrainingError
 from tb_widgets.models.load import LoadedModel
 from tb_widgets.models.modes import begin_training
 from tb_widgets.runs import RunDirectory
-from tb_widgets.runs.checkpoints import checkpoint_name, newest_verified
+from tb_widgets.runs.checkpoints import CheckpointInfo, checkpoint_name, newest_verified, verify
 from tb_widgets.runs.journal import JournalWriter, rewind
 from tb_widgets.spec import RunSpec, Task
 from tb_widgets.spec.batch import Batch, in_parts
@@ -100,6 +100,7 @@ class Trainer:
         self.recovery = Recovery(training.micro_batch_size or training.batch_size, journal, self.group)
         self.stopping = EarlyStopping(spec)
         self._saved_step = 0
+        self._ended_with: CheckpointInfo | None = None
         self._non_finite = NonFiniteMetrics(journal)
 
     def run_to_end(self) -> Outcome:
@@ -183,8 +184,32 @@ class Trainer:
         name = METRICS[self.stopping.monitor].title.lower()
         message = f"Stopped early: validation {name} has not improved for {waited}."
         self.stopping.waited = 0
-        self.journal.update(message=message)
-        self.journal.event("stopped-early", step=self.step, message=message)
+        self._tell_end("stopped-early", message)
+
+    def _end_with_best(self) -> None:
+        """Put the best checkpoint's state in the place of the newest, unless there is none that is whole.
+
+        Its optimiser's state comes with its weights: whoever continues the run goes on with both.
+        """
+        self.saver.close()
+        best = next((info for info in self.run.checkpoints() if info.best), None) if self.group.is_main else None
+        if best is not None:
+            try:
+                best = verify(best.path)
+            except CheckpointError as error:
+                self._tell_end("warning", f"The run ends with its newest weights, not with its best. {error.message}")
+                best = None
+        step = self.group.broadcast(best.step if best else -1)
+        if step < 0:
+            return
+        path = self.run.checkpoints_folder / checkpoint_name(step)
+        self.average.restore(restore(path, self.module, self.optimiser, self.scaler)[1])
+        self._ended_with = best
+        self._tell_end("restored-best", f"The last checkpoint has the weights of the best one, of step {step:,}.")
+
+    def _tell_end(self, kind: str, message: str) -> None:
+        self.journal.update(message=f"{self.journal.status.message} {message}".strip())
+        self.journal.event(kind, step=self.step, message=message)
 
     def _train_on(self) -> bool:
         """Train a step and do what is due after it; return whether to stop early."""
@@ -196,6 +221,8 @@ class Trainer:
         if is_over:
             self._say_over()
         is_best = evaluates and self.saver.is_best(metrics)
+        if (is_last or is_over) and self.spec.checkpoints.restore_best and not is_best:
+            self._end_with_best()
         if is_best or is_last or is_over or self.step % self.spec.checkpoints.every == 0:
             self._save()
         if is_last or is_over or self.meter.is_report_due():
@@ -304,7 +331,7 @@ class Trainer:
             self.scaler,
             carried={"window_loss": self.meter.window_loss} | self.average.carried(),
             meta={
-                "metrics": self.meter.validation_at(self.step),
+                "metrics": self._ended_with.metrics if self._ended_with else self.meter.validation_at(self.step),
                 "elapsed": round(self.meter.clock.elapsed(), 2),
                 "skipped_in_row": self.meter.skipped.in_row,
                 "level": self.meter.level.state(),

@@ -564,6 +564,12 @@ class CheckpointSpec(Section):
         help="min: lower is better. max: higher is better. auto follows from the metric.",
         group="Checkpoints",
     )
+    restore_best: bool = setting(
+        False,
+        title="End with the best",
+        help="When the run is done, its last checkpoint gets the weights of its best one.",
+        group="Checkpoints",
+    )
     mirror: str | None = setting(
         None,
         title="Backup folder",
