@@ -16,8 +16,11 @@ from tb_widgets.engine.commands import Commands
 from tb_widgets.engine.comparison import Comparison
 from tb_widgets.engine.evaluation import evaluate
 from tb_widgets.engine.finiteness import NonFiniteMetrics, require_finite_loss, require_finite_weights
+from tb_widgets.engine.gauges import Gauges, group_rates
+from tb_widgets.engine.gpu_use import flops_per_row, peak_flops
+from tb_widgets.engine.hardware import describe_device
 from tb_widgets.engine.inference.samples import Sampler
-from tb_widgets.engine.meter import Meter
+from tb_widgets.engine.meter import Meter, count_read
 from tb_widgets.engine.metrics import measured
 from tb_widgets.engine.objective import count_labels, prediction_loss
 from tb_widgets.engine.optimisers.build import build_optimiser, step_if_finite
@@ -83,6 +86,7 @@ class Trainer:
         self.group.equalise(self.module)
         self.parameters = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
         self.optimiser = build_optimiser(self.module, training, device, model.outputs)
+        self.gauges = Gauges(self.module)
         self.scaler = loss_scaler(device, dtype)
         self.average = WeightAverage(self.parameters, training.averaging)
         self.batches = data.train_batches(batch_size=training.batch_size, seed=training.seed)
@@ -120,6 +124,7 @@ class Trainer:
         if self.step == 0:
             # Where the curves begin: an untrained model guesses alike everywhere, so some batches tell it.
             self._validate(self.validation[:FIRST_BATCHES])
+        self._count_flops()
         self.meter.begin(self.step)
         while self.step < steps:
             if self.commands.obey(self.meter, save=self._save):
@@ -135,6 +140,14 @@ class Trainer:
             if is_over:
                 break
         return "done"
+
+    def _count_flops(self) -> None:
+        """Tell the meter how much of the devices a token takes, where it is known what they can do."""
+        peak = peak_flops(describe_device(self.device), self.dtype)
+        if peak is not None:
+            batch = {role: tensor[:1].to(self.device) for role, tensor in self.batches.batch(self.step).items()}
+            flops = flops_per_row(self.model, batch, self.dtype) / count_read(batch)
+            self.meter.flops = flops / (peak * self.group.size)
 
     def resume_from(self, checkpoint: Path) -> None:
         """Put everything back to where a checkpoint was taken.
@@ -249,16 +262,22 @@ class Trainer:
         self.meter.add_loss(loss)
         self.group.average_gradients(self.parameters)
         self.scaler.unscale_(self.optimiser)
+        is_sampled = self.meter.is_sampled(self.step + 1)
+        sampled = self.gauges.layer_norms() if is_sampled else {}
+        before = self.gauges.sampled_weights() if is_sampled else None
         if training.clip is None:
             norm = get_total_norm([p.grad for p in self.parameters if p.grad is not None])
         else:
             norm = clip_grad_norm_(self.parameters, training.clip)
         step_if_finite(self.optimiser, norm, self.scaler)
+        if before is not None:
+            sampled |= self.gauges.update_ratio(before)
         self.scaler.update()
         self.optimiser.zero_grad(set_to_none=True)
         self.step += 1
         self.average.update(self.step)
-        self.meter.end_step(self.step, lr=lr, norm=norm, batch=batch)
+        rates = {"lr": lr} | group_rates(self.optimiser.param_groups)
+        self.meter.end_step(self.step, rates=rates, norm=norm, batch=batch, sampled=sampled)
 
     def _learn(self, batch: Batch, rows: int, total: int) -> Tensor:
         """Let the gradients of a batch add up, some rows at a time, and return its loss.
