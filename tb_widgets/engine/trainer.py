@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ from tb_widgets.data.prepared import PreparedData
 from tb_widgets.engine.averaging import WeightAverage
 from tb_widgets.engine.commands import Commands
 from tb_widgets.engine.comparison import Comparison
+from tb_widgets.engine.compilation import Compilation, missing_compiler
 from tb_widgets.engine.evaluation import evaluate
 from tb_widgets.engine.finiteness import NonFiniteMetrics, require_finite_loss, require_finite_weights
 from tb_widgets.engine.gauges import Gauges, group_rates
@@ -94,6 +96,7 @@ class Trainer:
         _require_measured(spec.checkpoints.monitor, data.task, data.facts(self.validation))
         self.sampler = Sampler(spec, model, data, device)
         self.commands = Commands(run.control, self.group)
+        self.compilation = Compilation(self.model, journal)
         self.comparison = Comparison(run, journal)
         speed = "tokens_per_second" if data.tokenizer is not None else "examples_per_second"
         scales = self.scaler.is_enabled()
@@ -125,6 +128,10 @@ class Trainer:
             # Where the curves begin: an untrained model guesses alike everywhere, so some batches tell it.
             self._validate(self.validation[:FIRST_BATCHES])
         self._count_flops()
+        if self.spec.hardware.compile and not missing_compiler(self.device):
+            mine = self.group.share(self.batches.batch(self.step))
+            part = {role: tensor[: self.recovery.rows].to(self.device) for role, tensor in mine.items()}
+            self.compilation.begin(part, self.dtype, self.step)
         self.meter.begin(self.step)
         while self.step < steps:
             if self.commands.obey(self.meter, save=self._save):
@@ -254,10 +261,11 @@ class Trainer:
                 f"No label of step {self.step + 1:,} counts: every one is -100, so there is nothing to learn.",
                 hint="Train on other data, in which every batch has something to predict, or set a larger batch.",
             )
+        undo = partial(self.optimiser.zero_grad, set_to_none=True)
         loss = self.recovery.within_memory(
-            lambda rows: self._learn(mine, rows, total),
+            lambda rows: self.compilation.attempt(lambda: self._learn(mine, rows, total), self.step + 1, undo=undo),
             self.step + 1,
-            undo=lambda: self.optimiser.zero_grad(set_to_none=True),
+            undo=undo,
         )
         self.meter.add_loss(loss)
         self.group.average_gradients(self.parameters)
@@ -291,7 +299,7 @@ class Trainer:
                 continue
             on_device = {role: tensor.to(self.device, non_blocking=True) for role, tensor in part.items()}
             with autocast(self.device, self.dtype):
-                logits = self.model.logits(on_device)
+                logits = self.compilation.model.logits(on_device)
             # Each part counts by its share of the labels, so the sum is the mean over the whole batch. Losses and
             # gradients are averaged over the ranks, which the group's size makes up for.
             loss = prediction_loss(logits, on_device["labels"]) * (labels / total * self.group.size)

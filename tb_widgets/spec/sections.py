@@ -609,6 +609,12 @@ class HardwareSpec(Section):
         unit="threads",
         group="Hardware",
     )
+    compile: bool = setting(
+        False,
+        title="Compile",
+        help="Compile the model (torch.compile): it starts up to a minute later, and steps may become faster.",
+        group="Hardware",
+    )
     backend: Literal["process", "kernel"] = setting(
         "process",
         title="Train in",
