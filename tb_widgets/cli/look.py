@@ -15,7 +15,7 @@ from tb_widgets.cli.screen import console, print_json, say, say_after
 from tb_widgets.cli.training import follow_run
 from tb_widgets.display.baselines import better_in_words, choices_in_words
 from tb_widgets.display.hints import hints_of
-from tb_widgets.display.run_words import activity, best_in_words, metrics_in_words
+from tb_widgets.display.run_words import activity, best_in_words, metrics_in_words, training_in_words
 from tb_widgets.display.terminal import STATE_STYLES
 from tb_widgets.display.terminal_plot import loss_plot
 from tb_widgets.runs import CheckpointInfo, RunDirectory, Status
@@ -85,11 +85,13 @@ def _print_run(run: RunDirectory, status: Status, checkpoints: list[CheckpointIn
         ("model", f"{status.model}, {status.parameters:,} parameters" if status.parameters else status.model),
         ("data", status.data),
         ("device", status.device),
+        *((title.lower(), value) for title, value in training_in_words(status.metrics or {})),
         ("folder", str(run.path)),
     ]
+    facts = [(title, value) for title, value in facts if value]
+    width = max(len(title) for title, _ in facts)
     for title, value in facts:
-        if value:
-            say_after(screen, Text.assemble((f"{title:>9}  ", "dim")), value)
+        say_after(screen, Text.assemble((f"{title:>{width}}  ", "dim")), value)
     for info in checkpoints:
         notes = [
             f"{metric.title.lower()} {metric.written(info.metrics[metric.key])}"
@@ -98,7 +100,7 @@ def _print_run(run: RunDirectory, status: Status, checkpoints: list[CheckpointIn
         ]
         notes += ["best"] * info.best + ["pinned"] * info.pinned
         line = f"checkpoint {info.step:,} ({size_in_words(info.size)}) {', '.join(notes)}".rstrip()
-        say_after(screen, f"{'':>9}  ", line)
+        say_after(screen, f"{'':>{width}}  ", line)
     if status.step > 1:
         say(screen)
         screen.print(loss_plot(iter_records(run.metrics_file), width=min(screen.width, 80) - 2))

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from statistics import median
 from typing import Any
 
 from tb_widgets.runs import Status
 from tb_widgets.runs.numbers import finite
-from tb_widgets.spec.metrics import METRICS
+from tb_widgets.spec.metrics import GROUP_RATE, LAYER_NORM, METRICS, TRAINING_METRICS
+
+_MOST_PARTS = 12  # of a model, that are told one by one
 
 
 def speed_in_words(status: Status) -> tuple[str, str] | None:
@@ -38,6 +41,35 @@ def metrics_in_words(metrics: Mapping[str, Any], status: Status) -> list[str]:
     if fast := speed_in_words(status):
         parts.append(" ".join(fast))
     return parts
+
+
+def training_in_words(metrics: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return what a training has measured of itself last, beside loss and speed: titles and values.
+
+    >>> training_in_words({"update_ratio": 0.0012, "grad_norm/h.0": 0.25, "grad_norm/h.1": 0.5, "lr/head": 0.002})
+    [('Update ratio', '1.2e-03'), ('Layer gradients', 'h.0 0.25, h.1 0.5'), ('Learning rates', 'head 0.002')]
+    """
+    told = [
+        (metric.title, metric.written(value))
+        for metric in TRAINING_METRICS
+        if (value := finite(metrics.get(metric.key))) is not None
+    ]
+    for title, prefix in (("Layer gradients", LAYER_NORM), ("Learning rates", GROUP_RATE)):
+        if parts := {
+            key.removeprefix(prefix): number
+            for key, value in metrics.items()
+            if key.startswith(prefix) and (number := finite(value)) is not None
+        }:
+            told.append((title, _parts_in_words(parts)))
+    return told
+
+
+def _parts_in_words(parts: Mapping[str, float]) -> str:
+    """Return a number for every part of a model, or the extremes of many."""
+    if len(parts) <= _MOST_PARTS:
+        return ", ".join(f"{name} {value:.3g}" for name, value in parts.items())
+    low, high = min(parts, key=parts.__getitem__), max(parts, key=parts.__getitem__)
+    return f"{low} {parts[low]:.3g} to {high} {parts[high]:.3g}, median of {len(parts)} {median(parts.values()):.3g}"
 
 
 def best_in_words(best: Mapping[str, Any]) -> str:

@@ -13,15 +13,19 @@ import torch
 from torch import Tensor
 
 from tb_widgets.engine.finiteness import LossLevel, SkippedSteps, require_finite_loss
+from tb_widgets.engine.gpu_use import GpuWatch
 from tb_widgets.engine.parallel import Group
 from tb_widgets.errors import DivergedError
 from tb_widgets.runs.journal import JournalWriter
 from tb_widgets.runs.status import AT_REST
 from tb_widgets.spec import TrainingSpec
 from tb_widgets.spec.batch import Batch
+from tb_widgets.spec.metrics import GPU_BUSY, MFU, TRAINING_METRICS
 
 REPORT_EVERY = 0.3  # seconds between two reads of the losses that wait on the device
 _MOST_LINES = 10_000  # of the journal, where the spec does not say how many steps a line averages
+_SHOWN = frozenset({"lr", *(metric.key for metric in TRAINING_METRICS)})  # in the status, besides all with a slash
+_SAMPLED = 20  # every so many lines, what costs more to measure
 
 
 @dataclass
@@ -63,6 +67,9 @@ class Meter:
 
     Attributes
     ----------
+    flops
+        Those that a read token (or image) takes, as a share of the FLOP/s of all the ranks' devices; ``None`` where
+        either is not known.
     window_loss
         Sum of this rank's losses since the last line, a scalar on the device; it outlives a resume.
     """
@@ -81,11 +88,14 @@ class Meter:
         self.skipped = SkippedSteps(journal, expected=expects_skips)
         self.level = LossLevel()
         self.window_loss = torch.zeros((), device=device)
+        self.flops: float | None = None
+        self._gpu = GpuWatch(device)
         self._journal, self._device, self._speed, self._group = journal, device, speed, group
         self._steps = training.steps
         self._log_every = training.log_every or max(1, math.ceil(training.steps / _MOST_LINES))
         self._norms: list[tuple[int, Tensor]] = []
-        self._lines: list[tuple[int, dict[str, Any], Tensor]] = []
+        self._lines: list[tuple[int, dict[str, Any], dict[str, Tensor]]] = []
+        self._newest: dict[str, float] = {}
         self._validated: tuple[int, dict[str, float]] | None = None
         self._first_step = self._step = 0
         self._reported_at, self._read, self._idle = 0.0, 0, 0.0
@@ -99,16 +109,28 @@ class Meter:
         """Add the loss of a part of a step, a scalar on the device."""
         self.window_loss += loss.detach()
 
-    def end_step(self, step: int, *, lr: float, norm: Tensor, batch: Batch) -> None:
-        """Note that a step is done, which has learned from a batch of all ranks."""
+    def is_sampled(self, step: int) -> bool:
+        """Whether more is measured of a step than of others: of some that have a line, and of the last."""
+        return step % (self._log_every * _SAMPLED) == 0 or step == self._steps
+
+    def end_step(
+        self, step: int, *, rates: dict[str, float], norm: Tensor, batch: Batch, sampled: dict[str, Tensor]
+    ) -> None:
+        """Note that a step is done, which has learned from a batch of all ranks.
+
+        Parameters
+        ----------
+        rates, sampled
+            Learning rates, and what was measured of a step that :meth:`is_sampled`, by their keys in the journal.
+        """
         self._step = step
-        self._read += _count_read(batch)
+        self._read += count_read(batch)
         self._norms.append((step, norm))
         if step % self._log_every == 0 or step == self._steps:
             count = (step - 1) % self._log_every + 1
             self.agree_on_loss()
-            line = {"step": step, "time": round(time.time(), 3), "lr": lr}
-            self._lines.append((step, line, self.window_loss / count))
+            line = {"step": step, "time": round(time.time(), 3), **rates}
+            self._lines.append((step, line, {"train/loss": self.window_loss / count, **sampled}))
             self.window_loss = torch.zeros((), device=self._device)
 
     def agree_on_loss(self) -> None:
@@ -119,6 +141,7 @@ class Meter:
         """Forget the steps after one that is gone back to."""
         self._norms.clear()
         self._lines.clear()
+        self._newest.clear()
         self._validated = None
         self._step = step
         self._first_step = min(self._first_step, step)
@@ -155,11 +178,16 @@ class Meter:
         eta = round((self._steps - self._step) * self.clock.here() / done, 1) if done else None
         # First how far it is: a step that turns out to have ended the run has been done.
         self._journal.update(step=self._step, elapsed=round(self.clock.elapsed(), 2), eta=eta)
-        record: dict[str, Any] = {}
+        if self.flops is not None and speed[self._speed]:
+            speed[MFU.key] = round(speed[self._speed] * self.flops, 4)
+        if self._lines and (busy := self._gpu.busy()) is not None:
+            speed[GPU_BUSY.key] = busy
+        has_line = bool(self._lines)
         for step, norm, line in self._read_waiting():
             if line is not None:
                 record = line | speed | self.validation_at(step)
                 self._journal.metrics(record)
+<<<<<<< HEAD
             try:
                 if line is not None:
                     require_finite_loss(step, record["train/loss"])
@@ -171,8 +199,16 @@ class Meter:
         if record:
             shown = {key: value for key, value in record.items() if "/" in key or key == "lr"}
             self._journal.update(metrics=shown | (self._validated[1] if self._validated else {}))
+=======
+                self._newest |= {key: value for key, value in record.items() if "/" in key or key in _SHOWN}
+                require_finite_loss(step, record["train/loss"])
+                self.level.look(step, record["train/loss"])
+            self.skipped.look(step, norm)
+        if has_line:
+            self._journal.update(metrics=self._newest | (self._validated[1] if self._validated else {}))
+>>>>>>> engine13
         if speed[self._speed]:
-            self._journal.update(**speed)
+            self._journal.update(**{self._speed: speed[self._speed]})
         self._reported_at, self._read, self._idle = now, 0, 0.0
 
     @contextmanager
@@ -200,21 +236,21 @@ class Meter:
         """Wait for the device once, and yield each step with its gradient norm and, where there is one, its line."""
         if not self._norms:
             return
-        waiting = [*(norm for _, norm in self._norms), *(loss for *_, loss in self._lines)]
-        values = torch.stack([value.float() for value in waiting]).tolist()
+        measured = [(step, key, value) for step, _, values in self._lines for key, value in values.items()]
+        waiting = [*(norm for _, norm in self._norms), *(value for *_, value in measured)]
+        read = torch.stack([value.float() for value in waiting]).tolist()
         steps = [step for step, _ in self._norms]
-        lines = {
-            step: line | {"train/loss": loss}
-            for (step, line, _), loss in zip(self._lines, values[len(steps) :], strict=True)
-        }
+        lines = {step: line for step, line, _ in self._lines}
+        for (step, key, _), value in zip(measured, read[len(steps) :], strict=True):
+            lines[step][key] = value if key == "train/loss" else float(f"{value:.4g}")
         self._norms.clear()
         self._lines.clear()
-        for step, norm in zip(steps, values, strict=False):
+        for step, norm in zip(steps, read, strict=False):
             line = lines.get(step)
             yield step, norm, line | {"grad_norm": norm} if line is not None else None
 
 
-def _count_read(batch: Batch) -> int:
+def count_read(batch: Batch) -> int:
     """Return how many tokens a batch holds without its padding, or how many images."""
     if "tokens" not in batch:
         return len(batch["images"])

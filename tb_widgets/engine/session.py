@@ -14,6 +14,7 @@ from filelock import Timeout
 from torch import nn
 
 from tb_widgets.engine.commands import Commands
+from tb_widgets.engine.compilation import missing_compiler
 from tb_widgets.engine.environment import snapshot_environment
 from tb_widgets.engine.failures import explain, remedy
 from tb_widgets.engine.hardware import choose_device, choose_threads, describe_device
@@ -123,8 +124,9 @@ def _prepare_and_train(run: RunDirectory, journal: JournalWriter, module: nn.Mod
 
     device = choose_device(spec.hardware.device)
     dtype, instead = choose_precision(spec.training.precision, device)
-    if instead:
-        journal.event("warning", message=instead)
+    lacking = missing_compiler(device) if spec.hardware.compile else ""
+    for message in filter(None, (instead, lacking)):
+        journal.event("warning", message=message)
     _seed_everything(spec.training.seed, deterministic=spec.training.deterministic)
     with group.main_first():
         inputs = gather_inputs(run, journal, module, group)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -14,10 +15,14 @@ from tb_widgets.data.prepared import PreparedData
 from tb_widgets.engine.averaging import WeightAverage
 from tb_widgets.engine.commands import Commands
 from tb_widgets.engine.comparison import Comparison
+from tb_widgets.engine.compilation import Compilation, missing_compiler
 from tb_widgets.engine.evaluation import evaluate
 from tb_widgets.engine.finiteness import NonFiniteMetrics, require_finite_loss, require_finite_weights
+from tb_widgets.engine.gauges import Gauges, group_rates
+from tb_widgets.engine.gpu_use import flops_per_row, peak_flops
+from tb_widgets.engine.hardware import describe_device
 from tb_widgets.engine.inference.samples import Sampler
-from tb_widgets.engine.meter import Meter
+from tb_widgets.engine.meter import Meter, count_read
 from tb_widgets.engine.metrics import measured
 from tb_widgets.engine.objective import count_labels, prediction_loss
 from tb_widgets.engine.optimisers.build import build_optimiser, step_if_finite
@@ -33,7 +38,7 @@ from tb_widgets.errors import CheckpointError, DivergedError, TrainingError
 from tb_widgets.models.load import LoadedModel
 from tb_widgets.models.modes import begin_training
 from tb_widgets.runs import RunDirectory
-from tb_widgets.runs.checkpoints import checkpoint_name, newest_verified
+from tb_widgets.runs.checkpoints import CheckpointInfo, checkpoint_name, newest_verified, verify
 from tb_widgets.runs.journal import JournalWriter, rewind
 from tb_widgets.spec import RunSpec, Task
 from tb_widgets.spec.batch import Batch, in_parts
@@ -83,6 +88,7 @@ class Trainer:
         self.group.equalise(self.module)
         self.parameters = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
         self.optimiser = build_optimiser(self.module, training, device, model.outputs)
+        self.gauges = Gauges(self.module)
         self.scaler = loss_scaler(device, dtype)
         self.average = WeightAverage(self.parameters, training.averaging)
         self.batches = data.train_batches(batch_size=training.batch_size, seed=training.seed)
@@ -90,6 +96,7 @@ class Trainer:
         _require_measured(spec.checkpoints.monitor, data.task, data.facts(self.validation))
         self.sampler = Sampler(spec, model, data, device)
         self.commands = Commands(run.control, self.group)
+        self.compilation = Compilation(self.model, journal)
         self.comparison = Comparison(run, journal)
         speed = "tokens_per_second" if data.tokenizer is not None else "examples_per_second"
         scales = self.scaler.is_enabled()
@@ -100,6 +107,7 @@ class Trainer:
         self.recovery = Recovery(training.micro_batch_size or training.batch_size, journal, self.group)
         self.stopping = EarlyStopping(spec)
         self._saved_step = 0
+        self._ended_with: CheckpointInfo | None = None
         self._non_finite = NonFiniteMetrics(journal)
 
     def run_to_end(self) -> Outcome:
@@ -119,6 +127,11 @@ class Trainer:
         if self.step == 0:
             # Where the curves begin: an untrained model guesses alike everywhere, so some batches tell it.
             self._validate(self.validation[:FIRST_BATCHES])
+        self._count_flops()
+        if self.spec.hardware.compile and not missing_compiler(self.device):
+            mine = self.group.share(self.batches.batch(self.step))
+            part = {role: tensor[: self.recovery.rows].to(self.device) for role, tensor in mine.items()}
+            self.compilation.begin(part, self.dtype, self.step)
         self.meter.begin(self.step)
         while self.step < steps:
             if self.commands.obey(self.meter, save=self._save):
@@ -134,6 +147,14 @@ class Trainer:
             if is_over:
                 break
         return "done"
+
+    def _count_flops(self) -> None:
+        """Tell the meter how much of the devices a token takes, where it is known what they can do."""
+        peak = peak_flops(describe_device(self.device), self.dtype)
+        if peak is not None:
+            batch = {role: tensor[:1].to(self.device) for role, tensor in self.batches.batch(self.step).items()}
+            flops = flops_per_row(self.model, batch, self.dtype) / count_read(batch)
+            self.meter.flops = flops / (peak * self.group.size)
 
     def resume_from(self, checkpoint: Path) -> None:
         """Put everything back to where a checkpoint was taken.
@@ -189,8 +210,32 @@ class Trainer:
             why = f"not better{by} in {counted(self.stopping.waited, 'evaluation')}"
         message = f"Stopped early at step {self.step:,} of {self.spec.training.steps:,}: validation {name} {why}."
         self.stopping.waited = 0
-        self.journal.update(message=message)
-        self.journal.event("stopped-early", step=self.step, message=message)
+        self._tell_end("stopped-early", message)
+
+    def _end_with_best(self) -> None:
+        """Put the best checkpoint's state in the place of the newest, unless there is none that is whole.
+
+        Its optimiser's state comes with its weights: whoever continues the run goes on with both.
+        """
+        self.saver.close()
+        best = next((info for info in self.run.checkpoints() if info.best), None) if self.group.is_main else None
+        if best is not None:
+            try:
+                best = verify(best.path)
+            except CheckpointError as error:
+                self._tell_end("warning", f"The run ends with its newest weights, not with its best. {error.message}")
+                best = None
+        step = self.group.broadcast(best.step if best else -1)
+        if step < 0:
+            return
+        path = self.run.checkpoints_folder / checkpoint_name(step)
+        self.average.restore(restore(path, self.module, self.optimiser, self.scaler)[1])
+        self._ended_with = best
+        self._tell_end("restored-best", f"The last checkpoint has the weights of the best one, of step {step:,}.")
+
+    def _tell_end(self, kind: str, message: str) -> None:
+        self.journal.update(message=f"{self.journal.status.message} {message}".strip())
+        self.journal.event(kind, step=self.step, message=message)
 
     def _train_on(self) -> bool:
         """Train a step and do what is due after it; return whether to stop early."""
@@ -202,6 +247,8 @@ class Trainer:
         if is_over:
             self._say_over()
         is_best = evaluates and self.saver.is_best(metrics)
+        if (is_last or is_over) and self.spec.checkpoints.restore_best and not is_best:
+            self._end_with_best()
         if is_best or is_last or is_over or self.step % self.spec.checkpoints.every == 0:
             self._save()
         if is_last or is_over or self.meter.is_report_due():
@@ -220,24 +267,31 @@ class Trainer:
                 f"No label of step {self.step + 1:,} counts: every one is -100, so there is nothing to learn.",
                 hint="Train on other data, in which every batch has something to predict, or set a larger batch.",
             )
+        undo = partial(self.optimiser.zero_grad, set_to_none=True)
         loss = self.recovery.within_memory(
-            lambda rows: self._learn(mine, rows, total),
+            lambda rows: self.compilation.attempt(lambda: self._learn(mine, rows, total), self.step + 1, undo=undo),
             self.step + 1,
-            undo=lambda: self.optimiser.zero_grad(set_to_none=True),
+            undo=undo,
         )
         self.meter.add_loss(loss)
         self.group.average_gradients(self.parameters)
         self.scaler.unscale_(self.optimiser)
+        is_sampled = self.meter.is_sampled(self.step + 1)
+        sampled = self.gauges.layer_norms() if is_sampled else {}
+        before = self.gauges.sampled_weights() if is_sampled else None
         if training.clip is None:
             norm = get_total_norm([p.grad for p in self.parameters if p.grad is not None])
         else:
             norm = clip_grad_norm_(self.parameters, training.clip)
         step_if_finite(self.optimiser, norm, self.scaler)
+        if before is not None:
+            sampled |= self.gauges.update_ratio(before)
         self.scaler.update()
         self.optimiser.zero_grad(set_to_none=True)
         self.step += 1
         self.average.update(self.step)
-        self.meter.end_step(self.step, lr=lr, norm=norm, batch=batch)
+        rates = {"lr": lr} | group_rates(self.optimiser.param_groups)
+        self.meter.end_step(self.step, rates=rates, norm=norm, batch=batch, sampled=sampled)
 
     def _learn(self, batch: Batch, rows: int, total: int) -> Tensor:
         """Let the gradients of a batch add up, some rows at a time, and return its loss.
@@ -251,7 +305,7 @@ class Trainer:
                 continue
             on_device = {role: tensor.to(self.device, non_blocking=True) for role, tensor in part.items()}
             with autocast(self.device, self.dtype):
-                logits = self.model.logits(on_device)
+                logits = self.compilation.model.logits(on_device)
             # Each part counts by its share of the labels, so the sum is the mean over the whole batch. Losses and
             # gradients are averaged over the ranks, which the group's size makes up for.
             loss = prediction_loss(logits, on_device["labels"]) * (labels / total * self.group.size)
@@ -310,7 +364,7 @@ class Trainer:
             self.scaler,
             carried={"window_loss": self.meter.window_loss} | self.average.carried(),
             meta={
-                "metrics": self.meter.validation_at(self.step),
+                "metrics": self._ended_with.metrics if self._ended_with else self.meter.validation_at(self.step),
                 "elapsed": round(self.meter.clock.elapsed(), 2),
                 "skipped_in_row": self.meter.skipped.in_row,
                 "level": self.meter.level.state(),

@@ -1,7 +1,8 @@
-"""What is measured of a model on validation data: every validation metric, as people and settings know it.
+"""What is measured of a model: the metrics of validation and of training, as people and settings know them.
 
-A metric is added by one file: it describes the metric and says how it is computed, and is found by an entry point of
-the group ``tb_widgets.metrics`` that names its module. Journal, form, plots, run list and command line then have it::
+A validation metric is added by one file: it describes the metric and says how it is computed, and is found by an
+entry point of the group ``tb_widgets.metrics`` that names its module. Journal, form, plots, run list and command line
+then have it::
 
     from tb_widgets.spec.metrics import Metric, computes
 
@@ -29,7 +30,7 @@ Compute = TypeVar("Compute", bound=Callable[..., Any])
 
 @dataclass(frozen=True)
 class Metric:
-    """A validation metric.
+    """A metric of validation, or of training.
 
     Attributes
     ----------
@@ -184,3 +185,11 @@ F1 = Metric(
 OWN = (LOSS, PERPLEXITY, ACCURACY, BITS_PER_BYTE, TOP_5, F1)
 for _metric in OWN:
     METRICS.add(_metric.key, _metric)
+
+UPDATE_RATIO = Metric("update_ratio", title="Update ratio", unit="RMS of update / RMS of weights", form=".1e")
+MFU = Metric("mfu", title="MFU", unit="of the peak FLOP/s", better="max", form=".1%")
+GPU_BUSY = Metric("gpu_busy", title="GPU busy", unit="of the time", better="max", form=".0%")
+TRAINING_METRICS = (UPDATE_RATIO, MFU, GPU_BUSY)
+"""What a training measures of itself beside loss, gradient norm, learning rate and speed, as far as it can."""
+LAYER_NORM, GROUP_RATE = "grad_norm/", "lr/"
+"""What the keys of a layer's gradient norm and of a group's learning rate begin with."""

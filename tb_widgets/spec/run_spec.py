@@ -82,6 +82,8 @@ class RunSpec(Section):
             found.append(
                 ("checkpoints.mode", f"for {self.checkpoints.monitor} better is {better}, not {self.checkpoints.mode}.")
             )
+        if self.checkpoints.restore_best and not self.checkpoints.keep_best:
+            found.append(("checkpoints.keep_best", "must be at least 1 for checkpoints.restore_best, not 0."))
         processes = self.hardware.processes
         if self.training.batch_size % processes:
             found.append(

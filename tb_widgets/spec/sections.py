@@ -564,6 +564,12 @@ class CheckpointSpec(Section):
         help="min: lower is better. max: higher is better. auto follows from the metric.",
         group="Checkpoints",
     )
+    restore_best: bool = setting(
+        False,
+        title="End with the best",
+        help="When the run is done, its last checkpoint gets the weights of its best one.",
+        group="Checkpoints",
+    )
     mirror: str | None = setting(
         None,
         title="Backup folder",
@@ -601,6 +607,12 @@ class HardwareSpec(Section):
         title="CPU threads",
         help="auto chooses by the size of the model; small models are fastest on one.",
         unit="threads",
+        group="Hardware",
+    )
+    compile: bool = setting(
+        False,
+        title="Compile",
+        help="Compile the model (torch.compile): it starts up to a minute later, and steps may become faster.",
         group="Hardware",
     )
     backend: Literal["process", "kernel"] = setting(

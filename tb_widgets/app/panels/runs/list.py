@@ -9,7 +9,7 @@ from tb_widgets.app.parts import widgets
 from tb_widgets.app.parts.cards import button, card, row, show
 from tb_widgets.app.parts.choice_table import ChoiceTable
 from tb_widgets.app.registry import Panel, panel
-from tb_widgets.display.run_words import best_in_words
+from tb_widgets.display.run_words import best_in_words, training_in_words
 from tb_widgets.errors import SpecError
 from tb_widgets.runs import RunEntry
 from tb_widgets.spec.metrics import METRICS
@@ -115,6 +115,7 @@ class RunDetailsPanel(Panel):
                 for metric in METRICS.values()
                 if metric.key in metrics
             ),
+            *training_in_words(metrics),
             ("Training time", duration(status.elapsed)),
             (
                 "Device",
