@@ -147,7 +147,7 @@ def _print_run(run: RunDirectory, status: Status, checkpoints: list[CheckpointIn
             say_after(screen, Text.assemble((f"{title:>9}  ", "dim")), value)
     for info in checkpoints:
         notes = [
-            f"{metric.title.lower()} {metric.written(info.metrics[metric.key])}"
+            f"{metric.name} {metric.written(info.metrics[metric.key])}"
             for metric in METRICS.values()
             if metric.key in info.metrics
         ]

@@ -188,7 +188,7 @@ class Trainer:
     def _say_over(self) -> None:
         """Say why the run ends here; whoever continues it gets the same patience again."""
         waited = counted(self.stopping.waited, "evaluation")
-        name = METRICS[self.stopping.monitor].title.lower()
+        name = METRICS[self.stopping.monitor].name
         message = f"Stopped early: validation {name} has not improved for {waited}."
         self.stopping.waited = 0
         self.journal.update(message=message)

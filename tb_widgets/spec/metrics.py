@@ -67,6 +67,16 @@ class Metric:
     log: bool = False
     plotted: bool = True
 
+    @property
+    def name(self) -> str:
+        """What it is called inside a sentence.
+
+        >>> ACCURACY.name, F1.name, CHRF.name
+        ('accuracy', 'F1', 'chrF')
+        """
+        first, rest = self.title[:1], self.title[1:]
+        return self.title if rest != rest.lower() or rest.isdigit() else first.lower() + rest
+
     def exists_for(self, task: str) -> bool:
         """Whether models for a task have it."""
         return self.tasks is None or task in self.tasks
