@@ -42,6 +42,7 @@ for command in (
     preflight.preflight,
     look.runs,
     look.show,
+    look.compare,
     steer.pause,
     steer.stop,
     writing.generate,

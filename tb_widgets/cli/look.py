@@ -1,4 +1,4 @@
-"""Looking at runs: ``runs`` and ``show``."""
+"""Looking at runs: ``runs``, ``show`` and ``compare``."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ from dataclasses import asdict
 from typing import Annotated
 
 import typer
+from rich.console import Console
 from rich.text import Text
 
 from tb_widgets.cli.facts import checkpoint_facts, run_facts
 from tb_widgets.cli.options import Json, RunName, RunsDir, service
-from tb_widgets.cli.run_table import run_lines
+from tb_widgets.cli.run_table import print_table, run_lines
 from tb_widgets.cli.screen import console, print_json, say, say_after
 from tb_widgets.cli.training import follow_run
 from tb_widgets.display.baselines import better_in_words, choices_in_words
@@ -20,9 +21,12 @@ from tb_widgets.display.terminal import STATE_STYLES
 from tb_widgets.display.terminal_plot import loss_plot
 from tb_widgets.runs import CheckpointInfo, RunDirectory, Status
 from tb_widgets.runs.baselines import Baselines
+from tb_widgets.runs.environment import decides, fact_title, fact_value, flat
 from tb_widgets.runs.journal import iter_records
+from tb_widgets.service.comparing import compare as compare_runs
+from tb_widgets.service.run import Run
 from tb_widgets.spec.metrics import LOSS, METRICS
-from tb_widgets.wording import duration, size_in_words
+from tb_widgets.wording import counted, duration, size_in_words
 
 
 def runs(runs_dir: RunsDir = None, json: Json = False) -> None:
@@ -44,13 +48,26 @@ def runs(runs_dir: RunsDir = None, json: Json = False) -> None:
 
 def show(
     name: RunName,
+    *,
     runs_dir: RunsDir = None,
     json: Json = False,
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Watch the run until it has ended.")] = False,
+    environment: Annotated[
+        bool, typer.Option("--environment", help="What it ran on, and in what this machine differs.")
+    ] = False,
+    against: Annotated[
+        str | None, typer.Option(metavar="RUN", help="With --environment: another run in place of this machine.")
+    ] = None,
 ) -> None:
     """Show one run: its state, metrics, curve and checkpoints."""
+    if against is not None and not environment:
+        raise typer.BadParameter("--against compares environments: add --environment.")
     training = service(runs_dir)
     run = training.attach(name)
+    if environment:
+        other = None if against is None else Run(training.attach(against).path)
+        _print_environment(Run(run.path), other, as_json=json)
+        return
     if follow:
         raise typer.Exit(follow_run(training, run, as_json=json, only_watches=True))
     status, checkpoints = run.status(), run.checkpoints()
@@ -61,6 +78,44 @@ def show(
         print_json(facts)
         return
     _print_run(run, status, checkpoints)
+
+
+def compare(
+    names: Annotated[
+        list[str] | None, typer.Argument(metavar="[RUN ...]", help="Ids, folders or latest; all runs by default.")
+    ] = None,
+    runs_dir: RunsDir = None,
+    json: Json = False,
+) -> None:
+    """Compare runs: the best of each metric, and the settings and environments in which they differ."""
+    print_table(compare_runs(*names or [], runs_dir=runs_dir), console(), as_json=json)
+
+
+def _print_environment(run: Run, other: Run | None, *, as_json: bool) -> None:
+    facts, changed = run.environment, run.environment_differences(other)
+    if as_json:
+        told = {path: list(pair) for path, pair in changed.items()}
+        print_json({"run_id": run.id, "environment": facts, "differences": told})
+        return
+    screen, there = console(), "this machine" if other is None else other.id
+    shown = {path: value for path, value in flat(facts).items() if value is not None}
+    packages = {path for path in shown if path.startswith("packages.") and not decides(path)}
+    _print_facts(screen, {path: fact_value(value) for path, value in shown.items() if path not in packages})
+    say(screen, f"and {counted(len(packages), 'package')} more; --json has all of them", "dim")
+    if not changed:
+        say(screen, f"\nNothing differs from {there}.")
+        return
+    say(screen, f"\n{counted(len(changed), 'difference')} from {there}:")
+    first = sorted(changed, key=lambda path: not decides(path))
+    _print_facts(
+        screen, {path: f"{fact_value(changed[path][0])}, there {fact_value(changed[path][1])}" for path in first}
+    )
+
+
+def _print_facts(screen: Console, facts: dict[str, str]) -> None:
+    width = max(len(fact_title(path)) for path in facts)
+    for path, value in facts.items():
+        say_after(screen, Text(f"{fact_title(path):<{width}}  ", "dim"), value)
 
 
 def _print_run(run: RunDirectory, status: Status, checkpoints: list[CheckpointInfo]) -> None:
@@ -94,7 +149,7 @@ def _print_run(run: RunDirectory, status: Status, checkpoints: list[CheckpointIn
         say_after(screen, Text.assemble((f"{title:>{width}}  ", "dim")), value)
     for info in checkpoints:
         notes = [
-            f"{metric.title.lower()} {metric.written(info.metrics[metric.key])}"
+            f"{metric.name} {metric.written(info.metrics[metric.key])}"
             for metric in METRICS.values()
             if metric.key in info.metrics
         ]

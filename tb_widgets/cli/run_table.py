@@ -1,19 +1,26 @@
-"""The list of runs, as wide as the terminal is."""
+"""Tables of runs: the list, as wide as the terminal is, and the comparison."""
 
 from __future__ import annotations
 
+import json
 import re
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.cells import cell_len, set_cell_size
+from rich.console import Console
 from rich.text import Text
 
+from tb_widgets.cli.screen import print_json, say
 from tb_widgets.display.run_words import best_in_words
 from tb_widgets.display.terminal import STATE_STYLES, show_controls
 from tb_widgets.runs import RunEntry
 from tb_widgets.wording import age_in_words, run_name
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 _TITLES = ("run", "state", "step", "best", "age", "model", "data")
 _WHOLE = ("state", "step", "best", "age")  # never cut and never left out
@@ -42,6 +49,16 @@ def run_lines(entries: Sequence[RunEntry], width: int | None) -> Iterable[Text]:
         cells = {title: cut(row[title], width) for title, width in widths.items() if title != "run"}
         cells["run"] = _cut_name(row["run"], widths["run"])
         yield _line(cells, widths, state_style=STATE_STYLES.get(entry.status.state, ""))
+
+
+def print_table(table: DataFrame, screen: Console, *, as_json: bool) -> None:
+    """Print compared runs side by side, or as one line of JSON by their ids."""
+    if as_json:
+        print_json(json.loads(table.to_json(orient="index")))
+        return
+    # A terminal has few columns for runs and many lines for settings.
+    table = table.rename(index=lambda name: name[-4:])
+    say(screen, table.T.to_string())
 
 
 def cut(text: str, width: int) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_text
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +24,7 @@ from tb_widgets.cli.options import (
     TrustRun,
     service,
 )
+from tb_widgets.cli.run_table import print_table
 from tb_widgets.cli.screen import console, name_for_commands, print_error, print_json, say, say_after
 from tb_widgets.display.baselines import better_in_words, choices_in_words
 from tb_widgets.display.run_words import best_in_words
@@ -127,12 +127,7 @@ def _train_several(specs: list[Path], *, at_once: int, trust: bool, runs_dir: Pa
     except KeyboardInterrupt:
         say(screen, "Detached: what has begun trains on; what waits goes on when the dashboard is opened.", "yellow")
         raise typer.Exit(BY_CTRL_C) from None
-    if as_json:
-        print_json(json_text.loads(table.to_json(orient="index")))
-    else:
-        # Runs side by side: one has few columns on a terminal, and many settings.
-        table.index = [name[-4:] for name in table.index]
-        say(screen, table.T.to_string())
+    print_table(table, screen, as_json=as_json)
     raise typer.Exit(int(bool(failed)))
 
 

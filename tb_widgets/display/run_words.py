@@ -35,7 +35,7 @@ def metrics_in_words(metrics: Mapping[str, Any], status: Status) -> list[str]:
     loss = finite(metrics.get("train/loss"))
     parts = [f"loss {loss:.3f}"] if loss is not None else []
     for metric in METRICS.values():
-        brief = metric.title.lower() if metric.brief is None else metric.brief
+        brief = metric.name if metric.brief is None else metric.brief
         if brief and (value := finite(metrics.get(metric.key))) is not None:
             parts.append(f"{brief} {metric.written(value)}")
     if fast := speed_in_words(status):

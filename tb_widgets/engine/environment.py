@@ -2,41 +2,34 @@
 
 from __future__ import annotations
 
-import os
 import platform
-import subprocess
+import re
 import sys
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import psutil
 import torch
 
+from tb_widgets.engine.code_state import own_code, project_code
 from tb_widgets.engine.hardware import describe_device, usable_cores
 from tb_widgets.spec import RunSpec
-from tb_widgets.version import __version__
-
-PACKAGES = ("torch", "numpy", "tokenizers", "safetensors", "pydantic", "ipywidgets", "anywidget", "plotly", "voila")
 
 
 def snapshot_environment(
-    spec: RunSpec, *, device: torch.device, data_fingerprint: str, model_origin: dict[str, Any]
+    spec: RunSpec,
+    *,
+    device: torch.device,
+    dtype: torch.dtype,
+    threads: int,
+    data_fingerprint: str,
+    model_origin: dict[str, Any],
 ) -> dict[str, Any]:
-    """Return what ``environment.json`` holds: software, hardware, code version, seeds, data and model hashes."""
+    """Return what ``environment.json`` holds: the machine, what was chosen on it, seed, data and model checksums."""
     return {
-        "tb_widgets": __version__,
-        "python": sys.version,
-        "platform": platform.platform(),
-        "packages": {name: version for name in PACKAGES if (version := _version(name))},
-        "hardware": {
-            "device": describe_device(device),
-            "cores": usable_cores(),
-            "threads": torch.get_num_threads(),
-            "memory_bytes": psutil.virtual_memory().total,
-            "processor": platform.processor() or platform.machine(),
-        },
-        "git": git_state(Path.cwd()),
+        **machine_environment(device),
+        "threads": threads,
+        "precision": str(dtype).removeprefix("torch."),
         "seed": spec.training.seed,
         "deterministic": spec.training.deterministic,
         "data_fingerprint": data_fingerprint,
@@ -44,25 +37,40 @@ def snapshot_environment(
     }
 
 
-def git_state(folder: Path) -> dict[str, Any] | None:
-    """Return commit and dirtiness of the checkout that a folder is in; None outside one, or without git."""
-    try:
-        commit = _git(folder, "rev-parse", "HEAD")
-        changes = _git(folder, "status", "--porcelain", "--untracked-files=no")
-    except (OSError, subprocess.SubprocessError):
-        return None
-    return {"commit": commit, "dirty": bool(changes)}
+def machine_environment(device: torch.device) -> dict[str, Any]:
+    """Return what is true of every run that this process would start here: software, code version, hardware."""
+    return {
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "packages": installed_packages(),
+        "code": {"tb_widgets": own_code(), "project": project_code(Path.cwd())},
+        "hardware": {
+            "device": describe_device(device),
+            "processor": platform.processor() or platform.machine(),
+            "vector_instructions": torch.backends.cpu.get_cpu_capability(),
+            "cores": usable_cores(),
+            "memory_gb": round(psutil.virtual_memory().total / 1e9),
+            "cuda": torch.version.cuda if device.type == "cuda" else None,
+            "cudnn": _cudnn() if device.type == "cuda" else None,
+        },
+    }
 
 
-def _git(folder: Path, *words: str) -> str:
-    environment = {**os.environ, "GIT_OPTIONAL_LOCKS": "0"}
-    command = ["git", "-C", str(folder), *words]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True, env=environment)
-    return result.stdout.strip()
+def _cudnn() -> int | None:
+    version: int | None = torch.backends.cudnn.version()  # type: ignore[no-untyped-call]
+    return version
 
 
-def _version(name: str) -> str | None:
-    try:
-        return metadata.version(name)
-    except metadata.PackageNotFoundError:
-        return None
+def installed_packages() -> dict[str, str]:
+    """Return the version of every installed package that Python finds, by its normalised name.
+
+    Read from the names of their ``.dist-info`` folders: to open each one's metadata takes a second where there are
+    hundreds, as in Colab.
+    """
+    found: dict[str, str] = {}
+    for entry in sys.path:
+        folder = Path(entry or ".")
+        for info in folder.glob("*.dist-info") if folder.is_dir() else ():
+            name, _, version = info.stem.partition("-")
+            found.setdefault(re.sub(r"[-_.]+", "-", name).lower(), version)
+    return dict(sorted(found.items()))

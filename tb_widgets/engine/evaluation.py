@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
+from tb_widgets.engine.inference.answers import Answers
 from tb_widgets.engine.metrics import ValidationMetrics
 from tb_widgets.engine.objective import count_labels
 from tb_widgets.engine.parallel import Group
@@ -28,6 +29,7 @@ def evaluate(
     rows: int | None = None,
     group: Group | None = None,
     facts: Mapping[str, float] | None = None,
+    answers: Answers | None = None,
 ) -> dict[str, float]:
     """Return the validation metrics of a task by their keys, over the counted labels of all batches.
 
@@ -47,6 +49,8 @@ def evaluate(
         Each rank takes its share of every batch; all of them return the metrics over all.
     facts
         What some metrics need to know of the data; see :meth:`PreparedData.facts`.
+    answers
+        Texts that the model answers, for the metrics over answers; without them there are none.
 
     Raises
     ------
@@ -54,8 +58,13 @@ def evaluate(
         If no label counts.
     """
     group = group or Group()
-    metrics = ValidationMetrics(task, device, facts)
+    metrics = ValidationMetrics(task, device, {**(facts or {}), **(answers.facts if answers else {})})
     counted = 0
+
+    def forward(batch: Batch) -> Tensor:
+        with autocast(device, dtype):
+            return logits_of(batch)
+
     # Not in inference mode: a table that the model makes here would be of no use to the next training step.
     with in_mode(module, training=False), torch.no_grad():
         for cpu_batch in batches:
@@ -65,9 +74,10 @@ def evaluate(
             counted += count_labels(mine["labels"])
             for part in in_parts(mine, rows or len(mine["labels"])):
                 batch = {role: tensor.to(device) for role, tensor in part.items()}
-                with autocast(device, dtype):
-                    logits = logits_of(batch)
-                metrics.update(logits, batch["labels"])
+                metrics.update(forward(batch), batch["labels"])
+        if answers is not None:
+            for written, right in answers.written(forward, group.share, device=device, rows=rows):
+                metrics.update_answers(written, right)
     if not group.sum(counted):
         raise TrainingError(
             "No label of the validation data counts: every one is -100, so there is nothing to measure.",

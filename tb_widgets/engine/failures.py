@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import torch
@@ -22,7 +23,7 @@ def explain(error: BaseException) -> TbError:
     Code of a model may raise anything, ``SystemExit`` and ``KeyboardInterrupt`` too: no kind is left out.
     """
     if isinstance(error, TbError):
-        return error
+        return _not_deterministic(error.message) or error
     if isinstance(error, SystemExit):
         return TrainingError(
             f"The model's code, or a library of it, called sys.exit({error.code!r}).",
@@ -46,7 +47,19 @@ def explain(error: BaseException) -> TbError:
             hint="Set a micro-batch (Advanced), a smaller batch, or a shorter context.",
         )
     name = type(error).__name__
-    return TrainingError(f"{name}: {quoted(reason)}" if reason else name, hint="The traceback is in the run's log.")
+    return _not_deterministic(reason) or TrainingError(
+        f"{name}: {quoted(reason)}" if reason else name, hint="The traceback is in the run's log."
+    )
+
+
+def _not_deterministic(reason: str) -> TrainingError | None:
+    """Name the operation that PyTorch refuses in deterministic mode, if that is the reason."""
+    found = re.search(r"(\S+) does not have a deterministic implementation", reason)
+    return found and TrainingError(
+        f"training.deterministic is true, and the model uses {found[1]}, which PyTorch can't compute "
+        "deterministically on this device.",
+        hint="Set training.deterministic to false, or take that operation out of the model.",
+    )
 
 
 def remedy(error: TbError, spec: RunSpec) -> dict[str, Any]:

@@ -187,7 +187,7 @@ class Meter:
             if line is not None:
                 record = line | speed | self.validation_at(step)
                 self._journal.metrics(record)
-<<<<<<< HEAD
+                self._newest |= {key: value for key, value in record.items() if "/" in key or key in _SHOWN}
             try:
                 if line is not None:
                     require_finite_loss(step, record["train/loss"])
@@ -196,17 +196,8 @@ class Meter:
             except DivergedError:
                 self._journal.update(step=step)  # what came after it, before it was read, is lost
                 raise
-        if record:
-            shown = {key: value for key, value in record.items() if "/" in key or key == "lr"}
-            self._journal.update(metrics=shown | (self._validated[1] if self._validated else {}))
-=======
-                self._newest |= {key: value for key, value in record.items() if "/" in key or key in _SHOWN}
-                require_finite_loss(step, record["train/loss"])
-                self.level.look(step, record["train/loss"])
-            self.skipped.look(step, norm)
         if has_line:
             self._journal.update(metrics=self._newest | (self._validated[1] if self._validated else {}))
->>>>>>> engine13
         if speed[self._speed]:
             self._journal.update(**{self._speed: speed[self._speed]})
         self._reported_at, self._read, self._idle = now, 0, 0.0

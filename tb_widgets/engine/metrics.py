@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 import torchmetrics
 from torch import Tensor
 
+from tb_widgets.engine import text_metrics  # noqa: F401 - registers them
+from tb_widgets.engine.inference.answers import ANSWERS
 from tb_widgets.engine.objective import count_correct, prediction_loss
 from tb_widgets.spec import Task
 from tb_widgets.spec.batch import NOT_COUNTED
@@ -179,8 +181,15 @@ class ValidationMetrics:
     def update(self, logits: Tensor, labels: Tensor) -> None:
         """Add a batch of logits (..., V) and labels (...)."""
         rows, flat = logits.reshape(-1, logits.shape[-1]), labels.reshape(-1)
-        for metric in self._computed.values():
-            metric.update(rows, flat)
+        for key, metric in self._computed.items():
+            if COMPUTED[key].needs != ANSWERS:
+                metric.update(rows, flat)
+
+    def update_answers(self, written: Sequence[str], right: Sequence[str]) -> None:
+        """Add texts that a model wrote, and what would be right."""
+        for key, metric in self._computed.items():
+            if COMPUTED[key].needs == ANSWERS:
+                metric.update(written, right)
 
     def compute(self) -> dict[str, float]:
         """Return each metric by its key, over all batches and ranks."""

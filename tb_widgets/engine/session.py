@@ -29,6 +29,7 @@ from tb_widgets.models.load import LoadedModel
 from tb_widgets.runs import CheckpointInfo, RunDirectory, State
 from tb_widgets.runs.checkpoints import checkpoint_name, newest_verified, remove_leftovers, set_damaged_aside
 from tb_widgets.runs.durable import replace_json
+from tb_widgets.runs.environment import decides, differences, fact_title, fact_value
 from tb_widgets.runs.journal import JournalWriter, iter_records, rewind
 from tb_widgets.runs.process import ProcessIdentity
 from tb_widgets.runs.status import AT_REST, read_status
@@ -139,10 +140,17 @@ def _prepare_and_train(run: RunDirectory, journal: JournalWriter, module: nn.Mod
         keep_freed_memory()
     threads = _use_threads(run, model, device)
     if group.is_main:
-        replace_json(
-            run.environment_file,
-            snapshot_environment(spec, device=device, data_fingerprint=data.fingerprint, model_origin=inputs.origin),
+        environment = snapshot_environment(
+            spec,
+            device=device,
+            dtype=dtype,
+            threads=threads,
+            data_fingerprint=data.fingerprint,
+            model_origin=inputs.origin,
         )
+        if resumed_at >= 0:
+            _warn_of_change(run, environment, journal)
+        replace_json(run.environment_file, environment)
     saver = CheckpointSaver(run, spec.checkpoints, journal)
     try:
         trainer = Trainer(
@@ -225,6 +233,25 @@ def _use_threads(run: RunDirectory, model: LoadedModel, device: torch.device) ->
     if device.type == "cpu":
         torch.set_num_threads(threads)
     return threads
+
+
+def _warn_of_change(run: RunDirectory, now: dict[str, Any], journal: JournalWriter) -> None:
+    """Say what is not as it was when the run was last at work, where that may decide what is computed."""
+    try:
+        changed = differences(run.environment, now)
+    except RunError:  # its file was lost; there is nothing to compare with
+        return
+    told = [
+        f"{fact_title(path)} was {fact_value(before)} and is {fact_value(after)}"
+        for path, (before, after) in changed.items()
+        if decides(path) and not path.startswith("code.project.")  # the model's code is frozen in the run
+    ]
+    if told:
+        journal.event(
+            "warning",
+            message=f"The run goes on in another environment: {'; '.join(told)}. Its losses may differ from those of "
+            "an uninterrupted run.",
+        )
 
 
 def _seed_everything(seed: int, *, deterministic: bool) -> None:

@@ -21,6 +21,7 @@ from tb_widgets.engine.finiteness import NonFiniteMetrics, require_finite_loss, 
 from tb_widgets.engine.gauges import Gauges, group_rates
 from tb_widgets.engine.gpu_use import flops_per_row, peak_flops
 from tb_widgets.engine.hardware import describe_device
+from tb_widgets.engine.inference.answers import ANSWERS, Answers
 from tb_widgets.engine.inference.samples import Sampler
 from tb_widgets.engine.meter import Meter, count_read
 from tb_widgets.engine.metrics import measured
@@ -93,7 +94,14 @@ class Trainer:
         self.average = WeightAverage(self.parameters, training.averaging)
         self.batches = data.train_batches(batch_size=training.batch_size, seed=training.seed)
         self.validation = data.validation_batches(batch_size=training.batch_size, batches=spec.evaluation.batches)
-        _require_measured(spec.checkpoints.monitor, data.task, data.facts(self.validation))
+        self.answers = Answers.of(
+            data,
+            pairs=spec.evaluation.answers,
+            batch_size=training.batch_size,
+            context_length=spec.data.context_length,
+        )
+        facts = data.facts(self.validation) | (self.answers.facts if self.answers else {})
+        _require_measured(spec, data.task, facts)
         self.sampler = Sampler(spec, model, data, device)
         self.commands = Commands(run.control, self.group)
         self.compilation = Compilation(self.model, journal)
@@ -200,7 +208,7 @@ class Trainer:
 
     def _say_over(self) -> None:
         """Say why the run ends here; whoever continues it gets the same patience again."""
-        name, delta = METRICS[self.stopping.monitor].title.lower(), self.spec.evaluation.min_delta
+        name, delta = METRICS[self.stopping.monitor].name, self.spec.evaluation.min_delta
         self.saver.close()  # the status names the best checkpoint once it is on the disk
         best = self.journal.status.best
         if best is not None and not delta:
@@ -315,13 +323,13 @@ class Trainer:
 
     def _evaluate(self, *, sample_anyway: bool) -> dict[str, float]:
         """Validate, and write samples now and then."""
-        metrics = self._validate(self.validation)
+        metrics = self._validate(self.validation, self.answers)
         if self.group.is_main and (sample_anyway or self.sampler.may_sample(self.meter.clock.here())):
             with self.meter.apart(), self.average.in_place():
                 self.sampler.write(self.run.samples_file, self.step)
         return metrics
 
-    def _validate(self, batches: list[Batch]) -> dict[str, float]:
+    def _validate(self, batches: list[Batch], answers: Answers | None = None) -> dict[str, float]:
         facts = self.data.facts(batches)
         with self.meter.apart(), self.average.in_place():
             metrics = self.recovery.within_memory(
@@ -335,6 +343,7 @@ class Trainer:
                     rows=rows,
                     group=self.group,
                     facts=facts,
+                    answers=answers,
                 ),
                 self.step,
             )
@@ -379,10 +388,14 @@ class Trainer:
         )
 
 
-def _require_measured(monitor: str, task: Task, facts: Mapping[str, float]) -> None:
-    if monitor not in (there := measured(task, facts)):
-        raise TrainingError(
-            f"checkpoints.monitor is {monitor}, which can't be measured on these data: it needs "
-            f"{COMPUTED[monitor].needs.replace('_', ' ')}.",
-            hint=f"Set it to {' or '.join(there)}.",
-        )
+def _require_measured(spec: RunSpec, task: Task, facts: Mapping[str, float]) -> None:
+    if (monitor := spec.checkpoints.monitor) in (there := measured(task, facts)):
+        return
+    needs = COMPUTED[monitor].needs
+    way = f"Set it to {' or '.join(there)}."
+    if needs == ANSWERS and not spec.evaluation.answers:
+        way = f"Set evaluation.answers to 32. Or: {way[0].lower()}{way[1:]}"
+    raise TrainingError(
+        f"checkpoints.monitor is {monitor}, which can't be measured on these data: it needs {needs.replace('_', ' ')}.",
+        hint=way,
+    )

@@ -11,13 +11,14 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 
 from tb_widgets.errors import RunError
 from tb_widgets.runs.checkpoints import CheckpointInfo, list_checkpoints
 from tb_widgets.runs.control import Control
-from tb_widgets.runs.durable import explain_os_error, replace_text
+from tb_widgets.runs.durable import explain_os_error, read_json, replace_text
 from tb_widgets.runs.process import ProcessIdentity
 from tb_widgets.runs.status import Status, observe, write_status
 from tb_widgets.spec import RunSpec
@@ -88,6 +89,25 @@ class RunDirectory:
         )
         replace_text(self.spec_file, longer.to_yaml(), sync=True)
         self.__dict__.pop("spec", None)  # it was read before
+
+    @property
+    def environment(self) -> dict[str, Any]:
+        """What the run ran on: packages, code version, hardware, seed, checksums of data and model.
+
+        Raises
+        ------
+        RunError
+            If it has not begun yet, or the file is damaged.
+        """
+        try:
+            found = read_json(self.environment_file)
+        except FileNotFoundError:
+            raise RunError(f"{self.id} has not begun to train, and so ran in no environment yet.") from None
+        except (OSError, ValueError) as error:
+            raise RunError(f"{self.environment_file} can't be read: {error}.") from error
+        if not isinstance(found, dict):
+            raise RunError(f"{self.environment_file} holds no environment.")
+        return found
 
     def status(self) -> Status:
         """Return the status as it can be believed: an active run whose process is gone is interrupted."""

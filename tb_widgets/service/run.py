@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from tb_widgets.errors import RunError, ServiceError
+from tb_widgets.errors import RunError, ServiceError, TrainingError
 from tb_widgets.models.trust.consent import require_frozen
 from tb_widgets.runs import CheckpointInfo, RunDirectory, State, Status, default_runs_dir, list_entries, open_run
 from tb_widgets.runs.baselines import Baselines
 from tb_widgets.runs.checkpoints import pin
+from tb_widgets.runs.environment import MACHINE, differences
 from tb_widgets.runs.journal import Record, iter_records, read_records
 from tb_widgets.service.evaluating import evaluate_checkpoint
 from tb_widgets.service.gathering import gather
@@ -217,6 +218,29 @@ class Run:
         return self.status.state
 
     @property
+    def environment(self) -> dict[str, Any]:
+        """What it ran on: packages, code version, hardware, seed, checksums of data and model."""
+        return self.directory.environment
+
+    def environment_differences(self, other: Run | None = None) -> dict[str, tuple[Any, Any]]:
+        """Return in what another run's environment differs, or this machine as it is now where none is given.
+
+        Returns
+        -------
+        dict
+            ``{"packages.torch": ("2.10.0", "2.11.0"), ...}``: this run's and the other's; ``None`` where one has none.
+
+        Raises
+        ------
+        RunError
+            If a run has not begun yet.
+        """
+        if other is not None:
+            return differences(self.environment, other.environment)
+        then = {key: value for key, value in self.environment.items() if key in MACHINE}
+        return differences(then, this_machine(self.spec.hardware.device))
+
+    @property
     def metrics(self) -> list[Record]:
         """The whole journal: one dictionary a line, ready for ``pandas.DataFrame``."""
         return read_records(self.directory.metrics_file)
@@ -379,6 +403,24 @@ class Run:
         return run_figure(
             records, title=self.id, task=self.status.task, baselines=self._baselines(), marks=marks_of(self.events)
         )
+
+
+def this_machine(device: str = "auto") -> dict[str, Any]:
+    """Return what is true of a run that would begin now: packages, code version, hardware.
+
+    Parameters
+    ----------
+    device
+        As a spec names it; one that is not here counts as ``auto``.
+    """
+    from tb_widgets.engine.environment import machine_environment
+    from tb_widgets.engine.hardware import choose_device
+
+    try:
+        chosen = choose_device(device)
+    except TrainingError:
+        chosen = choose_device("auto")
+    return machine_environment(chosen)
 
 
 def list_runs(runs_dir: str | Path | None = None) -> list[Run]:

@@ -17,7 +17,7 @@ then have it::
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, TypeVar
 
 from tb_widgets.spec.registry import Registry
@@ -67,6 +67,16 @@ class Metric:
     titles: Mapping[str, str] = field(default_factory=dict)
     log: bool = False
     plotted: bool = True
+
+    @property
+    def name(self) -> str:
+        """What it is called inside a sentence.
+
+        >>> ACCURACY.name, F1.name, CHRF.name
+        ('accuracy', 'F1', 'chrF')
+        """
+        first, rest = self.title[:1], self.title[1:]
+        return self.title if rest != rest.lower() or rest.isdigit() else first.lower() + rest
 
     def exists_for(self, task: str) -> bool:
         """Whether models for a task have it."""
@@ -122,8 +132,10 @@ def computes(metric: Metric, *, of: Metric | None = None, needs: str = "") -> Ca
     of
         Another metric, where this one follows from its value: then the function takes that number and returns one.
     needs
-        A fact that it takes as well: ``classes``, how many there are, or ``bytes_per_label``, a mean over the labels
-        of the validation text. Where the data do not know it, the metric is left out.
+        A fact that it takes as well: ``classes``, how many there are; ``bytes_per_label``, a mean over the labels of
+        the validation text; or ``answers``, how many validation texts a sequence-to-sequence model answers. In that
+        case the metric is updated with what it wrote and what would be right, two lists of texts.
+        Where the data do not know the fact, the metric is left out.
     """
 
     def register(compute: Compute) -> Compute:
@@ -182,7 +194,21 @@ F1 = Metric(
     tasks=tuple(name for name, task in TASKS.items() if task.tells_classes),
     plotted=False,
 )
-OWN = (LOSS, PERPLEXITY, ACCURACY, BITS_PER_BYTE, TOP_5, F1)
+BLEU = Metric(
+    "val/bleu",
+    title="BLEU",
+    unit="of 100",
+    better="max",
+    form=".1f",
+    brief="",
+    tasks=("seq2seq",),
+    plotted=False,
+)
+CHRF = replace(BLEU, key="val/chrf", title="chrF")
+EXACT_MATCH = replace(
+    BLEU, key="val/exact-match", title="Exact match", unit="answers that are right as a whole", form=".1%"
+)
+OWN = (LOSS, PERPLEXITY, ACCURACY, BITS_PER_BYTE, TOP_5, F1, BLEU, CHRF, EXACT_MATCH)
 for _metric in OWN:
     METRICS.add(_metric.key, _metric)
 

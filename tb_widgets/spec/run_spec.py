@@ -26,8 +26,9 @@ from tb_widgets.spec.sections import (
     TrainingSpec,
 )
 from tb_widgets.spec.text import parse_yaml, read_settings, write_yaml
+from tb_widgets.spec.versions import latest_version, migrated
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = latest_version()
 
 
 class RunSpec(Section):
@@ -100,22 +101,22 @@ class RunSpec(Section):
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> RunSpec:
-        """Validate nested dictionaries.
+        """Validate nested dictionaries; those of an older version are read as what they mean today.
 
         Raises
         ------
         SpecError
             With every problem at once, each naming its field.
         """
-        version = mapping.get("schema", SCHEMA_VERSION) if isinstance(mapping, Mapping) else None
+        version = mapping.get("schema") if isinstance(mapping, Mapping) else None
         if _is_newer(version):
-            reason = f"this spec has version {_shown(version)}; this tb_widgets reads up to version {SCHEMA_VERSION}."
+            reason = f"this spec has version {_shown(version)}; this tb_widgets reads up to version {latest_version()}."
             raise SpecError(
                 [("schema", reason)],
                 hint="Update tb_widgets (pip install -U tb-widgets), or use the version that wrote the file.",
             )
         try:
-            return cls.model_validate(mapping)
+            return cls.model_validate(migrated(mapping) if isinstance(mapping, Mapping) else mapping)
         except ValidationError as error:
             found: dict[str, str] = {}
             for detail in error.errors():
@@ -220,7 +221,7 @@ class RunSpec(Section):
 
 def _is_newer(version: Any) -> bool:
     try:
-        return float(version) > SCHEMA_VERSION
+        return float(version) > latest_version()
     except OverflowError:
         return True
     except (TypeError, ValueError):

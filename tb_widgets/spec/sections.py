@@ -487,6 +487,15 @@ class EvaluationSpec(Section):
         ge=1,
         le=100_000,
     )
+    answers: int = setting(
+        32,
+        title="Answers",
+        help="How many validation texts a sequence-to-sequence model answers for BLEU, chrF and exact match.",
+        unit="texts",
+        group="Evaluation",
+        ge=0,
+        le=100_000,
+    )
     patience: int | None = setting(
         None,
         title="Patience",

@@ -86,6 +86,37 @@ def test_show_tells_what_the_curves_mean(trained, tmp_path):
     assert hint.keys() == {"sentence", "why", "action", "tone"}
 
 
+def test_environments_and_settings_are_compared(trained, tmp_path):
+    runs, said = trained
+    shown = command("show", "latest", "--environment", runs=runs)
+    assert shown.code == 0, shown.err
+    assert re.search(r"^torch +\d+\.", shown.out, re.MULTILINE)
+    assert re.search(r"^tb_widgets (commit|sha256) +[0-9a-f]{12}…$", shown.out, re.MULTILINE)
+    assert re.search(r"^seed +42$", shown.out, re.MULTILINE)
+    for name in ("1111", "2222"):
+        shutil.copytree(said.json["path"], tmp_path / f"20260101-000000-first-{name}")
+    file = tmp_path / "20260101-000000-first-2222" / "environment.json"
+    facts = json.loads(file.read_text())
+    facts["packages"] |= {"torch": "1.0", "plotly": "\x1b[2J"}
+    file.write_text(json.dumps(facts))
+    shown = command("show", "1111", "--environment", "--against", "2222", runs=tmp_path).out
+    assert "2 differences from 20260101-000000-first-2222:" in shown
+    assert re.search(r"^torch +\S+, there 1\.0$", shown, re.MULTILINE)
+    assert "\x1b" not in shown
+    told = command("show", "1111", "--environment", "--against", "2222", "--json", runs=tmp_path).json
+    assert told["differences"]["packages.torch"] == [told["environment"]["packages"]["torch"], "1.0"]
+    same = command("show", "1111", "--environment", "--against", "1111", runs=tmp_path).out
+    assert "Nothing differs from 20260101-000000-first-1111." in same
+    assert command("show", "1111", "--against", "2222", runs=tmp_path).code == 2
+    spec = tmp_path / "20260101-000000-first-2222" / "run.yaml"
+    spec.write_text(spec.read_text().replace("learning_rate: 0.001", "learning_rate: 0.002"))
+    table = command("compare", "1111", "2222", runs=tmp_path)
+    assert table.out.splitlines()[0].split() == ["1111", "2222"], table.err
+    assert re.search(r"^training\.learning_rate +0\.001 +0\.002$", table.out, re.MULTILINE)
+    assert re.search(r"^torch +\S+ +1\.0$", table.out, re.MULTILINE)
+    assert command("compare", "--json", runs=tmp_path).json["20260101-000000-first-2222"]["torch"] == "1.0"
+
+
 def test_following_a_run_that_has_ended_returns_at_once(trained):
     runs, _ = trained
     assert "Done: 20 steps" in command("show", "latest", "--follow", runs=runs).out

@@ -51,6 +51,24 @@ def test_a_loss_that_is_no_number_fails_the_run_and_spares_its_checkpoints(tiny,
     assert (last["kind"], last["message"]) == ("failed", status.message)
 
 
+class NotDeterministic(BreaksDown):
+    """Writes to places of a tensor, which PyTorch does in no certain order."""
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        torch.zeros(3).put_(torch.tensor([1]), torch.tensor([2.0]))
+        return super().forward(ids)
+
+
+def test_an_operation_that_is_not_deterministic_is_named(tiny, train):
+    module = NotDeterministic(after=99)
+    assert train(tiny({"training.steps": 5}), module).status().state == "done"
+    refused = train(tiny({"training.steps": 5, "training.deterministic": True}), module).status()
+    assert refused.state == "failed"
+    assert "training.deterministic is true, and the model uses put_, which" in refused.message
+    assert "Set training.deterministic to false" in refused.hint
+    assert train(tiny({"training.steps": 5}), module).status().state == "done", "the next run decides anew"
+
+
 @pytest.mark.parametrize(
     ("error", "sentence"),
     [

@@ -58,6 +58,7 @@ def test_a_stranger_adds_a_metric_by_one_file(tiny, tmp_path):
     assert found["light"], "importing tb_widgets imports no torch"
     assert found["light_form"], "and neither does a form"
     own = ["val/loss", "val/perplexity", "val/accuracy", "val/bits-per-byte", "val/top-5", "val/f1"]
+    own += ["val/bleu", "val/chrf", "val/exact-match"]
     assert found["choices"] == [*own, "val/top-2"]
     assert found["titles"][3] == "Top 2 (labels among the two likeliest)"
     assert found["better"] == "max"

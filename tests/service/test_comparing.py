@@ -11,6 +11,7 @@ import tb_widgets
 from tb_widgets.errors import RunError
 from tb_widgets.runs import Status, create_run
 from tb_widgets.runs.status import write_status
+from tb_widgets.service.run import this_machine
 
 
 def finished(folder, spec, *losses):
@@ -43,3 +44,43 @@ def test_all_runs_of_a_folder_and_none(tiny, tmp_path):
     assert len(tb_widgets.compare(runs_dir=tmp_path / "runs")) == 2
     with pytest.raises(RunError, match=r"no runs to compare. .*Train one first"):
         tb_widgets.compare(runs_dir=tmp_path / "empty")
+
+
+HERE = {"packages": {"torch": "2.10.0", "plotly": "6"}, "hardware": {"device": "CPU"}, "seed": 1}
+THERE = {"packages": {"torch": "2.11.0", "plotly": "5"}, "hardware": {"device": "Tesla T4"}, "seed": 1}
+
+
+def ran_on(folder, spec, environment):
+    run = finished(folder, spec, 1.0)
+    run.environment_file.write_text(json.dumps(environment))
+    return tb_widgets.Run(run.path)
+
+
+def test_what_they_ran_on_is_compared_where_it_decides(tiny, tmp_path):
+    one, other = ran_on(tmp_path, tiny(), HERE), ran_on(tmp_path, tiny(), THERE)
+    queued = finished(tmp_path, tiny(), 1.0)
+    table = tb_widgets.compare(one, other, queued.path)
+    assert [*table["torch"]][:2] == ["2.10.0", "2.11.0"]
+    assert [*table["device"]][:2] == ["CPU", "Tesla T4"]
+    assert not {"plotly", "seed"} & set(table)
+    assert not {"torch", "device"} & set(tb_widgets.compare(one, queued.path)), "nothing to compare with"
+    assert one.environment_differences(other) == {
+        "packages.torch": ("2.10.0", "2.11.0"),
+        "packages.plotly": ("6", "5"),
+        "hardware.device": ("CPU", "Tesla T4"),
+    }
+    with pytest.raises(RunError, match="has not begun to train"):
+        one.environment_differences(tb_widgets.Run(queued.path))
+
+
+def test_a_run_is_compared_with_this_machine(tiny, tmp_path):
+    run = ran_on(tmp_path, tiny({"hardware.device": "cpu"}), {})
+    here = {path: now for path, (_, now) in run.environment_differences().items()}
+    assert here["hardware.device"] == "CPU"
+    told = this_machine("cpu")
+    same = ran_on(tmp_path, tiny({"hardware.device": "cpu"}), {**told, "seed": 5, "threads": 9})
+    assert same.environment_differences() == {}
+    told["packages"]["torch"] = "1.0"
+    before, _ = ran_on(tmp_path, tiny(), told).environment_differences()["packages.torch"]
+    assert before == "1.0"
+    assert this_machine("cuda:7")["python"] == told["python"], "a device that is not here is no reason to fail"

@@ -14,7 +14,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tb_widgets.errors import SpecError
-from tb_widgets.spec import SCHEMA_VERSION, RunSpec
+from tb_widgets.spec import SCHEMA_VERSION, RunSpec, versions
 
 texts = st.text(st.characters(codec="utf-8"), max_size=12)
 plain = st.recursive(
@@ -156,6 +156,35 @@ def test_a_newer_file_is_refused_with_a_way_out(version):
         RunSpec.from_yaml(f"schema: {version}\nsomething: {{of: the future}}")
     assert [field for field, _ in caught.value.problems] == ["schema"], "its new fields are not called mistakes"
     assert "pip install -U tb-widgets" in caught.value.hint
+
+
+def batch_was_renamed(spec: dict) -> dict:
+    training = spec.get("training")
+    if isinstance(training, dict) and "batch" in training:
+        return spec | {"training": {"batch_size" if key == "batch" else key: training[key] for key in training}}
+    return spec
+
+
+def seed_was_doubled(spec: dict) -> dict:
+    training = spec.get("training", {})
+    return spec | {"training": training | {"seed": 2 * training["seed"]}} if "seed" in training else spec
+
+
+@pytest.mark.parametrize("first", [1, "'1'"])
+def test_a_file_of_an_older_version_is_read_as_what_it_meant(first, monkeypatch):
+    monkeypatch.setattr(versions, "MIGRATIONS", [batch_was_renamed, seed_was_doubled])
+    old = RunSpec.from_yaml(f"schema: {first}\ntraining: {{batch: 8, seed: 3}}")
+    assert (old.training.batch_size, old.training.seed, old.schema_version) == (8, 6, 3)
+    assert RunSpec.from_yaml("schema: 2\ntraining: {batch_size: 8, seed: 3}").training.seed == 6
+    assert RunSpec.from_yaml("schema: 3\ntraining: {seed: 3}").training.seed == 3
+    assert RunSpec.from_yaml("training: {seed: 3}").training.seed == 3, "what is written by hand is of today"
+    with pytest.raises(SpecError, match=r"reads up to version 3\."):
+        RunSpec.from_yaml("schema: 4")
+    with pytest.raises(SpecError, match="training"):
+        RunSpec.from_yaml("schema: 1\ntraining: {batch: many}")
+    for version in ("0", "[]", "one"):
+        with pytest.raises(SpecError, match="schema"):
+            RunSpec.from_yaml(f"schema: {version}")
 
 
 def test_a_yaml_mistake_is_told_with_line_and_column():

@@ -227,7 +227,7 @@ def _result(session: Session, status: Status) -> list[str]:
     watch = session.watch
     values = watch.curves[metric.key].values if watch.status is status else []
     since = f", from {metric.written(values[0])}" if len(values) > 1 else ""
-    title = f"validation {metric.title.lower()}"
+    title = f"validation {metric.name}"
     told = [f'best {title} <b class="tbw-number">{metric.written(best["value"])}</b>{since}, at step {best["step"]:,}']
     if metric is LOSS and watch.status is status:
         told += filter(None, [escape(choices_in_words(best["value"], watch.baselines))])

@@ -20,6 +20,7 @@ def main() -> int:
 def _evaluate(*, run: str, checkpoint: str, batches: int | None) -> dict[str, float]:
     from tb_widgets.data.prepared import prepare
     from tb_widgets.engine.evaluation import evaluate
+    from tb_widgets.engine.inference.answers import Answers
     from tb_widgets.engine.inference.load_checkpoint import load_checkpoint
     from tb_widgets.runs.folders import default_cache_dir
 
@@ -33,7 +34,14 @@ def _evaluate(*, run: str, checkpoint: str, batches: int | None) -> dict[str, fl
         cache_dir=default_cache_dir(),
         frozen_tokenizer=directory.tokenizer_folder if directory.tokenizer_folder.is_dir() else None,
     )
-    validation = data.validation_batches(batch_size=spec.training.batch_size, batches=batches or ALL)
+    size = spec.training.batch_size
+    validation = data.validation_batches(batch_size=size, batches=batches or ALL)
+    answers = Answers.of(
+        data,
+        pairs=size * (batches or ALL) if spec.evaluation.answers else 0,
+        batch_size=size,
+        context_length=spec.data.context_length,
+    )
     return evaluate(
         trained.model.module,
         trained.model.logits,
@@ -41,6 +49,7 @@ def _evaluate(*, run: str, checkpoint: str, batches: int | None) -> dict[str, fl
         task=data.task,
         device=trained.device,
         facts=data.facts(validation),
+        answers=answers,
     )
 
 

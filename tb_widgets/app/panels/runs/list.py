@@ -111,7 +111,7 @@ class RunDetailsPanel(Panel):
             ("Data", status.data),
             ("Step", f"{status.step:,} of {status.total:,}"),
             *(
-                (f"Validation {metric.title.lower()}", metric.written(metrics[metric.key]))
+                (f"Validation {metric.name}", metric.written(metrics[metric.key]))
                 for metric in METRICS.values()
                 if metric.key in metrics
             ),
