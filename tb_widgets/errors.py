@@ -98,6 +98,10 @@ class DivergedError(TrainingError):
     """A loss, gradient or weight that is no number any more, mostly because the learning rate is too high."""
 
 
+class ProcessLostError(TrainingError):
+    """One of several processes that trained together is gone."""
+
+
 class MemoryShortError(TrainingError):
     """A model that does not fit into memory together with its batch."""
 
