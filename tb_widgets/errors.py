@@ -86,6 +86,10 @@ class RunError(TbError):
     """A run directory that is missing, unreadable, busy, or not writable."""
 
 
+class DiskFullError(RunError):
+    """A disk, or somebody's share of it, that takes no more."""
+
+
 class CheckpointError(RunError):
     """A checkpoint that is missing or fails its own hashes."""
 

@@ -88,7 +88,7 @@ def _train_locked(run: RunDirectory, module: nn.Module | None, group: Group) -> 
         host=process.host,
     )
     files = run.metrics_file, run.events_file, run.status_file
-    journal = JournalWriter(*files, status) if group.is_main else SilentJournal(status)
+    journal = JournalWriter(*files, status, samples_file=run.samples_file) if group.is_main else SilentJournal(status)
     end: dict[str, Any]
     try:
         end = {"state": _prepare_and_train(run, journal, module, group)}
