@@ -86,6 +86,10 @@ class RunError(TbError):
     """A run directory that is missing, unreadable, busy, or not writable."""
 
 
+class DiskFullError(RunError):
+    """A disk, or somebody's share of it, that takes no more."""
+
+
 class CheckpointError(RunError):
     """A checkpoint that is missing or fails its own hashes."""
 
@@ -96,6 +100,10 @@ class TrainingError(TbError):
 
 class DivergedError(TrainingError):
     """A loss, gradient or weight that is no number any more, mostly because the learning rate is too high."""
+
+
+class ProcessLostError(TrainingError):
+    """One of several processes that trained together is gone."""
 
 
 class MemoryShortError(TrainingError):

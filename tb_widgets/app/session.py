@@ -540,7 +540,8 @@ class Session(traitlets.HasTraits):
             self.choice.refresh(may_try=self.has_page)
             self.data.refresh(may_look=self.has_page)
             for ended in self.work.refresh():
-                self._tell_of(ended)
+                if not self.service.resume_lost(ended.run):
+                    self._tell_of(ended)
 
     def bring_up_to_date(self, before: Callable[[], None] | None = None) -> None:
         """Refresh. One refresh that fails must not end the heartbeat: a message says so, the next tries again.

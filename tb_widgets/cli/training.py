@@ -160,7 +160,7 @@ def follow_run(
     screen = console(stderr=as_json)
     messages = messages or Messages(run)
     trains_here = run.spec.hardware.backend == "kernel"  # then it would end with this process
-    presses, asked = 0, False
+    presses, asked, was_active = 0, False, run.status().is_active
     while True:
         # Everything is inside: the second Ctrl-C may come while we answer the first.
         try:
@@ -175,7 +175,8 @@ def follow_run(
                 asked = True
                 _ask_to_stop(training, run, screen, trains_here=trains_here)
             status = watch(run, console=screen, curve=curve, messages=messages)
-            break
+            if not (was_active and training.resume_lost(run)):
+                break
         except KeyboardInterrupt:
             presses += 1
     if as_json:

@@ -8,7 +8,7 @@ from typing import Any
 from tb_widgets.display.baselines import LINE
 from tb_widgets.runs.numbers import finite
 
-NAMES = {"memory": "memory was short", "divergence": "rate halved"}
+NAMES = {"memory": "memory was short", "divergence": "rate halved", "lost": "process lost"}
 Mark = tuple[int, str]
 """A step, and what was done there: a key of ``NAMES``."""
 

@@ -90,3 +90,12 @@ def activity(status: Status) -> str:
     if status.state in ("preparing", "running") and status.phase:
         return status.phase[0].lower() + status.phase[1:]
     return status.state
+
+
+def waiting_for(status: Status) -> str:
+    """Return why a run has paused that nobody has asked to, and the way out; empty for any other.
+
+    >>> waiting_for(Status(state="paused", message="The disk is full: 0 bytes free.", hint="Free some space."))
+    'The disk is full: 0 bytes free. Free some space.'
+    """
+    return f"{status.message} {status.hint}".strip() if status.state == "paused" else ""

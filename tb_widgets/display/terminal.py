@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tb_widgets.display.baselines import passed_in_words
-from tb_widgets.display.run_words import activity, metrics_in_words
+from tb_widgets.display.run_words import activity, metrics_in_words, waiting_for
 from tb_widgets.display.terminal_plot import KEYS, SMOOTHING, draw_losses
 from tb_widgets.runs import RunDirectory, Status
 from tb_widgets.runs.baselines import PASSED, Baseline
@@ -190,7 +190,7 @@ class _Redrawn:
 
 
 def progress_lines(run_id: str, status: Status, width: int) -> list[RenderableType]:
-    """Return a run's state as three lines: who, how far, how well."""
+    """Return a run's state as three lines: who, how far, how well; and what it waits for, if it does."""
     title = Text(run_id, style="bold", no_wrap=True, overflow="ellipsis")
     title.append(f"  {activity(status)}", style=f"not bold {STATE_STYLES.get(status.state, '')}")
     in_training = status.step > 0 or status.state == "running"
@@ -203,7 +203,10 @@ def progress_lines(run_id: str, status: Status, width: int) -> list[RenderableTy
         parts.append(duration(status.elapsed))
     if status.eta is not None and status.state == "running":
         parts.append(f"{duration(status.eta)} left")
-    return [title, bar, Text(" · ".join(parts), no_wrap=True, overflow="ellipsis")]
+    lines: list[RenderableType] = [title, bar, Text(" · ".join(parts), no_wrap=True, overflow="ellipsis")]
+    if waits := waiting_for(status):
+        lines.append(Text(waits, style="yellow"))
+    return lines
 
 
 STATE_STYLES = {
@@ -247,7 +250,7 @@ class _Lines:
                 left = [f"{duration(status.eta)} left"] if status.eta is not None else []
                 parts = metrics_in_words(record, status) + left
                 self._print(f"step {self._shown_step:,} of {status.total:,}: {', '.join(parts)}")
-        now = activity(status)
+        now = f"{activity(status)}. {waiting_for(status)}".removesuffix(". ")
         if now != self._said and status.is_active:
             self._said = now
             self._print(f"{self._run.id}: {now}")

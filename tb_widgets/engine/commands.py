@@ -8,6 +8,7 @@ from typing import get_args
 
 from tb_widgets.engine.meter import Meter
 from tb_widgets.engine.parallel import Group
+from tb_widgets.engine.room import Room
 from tb_widgets.runs.control import Command, Control
 
 COMMANDS: tuple[Command, ...] = get_args(Command)
@@ -17,18 +18,24 @@ LISTEN_EVERY = 0.05  # seconds between two looks at the control folder
 class Commands:
     """The commands that stand in a control folder, looked up no more often than a file system can bear.
 
-    The main rank looks, and every rank obeys the same at the same step.
+    The main rank looks, and every rank obeys the same at the same step. A full disk asks for a pause as a user does.
     """
 
-    def __init__(self, control: Control, group: Group) -> None:
-        self._control, self._group = control, group
+    def __init__(self, control: Control, group: Group, room: Room | None = None) -> None:
+        self._control, self._group, self._room = control, group, room
         self._listened_at = 0.0
 
-    def obey(self, meter: Meter, *, save: Callable[[], None]) -> bool:
+    def obey(self, meter: Meter, *, save: Callable[[], None], now: bool = False) -> bool:
         """Do what is asked, and return whether that is to stop.
 
         A pause lasts until it is withdrawn or a stop is requested. The state stays in memory meanwhile.
+
+        Parameters
+        ----------
+        now
+            Look also where the last look was a moment ago.
         """
+        self._listened_at = 0.0 if now else self._listened_at
         standing = self.standing()
         self._save_if_told(standing, save)
         if "pause" in standing and "stop" not in standing:
@@ -63,4 +70,6 @@ class Commands:
         if time.perf_counter() - self._listened_at < LISTEN_EVERY:
             return 0
         self._listened_at = time.perf_counter()
+        if self._room is not None:
+            self._room.look()
         return sum(self._control.is_requested(command) << bit for bit, command in enumerate(COMMANDS))

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import distributed
 
-from tb_widgets.errors import DivergedError, MemoryShortError, TbError, TrainingError, quoted
+from tb_widgets.errors import DivergedError, MemoryShortError, ProcessLostError, TbError, TrainingError, quoted
 from tb_widgets.spec import RunSpec
 
 _HIGHEST_RATE = 0.003  # with which transformers are typically trained; a tenth of a wild rate is a wild rate
@@ -36,7 +36,7 @@ def explain(error: BaseException) -> TbError:
         )
     reason = str(error)
     if isinstance(error, distributed.DistError) or any(words in reason for words in _RANK_LOST):
-        return TrainingError(
+        return ProcessLostError(
             "One of the processes that train together was lost.",
             hint="Press Resume to continue from the newest checkpoint. Why it ended is in the run's log.",
         )

@@ -112,6 +112,9 @@ class SilentJournal(JournalWriter):
     def metrics(self, record: dict[str, Any]) -> None:
         """Write nothing: the main rank does."""
 
+    def sample(self, record: dict[str, Any]) -> None:
+        """Write nothing."""
+
     def event(self, kind: str, **details: Any) -> None:
         """Write nothing."""
 
@@ -119,6 +122,9 @@ class SilentJournal(JournalWriter):
         """Write nothing."""
 
     def flush(self) -> None:
+        """Write nothing."""
+
+    def try_again(self) -> None:
         """Write nothing."""
 
     def close(self) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from tb_widgets.engine.failures import explain
 from tb_widgets.engine.state import Snapshot
-from tb_widgets.errors import RunError, TbError, print_traceback
+from tb_widgets.errors import DiskFullError, RunError, TbError, print_traceback
 from tb_widgets.runs import CheckpointInfo, RunDirectory
 from tb_widgets.runs.checkpoints import MANIFEST, list_checkpoints, retain, verify, write_checkpoint
 from tb_widgets.runs.durable import explain_os_error, sync_file
@@ -22,14 +22,21 @@ class CheckpointSaver:
     """Writes, verifies, mirrors and prunes checkpoints beside the training, one at a time.
 
     The loop hands over a copy of its state and goes on. A second checkpoint waits for the first; an error is raised
-    in the loop at the next call.
+    in the loop at the next call. Where the disk is full, what was handed over waits in memory for :meth:`try_again`.
+
+    Attributes
+    ----------
+    full
+        Why checkpoints wait, while they do.
     """
 
     def __init__(self, run: RunDirectory, rules: CheckpointSpec, journal: JournalWriter) -> None:
         self._run = run
         self._rules = rules
         self._journal = journal
+        self.full: DiskFullError | None = None
         self._error: TbError | None = None
+        self._waiting: list[tuple[int, Snapshot]] = []
         self._thread: threading.Thread | None = None
         best = next((info for info in run.checkpoints() if info.best), None)
         self._sign = 1 if rules.better == "min" else -1
@@ -52,17 +59,30 @@ class CheckpointSaver:
             Optimiser steps done.
         take
             Makes the copy. It is called once the checkpoint before is on the disk, so that never more than one copy
-            lies in memory.
+            lies in memory, unless the disk is full: then the loop pauses with two.
 
         Raises
         ------
         TbError
             If an earlier checkpoint could not be written; a :class:`RunError` where the disk is the reason.
         """
-        self.close()
-        # The thread lets go of its copy when it ends.
-        self._thread = threading.Thread(target=self._work, args=(step, take()), name="checkpoints", daemon=True)
-        self._thread.start()
+        self.settle()
+        self._waiting.append((step, take()))
+        if self.full is None:
+            self._start()
+
+    def settle(self) -> None:
+        """Wait until everything is on the disk, or ``full`` says that it does not fit there.
+
+        Raises
+        ------
+        TbError
+            If a checkpoint could not be written for another reason.
+        """
+        if self._thread is not None:
+            self._thread.join()
+        if self._error is not None:
+            raise self._error
 
     def close(self) -> None:
         """Wait until everything is on the disk.
@@ -70,18 +90,44 @@ class CheckpointSaver:
         Raises
         ------
         TbError
-            If a checkpoint could not be written.
+            If a checkpoint could not be written; a :class:`DiskFullError` if it does not fit there.
         """
-        if self._thread is not None:
-            self._thread.join()
-        if self._error is not None:
-            raise self._error
+        self.settle()
+        if self.full is not None:
+            raise self.full
 
-    def _work(self, step: int, snapshot: Snapshot) -> None:
+    def try_again(self) -> None:
+        """Write what had to wait; ``full`` says whether it still does not fit."""
+        self.full = None
+        if self._waiting:
+            self._start()
+        self.settle()
+
+    @property
+    def needs(self) -> int:
+        """Bytes that the checkpoint takes which waits for room; 0 where none does."""
+        if self.full is None or not self._waiting:
+            return 0
+        snapshot = self._waiting[0][1]
+        return sum(tensor.nbytes for part in (snapshot.weights, snapshot.training) for tensor in part.values())
+
+    def _start(self) -> None:
+        self._thread = threading.Thread(target=self._work, name="checkpoints", daemon=True)
+        self._thread.start()
+
+    def _work(self) -> None:
         try:
-            self._write(step, snapshot)
+            while self._waiting:
+                self._write(*self._waiting[0])
+                self._waiting.pop(0)  # lets go of the copy
+        except DiskFullError as error:
+            self.full = error
         except OSError as error:
-            self._error = explain_os_error(error, self._run.checkpoints_folder)
+            told = explain_os_error(error, self._run.checkpoints_folder)
+            if isinstance(told, DiskFullError):
+                self.full = told
+            else:
+                self._error = told
         except BaseException as error:  # noqa: BLE001 - whatever it is, the loop must hear of it
             self._error = explain(error)
             print_traceback()

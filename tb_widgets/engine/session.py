@@ -24,7 +24,7 @@ from tb_widgets.engine.parallel import Group, SilentJournal
 from tb_widgets.engine.precision import choose_precision
 from tb_widgets.engine.saver import CheckpointSaver
 from tb_widgets.engine.trainer import Trainer
-from tb_widgets.errors import CheckpointError, RunError, TbError, print_traceback
+from tb_widgets.errors import CheckpointError, ProcessLostError, RunError, TbError, print_traceback
 from tb_widgets.models.load import LoadedModel
 from tb_widgets.runs import CheckpointInfo, RunDirectory, State
 from tb_widgets.runs.checkpoints import checkpoint_name, newest_verified, remove_leftovers, set_damaged_aside
@@ -32,7 +32,7 @@ from tb_widgets.runs.durable import replace_json
 from tb_widgets.runs.environment import decides, differences, fact_title, fact_value
 from tb_widgets.runs.journal import JournalWriter, iter_records, rewind
 from tb_widgets.runs.process import ProcessIdentity
-from tb_widgets.runs.status import AT_REST, read_status
+from tb_widgets.runs.status import AT_REST, again_in_words, read_status
 
 # Seconds: whoever only looks whether a run is at work holds its lock for a moment.
 LOCKED_WITHIN = 2.0
@@ -82,19 +82,20 @@ def _train_locked(run: RunDirectory, module: nn.Module | None, group: Group) -> 
         message="",
         hint="",
         remedy=None,
+        lost=False,
         **AT_REST,
         pid=process.pid,
         process_started=process.started,
         host=process.host,
     )
     files = run.metrics_file, run.events_file, run.status_file
-    journal = JournalWriter(*files, status) if group.is_main else SilentJournal(status)
+    journal = JournalWriter(*files, status, samples_file=run.samples_file) if group.is_main else SilentJournal(status)
     end: dict[str, Any]
     try:
         end = {"state": _prepare_and_train(run, journal, module, group)}
     except BaseException as error:  # noqa: BLE001 - the run must say how it ended, whatever the model's code did
         print_traceback()
-        end = _end_in_words(error, "interrupted" if isinstance(error, KeyboardInterrupt) else "failed", run)
+        end = _end_in_words(error, run, restarts=status.restarts)
     state: State = end["state"]
     journal.update(phase="", progress=None, **AT_REST, **end)
     details = {key: end[key] for key in ("message", "hint") if key in end}
@@ -103,14 +104,18 @@ def _train_locked(run: RunDirectory, module: nn.Module | None, group: Group) -> 
         journal.close()
     except RunError as error:
         # A journal that broke down writes the status at once, if that can be written at all.
-        journal.update(**(end if state == "failed" else _end_in_words(error, "failed", run)))
+        journal.update(**(end if state == "failed" else _end_in_words(error, run)))
         raise
     return state
 
 
-def _end_in_words(error: BaseException, state: State, run: RunDirectory) -> dict[str, Any]:
+def _end_in_words(error: BaseException, run: RunDirectory, *, restarts: int = 0) -> dict[str, Any]:
     told = explain(error)
-    end: dict[str, Any] = {"state": state, "message": told.message, "hint": told.hint}
+    is_lost = isinstance(told, ProcessLostError)
+    state: State = "interrupted" if is_lost or isinstance(error, KeyboardInterrupt) else "failed"
+    end: dict[str, Any] = {"state": state, "message": told.message, "hint": told.hint, "lost": is_lost}
+    if is_lost:
+        end["message"] += again_in_words(restarts)
     with contextlib.suppress(TbError):  # a spec that can't be read: that is what the message says then
         end["remedy"] = remedy(told, run.spec)
     return end
@@ -122,6 +127,8 @@ def _prepare_and_train(run: RunDirectory, journal: JournalWriter, module: nn.Mod
     resumed_at = group.broadcast(chosen.step if chosen else -1)
     begin = max(0, resumed_at)
     journal.event("started" if resumed_at < 0 else "resumed", pid=os.getpid(), step=begin)
+    if group.is_main and run.control.is_requested("after-loss"):
+        _tell_of_loss(run, journal, begin)
 
     device = choose_device(spec.hardware.device)
     dtype, instead = choose_precision(spec.training.precision, device)
@@ -211,6 +218,21 @@ def _choose_checkpoint(run: RunDirectory, journal: JournalWriter) -> CheckpointI
         journal.event("warning", message=f"{reason} The checkpoint was passed over; its folder is now {aside.name}.")
     run.control.withdraw("from-start")
     return checkpoint
+
+
+def _tell_of_loss(run: RunDirectory, journal: JournalWriter, begin: int) -> None:
+    """Say that the process before was lost, which could not say so, and where its successor goes on."""
+    run.control.withdraw("after-loss")
+    onward = (
+        f"continues from the checkpoint of step {begin:,}" if begin else "begins again: no checkpoint was saved yet"
+    )
+    journal.event(
+        "warning",
+        recovered="lost",
+        step=begin,
+        message=f"The training process was lost at step {journal.status.step:,} (killed, or out of memory). "
+        f"Training {onward}.",
+    )
 
 
 def _has_saved(run: RunDirectory) -> bool:

@@ -31,6 +31,7 @@ from tb_widgets.engine.optimisers.groups import set_learning_rate
 from tb_widgets.engine.parallel import Group
 from tb_widgets.engine.precision import autocast, loss_scaler
 from tb_widgets.engine.recovery import Recovery
+from tb_widgets.engine.room import Room
 from tb_widgets.engine.saver import CheckpointSaver
 from tb_widgets.engine.schedule import learning_rate
 from tb_widgets.engine.state import Snapshot, restore, take_snapshot
@@ -103,7 +104,8 @@ class Trainer:
         facts = data.facts(self.validation) | (self.answers.facts if self.answers else {})
         _require_measured(spec, data.task, facts)
         self.sampler = Sampler(spec, model, data, device)
-        self.commands = Commands(run.control, self.group)
+        self.room = Room(run, journal, saver)
+        self.commands = Commands(run.control, self.group, self.room)
         self.compilation = Compilation(self.model, journal)
         self.comparison = Comparison(run, journal)
         speed = "tokens_per_second" if data.tokenizer is not None else "examples_per_second"
@@ -154,6 +156,12 @@ class Trainer:
                 continue
             if is_over:
                 break
+        # What is written last may find the disk full as well.
+        self.saver.settle()
+        self.journal.try_again()
+        while self.group.broadcast(int(self.room.is_short())):
+            if self.commands.obey(self.meter, save=self._save, now=True):
+                return "stopped"
         return "done"
 
     def _count_flops(self) -> None:
@@ -326,7 +334,7 @@ class Trainer:
         metrics = self._validate(self.validation, self.answers)
         if self.group.is_main and (sample_anyway or self.sampler.may_sample(self.meter.clock.here())):
             with self.meter.apart(), self.average.in_place():
-                self.sampler.write(self.run.samples_file, self.step)
+                self.sampler.write(self.journal, self.step)
         return metrics
 
     def _validate(self, batches: list[Batch], answers: Answers | None = None) -> dict[str, float]:

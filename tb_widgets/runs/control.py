@@ -7,7 +7,7 @@ from typing import Literal, get_args
 
 from tb_widgets.runs.durable import explain_os_error
 
-Command = Literal["pause", "stop", "save-now", "from-start"]
+Command = Literal["pause", "stop", "save-now", "from-start", "after-loss"]
 
 
 class Control:
@@ -15,6 +15,11 @@ class Control:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self._here: set[Command] = set()
+
+    def request_here(self, command: Command) -> None:
+        """Ask for something in this process alone, as a signal does: no file is left of it."""
+        self._here.add(command)
 
     def request(self, command: Command) -> None:
         """Ask for something; asking twice is the same as asking once."""
@@ -26,6 +31,7 @@ class Control:
 
     def withdraw(self, command: Command) -> None:
         """Take a command back; the worker does so itself once it has obeyed."""
+        self._here.discard(command)
         try:
             (self.folder / command).unlink(missing_ok=True)
         except OSError as error:
@@ -33,7 +39,7 @@ class Control:
 
     def is_requested(self, command: Command) -> bool:
         """Whether a command stands."""
-        return (self.folder / command).exists()
+        return command in self._here or (self.folder / command).exists()
 
     def clear(self) -> None:
         """Take back every command, as before a run is resumed."""

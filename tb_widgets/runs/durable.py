@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tb_widgets.errors import RunError
+from tb_widgets.errors import DiskFullError, RunError
 
 LARGEST = 1 << 20  # bytes of a file of facts, such as a status or a manifest: what is larger is none of ours
 
@@ -57,7 +57,8 @@ def explain_os_error(error: OSError, path: Path, *, reading: bool = False) -> Ru
     if reading:
         return RunError(f"{path} can't be read: {reason}.")
     sentence, hint = _WORDS.get(error.errno or 0, ("{path}: {reason}.", ""))
-    return RunError(sentence.format(path=path, reason=reason), hint=hint)
+    kind = DiskFullError if is_full(error) else RunError
+    return kind(sentence.format(path=path, reason=reason), hint=hint)
 
 
 def read_json(path: Path) -> Any:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tb_widgets.errors import RunError, print_traceback
+from tb_widgets.errors import DiskFullError, RunError, print_traceback
 from tb_widgets.runs.durable import explain_os_error, replace_lines, set_aside
 from tb_widgets.runs.numbers import as_json, finite
 from tb_widgets.runs.status import Status, write_status
@@ -21,7 +21,7 @@ from tb_widgets.runs.status import Status, write_status
 Record = dict[str, Any]
 _BLOCK = 1 << 20  # bytes parsed at a time where all of a file is read: records weigh several times their text
 _LONGEST = 1 << 26  # bytes; a line that is longer is no record
-RESERVE = 16 * 1024  # bytes kept back on the disk, so that a full one can still be told in the status
+RESERVE = 64 * 1024  # bytes kept back on the disk, so that a full one can still be told in the status
 TAIL = 256  # bytes by which a follower knows its file again: a line or two, and each line holds the time
 
 
@@ -30,7 +30,7 @@ class JournalWriter:
 
     The training loop only puts small records into a bounded queue. When the disk is slower than the loop for so
     long that the queue is full, ``metrics`` waits: no line is ever dropped. An error of the disk is raised in the
-    loop, at the next call.
+    loop, at the next call, unless the disk is full: then lines wait in memory, as many as the queue holds.
 
     Parameters
     ----------
@@ -38,14 +38,31 @@ class JournalWriter:
         Where to write.
     status
         The first status; ``update`` replaces fields of it.
+    samples_file
+        Where samples are written, if there are any.
     interval
         Seconds between two writes, which is also the heartbeat's period.
+
+    Attributes
+    ----------
+    full
+        Why lines had to wait, from the moment at which the disk was full until :meth:`try_again` finds room.
     """
 
+    full: DiskFullError | None = None
+
     def __init__(
-        self, metrics_file: Path, events_file: Path, status_file: Path, status: Status, *, interval: float = 0.25
+        self,
+        metrics_file: Path,
+        events_file: Path,
+        status_file: Path,
+        status: Status,
+        *,
+        samples_file: Path | None = None,
+        interval: float = 0.25,
     ) -> None:
         self._files = {"metrics": metrics_file, "events": events_file}
+        self._files |= {"samples": samples_file} if samples_file is not None else {}
         self._status_file = status_file
         self._reserve = status_file.with_name(".reserve")
         self._status = status
@@ -59,11 +76,11 @@ class JournalWriter:
         self._wake = threading.Event()
         self._closing = False
         self._error: RunError | None = None
+        self._lines: dict[str, list[str]] = {kind: [] for kind in self._files}  # read from the queue, not yet written
+        self._unwritten: DiskFullError | None = None  # why the last attempt has left something of that
         self._next_event = last_event_number(events_file) + 1
-        with contextlib.suppress(OSError):  # the first write tells it better
-            self._reserve.write_bytes(b"\0" * RESERVE)
-        self._write()
-        self._raise_error()
+        self._make_reserve()
+        self.flush()
         self._thread = threading.Thread(target=self._run, name="journal", daemon=True)
         self._thread.start()
 
@@ -81,6 +98,10 @@ class JournalWriter:
             If the record is none that JSON can hold, or something could not be written.
         """
         self._put("metrics", record)
+
+    def sample(self, record: Record) -> None:
+        """Append one line to the samples, as :meth:`metrics` does to the metrics."""
+        self._put("samples", record)
 
     def event(self, kind: str, **details: Any) -> None:
         """Append one numbered line to the events and write it at once."""
@@ -118,6 +139,13 @@ class JournalWriter:
         self._raise_error()
         self._write()
         self._raise_error()
+        if self._unwritten is not None:
+            raise self._unwritten
+
+    def try_again(self) -> None:
+        """Write what had to wait, and keep some room for the next time; ``full`` says whether there is any."""
+        self._write()
+        self.full = self._unwritten or self._make_reserve()
 
     def close(self) -> None:
         """Write what is left and end the thread.
@@ -130,7 +158,10 @@ class JournalWriter:
         self._closing = True
         self._wake.set()
         self._thread.join()
-        self._give_up_reserve()
+        self.give_up_reserve()
+        if self._unwritten is not None:
+            self._write()  # now that there is the reserve's room
+            self._error = self._error or self._unwritten
         self._raise_error()
 
     def _held_by_json(self, path: Path, record: Record) -> Record:
@@ -150,6 +181,8 @@ class JournalWriter:
             try:
                 self._queue.put((kind, record), timeout=1.0)
             except queue.Full:
+                if self._unwritten is not None:
+                    raise self._unwritten from None
                 continue
             return
 
@@ -175,29 +208,54 @@ class JournalWriter:
                 print_traceback()
 
     def _write_queued(self) -> None:
-        lines: dict[str, list[str]] = {"metrics": [], "events": []}
+        if self._unwritten is not None:
+            self._write_read()
+        if self._unwritten is not None:
+            return  # the rest stays in the queue, which is as long as it may get
         # What is there now and no more: a loop that is faster than this one would never let it come to the writing.
         for _ in range(self._queue.qsize()):
             kind, record = self._queue.get_nowait()
-            lines[kind].append(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
+            self._lines[kind].append(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
+        self._write_read()
+
+    def _write_read(self) -> None:
+        """Write the status, and the lines that were read from the queue."""
         with self._lock:
             status = replace(self._status, heartbeat=round(time.time(), 3))
         try:
-            self._write_files(lines, status)
+            self._write_files(status)
+            self._unwritten = None
+        except DiskFullError as error:
+            self.full = self._unwritten = error
+            self.give_up_reserve()
+            with contextlib.suppress(RunError):  # first what somebody has to see
+                write_status(self._status_file, status)
+            with contextlib.suppress(RunError):
+                self._write_files(status)
+                self._unwritten = None
         except RunError as error:
             self._error = error
-            self._give_up_reserve()
             with contextlib.suppress(RunError):
-                self._write_files(lines, status)
+                self._write_files(status)
 
-    def _write_files(self, lines: dict[str, list[str]], status: Status) -> None:
-        for kind, texts in lines.items():
+    def _write_files(self, status: Status) -> None:
+        for kind, texts in self._lines.items():
             if texts:
                 append_text(self._files[kind], "".join(texts))
                 texts.clear()
         write_status(self._status_file, status)
 
-    def _give_up_reserve(self) -> None:
+    def _make_reserve(self) -> DiskFullError | None:
+        try:
+            self._reserve.write_bytes(b"\0" * RESERVE)
+        except OSError as error:
+            self.give_up_reserve()
+            told = explain_os_error(error, self._reserve.parent)
+            return told if isinstance(told, DiskFullError) else None  # anything else the next write tells better
+        return None
+
+    def give_up_reserve(self) -> None:
+        """Free what was kept back, so that a full disk can still take a status or a small file."""
         with contextlib.suppress(OSError):
             self._reserve.unlink(missing_ok=True)
 

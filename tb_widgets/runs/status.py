@@ -57,7 +57,9 @@ class Status:
     wait) are seconds since the epoch; ``elapsed`` (training time without pauses) and
     ``eta`` are seconds; ``tokens_per_second`` is the speed since the last report, ``examples_per_second`` that of a
     model which reads no tokens. ``remedy`` holds, by their paths, the settings with which a run that failed would
-    probably not fail so again. ``visitor`` is who started the run from a shared page; empty for the owner.
+    probably not fail so again. ``lost`` says that one of its several processes was lost, which ended it; ``restarts``
+    is how often it has resumed by itself since somebody started it. ``visitor`` is who started the run from a
+    shared page; empty for the owner.
     """
 
     state: State = "queued"
@@ -65,6 +67,8 @@ class Status:
     message: _Text = ""
     hint: _Text = ""
     remedy: Annotated[dict[_Text, float] | None, BeforeValidator(_finite_only)] = None
+    lost: bool = False
+    restarts: _Count = 0
     step: _Count = 0
     total: _Count = 0
     pid: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
@@ -153,10 +157,19 @@ def observe(path: Path) -> Status:
     return replace(
         again,
         state="interrupted",
-        message=message,
+        message=message + again_in_words(again.restarts),
         hint=f"Press Resume to {'continue from the newest checkpoint' if again.step else 'begin again'}.",
         **AT_REST,
     )
+
+
+def again_in_words(restarts: int) -> str:
+    """Return what is to be added where a run was lost that has resumed by itself before.
+
+    >>> again_in_words(0), again_in_words(2)
+    ('', ' It had resumed by itself 2 times before.')
+    """
+    return f" It had resumed by itself {'once' if restarts == 1 else f'{restarts} times'} before." if restarts else ""
 
 
 def _is_plausible(status: Status) -> bool:

@@ -40,10 +40,15 @@ class RunQueue:
         The folder.
     launch
         Starts a run whose turn it is.
+    resume_lost
+        Goes on with a run whose process is gone without a word, and returns whether the run is at work.
     """
 
-    def __init__(self, runs_dir: Path, launch: Callable[[RunDirectory], None]) -> None:
-        self._folder, self._launch = runs_dir, launch
+    def __init__(
+        self, runs_dir: Path, launch: Callable[[RunDirectory], None], resume_lost: Callable[[RunDirectory], bool]
+    ) -> None:
+        self._folder, self._launch, self._resume_lost = runs_dir, launch, resume_lost
+        self._at_work: set[Path] = set()
         self._runs = RunList(runs_dir)
         self._lock = threading.RLock()
         self._thread: threading.Thread | None = None
@@ -151,8 +156,14 @@ class RunQueue:
         entries = self._entries()
         if not any(entry.status.is_waiting for entry in entries):
             return False
-        at_work = [entry for entry in entries if entry.status.is_active and not entry.status.is_waiting]
-        if len(at_work) >= self.at_once:
+        self._at_work = {
+            entry.run.path
+            for entry in entries
+            if not entry.status.is_waiting
+            # One that was lost keeps its place.
+            and (entry.status.is_active or (entry.run.path in self._at_work and self._resume_lost(entry.run)))
+        }
+        if len(self._at_work) >= self.at_once:
             return True
         with self._held():
             for run in self.waiting()[:1]:

@@ -384,7 +384,10 @@ class Run:
         if show_progress:
             from tb_widgets.display.terminal import watch
 
+            was_active = self.status.is_active
             watch(self.directory, timeout=timeout)
+            while was_active and self._service.resume_lost(self.directory):
+                watch(self.directory, timeout=timeout)
         else:
             self._service.wait(self.directory, timeout)
         status = self.status

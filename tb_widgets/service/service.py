@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import threading
 import time
@@ -27,6 +28,7 @@ from tb_widgets.runs.json_process import end_with_children
 from tb_widgets.runs.process import ProcessIdentity
 from tb_widgets.runs.status import AT_REST, read_status, write_status
 from tb_widgets.service.gathering import gather_model, with_pinned_data
+from tb_widgets.service.lost import is_lost, only_here
 from tb_widgets.service.queue import RunQueue
 from tb_widgets.service.workers.process import WaitingWorker, is_worker
 from tb_widgets.spec import RunSpec
@@ -40,6 +42,8 @@ FOREIGN = ("gist:", "hub:")  # what it names where the code is somebody else's
 _LOOK_EVERY = 0.2  # seconds between two looks at a run that somebody waits for
 LET_GO_WITHIN = 3.0  # seconds
 ENDS_WITHIN = 10.0  # seconds that the system may take to end a process
+
+logger = logging.getLogger(__name__)
 
 
 class TrainingService:
@@ -67,7 +71,7 @@ class TrainingService:
     def __init__(self, runs_dir: str | Path | None = None) -> None:
         self.runs_dir = Path(runs_dir).expanduser().absolute() if runs_dir is not None else default_runs_dir()
         self._lock = threading.RLock()
-        self._queue = RunQueue(self.runs_dir, self._launch_waiting)
+        self._queue = RunQueue(self.runs_dir, self._launch_waiting, self.resume_lost)
 
     # ---- starting ------------------------------------------------------------------------------------------------
 
@@ -168,6 +172,12 @@ class TrainingService:
         RunError
             If the run is at work already, has done all its steps, or trained a live module and none is given.
         """
+        with only_here(run):
+            self._resume(run, module, trust=trust, from_start=from_start)
+
+    def _resume(
+        self, run: RunDirectory, module: nn.Module | None, *, trust: bool, from_start: bool, after_loss: bool = False
+    ) -> None:
         status = run.status()
         if status.state == "paused":
             run.control.withdraw("pause")
@@ -184,6 +194,8 @@ class TrainingService:
             run.control.clear()
             if from_start:
                 run.control.request("from-start")
+            if after_loss:
+                run.control.request("after-loss")
             me = ProcessIdentity.current()
             queued = replace(
                 read_status(run.status_file),
@@ -192,6 +204,8 @@ class TrainingService:
                 hint="",
                 remedy=None,
                 phase="",
+                lost=False,
+                restarts=status.restarts + 1 if after_loss else 0,
                 pid=me.pid,
                 process_started=me.started,
                 host=me.host,
@@ -200,6 +214,21 @@ class TrainingService:
             with _failing(run):
                 write_status(run.status_file, queued)
                 self._launch(run, module)
+
+    def resume_lost(self, run: RunDirectory) -> bool:
+        """Go on with a run whose process is gone without a word, and return whether it is at work.
+
+        Whoever has seen the run at work calls this when it is no more; of any number who do, one resumes it. How often
+        that may happen is ``hardware.restarts`` of its spec; then the run waits, interrupted, for somebody to ask.
+        """
+        if is_lost(run):
+            try:
+                with only_here(run):
+                    if is_lost(run):
+                        self._resume(run, None, trust=False, from_start=False, after_loss=True)
+            except TbError:  # it stays interrupted, and Resume will say the same to somebody who can do something
+                logger.warning("%s could not be resumed after its process was lost", run.id, exc_info=True)
+        return run.status().is_active
 
     def extend(self, run: RunDirectory, steps: int, *, module: nn.Module | None = None, trust: bool = False) -> None:
         """Let a run that has done all its steps go on from its last checkpoint for more of them.
@@ -250,10 +279,22 @@ class TrainingService:
             threading.Thread(target=_train_here, args=(run, module), name=f"train-{run.id}", daemon=True).start()
             return
         try:
-            _hand_over(run, self._take_waiting() or WaitingWorker())
+            self._hand_over(run, self._take_waiting() or WaitingWorker())
         except ServiceError:
             # The waiting worker was killed, by the system or by somebody: a fresh one can do the work.
-            _hand_over(run, WaitingWorker())
+            self._hand_over(run, WaitingWorker())
+
+    def _hand_over(self, run: RunDirectory, worker: WaitingWorker) -> None:
+        """Make the run the worker's, before it is told: from then on we may go, and the run counts as alive."""
+        owner = worker.identity
+        if owner is not None:
+            _queue_for(run, owner)
+
+        def on_exit(code: int, words: str) -> None:
+            _tell_if_silent(run, owner, code, words)
+            self.resume_lost(run)
+
+        worker.train(run.path, on_exit)
 
     def _launch_waiting(self, run: RunDirectory) -> None:
         require_frozen(run.model_folder, "Training")  # a folder that says it waits may have come from anywhere
@@ -296,6 +337,11 @@ class TrainingService:
         RunError
             If no process of this machine trains the run, it is this very process, or it does not end.
         """
+        with only_here(run):  # or whoever watches takes its end for a mishap, and resumes it
+            self._kill(run)
+
+    @staticmethod
+    def _kill(run: RunDirectory) -> None:
         status = run.status()
         process = status.process
         if not status.is_active or process is None or not process.is_here:
@@ -341,7 +387,7 @@ class TrainingService:
         return [entry.run for entry in self.runs() if entry.status.is_active]
 
     def wait(self, run: RunDirectory, timeout: float | None = None) -> str:
-        """Wait until a run has ended and return its state.
+        """Wait until a run has ended and return its state; one whose process is lost meanwhile is resumed once.
 
         Parameters
         ----------
@@ -354,7 +400,9 @@ class TrainingService:
             If the run has not ended in time.
         """
         deadline = None if timeout is None else time.monotonic() + timeout
-        while (status := run.status()).is_active:
+        was_active = False
+        while (status := run.status()).is_active or (was_active and self.resume_lost(run)):
+            was_active = True
             if deadline is not None and time.monotonic() > deadline:
                 raise TimeoutError(f"{run.id} is still {status.state} after {timeout} seconds.")
             time.sleep(_LOOK_EVERY)
@@ -419,14 +467,6 @@ def _is_let_go(run: RunDirectory) -> bool:
             return False
         time.sleep(0.02)
     return True
-
-
-def _hand_over(run: RunDirectory, worker: WaitingWorker) -> None:
-    """Make the run the worker's, before it is told: from then on we may go, and the run counts as alive."""
-    owner = worker.identity
-    if owner is not None:
-        _queue_for(run, owner)
-    worker.train(run.path, lambda code, words: _tell_if_silent(run, owner, code, words))
 
 
 def _queue_for(run: RunDirectory, owner: ProcessIdentity) -> None:

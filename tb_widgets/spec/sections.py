@@ -624,6 +624,15 @@ class HardwareSpec(Section):
         help="Compile the model (torch.compile): it starts up to a minute later, and steps may become faster.",
         group="Hardware",
     )
+    restarts: int = setting(
+        1,
+        title="Restarts",
+        help="How often a run resumes by itself when its process is lost (killed, out of memory) before it waits.",
+        unit="times",
+        group="Hardware",
+        ge=0,
+        le=1000,
+    )
     backend: Literal["process", "kernel"] = setting(
         "process",
         title="Train in",

@@ -392,6 +392,14 @@ def test_a_killed_worker_is_shown_with_the_way_out(open_dashboard: OpenDashboard
     button(page, "Start").click()
     wait_for_points(page, 10)
 
+    first = status_of(only_run(runs))["pid"]
+    os.kill(first, signal.SIGKILL)
+    # The first time, the page goes on by itself and says so.
+    expect(page.locator(".tbw-note").filter(has_text="The training process was lost at step")).to_be_visible(
+        timeout=30_000
+    )
+    expect(page.locator(".tbw-figure .shapelayer text").filter(has_text="process lost")).to_have_count(1)
+    wait_for_state(page, "running")
     os.kill(status_of(only_run(runs))["pid"], signal.SIGKILL)
 
     wait_for_state(page, "interrupted")

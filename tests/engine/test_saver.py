@@ -10,10 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from tb_widgets.engine.saver import CheckpointSaver
 from tb_widgets.engine.state import Snapshot
-from tb_widgets.errors import RunError, TrainingError
+from tb_widgets.errors import DiskFullError, RunError, TrainingError
 from tb_widgets.runs import Status, create_run
 from tb_widgets.runs.journal import JournalWriter
 from tb_widgets.spec import CheckpointSpec
@@ -72,7 +73,6 @@ def test_never_more_than_one_copy_of_the_state_lies_in_memory(run, saver):
         (ZeroDivisionError("by zero"), TrainingError, "ZeroDivisionError: by zero"),
         (SystemExit(1), TrainingError, "sys.exit"),
         (OSError(5, "Input/output error"), RunError, "reports an error of its own"),
-        (ValueError("Error while serializing: I/O error: Quota exceeded (os error 122)"), RunError, "is full"),
         (ValueError("I/O error: Read-only file system (os error 30)"), RunError, "can't be written: Read-only"),
         (ValueError("I/O error: File too large (os error 27)"), RunError, "larger than this process, or its disk"),
     ],
@@ -88,6 +88,30 @@ def test_whatever_goes_wrong_in_the_thread_is_raised_in_the_loop(run, saver, err
     with pytest.raises(kind, match=sentence):
         saver.close()
     assert [*run.checkpoints_folder.iterdir()] == []
+
+
+def test_what_does_not_fit_waits_until_it_is_tried_again(run, saver):
+    room = []
+
+    def write(path: Path) -> None:
+        if not room:
+            raise ValueError("Error while serializing: I/O error: Quota exceeded (os error 122)")
+        path.write_bytes(b"weights")
+
+    for step in (1, 2):  # the second one does not push the first one out
+        saver.save(step, lambda: Copy(write=write, weights={"a": torch.zeros(25)}))
+        saver.settle()
+    assert "is full" in saver.full.message
+    assert saver.needs == 100
+    with pytest.raises(DiskFullError, match="is full"):
+        saver.close()
+    saver.try_again()
+    assert saver.full is not None
+    room.append(True)
+    saver.try_again()
+    saver.close()
+    assert (saver.full, saver.needs) == (None, 0)
+    assert [info.step for info in run.checkpoints()] == [1, 2]
 
 
 def test_equal_runs_write_equal_weights(tiny, train):

@@ -60,11 +60,13 @@ def ranks_of(run):
 
 
 def test_a_lost_process_ends_the_run_in_words_and_a_resume_goes_on_to_the_same_weights(service, tiny, alone, until):
-    run = service.start(tiny(FIELDS | {"hardware.processes": 2, "training.steps": 100_000, "evaluation.every": 1000}))
+    fields = {"hardware.processes": 2, "hardware.restarts": 0, "training.steps": 100_000, "evaluation.every": 1000}
+    run = service.start(tiny(FIELDS | fields))
     until(lambda: run.checkpoints() and run.status().state == "running", within=90)
     (other,) = (process for process in ranks_of(run) if process.pid != run.status().pid)
     os.kill(other.pid, signal.SIGKILL)
     until(lambda: not run.status().is_active, within=60)
+    assert run.status().state == "interrupted"
     assert run.status().message == "One of the processes that train together was lost."
     until(lambda: not ranks_of(run), within=60)
     step = run.checkpoints()[-1].step

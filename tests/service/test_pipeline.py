@@ -65,7 +65,7 @@ def test_another_spec_wants_another_folder(finished, tiny, tmp_path):
 
 
 def test_a_training_that_was_killed_is_gone_on_with(tiny, tmp_path, until):
-    fields = {"training.steps": 3000, "checkpoints.every": 20, "evaluation.every": 1000}
+    fields = {"training.steps": 3000, "checkpoints.every": 20, "evaluation.every": 1000, "hardware.restarts": 0}
     made = Pipeline(tiny(fields), folder=tmp_path / "p", runs_dir=tmp_path / "runs")
     raised = []
 

@@ -41,7 +41,7 @@ def never_stopped(tmp_path_factory, tiny):
 @pytest.mark.fault
 @pytest.mark.parametrize("cut", ["stopped", "killed"])
 def test_resume_repeats_the_uninterrupted_run_bit_for_bit(service, tiny, until, never_stopped, cut):
-    run = service.start(tiny(STEPS))
+    run = service.start(tiny(STEPS | {"hardware.restarts": 0}))
     service.warm()  # the worker that will go on
     until(run.checkpoints)
     if cut == "stopped":

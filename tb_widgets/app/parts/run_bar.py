@@ -213,8 +213,8 @@ class RunRow:
             facts.append(f"about {number(duration(status.eta))} left")
         if saved is not None:
             facts.append(f"saved at step {number(f'{saved:,}')}")
-        if status.message:
-            facts.append(escape(status.message))
+        if status.message:  # also of one that waits, for a disk that is full
+            facts.append(escape(words.form_names(f"{status.message} {status.hint}".strip())))
         return facts
 
 

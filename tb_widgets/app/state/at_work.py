@@ -12,7 +12,8 @@ from tb_widgets.runs import RunDirectory, RunEntry
 from tb_widgets.runs.run_list import RunList
 from tb_widgets.service.policy import Policy
 
-ANSWERED_WITHIN = {"save": 10.0}  # seconds, where no answer may ever come: that step has a checkpoint already
+# Seconds, where no answer may ever come: that step has a checkpoint already, or the disk is still full.
+ANSWERED_WITHIN = {"save": 10.0, "resume": 10.0}
 
 
 class _Asked(NamedTuple):

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import torch
 
@@ -16,7 +14,7 @@ from tb_widgets.engine.inference.writer import Writer
 from tb_widgets.errors import ModelError
 from tb_widgets.models.load import LoadedModel
 from tb_widgets.models.modes import in_mode
-from tb_widgets.runs.journal import append_text
+from tb_widgets.runs.journal import JournalWriter
 from tb_widgets.spec import TASKS, RunSpec
 
 SAMPLING_SHARE = 0.01  # of the training time, at most, goes into samples
@@ -54,15 +52,14 @@ class Sampler:
         """Whether there is time for samples, of so many seconds of training."""
         return self._seconds <= SAMPLING_SHARE * elapsed
 
-    def write(self, file: Path, step: int) -> None:
-        """Append the samples of a step to a file; none where the spec gives them no length."""
+    def write(self, journal: JournalWriter, step: int) -> None:
+        """Hand the samples of a step to the journal; none where the spec gives them no length."""
         if not self._spec.evaluation.sample_length:
             return
         began = time.perf_counter()
         with in_mode(self._model.module, training=False):
             for sample in self.samples():
-                line = {"step": step, "time": round(time.time(), 3), **sample}
-                append_text(file, json.dumps(line, ensure_ascii=False) + "\n")
+                journal.sample({"step": step, "time": round(time.time(), 3), **sample})
         self._seconds += time.perf_counter() - began
 
     def samples(self) -> Iterator[dict[str, str]]:

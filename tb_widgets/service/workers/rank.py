@@ -22,7 +22,7 @@ def main(path: str) -> int:
         torch.cuda.set_device(int(os.environ["LOCAL_RANK"]))
 
     def finish_and_leave(_signal: int, _frame: FrameType | None) -> None:
-        run.control.request("stop")
+        run.control.request_here("stop")
 
     signal.signal(signal.SIGTERM, finish_and_leave)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

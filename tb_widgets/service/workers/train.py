@@ -44,7 +44,7 @@ def main(parent: int | None = None) -> int:
     _print_to(run)
 
     def finish_and_leave(_signal: int, _frame: FrameType | None) -> None:
-        run.control.request("stop")
+        run.control.request_here("stop")
 
     if (processes := _processes(run)) > 1:
         arguments = command(str(run.path), processes)

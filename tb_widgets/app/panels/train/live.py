@@ -13,6 +13,7 @@ from tb_widgets.app.parts.live_figure import LiveFigure
 from tb_widgets.app.registry import Panel, panel
 from tb_widgets.display.baselines import better_in_words
 from tb_widgets.display.hints import hints
+from tb_widgets.display.run_words import waiting_for
 from tb_widgets.errors import SpecError
 from tb_widgets.spec import task_record
 
@@ -80,9 +81,11 @@ class LivePanel(Panel):
         self._notes.value = "".join(notes)
 
     def _ending(self) -> str:
-        """Why a run ended badly, with the last lines that its worker printed."""
+        """Why a run waits; or why it ended badly, with the last lines that its worker printed."""
         watch = self.session.watch
         status = watch.status
+        if status is not None and waiting_for(status):
+            return words.note(f"Paused: {status.message}", "warn", detail=status.hint)
         if status is None or status.state not in ("failed", "interrupted"):
             return ""
         lines = escape("\n".join(line[:300] for line in watch.log[-8:]))
