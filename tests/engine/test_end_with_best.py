@@ -79,7 +79,7 @@ def test_a_live_model_and_an_average_end_so_as_well(tiny, train, averaging):
 def test_stopped_early_it_says_both(tiny, train):
     run = train(tiny(BEST | {"evaluation.patience": 2, "training.steps": 100}), Worsens())
     assert run.status().message == (
-        "Stopped early: validation loss has not improved for 2 evaluations. "
+        "Stopped early at step 20 of 100: validation loss no better since step 10. "
         "The last checkpoint has the weights of the best one, of step 10."
     )
     best, last = best_and_last(run)
