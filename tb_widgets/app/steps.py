@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from tb_widgets.app import words
 from tb_widgets.app.parts.check_results import summary
 from tb_widgets.app.session import Session
-from tb_widgets.wording import counted, run_name
+from tb_widgets.wording import counted
 
 _TOKENS = {"data", "tokenizer"}  # sections of the spec
 
@@ -68,9 +68,7 @@ def _train(session: Session) -> tuple[str, str]:
     status, wrong = session.watch.status, _wrong(session)
     if status is not None and (status.is_active or not wrong):
         share = f"{100 * status.step / max(1, status.total):.0f} %" if status.is_active else status.state
-        run = session.watch.run
-        name = run_name(run.id, status.name) if run is not None else ""
-        return f"{name}: {share}", {"done": "✓", "failed": "!"}.get(status.state, "")
+        return f"{session.watch.name}: {share}", {"done": "✓", "failed": "!"}.get(status.state, "")
     if wrong:
         first = "Model" if "model" in wrong else "Data"
         return (_to_fix(session) if wrong - {"model", *_TOKENS} else f"finish {first} first"), ""

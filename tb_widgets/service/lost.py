@@ -46,6 +46,9 @@ def only_here(run: RunDirectory) -> Iterator[None]:
     RunError
         If somebody else does so and takes too long.
     """
+    if not run.path.is_dir():  # the lock would bring it back
+        yield
+        return
     lock = FileLock(run.path / ".resuming.lock")
     try:
         lock.acquire(timeout=HELD_FOR)

@@ -120,8 +120,7 @@ class PageView:
                 panel.refresh()
             except Exception as error:  # noqa: BLE001 - it is raised below, once the other panels have been drawn
                 failures.append(error)
-        watch = self._session.watch
-        name = watch.run.id if watch.run else "no run open"
+        name = self._session.watch.name or "no run open"
         brand = '<h1 class="tbw-brand">Transformer Builder</h1>'
         self._title.value = f'{brand}<span class="tbw-muted">{escape(name)}</span>'
         memory = psutil.virtual_memory()

@@ -15,6 +15,7 @@ from tb_widgets.runs.baselines import Baselines
 from tb_widgets.runs.curve import Curves
 from tb_widgets.runs.journal import Follower
 from tb_widgets.runs.status import AT_REST
+from tb_widgets.wording import run_name
 
 KEPT = 50  # warnings; a page shows the last few, and a run may warn for days
 GONE = Status(
@@ -89,6 +90,11 @@ class Watch(Versioned):
             self.refresh_checkpoints()
         self._read_log()
         self.status = status
+
+    @property
+    def name(self) -> str:
+        """What the run is called; empty where none is open."""
+        return run_name(self.run.id, self.status.name if self.status else "") if self.run else ""
 
     @property
     def task(self) -> str:

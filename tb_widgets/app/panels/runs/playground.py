@@ -134,7 +134,7 @@ class PlaygroundPanel(Panel):
             if offered:
                 self._checkpoint.value = chosen if chosen in [value for _, value in offered] else best
         record = task_record(session.watch.task)
-        self._heading.value = words.heading(record.ask_title, session.watch.run.id if session.watch.run else "")
+        self._heading.value = words.heading(record.ask_title, session.watch.name)
         self._help.value = f'<div class="tbw-help">{escape(record.ask_help)}</div>' if record.ask_help else ""
         if record.ask_example != self._example:
             if self._prompt.value == self._example:  # nobody has typed one yet
