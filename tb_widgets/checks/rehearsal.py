@@ -16,6 +16,7 @@ import torch
 from tb_widgets.checks.inputs import choices, make_batch
 from tb_widgets.checks.measure import peak_memory
 from tb_widgets.checks.preflight import Preflight, Speed
+from tb_widgets.engine.compilation import compiled, missing_compiler, reason
 from tb_widgets.engine.hardware import choose_device, choose_threads, usable_cores
 from tb_widgets.engine.memory import keep_freed_memory
 from tb_widgets.engine.objective import prediction_loss
@@ -41,6 +42,8 @@ class Rehearsal:
         When to end, on the clock of ``time.time``.
     on_measured
         Called with what was measured so far after each measurement.
+    micro_batches, compiles
+        Measure several micro-batches, and what compiling brings, as well.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class Rehearsal:
         *,
         until: float,
         micro_batches: bool = False,
+        compiles: bool = False,
         on_measured: Callable[[Preflight], None] = lambda _: None,
     ) -> None:
         self.model, self.spec, self.until, self._on_measured = model, spec, until, on_measured
@@ -77,6 +81,8 @@ class Rehearsal:
             self._stages = {"number of threads": self._threads, **self._stages}
         if micro_batches:
             self._stages["micro-batches"] = self._micro_batches
+        if compiles:
+            self._stages["compiling"] = self._compile
         self.measured = Preflight(
             task=model.task,
             parameters=model.parameters,
@@ -87,7 +93,7 @@ class Rehearsal:
             threads_used=threads if self.device.type == "cpu" else None,
             left_out=tuple(self._stages),
         )
-        self._pass_seconds = 0.0
+        self._pass_seconds, self._slower = 0.0, 1.0
         self._left_out = list(self._stages)
 
     def run(self) -> Preflight:
@@ -132,9 +138,9 @@ class Rehearsal:
     def _batch(self, rows: int, length: int | None = None, seed: int = 0) -> Batch:
         return make_batch(self.model, rows=rows, length=length or self.length, seed=seed)
 
-    def _pass(self, batch: Batch) -> float:
+    def _pass(self, batch: Batch, model: LoadedModel | None = None) -> float:
         with autocast(self.device, self.dtype):
-            logits = self.model.logits(batch)
+            logits = (model or self.model).logits(batch)
         loss = prediction_loss(logits, batch["labels"])
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.item()
@@ -206,7 +212,7 @@ class Rehearsal:
         with torch.no_grad():
             forward = self._timed(lambda: self.model.logits(batch), times=1)
         # Measured here with the best number of threads; told is what the run would do.
-        slower = max(1.0, (self._measured_pass(self.measured.threads_used) or here) / here)
+        slower = self._slower = max(1.0, (self._measured_pass(self.measured.threads_used) or here) / here)
         passes = training.batch_size / self.rows
         step = slower * (passes * here + update)
         evaluations = slower * math.ceil(training.steps / evaluation.every) * evaluation.batches * passes * forward
@@ -241,6 +247,28 @@ class Rehearsal:
                 break
             self._tell(micro_batches=tuple(speeds))
         self.optimiser.zero_grad()
+
+    def _compile(self) -> None:
+        """Take turns with the model as it is: the speed of a shared machine wanders."""
+        if lacking := missing_compiler(self.device):
+            self._tell(compile_problem=lacking)
+            return
+        batch, training, began = self._batch(self.rows), self.spec.training, time.perf_counter()
+        try:
+            faster = compiled(self.model, batch)
+            self._pass(batch, faster)
+        except Exception as error:  # noqa: BLE001 - compilers may raise anything, and it is told
+            self._tell(compile_problem=f"The model can't be compiled ({reason(error)})")
+            return
+        seconds = time.perf_counter() - began
+        passes = [partial(self._pass, batch, model) for model in (self.model, faster)]
+        turns = [[self._timed(work, times=1) for work in passes] for _ in range(5)]
+        plain, quick = (min(times) for times in zip(*turns, strict=True))
+        self.optimiser.zero_grad()
+        saved = training.steps * training.batch_size / self.rows * self._slower * (plain - quick) - seconds
+        self._tell(compile_seconds=seconds, compile_gain=plain / quick, compile_saves=saved)
+        if self.spec.hardware.compile and self.measured.eta is not None:
+            self._tell(eta=self.measured.eta - saved)
 
     @property
     def _count_per_row(self) -> int:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import math
 import time
+from functools import partial
 
 import pytest
 import torch
 
-from tb_widgets.checks.preflight import Preflight, Speed, read_preflight
+from tb_widgets.checks.preflight import Preflight, Speed, compiling_in_words, read_preflight
 from tb_widgets.checks.rehearsal import Rehearsal
 from tb_widgets.engine.hardware import usable_cores
 from tb_widgets.errors import DataError
@@ -130,6 +131,60 @@ def test_a_model_that_can_not_learn_one_batch_is_found_out():
 def test_a_model_that_blows_up_is_found_out():
     measured, _ = rehearse(loaded(Small()), {"training.learning_rate": 10.0, "training.clip": None})
     assert measured.overfit == "fail"
+
+
+# PyTorch's own, while it imports its compiler.
+compiles = pytest.mark.filterwarnings("ignore:.*torch.jit.script_method.*:DeprecationWarning")
+
+
+class Sluggish(Small):
+    """Takes a while for what a compiler leaves out."""
+
+    def after(self, x):
+        if not torch.compiler.is_compiling():
+            time.sleep(0.05)
+        return x
+
+
+@compiles
+@pytest.mark.parametrize(("model", "advice"), [(Sluggish, "Set hardware.compile to true"), (Small, "gains nothing")])
+def test_compiling_is_measured_on_request_and_recommended_for_what_it_gains(monkeypatch, model, advice):
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    fields = {"training.steps": 10_000 if model is Sluggish else 1}
+    measured, _ = rehearse(loaded(model()), fields, seconds=60.0, compiles=True)
+    torch._dynamo.reset()
+    assert measured.left_out == ()
+    assert measured.compile_problem == ""
+    assert (measured.compile_gain > 3) == (model is Sluggish)
+    assert measured.compile_saves < measured.eta
+    assert advice in compiling_in_words(measured)
+
+
+@compiles
+def test_a_run_that_is_compiled_is_promised_its_own_time(monkeypatch):
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    fields = {"training.steps": 10_000, "hardware.compile": True}
+    measured, told = rehearse(loaded(Sluggish()), fields, seconds=60.0, compiles=True)
+    torch._dynamo.reset()
+    before = next(one.eta for one in told if one.eta is not None)
+    assert measured.eta == pytest.approx(before - measured.compile_saves)
+    assert measured.eta < before / 2
+
+
+def fails(graph, inputs):
+    raise RuntimeError("no assembler")
+
+
+@compiles
+def test_what_can_not_be_compiled_is_told(monkeypatch):
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=fails))
+    measured, _ = rehearse(loaded(Small()), seconds=60.0, compiles=True)
+    torch._dynamo.reset()
+    assert compiling_in_words(measured) == "The model can't be compiled (RuntimeError: no assembler)"
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    measured, _ = rehearse(loaded(Small()), seconds=60.0, compiles=True)
+    assert "no-such-compiler is not there" in measured.compile_problem
+    assert measured.compile_gain is None
 
 
 def test_a_context_that_is_too_long_is_refused():
