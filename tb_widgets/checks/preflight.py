@@ -55,6 +55,12 @@ class Preflight:
         The number of threads that the run would use.
     micro_batches
         Speeds for micro-batches of so many rows, where asked for.
+    needs_checkpointing
+        Whether memory sufficed only with activations computed again, as all was measured from then on.
+    deterministic_cost
+        How many times as long a pass takes with deterministic algorithms, on a GPU.
+    deterministic_problem
+        Why they can't be used; empty where they can, or on a CPU.
     compile_seconds, compile_gain
         How long compiling the model took, and how many times as fast a pass is then; where asked for.
     compile_saves
@@ -85,6 +91,9 @@ class Preflight:
     threads: tuple[Speed, ...] = ()
     threads_used: int | None = None
     micro_batches: tuple[Speed, ...] = ()
+    needs_checkpointing: bool = False
+    deterministic_cost: float | None = None
+    deterministic_problem: str = ""
     compile_seconds: float | None = None
     compile_gain: float | None = None
     compile_saves: float | None = None
@@ -141,8 +150,33 @@ def compiling_in_words(measured: Preflight) -> str:
         return measured.compile_problem
     if measured.compile_seconds is None or measured.compile_gain is None or measured.compile_saves is None:
         return ""
-    cost = f"{measured.compile_seconds:.0f} s to compile, then {measured.compile_gain:.2f} times as fast: the whole run"
-    saved = measured.compile_saves
-    if measured.compile_gain < _CLEAR or saved <= 0:
-        return f"{cost} gains nothing. Leave hardware.compile at false"
-    return f"{cost} takes {duration(saved)} less. Set hardware.compile to true"
+    cost, saved = f"{measured.compile_seconds:.0f} s to compile, then", measured.compile_saves
+    if measured.compile_gain < _CLEAR:
+        return f"{cost} no faster. Leave hardware.compile at false"
+    cost = f"{cost} {measured.compile_gain:.2f} times as fast:"
+    if saved <= 0:
+        return f"{cost} too little for a run this short. Leave hardware.compile at false"
+    return f"{cost} the whole run takes {duration(saved)} less. Set hardware.compile to true"
+
+
+def determinism_in_words(measured: Preflight) -> str:
+    """Return what deterministic algorithms cost a run; empty where that was not measured.
+
+    >>> determinism_in_words(Preflight(deterministic_cost=1.25))
+    'training.deterministic makes a pass 1.25 times as long'
+    """
+    if measured.deterministic_problem or measured.deterministic_cost is None:
+        return measured.deterministic_problem
+    if measured.deterministic_cost < _CLEAR:
+        return "training.deterministic costs nothing that could be measured"
+    return f"training.deterministic makes a pass {measured.deterministic_cost:.2f} times as long"
+
+
+def checkpointing_in_words(measured: Preflight) -> str:
+    """Return that activations have to be computed again; empty where they need not."""
+    if not measured.needs_checkpointing:
+        return ""
+    return (
+        f"{measured.batch} do not fit into memory as they are. Set training.activation_checkpointing to true, as was "
+        "measured here, or training.micro_batch_size to less"
+    )

@@ -8,7 +8,13 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from tb_widgets.checks.preflight import Preflight, compiling_in_words, read_preflight
+from tb_widgets.checks.preflight import (
+    Preflight,
+    checkpointing_in_words,
+    compiling_in_words,
+    determinism_in_words,
+    read_preflight,
+)
 from tb_widgets.checks.result import SIGNS
 from tb_widgets.cli.check import TITLE_WIDTH, VERDICT_STYLES
 from tb_widgets.cli.options import Json, Model, PresetOption, Settings, SpecFile, TrustOption
@@ -55,6 +61,8 @@ def _print(screen: Console, measured: Preflight, notes: list[str]) -> None:
         ("Whole run", f"about {duration(measured.eta)}" if measured.eta is not None else ""),
         ("Initial loss", _first_loss(measured)),
         ("CPU threads", _threads(measured)),
+        ("Activations", checkpointing_in_words(measured)),
+        ("Determinism", determinism_in_words(measured)),
         ("Compiling", compiling_in_words(measured)),
         ("Micro-batch", f"{measured.best_micro_batch} rows are fastest" if measured.best_micro_batch else ""),
     ]

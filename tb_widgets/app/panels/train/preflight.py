@@ -9,7 +9,13 @@ from tb_widgets.app import words
 from tb_widgets.app.parts import widgets
 from tb_widgets.app.parts.cards import button, card, row, show
 from tb_widgets.app.registry import Panel, panel
-from tb_widgets.checks.preflight import Preflight, compiling_in_words, read_preflight
+from tb_widgets.checks.preflight import (
+    Preflight,
+    checkpointing_in_words,
+    compiling_in_words,
+    determinism_in_words,
+    read_preflight,
+)
 from tb_widgets.checks.result import SIGNS
 from tb_widgets.service.probing import preflight_within
 from tb_widgets.spec.metrics import LOSS
@@ -111,8 +117,12 @@ def _table(measured: Preflight, *, is_whole: bool) -> str:
     if measured.micro_batches:
         speeds = ", ".join(f"{speed.count}: {speed.per_second:,.0f}/s" for speed in measured.micro_batches)
         pairs.append(("Micro-batches", speeds))
-    if compiling := compiling_in_words(measured):
-        pairs.append(("Compiling", compiling))
+    sentences = [
+        ("Activations", checkpointing_in_words(measured)),
+        ("Determinism", determinism_in_words(measured)),
+        ("Compiling", compiling_in_words(measured)),
+    ]
+    pairs += [(title, sentence) for title, sentence in sentences if sentence]
     left = "".join(words.note(f"Not measured: {text}") for text in measured.left_out if is_whole)
     tone = {"fail": "bad", "warn": "warn"}.get(measured.overfit)
     learns = (
