@@ -5,6 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, fields
 from typing import Any, Literal
 
+from tb_widgets.wording import duration
+
+_CLEAR = 1.03  # times as fast: less is within what a machine's speed wanders
 _LITTLE, _NOTHING = 0.05, 0.005  # share of the first loss that must go in overfitting one batch
 
 
@@ -52,6 +55,18 @@ class Preflight:
         The number of threads that the run would use.
     micro_batches
         Speeds for micro-batches of so many rows, where asked for.
+    needs_checkpointing
+        Whether memory sufficed only with activations computed again, as all was measured from then on.
+    deterministic_cost
+        How many times as long a pass takes with deterministic algorithms, on a GPU.
+    deterministic_problem
+        Why they can't be used; empty where they can, or on a CPU.
+    compile_seconds, compile_gain
+        How long compiling the model took, and how many times as fast a pass is then; where asked for.
+    compile_saves
+        Seconds that it takes off the whole run, with the compiling itself; below 0 the run takes longer.
+    compile_problem
+        Why it can't be compiled; empty where it can be, or nobody asked.
     left_out
         What time did not suffice for, in words.
     seconds
@@ -76,6 +91,13 @@ class Preflight:
     threads: tuple[Speed, ...] = ()
     threads_used: int | None = None
     micro_batches: tuple[Speed, ...] = ()
+    needs_checkpointing: bool = False
+    deterministic_cost: float | None = None
+    deterministic_problem: str = ""
+    compile_seconds: float | None = None
+    compile_gain: float | None = None
+    compile_saves: float | None = None
+    compile_problem: str = ""
     left_out: tuple[str, ...] = ()
     seconds: float = 0.0
 
@@ -116,3 +138,45 @@ def read_preflight(plain: dict[str, Any]) -> Preflight:
     for name in ("threads", "micro_batches"):
         known[name] = tuple(Speed(**speed) for speed in known.get(name, ()))
     return Preflight(**known | {"left_out": tuple(known.get("left_out", ()))})
+
+
+def compiling_in_words(measured: Preflight) -> str:
+    """Return what compiling brings a run, and whether to set it; empty where that was not measured.
+
+    >>> compiling_in_words(Preflight(compile_seconds=40, compile_gain=1.25, compile_saves=100.0))
+    '40 s to compile, then 1.25 times as fast: the whole run takes 1:40 less. Set hardware.compile to true'
+    """
+    if measured.compile_problem:
+        return measured.compile_problem
+    if measured.compile_seconds is None or measured.compile_gain is None or measured.compile_saves is None:
+        return ""
+    cost, saved = f"{measured.compile_seconds:.0f} s to compile, then", measured.compile_saves
+    if measured.compile_gain < _CLEAR:
+        return f"{cost} no faster. Leave hardware.compile at false"
+    cost = f"{cost} {measured.compile_gain:.2f} times as fast:"
+    if saved <= 0:
+        return f"{cost} too little for a run this short. Leave hardware.compile at false"
+    return f"{cost} the whole run takes {duration(saved)} less. Set hardware.compile to true"
+
+
+def determinism_in_words(measured: Preflight) -> str:
+    """Return what deterministic algorithms cost a run; empty where that was not measured.
+
+    >>> determinism_in_words(Preflight(deterministic_cost=1.25))
+    'training.deterministic makes a pass 1.25 times as long'
+    """
+    if measured.deterministic_problem or measured.deterministic_cost is None:
+        return measured.deterministic_problem
+    if measured.deterministic_cost < _CLEAR:
+        return "training.deterministic costs nothing that could be measured"
+    return f"training.deterministic makes a pass {measured.deterministic_cost:.2f} times as long"
+
+
+def checkpointing_in_words(measured: Preflight) -> str:
+    """Return that activations have to be computed again; empty where they need not."""
+    if not measured.needs_checkpointing:
+        return ""
+    return (
+        f"{measured.batch} do not fit into memory as they are. Set training.activation_checkpointing to true, as was "
+        "measured here, or training.micro_batch_size to less"
+    )

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import math
+import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -16,12 +19,17 @@ import torch
 from tb_widgets.checks.inputs import choices, make_batch
 from tb_widgets.checks.measure import peak_memory
 from tb_widgets.checks.preflight import Preflight, Speed
+from tb_widgets.engine.activation_checkpointing import activation_checkpointing, require_blocks
+from tb_widgets.engine.compilation import compiled, missing_compiler, reason
+from tb_widgets.engine.failures import is_out_of_memory
 from tb_widgets.engine.hardware import choose_device, choose_threads, usable_cores
 from tb_widgets.engine.memory import keep_freed_memory
 from tb_widgets.engine.objective import prediction_loss
 from tb_widgets.engine.optimisers.build import build_optimiser
 from tb_widgets.engine.optimisers.groups import set_learning_rate
 from tb_widgets.engine.precision import autocast, choose_precision
+from tb_widgets.errors import quoted
+from tb_widgets.models.blocks import repeated_blocks
 from tb_widgets.models.load import LoadedModel, check_fits
 from tb_widgets.models.modes import begin_training
 from tb_widgets.spec import TASKS, RunSpec
@@ -41,6 +49,8 @@ class Rehearsal:
         When to end, on the clock of ``time.time``.
     on_measured
         Called with what was measured so far after each measurement.
+    micro_batches, compiles
+        Measure several micro-batches, and what compiling brings, as well.
     """
 
     def __init__(
@@ -50,6 +60,7 @@ class Rehearsal:
         *,
         until: float,
         micro_batches: bool = False,
+        compiles: bool = False,
         on_measured: Callable[[Preflight], None] = lambda _: None,
     ) -> None:
         self.model, self.spec, self.until, self._on_measured = model, spec, until, on_measured
@@ -62,6 +73,10 @@ class Rehearsal:
         self.dtype, _ = choose_precision(spec.training.precision, self.device)
         self.module = model.module.to(self.device)
         begin_training(self.module)
+        self._checkpointing = ExitStack()
+        if spec.training.activation_checkpointing:
+            require_blocks(self.module)
+            self._checkpointing.enter_context(activation_checkpointing(self.module))
         self.optimiser = build_optimiser(self.module, spec.training, self.device)
         self.rows = min(spec.training.micro_batch_size or spec.training.batch_size, spec.training.batch_size)
         image = model.adapter.image
@@ -75,8 +90,12 @@ class Rehearsal:
         if self.device.type == "cpu":
             # First, for the wrong number can make all the others take many times as long on a busy machine.
             self._stages = {"number of threads": self._threads, **self._stages}
+        if self.device.type == "cuda":
+            self._stages["deterministic algorithms"] = self._deterministic
         if micro_batches:
             self._stages["micro-batches"] = self._micro_batches
+        if compiles:
+            self._stages["compiling"] = self._compile
         self.measured = Preflight(
             task=model.task,
             parameters=model.parameters,
@@ -87,7 +106,7 @@ class Rehearsal:
             threads_used=threads if self.device.type == "cpu" else None,
             left_out=tuple(self._stages),
         )
-        self._pass_seconds = 0.0
+        self._pass_seconds, self._slower = 0.0, 1.0
         self._left_out = list(self._stages)
 
     def run(self) -> Preflight:
@@ -97,13 +116,33 @@ class Rehearsal:
             torch.set_num_threads(1)
             keep_freed_memory()  # as the run will
         self._fit_rows()
-        for name, stage in self._stages.items():
-            # A measurement takes some passes; without time for more, it is left out.
-            if self._left() > 2 * self._pass_seconds:
-                stage()
-                self._left_out.remove(name)
-                self._tell()
+        with self._checkpointing:
+            for name, stage in self._stages.items():
+                # A measurement takes some passes; without time for more, it is left out.
+                if self._left() > 2 * self._pass_seconds:
+                    self._within_memory(stage)
+                    self._left_out.remove(name)
+                    self._tell()
         return self.measured
+
+    def _within_memory(self, stage: Callable[[], None]) -> None:
+        """Where memory is short, do it with activations computed again, and all that comes after it as well."""
+        try:
+            stage()
+        except Exception as error:
+            computes_again = self.spec.training.activation_checkpointing or self.measured.needs_checkpointing
+            if not is_out_of_memory(error) or computes_again or not repeated_blocks(self.module):
+                raise
+        else:
+            return
+        # Outside of the handler, whose traceback holds what has to be freed.
+        self.optimiser.zero_grad()
+        gc.collect()
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+        self._checkpointing.enter_context(activation_checkpointing(self.module))
+        self._tell(needs_checkpointing=True)
+        stage()
 
     def _tell(self, **measured: Any) -> None:
         seconds = round(time.time() - self._began, 2)
@@ -132,9 +171,9 @@ class Rehearsal:
     def _batch(self, rows: int, length: int | None = None, seed: int = 0) -> Batch:
         return make_batch(self.model, rows=rows, length=length or self.length, seed=seed)
 
-    def _pass(self, batch: Batch) -> float:
+    def _pass(self, batch: Batch, model: LoadedModel | None = None) -> float:
         with autocast(self.device, self.dtype):
-            logits = self.model.logits(batch)
+            logits = (model or self.model).logits(batch)
         loss = prediction_loss(logits, batch["labels"])
         loss.backward()  # type: ignore[no-untyped-call]
         return loss.item()
@@ -206,7 +245,7 @@ class Rehearsal:
         with torch.no_grad():
             forward = self._timed(lambda: self.model.logits(batch), times=1)
         # Measured here with the best number of threads; told is what the run would do.
-        slower = max(1.0, (self._measured_pass(self.measured.threads_used) or here) / here)
+        slower = self._slower = max(1.0, (self._measured_pass(self.measured.threads_used) or here) / here)
         passes = training.batch_size / self.rows
         step = slower * (passes * here + update)
         evaluations = slower * math.ceil(training.steps / evaluation.every) * evaluation.batches * passes * forward
@@ -241,6 +280,51 @@ class Rehearsal:
                 break
             self._tell(micro_batches=tuple(speeds))
         self.optimiser.zero_grad()
+
+    def _deterministic(self) -> None:
+        """Take turns with the algorithms that are used otherwise."""
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        batch, before = self._batch(self.rows), torch.are_deterministic_algorithms_enabled()
+
+        def seconds(*, deterministic: bool) -> float:
+            torch.use_deterministic_algorithms(deterministic)
+            return self._timed(lambda: self._pass(batch), times=1)
+
+        try:
+            seconds(deterministic=True)
+            turns = [(seconds(deterministic=True), seconds(deterministic=False)) for _ in range(3)]
+        except RuntimeError as error:
+            if "deterministic" not in str(error):
+                raise
+            self._tell(deterministic_problem=f"training.deterministic: {quoted(str(error).partition('. ')[0])}")
+        else:
+            slow, fast = (min(times) for times in zip(*turns, strict=True))
+            self._tell(deterministic_cost=slow / fast)
+        finally:
+            torch.use_deterministic_algorithms(before)
+            self.optimiser.zero_grad()
+
+    def _compile(self) -> None:
+        """Take turns with the model as it is: the speed of a shared machine wanders."""
+        if lacking := missing_compiler(self.device):
+            self._tell(compile_problem=lacking)
+            return
+        batch, training, began = self._batch(self.rows), self.spec.training, time.perf_counter()
+        try:
+            faster = compiled(self.model, batch)
+            self._pass(batch, faster)
+        except Exception as error:  # noqa: BLE001 - compilers may raise anything, and it is told
+            self._tell(compile_problem=f"The model can't be compiled ({reason(error)})")
+            return
+        seconds = time.perf_counter() - began
+        passes = [partial(self._pass, batch, model) for model in (self.model, faster)]
+        turns = [[self._timed(work, times=1) for work in passes] for _ in range(5)]
+        plain, quick = (min(times) for times in zip(*turns, strict=True))
+        self.optimiser.zero_grad()
+        saved = training.steps * training.batch_size / self.rows * self._slower * (plain - quick) - seconds
+        self._tell(compile_seconds=seconds, compile_gain=plain / quick, compile_saves=saved)
+        if self.spec.hardware.compile and self.measured.eta is not None:
+            self._tell(eta=self.measured.eta - saved)
 
     @property
     def _count_per_row(self) -> int:

@@ -8,14 +8,20 @@ import typer
 from rich.console import Console
 from rich.text import Text
 
-from tb_widgets.checks.preflight import Preflight, read_preflight
+from tb_widgets.checks.preflight import (
+    Preflight,
+    checkpointing_in_words,
+    compiling_in_words,
+    determinism_in_words,
+    read_preflight,
+)
 from tb_widgets.checks.result import SIGNS
 from tb_widgets.cli.check import TITLE_WIDTH, VERDICT_STYLES
 from tb_widgets.cli.options import Json, Model, PresetOption, Settings, SpecFile, TrustOption
 from tb_widgets.cli.screen import console, print_json, say_after
 from tb_widgets.display.terminal import doing
 from tb_widgets.service.checking import begin_preflight
-from tb_widgets.service.probing import PREFLIGHT_WITHIN
+from tb_widgets.service.probing import preflight_within
 from tb_widgets.spec import asked_for, read_settings
 from tb_widgets.wording import duration, size_in_words
 
@@ -26,15 +32,17 @@ def preflight(
     preset: PresetOption = None,
     model: Model = None,
     micro_batches: Annotated[bool, typer.Option("--micro-batches", help="Try several micro-batches as well.")] = False,
+    compiles: Annotated[bool, typer.Option("--compile", help="Try compiling as well, three minutes at most.")] = False,
     trust: TrustOption = False,
     settings: Settings = None,
     json: Json = False,
 ) -> None:
     """Measure what a run would be like on this machine, in 20 seconds at most, and train nothing."""
     asked, chosen = asked_for(spec, preset, model=model, settings=read_settings(settings or []))
-    probe = begin_preflight(asked, chosen=chosen, micro_batches=micro_batches, trust=trust)
+    probe = begin_preflight(asked, chosen=chosen, micro_batches=micro_batches, compiles=compiles, trust=trust)
+    within = preflight_within(compiles or asked.hardware.compile)
     try:
-        with doing(console(stderr=True), f"Measuring, {PREFLIGHT_WITHIN:.0f} seconds at most"):
+        with doing(console(stderr=True), f"Measuring, {within:.0f} seconds at most"):
             measured = read_preflight(probe.wait().answer)
     finally:
         probe.stop()
@@ -53,6 +61,9 @@ def _print(screen: Console, measured: Preflight, notes: list[str]) -> None:
         ("Whole run", f"about {duration(measured.eta)}" if measured.eta is not None else ""),
         ("Initial loss", _first_loss(measured)),
         ("CPU threads", _threads(measured)),
+        ("Activations", checkpointing_in_words(measured)),
+        ("Determinism", determinism_in_words(measured)),
+        ("Compiling", compiling_in_words(measured)),
         ("Micro-batch", f"{measured.best_micro_batch} rows are fastest" if measured.best_micro_batch else ""),
     ]
     for title, value in rows:

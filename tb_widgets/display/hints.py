@@ -21,14 +21,16 @@ from tb_widgets.runs.curve import Curve, Curves
 from tb_widgets.runs.journal import iter_records
 from tb_widgets.runs.numbers import finite
 from tb_widgets.spec import RunSpec, task_record
+from tb_widgets.spec.metrics import GPU_BUSY
 from tb_widgets.wording import plain_number, steps_in_words
 
-KEYS = ("train/loss", "val/loss", "grad_norm", "lr")
+KEYS = ("train/loss", "val/loss", "grad_norm", "lr", GPU_BUSY.key)
 """The curves that rules look at."""
 EVENTS = ("phase", COUNTED)
 """The kinds of events that rules look at."""
 EARLY = 20  # step
 NEWEST = 5  # lines of the journal: fewer may be one bad batch
+GPU_LINES = 20  # newest lines of the journal that tell how busy the GPU is
 LOWEST, HIGHEST = 1e-4, 3e-3  # learning rates that are typical for AdamW and models of this size
 MOST = 2  # hints at once: who is told everything is told nothing
 
@@ -80,7 +82,7 @@ class Course:
 
     def __init__(self, curves: Curves, spec: RunSpec, status: Status, events: Iterable[dict[str, Any]] = ()) -> None:
         self.spec, self.status = spec, status
-        self._train, self._validated, self._norms, self._rates = (curves[key] for key in KEYS)
+        self._train, self._validated, self._norms, self._rates, self._gpu_busy = (curves[key] for key in KEYS)
         self._events = [event for event in events if event.get("kind") in EVENTS]
 
     @cached_property
@@ -191,6 +193,12 @@ class Course:
     def newest_losses(self) -> list[float]:
         """The training losses of the newest lines."""
         return [*self._train.values[-NEWEST:]]
+
+    @property
+    def gpu_busy(self) -> float | None:
+        """The share of the time in which the GPU computed, of late; ``None`` where too little of that is known."""
+        values = self._gpu_busy.values[-GPU_LINES:]
+        return median(values) if len(values) == GPU_LINES else None
 
     @cached_property
     def early_loss(self) -> float | None:
@@ -454,6 +462,24 @@ def unfinished(course: Course) -> Hint | None:
     )
 
 
+def idle_gpu(course: Course) -> Hint | None:
+    """A GPU that waits for most of the time."""
+    busy, training = course.gpu_busy, course.spec.training
+    if busy is None or busy >= 0.5:
+        return None
+    micro = training.micro_batch_size
+    return Hint(
+        "The GPU is idle for most of the time.",
+        f"It is busy for {busy:.0%} of the time: the model and its batches are too small to fill it.".replace(
+            "%", " %"
+        ),
+        f"Set training.micro_batch_size to {min(2 * micro, training.batch_size)}."
+        if micro is not None and micro < training.batch_size
+        else f"Set training.batch_size to {2 * training.batch_size}.",
+        tone="on",
+    )
+
+
 RULES: tuple[Callable[[Course], Hint | None], ...] = (
     leak,
     exploding,
@@ -466,6 +492,7 @@ RULES: tuple[Callable[[Course], Hint | None], ...] = (
     too_low,
     plateau,
     unfinished,
+    idle_gpu,
 )
 """Every rule, the most urgent first."""
 

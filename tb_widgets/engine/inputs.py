@@ -10,6 +10,7 @@ from typing import Any
 from torch import nn
 
 from tb_widgets.data.prepared import PreparedData, prepare
+from tb_widgets.engine.activation_checkpointing import require_blocks
 from tb_widgets.engine.causality import measure_causality
 from tb_widgets.engine.parallel import Group
 from tb_widgets.errors import ModelError, TrainingError
@@ -51,7 +52,8 @@ def gather_inputs(
     ModelError
         If the model can't be built, or is a language model that sees what it has to predict.
     TrainingError
-        If the best checkpoint is to be chosen by a metric that the task does not have.
+        If the best checkpoint is to be chosen by a metric that the task does not have, or activations are to be
+        computed again in a model that has no blocks.
     DataError
         If the source can't be prepared for the model's task, or does not fit the model.
     """
@@ -82,6 +84,8 @@ def gather_inputs(
     else:
         source = read_source(run.model_folder)
         model, origin = build(source, spec.model), source.origin
+    if spec.training.activation_checkpointing:
+        require_blocks(model.module)
     if data is None or data.task != model.task:
         data = _prepare_data(run, journal, group, task=model.task, image=model.adapter.image)
     check_fits(

@@ -13,6 +13,7 @@ import torch
 from filelock import Timeout
 from torch import nn
 
+from tb_widgets.engine.activation_checkpointing import activation_checkpointing
 from tb_widgets.engine.commands import Commands
 from tb_widgets.engine.compilation import missing_compiler
 from tb_widgets.engine.environment import snapshot_environment
@@ -186,7 +187,8 @@ def _prepare_and_train(run: RunDirectory, journal: JournalWriter, module: nn.Mod
         journal.event(
             "phase", phase="training", step=trainer.step, parameters=model.parameters, statistics=data.statistics
         )
-        outcome = trainer.run_to_end()
+        with activation_checkpointing(model.module, on=spec.training.activation_checkpointing):
+            outcome = trainer.run_to_end()
         journal.update(phase="Saving", now=True)
     finally:
         saver.close()

@@ -101,7 +101,7 @@ def check(
 
 
 def begin_preflight(
-    spec: RunSpec, *, chosen: Collection[str], micro_batches: bool = False, trust: bool = False
+    spec: RunSpec, *, chosen: Collection[str], micro_batches: bool = False, compiles: bool = False, trust: bool = False
 ) -> Probe:
     """Begin to measure what the run of a spec would be like, in a process of its own; otherwise as :func:`begin_check`.
 
@@ -109,12 +109,12 @@ def begin_preflight(
     ----------
     chosen
         The fields that somebody chose; the others are fitted to the model.
-    micro_batches
-        Try several micro-batches as well.
+    micro_batches, compiles
+        Try several micro-batches, and compiling, as well.
     """
     source = source_of(spec)
     notes = _agree(source) if trust else []
-    probe = ProbeService().preflight(source, spec, chosen=chosen, micro_batches=micro_batches)
+    probe = ProbeService().preflight(source, spec, chosen=chosen, micro_batches=micro_batches, compiles=compiles)
     probe.notes += notes
     return probe
 
@@ -130,18 +130,19 @@ def preflight(
     preset: str | None = None,
     model: str | Path | None = None,
     micro_batches: bool = False,
+    compiles: bool = False,
     trust: bool = False,
     settings: dict[str, Any] | None = None,
     **fields: Any,
 ) -> Preflight:
-    """Measure on this machine what a run would be like, in 20 seconds at most.
+    """Measure on this machine what a run would be like, in 20 seconds at most; in three minutes with compiling.
 
     Parameters
     ----------
     spec, preset, model, trust, settings, **fields
         What would be trained, as for :func:`tb_widgets.train`.
-    micro_batches
-        Try several micro-batches as well.
+    micro_batches, compiles
+        Try several micro-batches, and compiling, as well.
 
     Raises
     ------
@@ -156,5 +157,5 @@ def preflight(
     >>> measured.per_second, measured.eta, measured.best_threads  # doctest: +SKIP
     """
     asked, chosen = asked_for(spec, preset, model=model, settings=settings, fields=fields)
-    probe = begin_preflight(asked, chosen=chosen, micro_batches=micro_batches, trust=trust)
+    probe = begin_preflight(asked, chosen=chosen, micro_batches=micro_batches, compiles=compiles, trust=trust)
     return read_preflight(probe.wait().answer)

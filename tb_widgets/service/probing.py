@@ -10,6 +10,7 @@ That catches accidents. It is no fence against malice, so nothing that needs con
 from __future__ import annotations
 
 import logging
+import math
 import re
 import signal
 import threading
@@ -33,11 +34,18 @@ from tb_widgets.wording import size_in_words
 logger = logging.getLogger(__name__)
 
 ADAPT_WITHIN, CHECK_WITHIN, PREFLIGHT_WITHIN = 60.0, 180.0, 20.0  # seconds
+COMPILE_WITHIN = 160.0  # seconds that a preflight has more for compiling
 STEP_WITHIN = 60.0  # seconds for importing the code, building the model, calling it, and for each check
 START_WITHIN = 60.0  # seconds that PyTorch may take to be imported
 MEMORY_SHARE = 0.9  # of what is free
 MUCH_PRINTED = 100_000  # bytes
 PURPOSES = {"adapt": "Trying it", "check": "Checking it", "preflight": "Measuring it"}
+
+
+def preflight_within(compiles: bool) -> float:
+    """Return how many seconds a preflight takes at most."""
+    return PREFLIGHT_WITHIN + COMPILE_WITHIN * compiles
+
 
 ProbeState = Literal["working", "done", "failed", "stopped"]
 
@@ -168,11 +176,17 @@ class ProbeService:
         return self._ask("check", source, request, self.time_limit or CHECK_WITHIN)
 
     def preflight(
-        self, source: ModelSource, spec: RunSpec, *, chosen: Collection[str] | None = None, micro_batches: bool = False
+        self,
+        source: ModelSource,
+        spec: RunSpec,
+        *,
+        chosen: Collection[str] | None = None,
+        micro_batches: bool = False,
+        compiles: bool = False,
     ) -> Probe:
         """Measure on this machine what a run would be like; otherwise as :meth:`adapt`.
 
-        It ends after 20 seconds with what is known by then.
+        It ends after 20 seconds with what is known by then, and later where a compiler is tried.
 
         Parameters
         ----------
@@ -180,10 +194,13 @@ class ProbeService:
             The fields that somebody chose: the others are fitted to the model first. ``None`` leaves all as they are.
         micro_batches
             Try several micro-batches as well.
+        compiles
+            Try compiling as well, which a spec with ``hardware.compile`` asks for by itself.
         """
-        request = {"spec": spec.to_mapping(), "micro_batches": micro_batches}
+        compiles = compiles or spec.hardware.compile
+        request = {"spec": spec.to_mapping(), "micro_batches": micro_batches, "compiles": compiles}
         request["chosen"] = None if chosen is None else sorted(chosen)
-        return self._ask("preflight", source, request, self.time_limit or PREFLIGHT_WITHIN)
+        return self._ask("preflight", source, request, self.time_limit or preflight_within(compiles))
 
     def _ask(
         self,
@@ -286,7 +303,10 @@ class _Question:
     def _watch(self) -> None:
         probe, process = self.probe, self.process
         while not probe.finished.wait(LOOK_EVERY):
-            if time.monotonic() > min(self._deadline, self._began + STEP_WITHIN):
+            step = (
+                math.inf if probe.ask == "preflight" else self._began + STEP_WITHIN
+            )  # that one has little time at all
+            if time.monotonic() > min(self._deadline, step):
                 if probe.ask == "preflight" and probe.answer:
                     self._conclude("done")  # what is known by now, and it says what is not
                 else:

@@ -301,6 +301,12 @@ class TrainingSpec(Section):
         ge=1,
         le=65536,
     )
+    activation_checkpointing: bool = setting(
+        False,
+        title="Activation checkpointing",
+        help="Save memory: compute activations again for the backward pass. Same results; steps take a third longer.",
+        group="Training",
+    )
     learning_rate: float = setting(
         1e-3,
         title="Learning rate",

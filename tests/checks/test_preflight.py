@@ -4,17 +4,25 @@ from __future__ import annotations
 
 import math
 import time
+from functools import partial
 
 import pytest
 import torch
 
-from tb_widgets.checks.preflight import Preflight, Speed, read_preflight
+from tb_widgets.checks.preflight import (
+    Preflight,
+    Speed,
+    checkpointing_in_words,
+    compiling_in_words,
+    determinism_in_words,
+    read_preflight,
+)
 from tb_widgets.checks.rehearsal import Rehearsal
 from tb_widgets.engine.hardware import usable_cores
-from tb_widgets.errors import DataError
+from tb_widgets.errors import DataError, TrainingError
 from tb_widgets.spec import RunSpec
 from tests.checks.faulty.tier_1 import SEQ2SEQ, Translator
-from tests.checks.small import Masked, MaskedMean, Small, loaded
+from tests.checks.small import Block, Masked, MaskedMean, Small, loaded
 from tests.checks.test_healthy import VISION, Vision
 
 SPEC = RunSpec().with_values(
@@ -130,6 +138,115 @@ def test_a_model_that_can_not_learn_one_batch_is_found_out():
 def test_a_model_that_blows_up_is_found_out():
     measured, _ = rehearse(loaded(Small()), {"training.learning_rate": 10.0, "training.clip": None})
     assert measured.overfit == "fail"
+
+
+# PyTorch's own, while it imports its compiler.
+compiles = pytest.mark.filterwarnings("ignore:.*torch.jit.script_method.*:DeprecationWarning")
+
+
+class Sluggish(Small):
+    """Takes a while for what a compiler leaves out."""
+
+    def after(self, x):
+        if not torch.compiler.is_compiling():
+            time.sleep(0.05)
+        return x
+
+
+@compiles
+@pytest.mark.parametrize(
+    ("model", "advice"), [(Sluggish, "Set hardware.compile to true"), (Small, "Leave hardware.compile at")]
+)
+def test_compiling_is_measured_on_request_and_recommended_for_what_it_gains(monkeypatch, model, advice):
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    fields = {"training.steps": 10_000 if model is Sluggish else 1}
+    measured, _ = rehearse(loaded(model()), fields, seconds=60.0, compiles=True)
+    torch._dynamo.reset()
+    assert measured.left_out == ()
+    assert measured.compile_problem == ""
+    assert (measured.compile_gain > 3) == (model is Sluggish)
+    assert measured.compile_saves < measured.eta
+    assert advice in compiling_in_words(measured)
+
+
+@compiles
+def test_a_run_that_is_compiled_is_promised_its_own_time(monkeypatch):
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="aot_eager"))
+    fields = {"training.steps": 10_000, "hardware.compile": True}
+    measured, told = rehearse(loaded(Sluggish()), fields, seconds=60.0, compiles=True)
+    torch._dynamo.reset()
+    before = next(one.eta for one in told if one.eta is not None)
+    assert measured.eta == pytest.approx(before - measured.compile_saves)
+    assert measured.eta < before / 2
+
+
+def fails(graph, inputs):
+    raise RuntimeError("no assembler")
+
+
+@compiles
+def test_what_can_not_be_compiled_is_told(monkeypatch):
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend=fails))
+    measured, _ = rehearse(loaded(Small()), seconds=60.0, compiles=True)
+    torch._dynamo.reset()
+    assert compiling_in_words(measured) == "The model can't be compiled (RuntimeError: no assembler)"
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    measured, _ = rehearse(loaded(Small()), seconds=60.0, compiles=True)
+    assert "no-such-compiler is not there" in measured.compile_problem
+    assert measured.compile_gain is None
+
+
+class Greedy(Block):
+    """Takes more memory than there is, unless its activations are computed again."""
+
+    def forward(self, x):
+        if x.shape[0] > 4 and "forward" not in vars(self):
+            raise torch.OutOfMemoryError("out of memory")
+        return super().forward(x)
+
+
+class Deep(Small):
+    block = Greedy
+
+
+class Flat(Small):
+    def __init__(self):
+        super().__init__()
+        self.blocks = self.block()
+
+
+def test_checkpointing_is_recommended_where_memory_does_not_fit_and_only_there():
+    measured, _ = rehearse(loaded(Deep()))
+    assert measured.left_out == ()
+    assert measured.peak_bytes is not None, "measured with it"
+    assert checkpointing_in_words(measured).startswith("8 × 32 tokens do not fit into memory as they are. Set")
+    fits, _ = rehearse(loaded(Deep()), {"training.activation_checkpointing": True})
+    assert checkpointing_in_words(fits) == ""
+    fits, _ = rehearse(loaded(Deep()), {"training.micro_batch_size": 4})
+    assert checkpointing_in_words(fits) == ""
+    with pytest.raises(TrainingError, match="the model has no repeated blocks"):
+        rehearse(loaded(Flat()), {"training.activation_checkpointing": True})
+
+
+@compiles
+def test_deterministic_algorithms_are_measured_in_turns():
+    told = []
+    rehearsal = Rehearsal(loaded(Small()), SPEC, until=time.time() + 60, on_measured=told.append)
+    rehearsal._deterministic()  # by itself it is done on a GPU only
+    assert 0.2 < told[-1].deterministic_cost < 5
+    assert "training.deterministic " in determinism_in_words(told[-1])
+    assert not torch.are_deterministic_algorithms_enabled()
+    rehearsal = Rehearsal(loaded(NotDeterministic()), SPEC, until=time.time() + 60, on_measured=told.append)
+    rehearsal._deterministic()
+    assert told[-1].deterministic_cost is None
+    assert "does not have a deterministic implementation" in determinism_in_words(told[-1])
+
+
+class NotDeterministic(Small):
+    def after(self, x):
+        if torch.are_deterministic_algorithms_enabled():
+            raise RuntimeError("cumsum does not have a deterministic implementation, but you set it. You can turn off")
+        return x
 
 
 def test_a_context_that_is_too_long_is_refused():

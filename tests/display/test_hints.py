@@ -166,6 +166,25 @@ def test_no_value_of_a_loss_is_too_odd_to_look_at(loss):
         assert all(hint.sentence and hint.why and hint.action for hint in found)
 
 
+def gpu_hints(busy, values=None):
+    curves = Curves(KEYS)
+    curves.extend({"step": n, "train/loss": 2.0, "lr": 1e-3, "gpu_busy": share} for n, share in enumerate(busy, 1))
+    curves.extend([{"step": 1 + len(busy), "train/loss": 2.0, "val/loss": 2.0, "lr": 1e-3}])
+    return hints(curves, RunSpec().with_values(values or {}), Status(state="running", task="causal-lm"))
+
+
+def test_a_gpu_that_is_idle_is_told_and_how_to_fill_it():
+    (hint,) = gpu_hints([0.9] * 5 + [0.31] * 20)
+    assert (hint.sentence, hint.tone) == ("The GPU is idle for most of the time.", "on")
+    assert "busy for 31 % of the time" in hint.why
+    assert hint.action == "Set training.batch_size to 64."
+    (hint,) = gpu_hints([0.31] * 20, {"training.micro_batch_size": 4})
+    assert hint.action == "Set training.micro_batch_size to 8."
+    assert gpu_hints([0.9] * 20) == []
+    assert gpu_hints([0.1] * 19) == [], "too few lines to tell"
+    assert gpu_hints([]) == [], "a CPU, or a driver that does not answer"
+
+
 def test_two_reasons_for_one_action_are_one_hint():
     for name in UNHEALTHY:
         for _, found in Recorded(name).at_every_line():

@@ -14,7 +14,7 @@ from tb_widgets.engine.commands import Commands
 from tb_widgets.engine.parallel import Group, SilentJournal
 from tb_widgets.runs import RunDirectory, Status, create_run
 
-from .conftest import losses
+from .conftest import losses, weights_digest
 
 RANK = """
 import json, sys
@@ -99,6 +99,16 @@ def test_two_ranks_train_as_one_process_does(tiny, train, tmp_path):
     assert losses(together) == [line["train/loss"] for line in first if line["step"]], (
         "they resume together, to the same values"
     )
+
+
+def test_two_ranks_end_with_the_best_checkpoint(tiny, tmp_path):
+    rises = {"training.warmup": 0.9, "training.learning_rate": 3.0, "training.clip": None, "evaluation.every": 5}
+    run = create_run(tmp_path, tiny(rises | {"checkpoints.restore_best": True}))
+    assert on_two_ranks(run) == [["done", "done"], ["done", "done"]]
+    best = next(info for info in run.checkpoints() if info.best)
+    assert best.step < 20
+    assert weights_digest(run.checkpoints()[-1].path) == weights_digest(best.path)
+    assert f"the weights of the best one, of step {best.step}" in run.status().message
 
 
 def test_a_group_of_one_does_nothing():

@@ -7,7 +7,7 @@ from typing import Any
 
 from tb_widgets.app.state.versioned import Versioned
 from tb_widgets.display.figure import curve_keys
-from tb_widgets.display.hints import EVENTS
+from tb_widgets.display.hints import EVENTS, KEYS
 from tb_widgets.display.marks import Mark, marks_of
 from tb_widgets.errors import TbError
 from tb_widgets.runs import CheckpointInfo, RunDirectory, Status
@@ -38,7 +38,7 @@ class Watch(Versioned):
 
     def __init__(self, smoothing: float = 0.6) -> None:
         self.smoothing = smoothing
-        self.curves = Curves(curve_keys(), smoothing)
+        self.curves = Curves((*curve_keys(), *KEYS), smoothing)
         self.curves_version = 0
         self.attach(None)
 

@@ -155,6 +155,7 @@ def _answer(request: dict[str, Any], witness: Witness, tell: Callable[..., None]
             spec,
             until=request["until"] - LEAVES_BEFORE,
             micro_batches=request["micro_batches"],
+            compiles=request["compiles"],
             on_measured=lambda measured: tell(answer=measured.to_mapping()),
         ).run()
         tell(phase="done")

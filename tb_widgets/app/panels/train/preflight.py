@@ -9,8 +9,15 @@ from tb_widgets.app import words
 from tb_widgets.app.parts import widgets
 from tb_widgets.app.parts.cards import button, card, row, show
 from tb_widgets.app.registry import Panel, panel
-from tb_widgets.checks.preflight import Preflight, read_preflight
+from tb_widgets.checks.preflight import (
+    Preflight,
+    checkpointing_in_words,
+    compiling_in_words,
+    determinism_in_words,
+    read_preflight,
+)
 from tb_widgets.checks.result import SIGNS
+from tb_widgets.service.probing import preflight_within
 from tb_widgets.spec.metrics import LOSS
 from tb_widgets.wording import duration, size_in_words
 
@@ -18,8 +25,8 @@ if TYPE_CHECKING:
     pass
 
 _TEACHES = (
-    "A few steps of this run on this machine, in at most 20 seconds: memory, speed, how long it will take, and whether "
-    "the model can overfit one batch."
+    "A few steps of this run on this machine, in at most {seconds:.0f} seconds: memory, speed, how long it will take, "
+    "and whether the model can overfit one batch."
 )
 
 
@@ -76,7 +83,8 @@ class PreflightPanel(Panel):
         self._size.description = f"Use micro-batches of {size}"
         parts = [_table(measured, is_whole=not working)] if measured is not None else []
         if probe is None:
-            parts = [f'<p class="tbw-muted">{_TEACHES}</p>']
+            seconds = preflight_within(draft.spec.hardware.compile)
+            parts = [f'<p class="tbw-muted">{_TEACHES.format(seconds=seconds)}</p>']
         elif working:
             parts.append(
                 f'<p class="tbw-muted">{escape(probe.phase or "Starting")} …</p>'
@@ -109,6 +117,12 @@ def _table(measured: Preflight, *, is_whole: bool) -> str:
     if measured.micro_batches:
         speeds = ", ".join(f"{speed.count}: {speed.per_second:,.0f}/s" for speed in measured.micro_batches)
         pairs.append(("Micro-batches", speeds))
+    sentences = [
+        ("Activations", checkpointing_in_words(measured)),
+        ("Determinism", determinism_in_words(measured)),
+        ("Compiling", compiling_in_words(measured)),
+    ]
+    pairs += [(title, sentence) for title, sentence in sentences if sentence]
     left = "".join(words.note(f"Not measured: {text}") for text in measured.left_out if is_whole)
     tone = {"fail": "bad", "warn": "warn"}.get(measured.overfit)
     learns = (
