@@ -153,6 +153,7 @@ def lightning(folder: Path, spec: RunSpec, first: RunDirectory) -> Loop:
     def loop(turns: Turns) -> None:
         import lightning
 
+        logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
         parts, training = BareLoop(spec, first), spec.training
 
         class Module(lightning.LightningModule):  # type: ignore[misc]
@@ -208,7 +209,6 @@ def measure(folder: Path) -> Iterator[Figure | Absent]:
         if absent := missing(name):
             yield Absent(name, f"{' and '.join(absent)} not installed: pip install 'tb-widgets[bench]'")
     make = {TRANSFORMERS: hf_trainer, LIGHTNING: lightning}
-    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", module="lightning|transformers|torch.utils.data")
     for title, size in SIZES.items():
         spec = size.spec()

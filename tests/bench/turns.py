@@ -109,7 +109,7 @@ def engine(folder: Path, spec: RunSpec, name: str = "engine") -> Loop:
             def _train_one_step(self) -> None:
                 assert isinstance(self.saver, KnownSaver)
                 # What is written in the background would slow the others.
-                turns.step(name, may_go=self.saver.rests.is_set())
+                turns.step(name, may_go=self.saver.rests)
                 super()._train_one_step()
 
         run = create_run(folder, spec)
