@@ -8,10 +8,8 @@ of its own would do without, and pay about a tenth more for that alone.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from threading import Event
-from typing import Any
 from unittest.mock import patch
 
 import torch
@@ -21,7 +19,6 @@ from tb_widgets.data.batches.windows import validation_batches
 from tb_widgets.data.prepared import prepare
 from tb_widgets.engine.saver import CheckpointSaver
 from tb_widgets.engine.session import train_run
-from tb_widgets.engine.state import Snapshot
 from tb_widgets.engine.trainer import Trainer
 from tb_widgets.models.load import build
 from tb_widgets.models.source import read_source
@@ -95,19 +92,9 @@ class BareLoop:
 class KnownSaver(CheckpointSaver):
     """The engine's own, of which can be asked whether it writes."""
 
-    def __init__(self, *parts: Any) -> None:
-        self.rests = Event()
-        self.rests.set()
-        super().__init__(*parts)
-
-    def save(self, step: int, take: Callable[[], Snapshot]) -> None:
-        self.close()  # the one before says that it rests when it ends
-        self.rests.clear()
-        super().save(step, take)
-
-    def _work(self, step: int, snapshot: Snapshot) -> None:
-        super()._work(step, snapshot)
-        self.rests.set()
+    @property
+    def rests(self) -> bool:
+        return self._thread is None or not self._thread.is_alive()
 
 
 def train_in_turns(folder: Path, spec: RunSpec, first: RunDirectory, turn: int) -> tuple[float, BareLoop]:
@@ -118,7 +105,7 @@ def train_in_turns(folder: Path, spec: RunSpec, first: RunDirectory, turn: int) 
         def _train_one_step(self) -> None:
             assert isinstance(self.saver, KnownSaver)
             # What the engine writes in the background would slow the other: it is let go on until that is done.
-            if self.step - bare.step >= turn and self.saver.rests.is_set():
+            if self.step - bare.step >= turn and self.saver.rests:
                 bare.train(self.step - bare.step)
             super()._train_one_step()
 

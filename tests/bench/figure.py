@@ -26,3 +26,15 @@ class Figure:
         verdict = "PASS" if self.holds else "MISS"
         value, bound = (f"{number:.4g} {self.unit}".strip() for number in (self.value, self.bound))
         return f"{verdict}  {self.name:<44} {value:>12}  ({self.promise} {bound})  {self.how}"
+
+
+@dataclass(frozen=True)
+class Absent:
+    """What could not be measured, and why; no promise is missed by it."""
+
+    name: str
+    why: str
+    holds = True
+
+    def __str__(self) -> str:
+        return f"SKIP  {self.name:<44} {self.why}"
