@@ -14,6 +14,7 @@ from tb_widgets.app.parts.form import Form
 from tb_widgets.app.parts.memory import fit_chip, memory_in_words
 from tb_widgets.app.parts.upload import Upload
 from tb_widgets.app.registry import Panel, panel
+from tb_widgets.app.state.fields import CARDS
 from tb_widgets.errors import UndecidedError
 from tb_widgets.service.data import uploads
 from tb_widgets.service.models import ZOO_TITLES, names_whole_address
@@ -166,7 +167,7 @@ class ModelSummaryPanel(Panel):
         unknown = "known once it is tested"
         pairs = [
             ("Model", model.title),
-            ("Task", task or unknown),
+            ("Task", CARDS["model.task"].label(task) if task else unknown),
             ("Parameters", words.short_count(parameters) if parameters else unknown),
         ]
         if not task_record(task or "").reads_images:
