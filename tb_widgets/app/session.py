@@ -273,6 +273,7 @@ class Session(traitlets.HasTraits):
     def use_defaults(self) -> None:
         """Fill the form with what it begins with: model, data and settings. Runs stay as they are."""
         self.data.cancel()
+        self.choice.cancel()
         self.draft.begin_again()
 
     @one_at_a_time
@@ -283,6 +284,11 @@ class Session(traitlets.HasTraits):
         ----------
         source
             Any address of a Gist, ``hub:OWNER/NAME``, the path of a model.py or of its folder, or ``zoo:gpt``.
+
+        Raises
+        ------
+        ModelError
+            If there is no such model here; the one that was chosen before stays.
 
         Notes
         -----
@@ -375,16 +381,21 @@ class Session(traitlets.HasTraits):
 
         Raises
         ------
+        ModelError
+            If what was asked for can't be had; the model that was chosen before stays.
         TimeoutError
             If that takes longer than ``timeout`` seconds.
         """
         deadline = time.monotonic() + timeout
+        fetches = self.choice.state == "fetching"
         self.refresh()
         while self.choice.state in ("fetching", "trying"):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"The model is still {self.choice.state} after {timeout} seconds.")
             time.sleep(_LOOK_EVERY)
             self.refresh()
+        if fetches and self.choice.refused is not None:
+            raise self.choice.refused.error
         return self.choice
 
     @one_at_a_time
