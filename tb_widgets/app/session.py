@@ -18,13 +18,13 @@ import traitlets
 from tb_widgets.app.state.at_work import AtWork
 from tb_widgets.app.state.data_choice import DataChoice
 from tb_widgets.app.state.draft import Draft
-from tb_widgets.app.state.fields import CARDS
+from tb_widgets.app.state.fields import CARDS, read_typed
 from tb_widgets.app.state.locking import one_at_a_time
 from tb_widgets.app.state.model_choice import ModelChoice
 from tb_widgets.app.state.watch import Watch
 from tb_widgets.app.words import Message, error_message
 from tb_widgets.errors import ConsentError, RunError, TbError, quoted
-from tb_widgets.runs import RunDirectory, RunEntry
+from tb_widgets.runs import RunDirectory, RunEntry, Status
 from tb_widgets.service.generation import Generation, GenerationService
 from tb_widgets.service.models import require_frozen
 from tb_widgets.service.policy import Policy
@@ -155,17 +155,23 @@ class Session(traitlets.HasTraits):
         return self.start()
 
     @one_at_a_time
-    def extend(self, steps: int | None = None) -> None:
-        """Go on with the run in sight for more steps than were planned, once it is done.
+    def extend(self, steps: int | str | None = None) -> None:
+        """Go on with the run in sight for more steps, once it is done.
 
         Parameters
         ----------
         steps
-            How many more; as many as it has done by default.
+            How many more, also as a person types it; see :func:`usual_extension` for the default.
+
+        Raises
+        ------
+        TbError
+            If that is no number of steps, or the run can't go on.
         """
         run = self._own_run()
-        more = steps or run.status().total
-        self.policy.require_spec(run.spec.with_values({"training.steps": run.spec.training.steps + more}))
+        status = run.status()
+        more = read_more_steps(steps, status.step) if steps is not None else usual_extension(status)
+        self.policy.require_spec(run.spec.with_values({"training.steps": status.step + more}))
         self.policy.require_room(self.service)
         with self._asking_for_consent(run):
             self.service.extend(run, more)
@@ -267,6 +273,7 @@ class Session(traitlets.HasTraits):
     def use_defaults(self) -> None:
         """Fill the form with what it begins with: model, data and settings. Runs stay as they are."""
         self.data.cancel()
+        self.choice.cancel()
         self.draft.begin_again()
 
     @one_at_a_time
@@ -277,6 +284,11 @@ class Session(traitlets.HasTraits):
         ----------
         source
             Any address of a Gist, ``hub:OWNER/NAME``, the path of a model.py or of its folder, or ``zoo:gpt``.
+
+        Raises
+        ------
+        ModelError
+            If there is no such model here; the one that was chosen before stays.
 
         Notes
         -----
@@ -369,16 +381,21 @@ class Session(traitlets.HasTraits):
 
         Raises
         ------
+        ModelError
+            If what was asked for can't be had; the model that was chosen before stays.
         TimeoutError
             If that takes longer than ``timeout`` seconds.
         """
         deadline = time.monotonic() + timeout
+        fetches = self.choice.state == "fetching"
         self.refresh()
         while self.choice.state in ("fetching", "trying"):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"The model is still {self.choice.state} after {timeout} seconds.")
             time.sleep(_LOOK_EVERY)
             self.refresh()
+        if fetches and self.choice.refused is not None:
+            raise self.choice.refused.error
         return self.choice
 
     @one_at_a_time
@@ -624,6 +641,32 @@ class Session(traitlets.HasTraits):
         self.work.ask(what, run)
         self._is_warm = False
         self.watch.refresh()
+
+
+def usual_extension(status: Status) -> int:
+    """Return for how many steps a run that is done goes on: those it has left if it stopped early, else as many again.
+
+    >>> usual_extension(Status(step=400, total=1000)), usual_extension(Status(step=600, total=600))
+    (600, 600)
+    """
+    return status.total - status.step or status.total
+
+
+def read_more_steps(value: int | str, done: int) -> int:
+    """Return for how many steps more a run shall train, also as a person types it.
+
+    Raises
+    ------
+    RunError
+        If it is no whole number, or none that a run with so many steps done can have.
+    """
+    card = CARDS["training.steps"]
+    most = int(card.maximum or 0) - done
+    read = read_typed(card, value) if isinstance(value, str) else value
+    if not isinstance(read, int) or not 1 <= read <= most:
+        shown = quoted(repr(value), 40) if value != "" else "nothing"
+        raise RunError(f"More steps must be a whole number from 1 to {most:,}, not {shown}.")
+    return read
 
 
 def read_option(title: str, value: float | str | None) -> Any:

@@ -56,7 +56,7 @@ def _data(session: Session) -> tuple[str, str]:
     data = session.data
     if data.wanted is not None and data.wanted.job is not None:
         return "on its way …", ""
-    text = words.short_source(session.draft.spec.data.source) or "choose a text"
+    text = words.data_title(session.draft.spec.data) or "choose a text"
     if data.look is not None and data.look.preview is not None and data.look.preview.tokens:
         text += f" · {words.short_count(data.look.preview.tokens)} tokens"
     if _wrong(session) & _TOKENS:

@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 from tb_widgets.errors import SpecError, TbError
 from tb_widgets.runs.folders import default_cache_dir
-from tb_widgets.spec import RunSpec
+from tb_widgets.service.data import offer_of
+from tb_widgets.spec import DataSpec, RunSpec
 from tb_widgets.spec.metrics import LOSS
 from tb_widgets.wording import age_in_words
 from tb_widgets.wording import percent as percent_in_words
@@ -70,6 +71,16 @@ def short_source(source: str) -> str:
     """Return what data are called where there is little room: without folders, owner and revision."""
     name = source.partition("@")[0].rstrip("/").rpartition("/")[2]
     return name if len(name) <= 40 else f"{name[:39]}…"
+
+
+def data_title(data: DataSpec) -> str:
+    """Return what data are called where there is little room: those that the page offers as it offers them.
+
+    >>> data_title(DataSpec(source="python-docs")), data_title(DataSpec(source="books/poems.txt"))
+    ("Python's reference", 'poems.txt')
+    """
+    offer = offer_of(data)
+    return short_source(data.source) if offer is None else offer.title.partition(" (")[0]
 
 
 def without_upload_folder(text: str) -> str:

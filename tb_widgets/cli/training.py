@@ -28,6 +28,7 @@ from tb_widgets.cli.run_table import print_table
 from tb_widgets.cli.screen import console, name_for_commands, print_error, print_json, say, say_after
 from tb_widgets.display.baselines import better_in_words, choices_in_words
 from tb_widgets.display.run_words import best_in_words
+from tb_widgets.display.schedule_drawing import continuing_in_words
 from tb_widgets.display.terminal import Messages, watch
 from tb_widgets.display.terminal_plot import loss_plot
 from tb_widgets.errors import RunError
@@ -106,7 +107,9 @@ def resume(
         gather_shown(run.spec, console(stderr=True))  # its copy may have made room for others since
     messages = Messages(run, after=last_event_number(run.events_file))
     if more_steps is not None:
+        spec = run.spec
         training.extend(run, more_steps, trust=trust)
+        say(console(stderr=True), continuing_in_words(spec, status.step, more_steps))
     else:
         training.resume(run, trust=trust, from_start=from_start)
     _detach_or_follow(training, run, detach=detach, as_json=json, messages=messages)

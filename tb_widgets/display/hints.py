@@ -20,7 +20,7 @@ from tb_widgets.runs.baselines import COUNTED, Baseline, Baselines
 from tb_widgets.runs.curve import Curve, Curves
 from tb_widgets.runs.journal import iter_records
 from tb_widgets.runs.numbers import finite
-from tb_widgets.spec import RunSpec, task_record
+from tb_widgets.spec import RATES, RunSpec, task_record
 from tb_widgets.spec.metrics import GPU_BUSY
 from tb_widgets.wording import plain_number, steps_in_words
 
@@ -31,7 +31,7 @@ EVENTS = ("phase", COUNTED)
 EARLY = 20  # step
 NEWEST = 5  # lines of the journal: fewer may be one bad batch
 GPU_LINES = 20  # newest lines of the journal that tell how busy the GPU is
-LOWEST, HIGHEST = 1e-4, 3e-3  # learning rates that are typical for AdamW and models of this size
+LOWEST, HIGHEST = RATES["adamw"].low, RATES["adamw"].high
 MOST = 2  # hints at once: who is told everything is told nothing
 
 

@@ -1,4 +1,4 @@
-"""The learning rate over the steps of a run that has not begun, drawn and in words."""
+"""The learning rate over the steps that are to come, drawn and in words."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from html import escape
 from itertools import groupby, pairwise
 
 from tb_widgets.engine.schedule import learning_rate
-from tb_widgets.spec import TrainingSpec
-from tb_widgets.wording import plain_number
+from tb_widgets.spec import RunSpec, TrainingSpec
+from tb_widgets.wording import counted, plain_number
 
 Point = tuple[int, float]
 
@@ -44,6 +44,42 @@ def schedule_in_words(training: TrainingSpec) -> str:
         told.insert(0, f"starts at {plain_number(points[0][1])}")
     text = ", ".join(told)
     return f"{text[0].upper()}{text[1:]}."
+
+
+def continuing_in_words(spec: RunSpec, step: int, more: int) -> str:
+    """Return what becomes of the learning rate, and what may end it early, where a run that is done trains on.
+
+    The schedule then is that of a run which was planned that long.
+
+    Parameters
+    ----------
+    step, more
+        Steps that are done, and that are to come.
+
+    Examples
+    --------
+    >>> print(*continuing_in_words(RunSpec(), 1000, 500).split(": "), sep="\n")
+    The schedule is stretched to 1,500 steps
+    the learning rate rises again, from 0.0001 to 0.000325, and falls once more.
+    >>> spec = RunSpec().with_values({"training.schedule": "constant", "evaluation.patience": 3})
+    >>> continuing_in_words(spec, 1000, 500)
+    'The learning rate stays at 0.001. It stops early after 3 evaluations without improvement.'
+    """
+    longer = spec.training.model_copy(update={"steps": step + more})
+    before = learning_rate(spec.training, step)
+    to_come = [rate for at, rate in schedule_points(longer) if at > step] + [learning_rate(longer, step + 1)]
+    top, end = max(to_come), learning_rate(longer, longer.steps)
+    if top > 1.01 * before:
+        told = f"the learning rate rises again, from {plain_number(before)} to {plain_number(top)}"
+        told = f"The schedule is stretched to {longer.steps:,} steps: {told}"
+        told += ", and falls once more." if end < 0.99 * top else "."
+    elif end < 0.99 * before:
+        told = f"The learning rate goes on falling, from {plain_number(before)} to {plain_number(end)}."
+    else:
+        told = f"The learning rate stays at {plain_number(before)}."
+    if (patience := spec.evaluation.patience) is not None:
+        told += f" It stops early after {counted(patience, 'evaluation')} without improvement."
+    return told
 
 
 def draw_schedule(training: TrainingSpec) -> str:

@@ -9,9 +9,8 @@ import torch
 from torch import distributed
 
 from tb_widgets.errors import DivergedError, MemoryShortError, ProcessLostError, TbError, TrainingError, quoted
-from tb_widgets.spec import RunSpec
+from tb_widgets.spec import RATES, RunSpec
 
-_HIGHEST_RATE = 0.003  # with which transformers are typically trained; a tenth of a wild rate is a wild rate
 # PyTorch has an exception of its own for a full GPU only.
 _RANK_LOST = ("gloo/transport", "Connection closed by peer")
 _OUT_OF_MEMORY = ("DefaultCPUAllocator: ", "MPS backend out of memory", "std::bad_alloc")
@@ -70,7 +69,8 @@ def remedy(error: TbError, spec: RunSpec) -> dict[str, Any]:
     """
     training = spec.training
     if isinstance(error, DivergedError):
-        return {"training.learning_rate": min(_HIGHEST_RATE, float(f"{training.learning_rate / 10:.1g}"))}
+        typical = RATES[training.optimizer].high  # a tenth of a wild rate is a wild rate
+        return {"training.learning_rate": min(typical, float(f"{training.learning_rate / 10:.1g}"))}
     rows = training.micro_batch_size or training.batch_size
     if isinstance(error, MemoryShortError) and rows > 1:
         return {"training.micro_batch_size": rows // 2}

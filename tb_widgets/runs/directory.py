@@ -22,7 +22,7 @@ from tb_widgets.runs.durable import explain_os_error, read_json, replace_text
 from tb_widgets.runs.process import ProcessIdentity
 from tb_widgets.runs.status import Status, observe, write_status
 from tb_widgets.spec import RunSpec
-from tb_widgets.spec.presets import ZOO_TITLES
+from tb_widgets.spec.labels import ZOO_TITLES
 from tb_widgets.wording import listed
 
 

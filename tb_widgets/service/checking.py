@@ -115,7 +115,7 @@ def begin_preflight(
     source = source_of(spec)
     notes = _agree(source) if trust else []
     probe = ProbeService().preflight(source, spec, chosen=chosen, micro_batches=micro_batches, compiles=compiles)
-    probe.notes += notes
+    probe.notes += [*notes, *(f"{path}: {why}" for path, why in spec.advice.items())]
     return probe
 
 

@@ -67,7 +67,7 @@ def prepared(
     spec, changes = fit_or_refuse(spec, facts, chosen=chosen)
     if screen is None:
         return gather(spec)
-    for note in (*notes, *changes):
+    for note in (*notes, *changes, *(f"{path}: {why}" for path, why in spec.advice.items())):
         screen.print(note, markup=False, highlight=False, soft_wrap=True)
     return gather_shown(spec, screen)
 

@@ -3,6 +3,7 @@
 from tb_widgets.spec.asked import asked_for
 from tb_widgets.spec.fields import FieldCard
 from tb_widgets.spec.presets import PRESETS, Preset, preset
+from tb_widgets.spec.rates import RATES
 from tb_widgets.spec.run_spec import SCHEMA_VERSION, RunSpec
 from tb_widgets.spec.sections import (
     CheckpointSpec,
@@ -22,6 +23,7 @@ from tb_widgets.spec.text import read_settings, read_value
 
 __all__ = [
     "PRESETS",
+    "RATES",
     "SCHEMA_VERSION",
     "TASKS",
     "CheckpointSpec",

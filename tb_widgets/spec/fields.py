@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import CoreSchema, PydanticCustomError, PydanticKnownError, core_schema
 
 Level = Literal["basic", "advanced"]
+Labels = Mapping[str, str] | Callable[[], Mapping[str, str]]
 
 
 class Section(BaseModel):
@@ -41,6 +42,7 @@ def setting(
     level: Level = "advanced",
     factory: Any = None,
     when: Mapping[str, tuple[Any, ...]] | None = None,
+    labels: Labels | None = None,
     **bounds: Any,
 ) -> Any:
     """Declare one field of a section.
@@ -61,10 +63,18 @@ def setting(
         Builds a mutable default.
     when
         The values of another field of the section with which this one is used; without it, always.
+    labels
+        What values are called on a page, or what returns that; without it, they are called what they are.
     **bounds
         Passed to pydantic: ``ge``, ``gt``, ``le``, ``lt``, ``pattern``, ``max_length``.
     """
-    extra: dict[str, Any] = {"unit": unit, "group": group, "level": level, "when": dict(when or {})}
+    extra: dict[str, Any] = {
+        "unit": unit,
+        "group": group,
+        "level": level,
+        "when": dict(when or {}),
+        "labels": labels or {},
+    }
     if factory is not None:
         return Field(default_factory=factory, title=title, description=help, json_schema_extra=extra, **bounds)
     return Field(default, title=title, description=help, json_schema_extra=extra, **bounds)
@@ -117,6 +127,11 @@ class FieldCard:
     exclusive_minimum: bool
     default: Any
     when: Mapping[str, tuple[Any, ...]]
+    labels: Mapping[str, str]
+
+    def label(self, value: Any) -> str:
+        """Return what a value is called on a page."""
+        return self.labels.get(str(value), str(value))
 
     def is_used(self, values: Mapping[str, Any]) -> bool:
         """Whether the field has an effect beside the values of other fields, which are given by path."""
@@ -170,6 +185,7 @@ def _card(section: str, name: str, info: FieldInfo) -> FieldCard:
         maximum=bounds.get("le", bounds.get("lt")),
         exclusive_minimum="gt" in bounds,
         default=info.get_default(call_default_factory=True),
+        labels=found() if callable(found := extra.get("labels", {})) else found,
         when={name: tuple(used) for name, used in extra.get("when", {}).items()},
     )
 

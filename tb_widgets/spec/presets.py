@@ -23,9 +23,6 @@ class Preset:
         return RunSpec().with_values(self.values)
 
 
-ZOO_TITLES = {"gpt": "GPT", "bert": "BERT", "bert-classifier": "BERT classifier", "t5": "T5", "vit": "ViT"}
-"""What people call the built-in models."""
-
 PRESETS = {
     preset.name: preset
     for preset in (

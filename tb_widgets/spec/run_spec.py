@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails, PydanticCustomError
 from tb_widgets.errors import SpecError
 from tb_widgets.spec.fields import FieldCard, Section, cards, setting
 from tb_widgets.spec.metrics import METRICS
+from tb_widgets.spec.rates import RATES
 from tb_widgets.spec.sections import (
     CheckpointSpec,
     DataSpec,
@@ -189,6 +190,12 @@ class RunSpec(Section):
         {'training.steps'}
         """
         return {path for path, _ in _leaves(self.model_dump(mode="json", exclude_unset=True))}
+
+    @property
+    def advice(self) -> dict[str, str]:
+        """What is typical instead of values that are allowed and far from it, by the paths of their fields."""
+        rate = RATES[self.training.optimizer].advice(self.training.learning_rate)
+        return {"training.learning_rate": rate} if rate else {}
 
     def to_mapping(self) -> dict[str, Any]:
         """Return nested plain dictionaries, the form that YAML and JSON hold."""

@@ -8,9 +8,11 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field
 from pydantic_core import PydanticCustomError
 
+from tb_widgets.spec import labels
 from tb_widgets.spec.fields import OneOf, Section, setting
 from tb_widgets.spec.hub_pages import data_source, model_source
 from tb_widgets.spec.metrics import LOSS, METRICS, Better
+from tb_widgets.spec.rates import RATES
 from tb_widgets.spec.tasks import Task
 
 Optimiser = Literal["adamw", "muon"]
@@ -45,6 +47,7 @@ class ModelSpec(Section):
 
     source: Annotated[str, AfterValidator(model_source)] = setting(
         "zoo:gpt",
+        labels=labels.MODELS,
         title="Model",
         help="A built-in model (zoo:gpt), a Gist's address, hub:OWNER/NAME, or the path of a model.py or its folder.",
         group="Model",
@@ -52,6 +55,7 @@ class ModelSpec(Section):
     )
     preset: Literal["tiny", "small", "medium"] = setting(
         "small",
+        labels=labels.MODEL_SIZES,
         title="Size",
         help="Size of a built-in model; your own model.py has its sizes in the code.",
         group="Model",
@@ -66,8 +70,9 @@ class ModelSpec(Section):
     )
     task: Literal["auto", Task] = setting(
         "auto",
+        labels=labels.TASK_LABELS,
         title="Task",
-        help="What the model was built for. auto reads it from the model, and asks where it can't tell.",
+        help="What the model was built for. Automatic reads it from the model, and asks where it can't tell.",
         group="Model",
     )
     entry: str | None = setting(
@@ -84,6 +89,7 @@ class ModelSpec(Section):
     )
     mask: Literal["auto", "none", "keep", "drop", "additive"] = setting(
         "auto",
+        labels=labels.MASKS,
         title="Mask",
         help="How padding is marked: keep (True = real), drop (True = padding), additive (-inf = padding), or not.",
         group="Model",
@@ -97,8 +103,9 @@ class ModelSpec(Section):
     )
     order: Literal["auto", "rows-first", "time-first"] = setting(
         "auto",
+        labels=labels.ORDERS,
         title="Order of the input",
-        help="rows-first: tokens go in as (texts, length). time-first: as (length, texts). auto finds it.",
+        help="Rows first: tokens go in as (texts, length). Time first: as (length, texts). Automatic finds it.",
         group="Model",
     )
     output: str | None = setting(
@@ -147,6 +154,7 @@ class ModelSpec(Section):
     repairs: list[Literal["undeclared-input", "missing-steps", "causal-mask"]] = setting(
         None,
         factory=list,
+        labels=labels.REPAIRS,
         title="Repairs",
         help="Known faults of exported models to fix in model.py: undeclared-input, missing-steps, causal-mask.",
         group="Model",
@@ -231,10 +239,11 @@ class DataSpec(Section):
         group="Data",
     )
     padding_side: Literal["right", "left"] = setting(
-        "right", title="Padding", help="On which side short examples are padded.", group="Data"
+        "right", labels=labels.SIDES, title="Padding", help="On which side short examples are padded.", group="Data"
     )
     long_pairs: Literal["refuse", "leave-out", "cut"] = setting(
         "refuse",
+        labels=labels.LONG_PAIRS,
         title="Pairs that are too long",
         help="Pairs longer than the context: refuse to start, leave them out, or truncate (cut) both sides.",
         group="Data",
@@ -246,15 +255,16 @@ class TokenizerSpec(Section):
 
     kind: Literal["byte", "char", "bpe", "unigram", "file"] = setting(
         "bpe",
+        labels=labels.TOKENIZERS,
         title="Tokenizer",
-        help="bpe and unigram learn a vocabulary from your text; char and byte need none; file loads a tokenizer.json.",
+        help="BPE and Unigram learn a vocabulary from your text; characters and bytes need none.",
         group="Data",
         level="basic",
     )
     vocab_size: int = setting(
         2048,
         title="Vocabulary",
-        help="Number of pieces that bpe or unigram learns. Small texts want small vocabularies: 512 to 4,096.",
+        help="Number of pieces that BPE or Unigram learns. Small texts want small vocabularies: 512 to 4,096.",
         unit="tokens",
         group="Data",
         level="basic",
@@ -310,7 +320,7 @@ class TrainingSpec(Section):
     learning_rate: float = setting(
         1e-3,
         title="Learning rate",
-        help="Reached after warm-up. Typical 0.0003 to 0.003 for models this small; 0.005 to 0.02 with Muon.",
+        help=f"Reached after warm-up. Typical {RATES['adamw'].range}; with Muon {RATES['muon'].range}.",
         unit="peak",
         group="Training",
         level="basic",
@@ -319,14 +329,16 @@ class TrainingSpec(Section):
     )
     optimizer: Optimiser = setting(
         "adamw",
+        labels=labels.OPTIMISERS,
         title="Optimiser",
         help="AdamW is the safe choice. Muon needs fewer steps; it leaves all but weight matrices to AdamW.",
         group="Optimiser",
     )
     schedule: Schedule = setting(
         "cosine",
+        labels=labels.SCHEDULES,
         title="Schedule",
-        help="After warm-up: wsd stays at the peak and falls at the end; cosine-restarts falls several times.",
+        help="After warm-up: WSD stays at the peak and falls at the end; cosine with restarts falls several times.",
         group="Optimiser",
     )
     cooldown: float = setting(
@@ -442,8 +454,9 @@ class TrainingSpec(Section):
     )
     precision: Literal["auto", "fp32", "bf16", "fp16"] = setting(
         "auto",
+        labels=labels.PRECISIONS,
         title="Precision",
-        help="auto: bf16 on a GPU that has it, fp16 on older GPUs, fp32 on a CPU.",
+        help="Automatic: bf16 on a GPU that has it, fp16 on older GPUs, fp32 on a CPU.",
         group="Reproducibility and precision",
     )
     seed: int = setting(
@@ -571,12 +584,17 @@ class CheckpointSpec(Section):
         le=1000,
     )
     monitor: Annotated[str, OneOf(lambda: METRICS)] = setting(
-        LOSS.key, title="Monitor", help="The metric that decides which checkpoint is best.", group="Checkpoints"
+        LOSS.key,
+        labels=labels.monitors,
+        title="Monitor",
+        help="The metric that decides which checkpoint is best.",
+        group="Checkpoints",
     )
     mode: Literal["auto", "min", "max"] = setting(
         "auto",
+        labels=labels.DIRECTIONS,
         title="Direction",
-        help="min: lower is better. max: higher is better. auto follows from the metric.",
+        help="Which values of the monitored metric are better. Automatic follows from the metric.",
         group="Checkpoints",
     )
     restore_best: bool = setting(
@@ -641,6 +659,7 @@ class HardwareSpec(Section):
     )
     backend: Literal["process", "kernel"] = setting(
         "process",
+        labels=labels.BACKENDS,
         title="Train in",
         help="process survives a closed notebook; kernel trains a live nn.Module of this notebook.",
         group="Hardware",
@@ -651,7 +670,11 @@ class TrackingSpec(Section):
     """Labels, and where else the run is reported."""
 
     wandb: Annotated[Literal["off", "offline", "online"], BeforeValidator(_off)] = setting(
-        "off", title="Weights & Biases", help="This version writes to the run folder only.", group="Tracking"
+        "off",
+        labels=labels.TRACKERS,
+        title="Weights & Biases",
+        help="This version writes to the run folder only.",
+        group="Tracking",
     )
     project: str | None = setting(
         None, title="Project", help="A name to find related runs by.", group="Tracking", max_length=128

@@ -89,6 +89,40 @@ def test_a_refused_value_says_why_in_place_of_the_help_and_only_as_text(draft):
     assert not any("is-bad" in widget._dom_classes for widget in every_widget(field.widget))
 
 
+def test_a_rate_that_is_not_typical_is_advised_against_and_may_be_started_with(draft):
+    field = Field(draft, "training.learning_rate", act)
+    advice = (
+        "▲ 0.5 is far above what is typical for AdamW (0.0001 to 0.003): the loss will probably diverge. Try 0.003."
+    )
+    field.input.value = "0.5"
+    draft.set("training.steps", "many")  # what is wrong elsewhere hides it not
+    field.follow()
+    assert advice in html_of(field.widget)
+    assert list(draft.errors) == ["training.steps"]
+
+    draft.set("training.steps", "9")
+    assert draft.is_valid
+    draft.set("training.optimizer", "muon")
+    field.follow()
+    assert "typical for Muon (0.005 to 0.02)" in html_of(field.widget)
+    field.input.value = "0.02"
+    field.follow()
+    assert "▲" not in html_of(field.widget)
+
+
+@pytest.mark.parametrize("card", [card for card in CARDS.values() if card.labels], ids=lambda card: card.path)
+def test_every_menu_has_a_label_for_each_of_its_values(draft, card):
+    assert {*card.choices} <= {*card.labels}
+    if card.choices:
+        options = dict(Field(draft, card.path, act).input.options)
+        assert [*options.values()] == [*card.choices]
+        assert not {*options} & {*card.choices}, "no raw names"
+
+
+def test_every_choice_of_the_spec_has_labels():
+    assert [card.path for card in CARDS.values() if card.choices and not card.labels] == []
+
+
 def test_headings_stand_where_the_group_changes(draft):
     form = Form(draft, ["training.steps", "training.batch_size", "evaluation.every"], act, headings=True)
     assert html_of(form.widget).count("<h3>") == 2

@@ -134,20 +134,79 @@ def test_a_second_failure_replaces_the_first_and_copies_are_offered_for_what_was
     page = dashboard.page.widget
     dashboard.show("model")
     dashboard.load_model("0" * 32)
-    dashboard.wait_for_model()
-    assert "found no Gist" in shown(page) or "404" in shown(page) or dashboard.choice.error is not None
-    first = dashboard.choice.error.message
-    dashboard.load_model("hello world")
-    dashboard.wait_for_model()
-    assert dashboard.choice.state == "failed"
-    assert "hello world" in dashboard.choice.error.message
+    with pytest.raises(ModelError):
+        dashboard.wait_for_model()
+    first = dashboard.choice.refused.error.message
+    assert first in shown(page)
+    with pytest.raises(ModelError, match="hello world"):
+        dashboard.load_model("hello world")
+    dashboard.refresh()
+    assert "There is no file or folder &#x27;hello world&#x27;" in shown(page)
     assert first not in shown(page)
 
     github.add(ID, files("class Model(:"))
     dashboard.load_model(ID)
-    dashboard.wait_for_model()
-    assert dashboard.choice.state == "failed"
+    with pytest.raises(ModelError, match="not valid Python"):
+        dashboard.wait_for_model()
     assert dashboard.choice.copies == []  # the same file again would be of no use
+
+
+def test_the_model_before_stays_with_its_checks_where_another_one_can_not_be_had(github, open_dashboard, tmp_path):
+    for name, text in files(SUM).items():
+        (tmp_path / name).write_text(text)
+    dashboard = open_dashboard()
+    dashboard.show("model")
+    box = dashboard.page.boxes["model"]
+    entry = at(box, "model-address")
+    enter(entry, str(tmp_path))
+    dashboard.wait_for_model()
+    dashboard.check_model(1).wait()
+    dashboard.refresh()
+    before, checks = dashboard.draft.spec, dashboard.choice.checks
+    assert dashboard.draft.blockers == []
+
+    for typed in (f"{tmp_path}x", "0" * 32, "hub:nobody", "zoo:nothing", "x" * 3000, "a\0b", "", str(tmp_path.parent)):
+        enter(entry, typed)
+        if dashboard.choice.state == "fetching":
+            assert dashboard.draft.blockers == ["Model: it is being fetched."]
+            with pytest.raises(ModelError):
+                dashboard.wait_for_model()
+            dashboard.refresh()
+        assert "Your previous model is still selected." in shown(box), typed
+        assert entry.is_bad
+        assert entry.text == typed
+        assert shown(dashboard.page.message) == "", "it is told beside the field"
+        assert dashboard.choice.state == "ready"
+        assert (dashboard.draft.spec, dashboard.draft.blockers) == (before, [])
+        assert dashboard.choice.checks is checks
+        assert checks.state == "done"
+
+    enter(entry, str(tmp_path))
+    dashboard.wait_for_model()
+    assert not entry.is_bad
+    assert "still selected" not in shown(box)
+
+    with pytest.raises(ModelError, match="no file or folder"):
+        dashboard.load_model("no/such/folder")
+    dashboard.use_defaults()
+    dashboard.refresh()
+    assert "still selected" not in shown(box)
+    assert entry.text == ""
+
+
+def test_a_path_that_a_file_names_is_not_agreed_to_by_mistyping_another_one(open_dashboard, tmp_path):
+    for name, text in files(SUM).items():
+        (tmp_path / name).write_text(text)
+    dashboard = open_dashboard()
+    draft = dashboard.draft.keep()
+    draft["values"] = draft["values"] | {"model.source": str(tmp_path)}
+    dashboard.draft.restore(draft)
+    dashboard.choice.restore({})
+    with pytest.raises(ModelError):
+        dashboard.load_model("no/such/folder")
+    dashboard.on_beat("ready", False)
+    assert dashboard.choice.state == "asking"
+    assert dashboard.choice.trial is None
 
 
 def test_ours_for_sorting_texts_brings_texts_to_sort_and_takes_a_table_of_any_classes(runs_dir, tmp_path):
@@ -193,7 +252,7 @@ def test_a_trusted_revision_is_asked_for_once_and_a_changed_one_again_with_the_d
     assert "<b>wider" not in seen
 
 
-def test_what_can_t_be_fetched_is_never_replaced_by_another_model(github, open_dashboard):
+def test_what_can_t_be_fetched_is_offered_as_the_copy_that_was_kept(github, open_dashboard):
     sha = github.add(ID, files(SUM))
     dashboard = open_dashboard()
     dashboard.show("model")
@@ -201,20 +260,18 @@ def test_what_can_t_be_fetched_is_never_replaced_by_another_model(github, open_d
     dashboard.wait_for_model()
 
     github.answer = status(404)
+    dashboard.load_model("zoo:gpt")
     dashboard.load_model(ID)
-    dashboard.wait_for_model()
-    assert dashboard.choice.state == "failed"
-    with pytest.raises(RunError, match="Model: "):
-        dashboard.start()
+    with pytest.raises(ModelError):
+        dashboard.wait_for_model()
+    assert dashboard.draft.spec.model.source == "zoo:gpt"
+    dashboard.refresh()
     copy = at(dashboard.page.boxes["model"], "copy")
     assert "tbw-hidden" not in copy._dom_classes
     copy.click()
     assert dashboard.wait_for_model().state == "asking"
     assert dashboard.choice.source.origin["revision"] == sha
 
-    dashboard.load_model("no/such/folder")
-    assert dashboard.choice.state == "failed"
-    assert dashboard.draft.blockers
     dashboard.load_model("zoo:gpt")
     assert (dashboard.choice.state, dashboard.draft.blockers) == ("ours", [])
 
@@ -344,7 +401,7 @@ def test_a_trial_and_a_fetch_can_be_stopped(github, open_dashboard, tmp_path):
         if working == "trying":
             assert "60 seconds at most" in shown(box)
         press(dashboard, "stop-trying")
-        assert dashboard.choice.state == "failed"
+        assert dashboard.choice.state == "failed", "the model whose trial was stopped is still in the form"
         assert "Stopped" in shown(box)
         assert f"{what} cancelled" in shown(box)
         assert "tbw-hidden" in at(box, "stop-trying")._dom_classes
@@ -352,12 +409,13 @@ def test_a_trial_and_a_fetch_can_be_stopped(github, open_dashboard, tmp_path):
         dashboard.refresh()
         assert dashboard.choice.state == "failed"
         assert not dashboard.choice.is_busy
-        with pytest.raises(RunError, match=f"{what} cancelled"):
+        with pytest.raises(RunError, match="Test cancelled"):
             dashboard.start()
     with pytest.raises(RunError, match="Nothing is being fetched or tried"):
         dashboard.stop_trying()
+    assert not at(box, "model-address").is_bad, "no fault of what was typed"
     github.answer = None
-    press(dashboard, "retry")
+    dashboard.load_model(ID)
     dashboard.wait_for_model()
     assert dashboard.choice.state == "asking"
 

@@ -6,6 +6,7 @@ import json
 
 import pytest
 
+from tb_widgets.errors import RunError
 from tb_widgets.models.source import write_source
 from tb_widgets.models.sources.resolve import resolve
 from tb_widgets.runs import ACTIVE, RunDirectory
@@ -219,18 +220,24 @@ def test_a_done_run_says_how_good_it_became_and_is_tried_next(opened):
     assert 'best validation loss <b class="tbw-number">3.360</b>, from 7.100, at step 20' in shown(bar(dashboard))
     assert set(visible(dashboard)) == {"start", "try-it", "extend"}
     assert filled(dashboard) == ["try-it"]
-    assert visible(dashboard)["extend"].description == "Continue for 20 more steps"
+    assert at(bar(dashboard), "more-steps").value == "20"
     visible(dashboard)["try-it"].click()
     assert dashboard.step == "runs"
 
 
-def test_a_run_that_stopped_early_is_done_and_says_where(opened):
-    dashboard, run = opened
+def test_a_run_that_stopped_early_is_done_and_says_where(dashboard, make_run):
+    run = make_run({"evaluation.patience": 2})
+    dashboard.open_run(run.path)
     early = "Stopped early at step 8 of 20: validation loss no better since step 4."
     set_status(run, state="done", step=8, total=20, message=early)
     dashboard.refresh()
     assert 'aria-valuenow="100"' in shown(bar(dashboard))
     assert early in shown(bar(dashboard))
+    saved(run, 8)
+    dashboard.refresh()
+    assert at(bar(dashboard), "more-steps").value == "12", "the steps that it had left"
+    assert "12 more steps: The learning rate goes on falling" in shown(bar(dashboard))
+    assert "It stops early after 2 evaluations without improvement." in shown(bar(dashboard))
     dashboard.show("runs")
     dashboard.refresh()
     assert f'is-on" role="status"><span>●</span><p>{early}' in shown(dashboard.page.boxes["runs"]), "nothing went wrong"
@@ -243,12 +250,27 @@ def test_a_done_run_goes_on_for_more_steps(opened, workers):
     remember(run)
     dashboard.refresh()
 
+    more = at(bar(dashboard), "more-steps")
+    told = "20 more steps: The schedule is stretched to 40 steps: the learning rate rises again, from 0.0001 to 0.000"
+    assert told in shown(bar(dashboard))
+
+    more.value = "<b>"
+    dashboard.refresh()
+    assert "More steps must be a whole number from 1 to 99,999,980, not &#x27;&lt;b&gt;" in shown(bar(dashboard))
+    assert visible(dashboard)["extend"].disabled
+    with pytest.raises(RunError, match="not nothing"):
+        dashboard.extend("")
+
+    more.value = "1,000"
+    dashboard.refresh()
+    assert more.value == "1,000", "it stays as it was typed"
+    assert "stretched to 1,020 steps" in shown(bar(dashboard))
     visible(dashboard)["extend"].click()
 
     assert dashboard.message is None
     status = run.status()
-    assert (status.state, status.total) == ("queued", 40)
-    assert RunDirectory(run.path).spec.training.steps == 40
+    assert (status.state, status.total) == ("queued", 1020)
+    assert RunDirectory(run.path).spec.training.steps == 1020
     assert workers[-1].trains == run.path
 
 

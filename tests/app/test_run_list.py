@@ -144,7 +144,9 @@ def test_a_thousand_runs_cost_little_when_nothing_changed(runs_dir, make_run, cl
 
 
 def test_the_table_names_files_and_not_their_folders(runs_dir, make_run):
-    make_run(state="done", data="/tmp/a/long/way/to/the/folder/of/labels.csv")
+    make_run({"data.source": "/tmp/a/long/way/to/the/folder/of/labels.csv"}, state="done")
+    make_run({"data.source": "python-docs"}, state="done")
     runs = RunList(runs_dir)
     runs.refresh()
-    assert "labels.csv" in _line(runs.entries[0])["cells"]
+    assert "Python's reference" in _line(runs.entries[0])["cells"], "as the page offers it"
+    assert "labels.csv" in _line(runs.entries[1])["cells"]

@@ -237,7 +237,7 @@ def test_a_visitor_does_not_jump_the_queue_and_leaves_no_choices_behind(visit, m
 
 def test_a_visitor_s_run_is_not_extended_beyond_what_a_visitor_may_start(visit, make_run):
     mine = visit(RunSpec())
-    run = make_run({"training.steps": 15_000}, state="done", total=15_000, visitor=mine.policy.visitor)
+    run = make_run({"training.steps": 15_000}, state="done", step=15_000, total=15_000, visitor=mine.policy.visitor)
     mine.open_run(run.id)
     with pytest.raises(PolicyError, match="at most 20,000"):
         mine.extend()

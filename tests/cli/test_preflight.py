@@ -11,8 +11,9 @@ from .conftest import command
 
 
 def test_figures_in_words(tiny_file, tmp_path):
-    said = command("preflight", tiny_file, cwd=tmp_path)
+    said = command("preflight", tiny_file, "--set", "training.learning_rate=0.5", cwd=tmp_path)
     assert (said.code, said.err) == (0, "")
+    assert "training.learning_rate: 0.5 is far above what is typical for AdamW" in " ".join(said.out.split())
     for title in ("Measured with   4 × 16 tokens", "Memory ", "Speed ", "Whole run ", "CPU threads ", "One batch "):
         assert title in said.out
     assert not list(tmp_path.iterdir())

@@ -95,6 +95,14 @@ def test_a_resumed_run_does_not_repeat_old_warnings(tiny_file, tmp_path, chinese
     assert "⚠ warning: " in said.out
 
 
+def test_a_rate_that_is_not_typical_is_told_and_trained_with(tiny_file, tmp_path):
+    rate = ["--set", "training.learning_rate=0.00000001", "--set", "training.steps=1"]
+    said = command("train", tiny_file, *rate, "--runs-dir", tmp_path)
+    assert said.code == 0
+    told = "training.learning_rate: 0.00000001 is far below what is typical for AdamW (0.0001 to 0.003)"
+    assert told in " ".join((said.out + said.err).split())
+
+
 def test_a_text_that_is_not_there_is_refused_and_leaves_no_run(tiny_file, tmp_path):
     said = command("train", tiny_file, "--data", "nowhere.txt", "--json", runs=tmp_path / "runs")
     assert said.code == 1

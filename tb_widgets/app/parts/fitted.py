@@ -8,7 +8,7 @@ from tb_widgets.app import words
 from tb_widgets.app.parts import widgets
 from tb_widgets.app.parts.cards import button
 from tb_widgets.app.state.draft import Draft
-from tb_widgets.app.state.fields import CARDS, as_typed
+from tb_widgets.app.state.fields import CARDS, in_words
 
 if TYPE_CHECKING:
     from tb_widgets.app.session import Session
@@ -18,7 +18,7 @@ def fitted_notes(draft: Draft, *sections: str) -> str:
     """Return a message for each field that was changed, of these sections or of all."""
     return "".join(
         words.note(
-            f"{CARDS[path].title} is {as_typed(CARDS[path], draft.values[path])}, to fit this model:",
+            f"{CARDS[path].title} is {in_words(CARDS[path], draft.values[path])}, to fit this model:",
             "on",
             detail=why,
         )
@@ -29,7 +29,7 @@ def fitted_notes(draft: Draft, *sections: str) -> str:
 
 def fitted_line(draft: Draft) -> str:
     """Return in a few words what was chosen for the model; empty if nothing was."""
-    chosen = [f"{CARDS[path].title.lower()} {as_typed(CARDS[path], draft.values[path])}" for path in draft.fitted]
+    chosen = [f"{CARDS[path].title.lower()} {in_words(CARDS[path], draft.values[path])}" for path in draft.fitted]
     return f"uses {', '.join(chosen)} to fit the model" if chosen else ""
 
 

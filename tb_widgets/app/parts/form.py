@@ -66,7 +66,7 @@ class Field:
         if card.kind == "bool":
             return widgets.Checkbox(description=card.title, indent=False)
         if choices is None and card.kind == "choice":
-            choices = [(value, value) for value in card.choices]
+            choices = [(card.label(value), value) for value in card.choices]
         if choices is not None:
             return widgets.Dropdown(options=choices)
         if card.kind == "list":
@@ -93,7 +93,9 @@ class Field:
         finally:
             self._following = False
         reason = self._draft.errors.get(self.card.path, "")
+        advice = self._draft.advice.get(self.card.path, "")
         text = f'<div class="tbw-error">✕ {escape(reason)}</div>' if reason else ""
+        text = f'<div class="tbw-error tbw-warning">▲ {escape(advice)}</div>' if advice and not reason else text
         # The reason stands in space that is kept for it: nothing below jumps while one types.
         self._help.value = f'<div class="tbw-help">{escape(self.card.help)}</div><div class="tbw-reason">{text}</div>'
         if bool(reason) != self._bad:

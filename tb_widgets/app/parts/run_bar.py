@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 from tb_widgets.app import words
 from tb_widgets.app.parts import widgets
-from tb_widgets.app.parts.cards import button, row, show
+from tb_widgets.app.parts.cards import button, framed, labelled, row, show
 from tb_widgets.app.parts.fitted import fitted_line
 from tb_widgets.app.parts.memory import fit_chip, memory_in_words
-from tb_widgets.app.state.fields import CARDS, as_typed
+from tb_widgets.app.session import read_more_steps, usual_extension
+from tb_widgets.app.state.fields import CARDS, in_words
 from tb_widgets.display.baselines import choices_in_words
 from tb_widgets.display.run_words import speed_in_words
+from tb_widgets.display.schedule_drawing import continuing_in_words
+from tb_widgets.errors import TbError
 from tb_widgets.runs import RunEntry, Status
 from tb_widgets.spec import task_record
 from tb_widgets.spec.metrics import LOSS, METRICS
@@ -83,7 +86,14 @@ class RunRow:
         self._try = _press(session, "Try it", session.try_it, "try-it")
         self._again = _press(session, "Start again", session.start_again, "start-again")
         self._resume = _press(session, "Resume", lambda: session.resume(at()), "resume")
-        self._extend = _press(session, "Continue", session.extend, "extend")
+        self._more = widgets.Text(continuous_update=False)
+        self._more.add_class("tbw-at-more-steps")
+        self._more.observe(self._asked_for_more, "value")
+        self._more_of: object = None
+        self._following = False
+        self._longer = labelled("More steps", framed(self._more, widgets.HTML("more steps")), hidden=True)
+        self._longer.add_class("tbw-more-steps")
+        self._extend = _press(session, "Continue", lambda: session.extend(self._more.value), "extend")
         self._pause = _press(session, "Pause", lambda: session.pause(at()), "pause")
         self._save = _press(session, "Save now", lambda: session.save_now(at()), "save")
         self._stop = _press(session, "Stop and save", lambda: session.stop(at()), "stop")
@@ -91,6 +101,7 @@ class RunRow:
             self._open,
             self._again,
             self._resume,
+            self._longer,
             self._extend,
             self._pause,
             self._save,
@@ -132,6 +143,7 @@ class RunRow:
             self._again: bool(remedy),
             # Without a checkpoint a run that failed would do the same again.
             self._resume: state in ("paused", "stopped", "interrupted") or (ended and saved is not None),
+            self._longer: state == "done" and saved is not None,
             self._extend: state == "done" and saved is not None,
             self._pause: state in ("running", "preparing"),
             self._save: in_sight and state in ("running", "paused"),
@@ -148,8 +160,8 @@ class RunRow:
         self._resume.disabled = self._extend.disabled = asked == "resume"
         self._again.disabled = session.has_just_started
         self._resume.description = f"Resume from step {saved:,}" if ended and saved is not None else "Resume"
-        self._extend.description = f"Continue for {status.total:,} more steps"
-        changes = [f"{CARDS[path].title.lower()} {as_typed(CARDS[path], value)}" for path, value in remedy.items()]
+        continuing = self._continuing(entry) if shown[self._extend] else ""
+        changes = [f"{CARDS[path].title.lower()} {in_words(CARDS[path], value)}" for path, value in remedy.items()]
         self._again.description = f"Start again with {' and '.join(changes)}"
         # One filled button: the likeliest next step. A run whose code nobody has agreed to run asks for that first.
         first = next((made for made in (self._again, self._resume, self._try) if shown[made]), None)
@@ -157,9 +169,30 @@ class RunRow:
         for made in (self._again, self._resume, self._try):
             _make_primary(made, made is first)
         self.has_primary = first is not None
-        self._text.value = self._describe(entry, saved=saved, asked=asked)
+        self._text.value = self._describe(entry, saved=saved, asked=asked, continuing=continuing)
 
-    def _describe(self, entry: RunEntry, *, saved: int | None, asked: str) -> str:
+    def _asked_for_more(self, _change: Any) -> None:
+        if not self._following:
+            self._session.act(self.refresh)  # what that many steps would do is told beside it
+
+    def _continuing(self, entry: RunEntry) -> str:
+        """Say what training on for as many steps as are entered would do, or why it can't."""
+        status = entry.status
+        if self._more_of != (entry.run.id, status.step):
+            self._more_of = (entry.run.id, status.step)
+            self._following = True
+            self._more.value = str(usual_extension(status))
+            self._following = False
+        try:
+            more = read_more_steps(self._more.value, status.step)
+            planned = entry.run.spec.with_values({"training.steps": status.total})  # it may have been continued before
+            told = continuing_in_words(planned, status.step, more)
+        except TbError as error:
+            self._extend.disabled = True
+            return f'<div class="tbw-facts tbw-error">✕ {escape(str(error))}</div>'
+        return f'<div class="tbw-facts">{escape(f"{more:,} more steps: {told}")}</div>'
+
+    def _describe(self, entry: RunEntry, *, saved: int | None, asked: str, continuing: str) -> str:
         status = entry.status
         label, tone = CHIPS[status.state]
         if status.state == "queued" and not status.is_waiting:
@@ -184,7 +217,7 @@ class RunRow:
         return (
             f'<div class="tbw-bar-text" {told}><span role="status">{words.chip(label, tone)}</span>'
             f'<div><div class="tbw-bar-title"><b>{name}</b>{bar}</div>'
-            f'<div class="tbw-facts">{"".join(facts)}</div></div></div>'
+            f'<div class="tbw-facts">{"".join(facts)}</div>{continuing}</div></div>'
         )
 
     def _facts(self, status: Status, saved: int | None) -> list[str]:
@@ -297,9 +330,8 @@ class NextRow:
             self._waiting(),
             self._warning(),
         ]
-        title = escape(
-            f"{model.title if model else spec.model.source}{size}, on {words.short_source(spec.data.source)}"
-        )
+        name = model.title if model else in_words(CARDS["model.source"], spec.model.source)
+        title = escape(f"{name}{size}, on {words.data_title(spec.data)}")
         return (
             f'<div class="tbw-bar-text" data-next="ready"><span role="status">{words.chip("Next run")}</span>'
             f'<div>{title}<div class="tbw-facts">{"".join(facts)}</div></div></div>'

@@ -68,6 +68,8 @@ class Draft(traitlets.HasTraits):
     fitted
         What was changed so that text and sizes fit the model: the value before and the reason, by field path. Only
         fields that nobody has chosen are changed.
+    advice
+        What is typical instead of values that may be started with and are far from it, by field path.
     remedies
         Values that would fit, by field path, for fields that the user has chosen and that don't fit the model.
     """
@@ -89,6 +91,7 @@ class Draft(traitlets.HasTraits):
         self.fitted: dict[str, tuple[Any, str]] = {}
         self.remedies: dict[str, Any] = {}
         self.need: MemoryNeed | None = None
+        self.advice: dict[str, str] = {}
         self._entered: set[str] = set()
         super().__init__(spec=spec or PRESETS["quick"].spec())
         if spec is not None:
@@ -294,12 +297,14 @@ class Draft(traitlets.HasTraits):
         if look_again:
             self._described = None
         spec, errors = self._validate(self.values)
+        rest = spec
         if spec is None:
             # What is wrong elsewhere hides nothing: the rest is described with the last good values in these places.
             good = {path: value for path, value in self.spec.flat().items() if path in errors}
             rest, _ = self._validate(self.values | good)
             if rest is not None:
                 errors |= self._describe(rest) | self._weigh(rest)
+        self.advice = {} if rest is None else {path: why for path, why in rest.advice.items() if path not in errors}
         wrong: list[Misfit] = []
         if spec is not None and self.facts is not None:
             fit = fitted(spec, self.facts, chosen=self._entered)

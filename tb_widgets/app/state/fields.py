@@ -8,11 +8,25 @@ import re
 from typing import Any
 
 from tb_widgets.app.state import typed_numbers
-from tb_widgets.spec import FieldCard, RunSpec, read_value
+from tb_widgets.service.data import offer_of
+from tb_widgets.spec import DataSpec, FieldCard, RunSpec, read_value
 from tb_widgets.spec.text import write_value
 
 CARDS: dict[str, FieldCard] = {card.path: card for card in RunSpec.field_cards()}
 _THOUSANDS = re.compile(r"[-+]?[1-9]\d{0,2}(,\d{3})+(\.\d*)?")  # 10,000, but not 0,003
+
+
+def in_words(card: FieldCard, value: Any) -> str:
+    """Return a field's value as a page tells it: under its label where it has one.
+
+    >>> in_words(CARDS["training.optimizer"], "adamw"), in_words(CARDS["training.warmup"], 0.05)
+    ('AdamW', '5 %')
+    """
+    if isinstance(value, list):
+        return ", ".join(card.label(entry) for entry in value)
+    if card.path == "data.source" and (offer := offer_of(DataSpec(source=value))) is not None:
+        return offer.title
+    return card.label(value) if str(value) in card.labels else as_typed(card, value)
 
 
 def as_setting(value: Any) -> str:

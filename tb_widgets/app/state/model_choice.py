@@ -10,8 +10,9 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
+from tb_widgets.app.state.description import ODD_PATH, reason_of
 from tb_widgets.app.state.draft import Draft
-from tb_widgets.app.state.fetching import Fetching
+from tb_widgets.app.state.fetching import Fetching, Refused
 from tb_widgets.app.state.kept_checks import KeptChecks
 from tb_widgets.app.state.versioned import Versioned
 from tb_widgets.checks.preflight import read_preflight
@@ -70,8 +71,6 @@ class ModelChoice(Versioned):
     state
         ``ours`` (a model of ours, nothing to find out), ``waiting`` (found, and not tried before a page or a script
         asks for it), ``fetching``, ``asking`` (for consent), ``trying``, ``ready``, ``failed`` (``error`` says why).
-    address
-        What was asked for, as it was typed.
     original, source
         The model as it came, and with what the form changes: overrides and repairs.
     trust
@@ -99,8 +98,10 @@ class ModelChoice(Versioned):
         self.policy = policy or draft.policy
         self.probes = probes or ProbeService()
         self.store = store or TrustStore()
-        self.state: ChoiceState = "ours"
-        self.address = ""
+        self._state: ChoiceState = "ours"  # of the form's model, also while another one is fetched
+        self._address = ""
+        self._refused: Refused | None = None
+        self._fetches_own = False  # the form itself asks for what is being fetched
         self.error: TbError | None = None
         self.was_stopped = False
         self._fetching: Fetching | None = None
@@ -124,6 +125,22 @@ class ModelChoice(Versioned):
         self.trial: Probe | None = None
         self._checks.give_up()
         self.measured: Probe | None = None
+
+    @property
+    def state(self) -> ChoiceState:
+        """How far the model is."""
+        return "fetching" if self._fetching is not None else self._state
+
+    @property
+    def address(self) -> str:
+        """What was asked for, as it was typed."""
+        return self._fetching.address if self._fetching is not None else self._address
+
+    @property
+    def refused(self) -> Refused | None:
+        """What was asked for last and can't be had; the form keeps the model that it holds."""
+        refused = self._refused
+        return refused if refused is not None and refused.kept == self.draft.values["model.source"] else None
 
     @property
     def is_busy(self) -> bool:
@@ -166,34 +183,45 @@ class ModelChoice(Versioned):
     @property
     def copies(self) -> list[ModelSource]:
         """The kept revisions of what could not be fetched, the latest first."""
-        if self.state != "failed" or not self._is_unfetched or not is_fetched(self.address):
-            return []
-        return kept_copies(self.address)
+        if self.refused is not None:
+            address = self.refused.address if self.refused.is_unfetched else ""
+        else:
+            address = self.address if self.state == "failed" and self._is_unfetched else ""
+        return kept_copies(address) if is_fetched(address) else []
 
     def load(self, address: str) -> None:
-        """Ask for a model by its address, path, or name; returns at once."""
+        """Ask for a model by its address, path, or name; returns at once. The form's model stays until it is here.
+
+        Raises
+        ------
+        ModelError
+            If there is no such model: see :attr:`refused`.
+        PolicyError
+            If it may not be loaded on this page.
+        """
         address = model_source(address.strip())
-        if not address:
-            raise ModelError("Enter a path, the address of a Gist or hub:OWNER/NAME.")
-        if len(address) > LONGEST_ADDRESS:
-            raise ModelError(
-                f"An address or a path has at most {LONGEST_ADDRESS:,} characters, not {len(address):,}.",
-                hint="It looks like models/my-model, gist.github.com/USER/ID or hub:OWNER/NAME. Code itself is given "
-                "as files: drop model.py and config.json below.",
-            )
-        self.policy.require_model(address)
-        self._may_try = True
-        self._not_typed = ""
-        self._leave()
-        self._spec, self.error = None, None
-        self.address = self._asked = address
+        self._refused = None
+        self.touch()
+        try:
+            self._require(address)
+        except ModelError as error:
+            self._refuse(address, error)
+            raise
+        self._asked = address
         if is_fetched(address):
+            self._fetches_own = self.original is None and address == self.draft.values["model.source"]
             self._fetching = Fetching(address)
-            self._say("fetching")
-            return
-        self.draft.know(None)
-        self.draft.choose_model(address)
-        self._follow()
+            self._may_try = True
+            self._say(self._state)
+        else:
+            self._take(address)
+
+    def cancel(self) -> None:
+        """Wait no longer for what was asked for, and forget what can't be had; the form's model stays."""
+        self._refused = None
+        if self._fetching is not None:
+            self._fetching = None
+            self._say(self._state)
 
     def upload(self, files: Mapping[str, bytes]) -> None:
         """Take model.py and config.json, or a zip of them, as files that were dropped on the page."""
@@ -258,17 +286,17 @@ class ModelChoice(Versioned):
         RunError
             If there is none.
         """
-        what = "Download" if self.state == "fetching" else "Test"
-        if self.state == "fetching":
-            self._fetching, self._is_unfetched = None, True
-            self._spec = self.draft.spec.model  # what stands in the form is not what was asked for
+        if self._fetching is not None:
+            address, self._fetching = self._fetching.address, None
+            again = "Try again" if self._fetches_own else "Load to try again"
+            self._give_up(address, ModelError("Download cancelled.", hint=f"Press {again}."), is_cancelled=True)
         elif self.state == "trying" and self.trial is not None:
             self.trial.stop()
+            self.was_stopped = True
+            self.error = ModelError("Test cancelled.", hint="Press Try again.")
+            self._say("failed")
         else:
             raise RunError("Nothing is being fetched or tried.")
-        self.was_stopped = True
-        self.error = ModelError(f"{what} cancelled.", hint="Press Try again.")
-        self._say("failed")
 
     def repair(self, ids: Iterable[str]) -> None:
         """Apply these repairs and no others; an empty list takes them back."""
@@ -328,18 +356,73 @@ class ModelChoice(Versioned):
 
     # ---- from one state to the next --------------------------------------------------------------------------------
 
+    def _require(self, address: str) -> None:
+        """See whether there is something to take, as far as that can be told without the network."""
+        if not address:
+            raise ModelError("Enter a path, the address of a Gist or hub:OWNER/NAME.")
+        if len(address) > LONGEST_ADDRESS:
+            raise ModelError(
+                f"An address or a path has at most {LONGEST_ADDRESS:,} characters, not {len(address):,}.",
+                hint="It looks like models/my-model, gist.github.com/USER/ID or hub:OWNER/NAME. Code itself is given "
+                "as files: drop model.py and config.json below.",
+            )
+        self.policy.require_model(address)
+        if not is_fetched(address):
+            self._require_files(address)
+
+    def _require_files(self, address: str) -> None:
+        """See whether the files of a model are here, and can be read."""
+        spec = self.draft.spec
+        sizes = self.draft.sizes_of_data(spec)
+        try:
+            resolve(ModelSpec(source=address), **sizes, context_length=spec.data.context_length, online=False)
+        except ODD_PATH as error:
+            raise ModelError(reason_of(error)) from error
+
+    def _refuse(self, address: str, error: ModelError, **how: bool) -> None:
+        """Say that something can't be had, and leave the form's model as it is."""
+        self._refused = Refused(address, error, str(self.draft.values["model.source"]), **how)
+        self.touch()
+
+    def _take(self, address: str, *, anew: bool = True) -> None:
+        """Put a model that is here into the form."""
+        self._not_typed = ""
+        self._may_try = True
+        self._leave()
+        self._spec, self._address = None, address
+        self.draft.know(None)
+        self.draft.choose_model(address, anew=anew)
+        self._follow()
+
     def _take_fetched(self, done: Fetching) -> None:
         self._fetching = None
         if done.source is None:
-            self.error = done.error
-            self._is_unfetched = True
-            self._spec = self.draft.spec.model  # what stands in the form is not what was asked for
-            self._say("failed")
+            assert done.error is not None  # noqa: S101 - it ends with one of both
+            self._give_up(done.address, done.error)
             return
-        self.draft.know(None)
-        self._asked_is = pinned(done.source)
+        address = pinned(done.source)
+        try:
+            if not self._fetches_own:
+                self._require_files(address)
+        except ModelError as error:
+            self._refuse(done.address, error)
+            self._say(self._state)
+            return
+        self._asked_is = address
         # An address that stood in the form already, as in the settings of a run, keeps what was decided about it.
-        self.draft.choose_model(pinned(done.source), anew=done.address != self.draft.values["model.source"])
+        self._take(address, anew=done.address != self.draft.values["model.source"])
+
+    def _give_up(self, address: str, error: ModelError, *, is_cancelled: bool = False) -> None:
+        """Say that nothing has come; where the form itself asked for it, it holds no model that can be started."""
+        if not self._fetches_own:
+            self._refuse(address, error, is_unfetched=True, is_cancelled=is_cancelled)
+            self._say(self._state)
+            return
+        self._leave()
+        self._is_unfetched, self.was_stopped = True, is_cancelled
+        self._spec = self.draft.spec.model  # what stands in the form is not what was asked for
+        self._address, self.error = address, error
+        self._say("failed")
 
     def _follow(self) -> None:
         """Follow the form's model, and the trial of it."""
@@ -351,8 +434,9 @@ class ModelChoice(Versioned):
                 self.load(source)
             elif self.state != "failed" or self._spec is not None or self.error is None:
                 self._leave()
-                self._spec, self.error, self.address = None, ModelError(f"{source}: {wrong}"), source
-                self.state = "failed"
+                self._spec, self.error, self._address = None, ModelError(f"{source}: {wrong}"), source
+                self._state = "failed"
+                self.touch()
             return
         spec = self.draft.spec.model
         if source != spec.source:
@@ -377,7 +461,7 @@ class ModelChoice(Versioned):
         if spec.source.startswith("zoo:"):
             self._say("ours")
             return
-        self.address = spec.source
+        self._address = spec.source
         try:
             self.policy.require_model(spec.source)
             # A model that is not ours has its own sizes: what the text asks for plays no part.
@@ -431,12 +515,14 @@ class ModelChoice(Versioned):
 
     def _say(self, state: ChoiceState) -> None:
         """Enter a state, and tell the form what it means for Start."""
-        self.state = state
+        self._state = state
         if state in ("ours", "waiting", "ready"):
             self._checks.recall(self._identity())
         self.touch()  # the form may have changed what that state means
-        hold, facts = HOLDS.get(state, ""), None
-        if state == "failed" and self.error is not None:
+        hold, facts = HOLDS.get(self.state, ""), None
+        if self._fetching is not None:
+            facts = self.draft.facts  # the form's model stays until another one is here
+        elif state == "failed" and self.error is not None:
             is_question = isinstance(self.error, UndecidedError)
             hold = "it waits for your answer to a question, in the Model step." if is_question else self.error.message
         elif state == "ours" and self._spec is not None:

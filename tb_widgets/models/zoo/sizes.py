@@ -6,9 +6,9 @@ import difflib
 from typing import Any
 
 from tb_widgets.errors import ModelError
-from tb_widgets.spec import Task, presets
+from tb_widgets.spec import Task, labels
 
-ZOO_TITLES = presets.ZOO_TITLES
+ZOO_TITLES = labels.ZOO_TITLES
 FILES = {name: name.partition("-")[0] for name in ZOO_TITLES}
 """The file in this folder that builds each."""
 ZOO_TASKS: dict[str, Task] = {

@@ -14,6 +14,7 @@ from tb_widgets.app.parts.fitted import fits_button, fitted_notes
 from tb_widgets.app.parts.form import Form
 from tb_widgets.app.parts.upload import Upload
 from tb_widgets.app.registry import Panel, panel
+from tb_widgets.app.state.fields import CARDS
 from tb_widgets.service.data import Offer, offer_of, offers
 from tb_widgets.spec import TASKS, DataSpec, Task
 from tb_widgets.wording import size_in_words
@@ -28,13 +29,6 @@ _HELP = (
     "A file, folder or pattern (books/*.txt) on the machine that runs the dashboard, the https:// address of a file, "
     "or that of a dataset's page at huggingface.co."
 )
-_KINDS = [
-    ("BPE: frequent pieces of your text", "bpe"),
-    ("Unigram: likely pieces of your text", "unigram"),
-    ("Characters", "char"),
-    ("Bytes", "byte"),
-    ("A tokenizer.json", "file"),
-]
 BASIC = [
     "tokenizer.kind",
     "tokenizer.vocab_size",
@@ -189,7 +183,8 @@ class TokensPanel(Panel):
         """Build the form; what few need is behind a switch."""
         draft, act = self.session.draft, self.act
         may_set = self.session.policy.may_set
-        kinds = [kind for kind in _KINDS if kind[1] != "file" or may_set("tokenizer.file")]
+        labels = CARDS["tokenizer.kind"].labels
+        kinds = [(label, kind) for kind, label in labels.items() if kind != "file" or may_set("tokenizer.file")]
         self._form = Form(draft, filter(may_set, BASIC), act, choices={"tokenizer.kind": kinds})
         self._advanced = Form(draft, ADVANCED, act)
         show(self._advanced.widget, False)

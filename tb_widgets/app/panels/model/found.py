@@ -12,7 +12,7 @@ from tb_widgets.app.parts.form import Form
 from tb_widgets.app.parts.model_view import conclusion_list, finding_list, model_files, origin_facts, repair_list
 from tb_widgets.app.registry import Panel, panel
 from tb_widgets.errors import UndecidedError
-from tb_widgets.service.models import CODE, Repair, pinned
+from tb_widgets.service.models import CODE, Repair
 from tb_widgets.service.probing import ADAPT_WITHIN
 from tb_widgets.spec import TASKS
 
@@ -53,11 +53,10 @@ class FoundModelPanel(Panel):
         self._head = widgets.HTML()
         self._trust = button("Trust this revision", lambda: act(session.trust_model), "tbw-primary", "tbw-at-trust")
         self._again = button("Try again", lambda: act(self._retry), "tbw-at-retry")
-        self._copy = button("Use the cached copy", lambda: act(self._use_copy), "tbw-at-copy")
         self._stop = button("Stop", lambda: act(session.stop_trying), "tbw-at-stop-trying")
         self._answers = row([])
         self._answered: tuple[str, ...] = ()
-        self._buttons = row([self._answers, self._trust, self._again, self._copy, self._stop])
+        self._buttons = row([self._answers, self._trust, self._again, self._stop])
         self._below = widgets.HTML()
         self._card = card("What was found", [self._head, self._buttons, self._below])
         self._heading = self._card.children[0]
@@ -79,9 +78,6 @@ class FoundModelPanel(Panel):
     def _retry(self) -> None:
         self.session.load_model(self.session.choice.typed)
 
-    def _use_copy(self) -> None:
-        self.session.load_model(pinned(self.session.choice.copies[0]))
-
     def draw(self) -> None:
         """Follow the model."""
         choice = self.session.choice
@@ -93,11 +89,7 @@ class FoundModelPanel(Panel):
         self._offer(undecided)
         show(self._stop, state in ("fetching", "trying"))
         show(self._again, failed and not undecided)
-        copies = choice.copies if failed else []
-        show(self._copy, bool(copies))
         show(self._buttons, state in ("asking", "failed", "fetching", "trying"))
-        if copies:
-            self._copy.description = f"Use the cached copy of {str(copies[0].origin.get('updated'))[:10]}"
         self._heading.value = words.heading(*_title(choice))
         self._head.value = _head(choice)
         self._below.value = _below(choice)
@@ -276,6 +268,8 @@ def _findings(choice: ModelChoice) -> str:
 
 def _below(choice: ModelChoice) -> str:
     """Return the source of a model that waits for consent; of any other where it comes from."""
+    if choice.state == "fetching":
+        return ""
     if choice.state != "asking" or choice.original is None:
         return origin_facts(choice.source.origin) if choice.source is not None else ""
     return model_files(choice.original, choice.findings)

@@ -9,9 +9,10 @@ from tb_widgets.app.parts import widgets
 from tb_widgets.app.parts.cards import button, card, row, show
 from tb_widgets.app.parts.choice_table import ChoiceTable
 from tb_widgets.app.registry import Panel, panel
+from tb_widgets.app.state.fields import CARDS, in_words
 from tb_widgets.display.run_words import best_in_words, training_in_words
 from tb_widgets.errors import SpecError
-from tb_widgets.runs import RunEntry
+from tb_widgets.runs import RunDirectory, RunEntry, Status
 from tb_widgets.spec.metrics import METRICS
 from tb_widgets.wording import duration, run_name
 
@@ -60,16 +61,20 @@ class RunsPanel(Panel):
 def _line(entry: RunEntry) -> dict[str, Any]:
     status = entry.status
     try:
-        rate = f"{entry.run.spec.training.learning_rate:g}"
+        spec = entry.run.spec
+        rate, data = f"{spec.training.learning_rate:g}", words.data_title(spec.data)
     except SpecError:
-        rate = "–"  # the run itself says what is wrong with its spec, once it is opened
+        rate, data = (
+            "–",
+            words.short_source(status.data),
+        )  # the run itself says what is wrong with its spec, once it is opened
     cells: list[Any] = [
         run_name(entry.run.id, status.name),
         {"text": "", "chip": status.state, "tone": "is-on" if status.is_active else _TONES[status.state]},
         best_in_words(status.best) if status.best else "–",
         f"{status.step:,} / {status.total:,}" if status.step != status.total else f"{status.total:,}",
         rate,
-        words.short_source(status.data),
+        data,
         "–" if status.is_waiting else words.ago(status.created),
     ]
     return {"key": entry.run.id, "cells": cells}
@@ -108,7 +113,7 @@ class RunDetailsPanel(Panel):
                 if status.parameters
                 else status.model,
             ),
-            ("Data", status.data),
+            ("Data", _data(watch.run, status)),
             ("Step", f"{status.step:,} of {status.total:,}"),
             *(
                 (f"Validation {metric.name}", metric.written(metrics[metric.key]))
@@ -127,3 +132,11 @@ class RunDetailsPanel(Panel):
         tone = "bad" if status.state == "failed" else "on" if status.state == "done" else "warn"
         told = words.note(status.message, tone, detail=status.hint) if status.message else ""
         self._facts.value = words.facts(pairs) + told
+
+
+def _data(run: RunDirectory, status: Status) -> str:
+    """Return what the data are called, or where they are."""
+    try:
+        return in_words(CARDS["data.source"], run.spec.data.source)
+    except SpecError:
+        return status.data

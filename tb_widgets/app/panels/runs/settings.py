@@ -10,7 +10,7 @@ from tb_widgets.app.parts import widgets
 from tb_widgets.app.parts.cards import button, card, row, show
 from tb_widgets.app.registry import Panel, panel
 from tb_widgets.app.state.draft import Draft
-from tb_widgets.app.state.fields import as_typed
+from tb_widgets.app.state.fields import in_words
 from tb_widgets.errors import SpecError
 from tb_widgets.spec import PRESETS, FieldCard, RunSpec, task_record
 
@@ -92,6 +92,6 @@ def _without_meaning(spec: RunSpec, task: str) -> set[str]:
 
 
 def _value(field: FieldCard, spec: RunSpec, *, bold: bool) -> str:
-    text = escape(words.without_upload_folder(as_typed(field, spec.flat()[field.path]))) or "–"
+    text = escape(words.without_upload_folder(in_words(field, spec.flat()[field.path]))) or "–"
     unit = f" {escape(field.unit)}" if field.unit and text != "–" else ""
     return f"<b>{text}</b>{unit}" if bold else f"{text}{unit}"
