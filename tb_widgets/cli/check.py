@@ -13,14 +13,13 @@ from tb_widgets.checks.result import SIGNS, CheckResult, Verdict, any_failed, re
 from tb_widgets.cli.options import Json, Settings, TrustOption
 from tb_widgets.cli.screen import console, print_error, print_json, say, say_after
 from tb_widgets.display.terminal import doing
-from tb_widgets.errors import TbError
+from tb_widgets.errors import WRONG_INPUT, TbError
 from tb_widgets.service.checking import begin_check
 from tb_widgets.service.probing import CHECK_WITHIN, Probe
 from tb_widgets.spec import RunSpec
 
 VERDICT_STYLES: dict[Verdict, str] = {"pass": "green", "warn": "yellow", "fail": "red", "unknown": "dim"}
 TITLE_WIDTH = 15
-NOT_RUN = 2  # exit code of a model that could not be loaded or run
 
 
 def check(
@@ -46,7 +45,7 @@ def check(
         if json:
             print_json(_facts(model, probe, _not_loaded(error, probe)))
         print_error(error)
-        raise typer.Exit(NOT_RUN) from error
+        raise typer.Exit(WRONG_INPUT) from error
     finally:
         if probe is not None:
             probe.stop()

@@ -9,7 +9,6 @@ import typer
 
 from tb_widgets.cli.options import Json, RunsDir, TrustRun, service
 from tb_widgets.cli.screen import console, print_json, say
-from tb_widgets.errors import ExportError
 from tb_widgets.export.registry import EXPORTERS
 from tb_widgets.service.exporting import export_checkpoint
 from tb_widgets.service.run import Run
@@ -37,7 +36,7 @@ def export(
             say(console(), f"{key}  {exporter.title}{needs}")
         return
     if name is None:
-        raise ExportError("No run is named.", hint="Name one: tb-widgets export RUN; tb-widgets runs lists them.")
+        raise typer.BadParameter("name a run; tb-widgets runs lists them.", param_hint="RUN")
     run = Run(service(runs_dir).attach(name).path)
     chosen = run.checkpoint(checkpoint)
     folder = out or run.path / "exports" / f"{to}-{chosen.step}"

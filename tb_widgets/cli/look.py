@@ -158,7 +158,7 @@ def _print_run(run: RunDirectory, status: Status, checkpoints: list[CheckpointIn
         say_after(screen, f"{'':>{width}}  ", line)
     if status.step > 1:
         say(screen)
-        screen.print(loss_plot(iter_records(run.metrics_file), width=min(screen.width, 80) - 2))
+        screen.print(loss_plot(iter_records(run.metrics_file), status.task, width=min(screen.width, 80) - 2))
     for hint in hints_of(run, status):
         say_after(screen, Text.assemble(("\nhint: ", "bold")), f"{hint.sentence} {hint.action}")
         say_after(screen, "      ", hint.why)

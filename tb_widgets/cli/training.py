@@ -30,7 +30,7 @@ from tb_widgets.display.baselines import better_in_words, choices_in_words
 from tb_widgets.display.run_words import best_in_words
 from tb_widgets.display.terminal import Messages, watch
 from tb_widgets.display.terminal_plot import loss_plot
-from tb_widgets.errors import RunError
+from tb_widgets.errors import FAILED, RunError
 from tb_widgets.runs import RunDirectory, Status
 from tb_widgets.runs.baselines import Baselines
 from tb_widgets.runs.journal import iter_records, last_event_number
@@ -186,7 +186,7 @@ def follow_run(
     if status.state in ("failed", "interrupted"):
         print_error(RunError(f"{run.id} {status.state}: {status.message}", hint=status.hint))
         say(console(stderr=True), f"Log: {run.log_file}")
-        return 1
+        return FAILED
     return BY_CTRL_C if presses and status.state != "done" else 0
 
 
@@ -244,7 +244,7 @@ def demo(data: Data = None, settings: Settings = None, runs_dir: RunsDir = None)
         raise typer.Exit(code)
     if run.status().step > 1:
         say(screen)
-        screen.print(loss_plot(iter_records(run.metrics_file), width=min(screen.width, 80) - 2))
+        screen.print(loss_plot(iter_records(run.metrics_file), run.status().task, width=min(screen.width, 80) - 2))
     if run.checkpoints():
         _print_sample(Run(run.path), screen)
     name = name_for_commands(run)

@@ -10,7 +10,6 @@ import typer
 from tb_widgets.cli.options import Json, RunName, RunsDir, TrustRun, service
 from tb_widgets.cli.screen import console, print_json
 from tb_widgets.display.terminal import doing, show_controls
-from tb_widgets.errors import ServiceError
 from tb_widgets.runs import RunDirectory
 from tb_widgets.service.generation import Generation, GenerationService
 from tb_widgets.service.run import Checkpoint, Run
@@ -74,8 +73,7 @@ def write_answer(
         text.finished.wait()
     finally:
         writers.close()
-    if text.state == "failed":
-        raise ServiceError(text.message)
+    text.raise_failure()
     return text
 
 

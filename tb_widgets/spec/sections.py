@@ -25,7 +25,7 @@ def _plain(value: dict[str, Any]) -> dict[str, Any]:
         text.encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise PydanticCustomError(
-            "not_plain", "must hold texts, finite numbers, true, false, lists and mappings only"
+            "not_plain", "may only contain text, finite numbers, true, false, lists and mappings"
         ) from error
     plain: dict[str, Any] = json.loads(text)
     return plain
@@ -67,13 +67,13 @@ class ModelSpec(Section):
     task: Literal["auto", Task] = setting(
         "auto",
         title="Task",
-        help="What the model was built for. auto reads it from the model, and asks where it can't tell.",
+        help="What the model was built for. auto infers it from the model, and asks if it is unclear.",
         group="Model",
     )
     entry: str | None = setting(
         None,
         title="Class or function",
-        help="What builds the model in model.py, by name. Empty finds it.",
+        help="Name of the class or function in model.py that builds the model. Empty finds it.",
         group="Model",
     )
     input: str | None = setting(
@@ -92,26 +92,25 @@ class ModelSpec(Section):
         None,
         factory=dict,
         title="Other arguments",
-        help="What else forward is given: a number, or none, causal, padding, positions; as in {attn_mask: causal}.",
+        help="Values of other arguments: a number, none, causal, padding or positions; e.g. {attn_mask: causal}.",
         group="Model",
     )
     order: Literal["auto", "rows-first", "time-first"] = setting(
         "auto",
         title="Order of the input",
-        help="rows-first: tokens go in as (texts, length). time-first: as (length, texts). auto finds it.",
+        help="rows-first: tokens have shape (texts, length). time-first: (length, texts). auto finds it.",
         group="Model",
     )
     output: str | None = setting(
         None,
         title="Output",
-        help="Key, attribute or index of what forward returns that holds the logits (what goes "
-        "into the softmax). Empty finds it.",
+        help="Key, attribute or index of the logits (the input of the softmax) in forward's output. Empty finds it.",
         group="Model",
     )
     vocab_size: int | None = setting(
         None,
         title="Vocabulary",
-        help="How many different tokens the model may be given. Empty reads it from the model's tables.",
+        help="Size of the model's vocabulary. Empty reads it from the embedding.",
         unit="tokens",
         group="Model",
         ge=2,
@@ -120,7 +119,7 @@ class ModelSpec(Section):
     context_limit: int | None = setting(
         None,
         title="Longest text",
-        help="How many tokens the model may be given at once. Empty reads it from the model's tables.",
+        help="Most tokens that the model can read at once. Empty reads it from the position embedding.",
         unit="tokens",
         group="Model",
         ge=2,
@@ -129,7 +128,7 @@ class ModelSpec(Section):
     image_size: int | None = setting(
         None,
         title="Image size",
-        help="Height and width of the images that the model takes. Empty finds it.",
+        help="Height and width of the model's input images. Empty finds it.",
         unit="pixels",
         group="Model",
         ge=1,
@@ -138,7 +137,7 @@ class ModelSpec(Section):
     image_channels: int | None = setting(
         None,
         title="Image channels",
-        help="1 for grey images, 3 for coloured ones. Empty finds it.",
+        help="1 for greyscale images, 3 for colour. Empty finds it.",
         unit="channels",
         group="Model",
         ge=1,
@@ -198,7 +197,7 @@ class DataSpec(Section):
     config: str | None = setting(
         None,
         title="Configuration",
-        help="Which configuration of a Hub dataset, for example wikitext-2-raw-v1. Empty takes the only one.",
+        help="Which configuration of a Hub dataset, for example wikitext-2-raw-v1. Empty uses the only one.",
         group="Data",
     )
     split: str | None = setting(
@@ -206,15 +205,15 @@ class DataSpec(Section):
     )
     streaming: bool = setting(
         False,
-        title="Read only what is needed",
-        help="Fetch as much of a large Hub dataset as the run can use, and not all of it.",
+        title="Stream",
+        help="Download only as much of a large Hub dataset as the run can use.",
         group="Data",
     )
     columns: Annotated[dict[Literal["text", "label", "source", "target"], str], AfterValidator(_plain)] = setting(
         None,
         factory=dict,
         title="Columns",
-        help="Which column is the text, label, source or target: {text: review, label: stars}. Empty guesses.",
+        help="Which column is the text, label, source or target: {text: review, label: stars}. Empty detects it.",
         group="Data",
     )
     encoding: str = setting(
@@ -226,17 +225,17 @@ class DataSpec(Section):
     )
     reset_attention: bool = setting(
         False,
-        title="Documents apart",
-        help="Mask attention between texts that share a context. Only for models that take such a mask.",
+        title="Separate documents",
+        help="Mask attention between texts that share a context. Only for models that accept such a mask.",
         group="Data",
     )
     padding_side: Literal["right", "left"] = setting(
-        "right", title="Padding", help="On which side short examples are padded.", group="Data"
+        "right", title="Padding", help="Side on which short examples are padded.", group="Data"
     )
     long_pairs: Literal["refuse", "leave-out", "cut"] = setting(
         "refuse",
-        title="Pairs that are too long",
-        help="Pairs longer than the context: refuse to start, leave them out, or truncate (cut) both sides.",
+        title="Long pairs",
+        help="For pairs longer than the context: refuse to start, leave them out, or cut (truncate) both sides.",
         group="Data",
     )
 
@@ -254,7 +253,7 @@ class TokenizerSpec(Section):
     vocab_size: int = setting(
         2048,
         title="Vocabulary",
-        help="Number of pieces that bpe or unigram learns. Small texts want small vocabularies: 512 to 4,096.",
+        help="Number of tokens that bpe or unigram learns. Use 512 to 4,096 for small texts.",
         unit="tokens",
         group="Data",
         level="basic",
@@ -264,7 +263,7 @@ class TokenizerSpec(Section):
     file: Annotated[str | None, AfterValidator(_tokenizer_source)] = setting(
         None,
         title="Tokenizer file",
-        help="The path of a tokenizer.json, or hub:OWNER/NAME. For the tokenizer file.",
+        help="The path of a tokenizer.json, or hub:OWNER/NAME, for the tokenizer kind file.",
         group="Data",
     )
 
@@ -304,7 +303,7 @@ class TrainingSpec(Section):
     learning_rate: float = setting(
         1e-3,
         title="Learning rate",
-        help="Reached after warm-up. Typical 0.0003 to 0.003 for models this small; 0.005 to 0.02 with Muon.",
+        help="Peak, reached after warm-up. Typical 0.0003 to 0.003 for models this small; 0.005 to 0.02 with Muon.",
         unit="peak",
         group="Training",
         level="basic",
@@ -326,7 +325,7 @@ class TrainingSpec(Section):
     cooldown: float = setting(
         0.2,
         title="Cooldown",
-        help="Fraction of the steps after warm-up in which the learning rate falls at the end. Typical 10 to 30 %.",
+        help="Fraction of the steps after warm-up over which the learning rate falls at the end. Typical 10 to 30 %.",
         unit="of the steps",
         group="Optimiser",
         when={"schedule": ("wsd",)},
@@ -336,7 +335,7 @@ class TrainingSpec(Section):
     cycles: int = setting(
         3,
         title="Cycles",
-        help="How often the learning rate falls from its peak to its end.",
+        help="Number of times the learning rate falls from its peak to its final value.",
         unit="cycles",
         group="Optimiser",
         when={"schedule": ("cosine-restarts",)},
@@ -346,7 +345,7 @@ class TrainingSpec(Section):
     power: float = setting(
         2.0,
         title="Power",
-        help="1 falls in a straight line; larger falls sooner.",
+        help="1 falls linearly; larger falls sooner.",
         unit="exponent",
         group="Optimiser",
         when={"schedule": ("polynomial",)},
@@ -356,7 +355,7 @@ class TrainingSpec(Section):
     warmup: float = setting(
         0.05,
         title="Warm-up",
-        help="Fraction of the steps in which the learning rate rises from zero. Typical 1 to 10 % (0.01 to 0.1).",
+        help="Fraction of the steps over which the learning rate rises from zero. Typical 1 to 10 % (0.01 to 0.1).",
         unit="of the steps",
         group="Optimiser",
         ge=0.0,
@@ -411,7 +410,7 @@ class TrainingSpec(Section):
     eps: float = setting(
         1e-8,
         title="Epsilon",
-        help="Keeps the division safe where gradients are tiny.",
+        help="Avoids division by zero where gradients are tiny.",
         group="Optimiser",
         gt=0.0,
         le=1e-2,
@@ -419,7 +418,7 @@ class TrainingSpec(Section):
     averaging: float | None = setting(
         None,
         title="Weight averaging",
-        help="Decay of a moving average of the weights, which is evaluated and kept. Typical 0.99. Empty: off.",
+        help="Decay of a moving average of the weights, which is evaluated and saved. Typical 0.99. Empty: off.",
         unit="per step",
         group="Optimiser",
         ge=0.0,
@@ -499,7 +498,7 @@ class EvaluationSpec(Section):
     patience: int | None = setting(
         None,
         title="Patience",
-        help="Stop early after N evaluations in a row without improvement of the monitored metric. Empty never stops.",
+        help="Stop early after N evaluations in a row without an improvement of the monitored metric. Empty: never.",
         unit="evaluations",
         group="Evaluation",
         ge=1,
@@ -508,7 +507,7 @@ class EvaluationSpec(Section):
     min_delta: float = setting(
         0.0,
         title="Smallest improvement",
-        help="By how much the monitored metric must be better to count as an improvement. For Patience.",
+        help="Smallest change of the monitored metric that Patience counts as an improvement.",
         unit="of the metric",
         group="Evaluation",
         ge=0.0,
@@ -518,7 +517,7 @@ class EvaluationSpec(Section):
         None,
         factory=list,
         title="Sample prompts",
-        help="The model answers these at evaluations, as time allows. Empty takes them from the validation set.",
+        help="Prompts to sample from at evaluations, as time allows. Empty takes them from the validation set.",
         group="Evaluation",
         max_length=8,
     )
@@ -549,7 +548,7 @@ class CheckpointSpec(Section):
     keep_last: int = setting(
         2,
         title="Keep newest",
-        help="How many of the newest checkpoints stay.",
+        help="Number of newest checkpoints to keep.",
         unit="checkpoints",
         group="Checkpoints",
         ge=1,
@@ -558,7 +557,7 @@ class CheckpointSpec(Section):
     keep_best: int = setting(
         3,
         title="Keep best",
-        help="How many of the best checkpoints stay.",
+        help="Number of best checkpoints to keep.",
         unit="checkpoints",
         group="Checkpoints",
         ge=0,
@@ -570,7 +569,7 @@ class CheckpointSpec(Section):
     mode: Literal["auto", "min", "max"] = setting(
         "auto",
         title="Direction",
-        help="min: lower is better. max: higher is better. auto follows from the metric.",
+        help="min: lower is better. max: higher is better. auto: as the metric says.",
         group="Checkpoints",
     )
     restore_best: bool = setting(
@@ -582,7 +581,7 @@ class CheckpointSpec(Section):
     mirror: str | None = setting(
         None,
         title="Backup folder",
-        help="Each verified checkpoint is copied there as well, for example a mounted Drive. Empty means none.",
+        help="Also copy each verified checkpoint here, for example to a mounted Drive. Empty: none.",
         group="Checkpoints",
     )
 
@@ -598,7 +597,7 @@ class HardwareSpec(Section):
     device: str = setting(
         "auto",
         title="Device",
-        help="auto takes a GPU where there is one; else cpu, cuda, cuda:1 or mps.",
+        help="auto uses a GPU if there is one. Otherwise name one: cpu, cuda, cuda:1 or mps.",
         group="Hardware",
         pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$",
     )
@@ -614,7 +613,7 @@ class HardwareSpec(Section):
     threads: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = setting(
         "auto",
         title="CPU threads",
-        help="auto chooses by the size of the model; small models are fastest on one.",
+        help="auto chooses by model size; small models are fastest on one.",
         unit="threads",
         group="Hardware",
     )
@@ -648,8 +647,8 @@ class TrackingSpec(Section):
         "off", title="Weights & Biases", help="This version writes to the run folder only.", group="Tracking"
     )
     project: str | None = setting(
-        None, title="Project", help="A name to find related runs by.", group="Tracking", max_length=128
+        None, title="Project", help="Name of a group of related runs.", group="Tracking", max_length=128
     )
     tags: list[str] = setting(
-        None, factory=list, title="Tags", help="Words to find this run by.", group="Tracking", max_length=32
+        None, factory=list, title="Tags", help="Labels to find this run by.", group="Tracking", max_length=32
     )
