@@ -26,7 +26,7 @@ from tb_widgets.cli.screen import print_error
 from tb_widgets.errors import TbError
 
 app = typer.Typer(
-    help="Train your own transformer from a terminal. Everything here is also a button of the dashboard.",
+    help="Train your own transformer. The dashboard can do all of this, too.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # an unexpected error is a bug: its traceback is shown as Python writes it
     context_settings={"help_option_names": ["-h", "--help"]},

@@ -23,22 +23,25 @@ TITLE_WIDTH = 15
 
 
 def check(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="zoo:gpt, a path, a Gist's address, or hub:OWNER/NAME.")
-    ],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="zoo:gpt, a path, a Gist, or hub:OWNER/NAME.")],
     *,
-    tier: Annotated[int, typer.Option("--tier", min=1, max=2, help="1: what every model must pass; 2: more.")] = 2,
+    tier: Annotated[
+        int, typer.Option("--tier", metavar="N", min=1, max=2, show_default=False, help="1: quick checks; 2: all.")
+    ] = 2,
     trust: TrustOption = False,
     settings: Settings = None,
     json: Json = False,
 ) -> None:
-    """Check a model before training it. Exit code: 0 nothing failed, 1 something failed, 2 it can't be run."""
+    """Check a model before training it.
+
+    Exit code: 0 all checks passed, 1 a check failed, 2 the model can't be loaded or run.
+    """
     screen = console()
     spec = RunSpec().with_settings([f"model.source={json_text.dumps(model)}", *(settings or [])])
     probe: Probe | None = None
     try:
         probe = begin_check(spec, tier=tier, trust=trust)
-        with doing(screen if not json else console(stderr=True), f"Checking, {CHECK_WITHIN / 60:.0f} minutes at most"):
+        with doing(screen if not json else console(stderr=True), f"Checking, at most {CHECK_WITHIN / 60:.0f} minutes"):
             _follow(probe, None if json else screen)
         probe.wait()
     except TbError as error:

@@ -269,7 +269,9 @@ def test_a_value_of_another_kind_is_told_with_its_place(tmp_path: Path):
     table = written(tmp_path / "a.jsonl", content)
     with pytest.raises(DataError, match=r"line 48,211: column 'text' contains text, but here whole numbers \(7\)"):
         rows(table, "text")
-    with pytest.raises(DataError, match=r"line 48,211: column 'label' contains whole numbers, but here numbers \(2.5\)"):
+    with pytest.raises(
+        DataError, match=r"line 48,211: column 'label' contains whole numbers, but here numbers \(2.5\)"
+    ):
         rows(table, "label")
     with pytest.raises(DataError, match=r"row 2 \(line 2\): column 'a' contains text, but here true or false"):
         rows(written(tmp_path / "a.json", '[{"a": "x"},\n{"a": true}]'))

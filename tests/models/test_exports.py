@@ -274,9 +274,8 @@ def test_forwards_that_fail(export):
     )
     assert "forward takes no input" in failing(export, code(inputs="", input="input_0_tokens"))
     assert "returned (3, 50)" in failing(export, code(result="logits[:, 0]"))
-    assert (
-        "has 50 tokens, but it returns 8 logits per token: the output layer is missing"
-        in failing(export, code(result="x"))
+    assert "has 50 tokens, but it returns 8 logits per token: the output layer is missing" in failing(
+        export, code(result="x")
     )
     assert "returns str without a tensor in it" in failing(export, code(result="'text'"))
 

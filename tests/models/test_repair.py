@@ -128,7 +128,10 @@ def test_the_diff_shows_what_is_rebuilt():
         "output_0_logits = layernorm_1_output @ self.embedding_0_token.weight.t() "
         "* layernorm_1_output.size(-1) ** -0.5",
     ]
-    assert "there is no output layer, so the logits come from the token embedding embedding_0_token (tied weights)" in tied.why
+    assert (
+        "there is no output layer, so the logits come from the token embedding embedding_0_token (tied weights)"
+        in tied.why
+    )
     assert (tied.after, masked.after) == ((), ("missing-steps",))
     assert "embedding_0_x, attn_mask=causal_mask, is_causal=True, need_weights=False)" in masked.diff
     assert "fills in masked tokens" in masked.why
@@ -163,9 +166,7 @@ def test_the_spec_asks_for_repairs(tmp_path):
     assert built(mended).vocab_size == 64
     with pytest.raises(SpecError, match=r"model.repairs: entry 1 must be undeclared-input, missing-steps or causal"):
         RunSpec().with_values({"model.repairs": ["paint-it-red"]})
-    with pytest.raises(
-        ModelError, match=r"model.repairs: missing-steps does not apply .* Available: undeclared"
-    ):
+    with pytest.raises(ModelError, match=r"model.repairs: missing-steps does not apply .* Available: undeclared"):
         resolve(spec.model_copy(update={"repairs": ["missing-steps"]}), vocab_size=None, context_length=8)
     with pytest.raises(ModelError, match=r"which does not have that fault. Remove it from model.repairs."):
         resolve(ModelSpec(repairs=["causal-mask"]), vocab_size=64, context_length=8)

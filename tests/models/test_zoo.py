@@ -183,8 +183,6 @@ def test_what_does_not_fit_names_both_numbers_and_the_field():
     check_fits(model, vocab_size=64, context_length=16)
     with pytest.raises(DataError, match=r"special tokens need 65 ids, but the model has 64. Choose bpe"):
         check_fits(model, vocab_size=65, context_length=16)
-    with pytest.raises(
-        DataError, match=r"data.context_length: the model reads at most 16 tokens, not 17. Set it"
-    ):
+    with pytest.raises(DataError, match=r"data.context_length: the model reads at most 16 tokens, not 17. Set it"):
         check_fits(model, vocab_size=64, context_length=17)
     check_fits(gpt(), vocab_size=64, context_length=100_000)

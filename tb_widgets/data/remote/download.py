@@ -191,7 +191,8 @@ class Download:
 
     def _too_large(self, size: int) -> DataError:
         return DataError(
-            f"{shown(self.url)} is too large: {size_in_words(size)}, and the cache has room for {size_in_words(self.limit)}.",
+            f"{shown(self.url)} is too large: {size_in_words(size)}, and the cache has room for "
+            f"{size_in_words(self.limit)}.",
             hint="Clear the cache, set TB_CACHE_LIMIT higher, or set TB_CACHE_DIR to a folder on a larger disk.",
         )
 
