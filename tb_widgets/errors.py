@@ -7,6 +7,8 @@ import traceback
 from collections.abc import Sequence
 
 LONGEST_QUOTE = 600  # characters
+FAILED, WRONG_INPUT = 1, 2
+"""Exit codes: what was asked for failed; what was given is wrong, or can't be loaded."""
 
 
 def quoted(text: str, longest: int = LONGEST_QUOTE) -> str:
@@ -35,14 +37,18 @@ class TbError(Exception):
         One or two plain sentences: what happened and in which field or file.
     hint
         What to do next; shown after the message.
+    exit_code
+        What a command exits with, where it is not the usual one of its kind.
     """
 
-    exit_code = 1
+    exit_code = FAILED
 
-    def __init__(self, message: str, *, hint: str = "") -> None:
+    def __init__(self, message: str, *, hint: str = "", exit_code: int | None = None) -> None:
         super().__init__(message)
         self.message = message
         self.hint = hint
+        if exit_code is not None:
+            self.exit_code = exit_code
 
     def __str__(self) -> str:
         return f"{self.message} {self.hint}".strip()
@@ -55,7 +61,7 @@ class TbError(Exception):
 class SpecError(TbError):
     """A run spec that can't be used. ``problems`` holds every (field, reason) pair, not only the first."""
 
-    exit_code = 2
+    exit_code = WRONG_INPUT
 
     def __init__(self, problems: list[tuple[str, str]], *, hint: str = "") -> None:
         self.problems = problems
@@ -64,6 +70,8 @@ class SpecError(TbError):
 
 class ModelError(TbError):
     """A model that can't be found, loaded, or used for the task."""
+
+    exit_code = WRONG_INPUT
 
 
 class UndecidedError(ModelError):
@@ -81,9 +89,13 @@ class ConsentError(ModelError):
 class DataError(TbError):
     """A text or tokenizer that can't be read or does not fit the model."""
 
+    exit_code = WRONG_INPUT
+
 
 class RunError(TbError):
     """A run directory that is missing, unreadable, busy, or not writable."""
+
+    exit_code = WRONG_INPUT
 
 
 class DiskFullError(RunError):
@@ -120,6 +132,8 @@ class ExportError(TbError):
 
 class PluginError(TbError):
     """A part that another installed package adds, and that can't be loaded."""
+
+    exit_code = WRONG_INPUT
 
 
 class ServiceError(TbError):

@@ -12,16 +12,16 @@ from tb_widgets.models.load import LoadedModel
 def causality(model: LoadedModel) -> CheckResult:
     """See whether a language model can see the tokens that it has to predict."""
     if "classification" in model.task:
-        return _causality_result(None, "pass", "Not needed: a classifier may look at its whole input.")
+        return _causality_result(None, "pass", "Not needed: a classifier may attend to its whole input.")
     found = measure_causality(model)
     if found.moved is None:
         return _causality_result(None, "unknown", found.why_not, "Fix what the other checks found, then check again.")
     if model.task == "masked-lm":
         good: Fault = ("pass", "Every position sees the tokens on both sides, as it should.", "")
-        advice = "A model for masked tokens needs no causal mask: take it out, or train it as causal-lm."
-        bad: Fault = ("warn", "Each position sees the tokens before it only.", advice)
+        advice = "A masked language model needs no causal mask: remove it, or train the model as causal-lm."
+        bad: Fault = ("warn", "Each position sees only the tokens before it.", advice)
         return _causality_result(found, *(good if found.leaks else bad), model_is_causal=False)
-    good = ("pass", "Later tokens change no earlier prediction.", "")
+    good = ("pass", "Later tokens do not change earlier predictions.", "")
     advice = "Give its attention a causal mask; without it, a low loss is meaningless."
     bad = (
         "fail",
@@ -39,8 +39,8 @@ def _causality_result(
         return result
     picture = {
         "kind": "heatmap",
-        "title": "Change in the prediction at each position (column) when the input from a row on changes. "
-        "Below the diagonal nothing may change.",
+        "title": "Change in the prediction at each position (column) when the input from this row on changes. "
+        "Nothing may change below the diagonal.",
         "rows": "first changed token",
         "columns": "position of the prediction",
         "forbidden": "below" if model_is_causal else "",

@@ -24,7 +24,7 @@ def memory(model: LoadedModel) -> CheckResult:
     size = _size(batch)
 
     def result(verdict: Verdict, message: str, advice: str = "", value: float | None = None) -> CheckResult:
-        bound = "no more after every step than before it"
+        bound = "no growth from step to step"
         return CheckResult("memory", "Memory", 1, verdict, message, value, "MB", bound, advice)
 
     try:
@@ -38,17 +38,17 @@ def memory(model: LoadedModel) -> CheckResult:
         if not isinstance(error, MemoryError) and "memory" not in str(error).lower():
             raise
         return result(
-            "fail", f"A training step with {size} does not fit: {quoted_error(error)}.", "Make the model smaller."
+            "fail", f"A training step with {size} runs out of memory: {quoted_error(error)}.", "Make the model smaller."
         )
     if growth > 0:
         return result(
             "fail",
-            f"Each step leaves {size_in_words(growth)} behind, so memory will run out.",
-            "Keep no outputs or losses in lists on the model; keep loss.item() instead.",
+            f"Each step leaks {size_in_words(growth)}, so memory will run out.",
+            "Don't store outputs or losses on the model; store loss.item() instead.",
             peak.bytes / 1e6,
         )
     return result(
-        "pass", f"A training step with {size} takes {size_in_words(peak.bytes)} at most.", value=peak.bytes / 1e6
+        "pass", f"A training step with {size} takes at most {size_in_words(peak.bytes)}.", value=peak.bytes / 1e6
     )
 
 
@@ -75,7 +75,7 @@ def speed(model: LoadedModel) -> CheckResult:
         count / training,
         unit,
         f"limit: {SLOW:g}× the theoretical compute time",
-        "" if verdict == "pass" else f"It is {slower:,.0f} times slower: look for Python loops over tokens in forward.",
+        "" if verdict == "pass" else f"It is {slower:,.0f} times slower: check forward for Python loops over tokens.",
     )
 
 

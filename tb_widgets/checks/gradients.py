@@ -39,7 +39,7 @@ def gradients(model: LoadedModel) -> CheckResult:
         found = _gradients(model)
     except Exception as error:  # noqa: BLE001 - the user's code may raise anything
         fault = f"The backward pass fails: {quoted_error(error)}."
-        return _gradient_result("fail", fault, "Look for no_grad, detach or in-place changes in that line.")
+        return _gradient_result("fail", fault, "Check that line for no_grad, detach or in-place operations.")
     good: Fault = ("pass", f"All {len(found)} weight tensors receive a gradient.", "")
     verdict, message, advice = next(_gradient_faults(found), good)
     largest = max((gradient.norm for gradient in found if gradient.norm is not None), default=None)
@@ -110,22 +110,20 @@ def _gradient_faults(found: list[_Gradient]) -> Iterator[Fault]:
     reached = [(gradient, gradient.norm) for gradient in found if gradient.norm is not None and gradient.counts]
     without = [gradient for gradient in found if not gradient.counts]
     if cut := [gradient for gradient in found if gradient.norm is None and gradient.counts]:
-        yield "fail", f"No gradient reaches {_names(cut)}.", "Look for detach, no_grad or .data on the way to it."
+        yield "fail", f"No gradient reaches {_names(cut)}.", "Check the path to it for detach, no_grad or .data."
     if wrong := [gradient for gradient, norm in reached if not math.isfinite(norm)]:
-        advice = "Look for a division by zero, or the logarithm or root of zero."
-        yield "fail", f"The gradient of {_names(wrong)} is not a number.", advice
+        advice = "Check for a division by zero, or the logarithm or root of zero."
+        yield "fail", f"The gradient of {_names(wrong)} is NaN or infinite.", advice
     if steep := [gradient for gradient, norm in reached if norm > STEEP]:
-        yield "fail", f"The gradient of {_names(steep)} explodes.", "Normalise, or begin with smaller weights."
+        yield "fail", f"The gradient of {_names(steep)} explodes.", "Normalise, or initialise smaller weights."
     # A key's bias moves no attention, and so has no gradient in any healthy model: only weights count here.
     if faint := [gradient for gradient, norm in reached if norm < FAINT and gradient.is_weight]:
-        advice = "Add residual connections or norms, and look for saturated or constant functions."
+        advice = "Add residual connections or norms, and check for saturated or constant activations."
         yield "fail", f"Almost no gradient reaches {_names(faint)}.", advice
     if without:
-        advice = (
-            "What takes no part never learns. That is in order for a pooler or a head of another task; else use it."
-        )
-        takes = "takes" if len(without) == 1 else "take"
-        yield "warn", f"{_names(without)} {takes} no part in the logits.", advice
+        advice = "Unused weights never learn. That is fine for a pooler or another task's head; otherwise use them."
+        do = "does" if len(without) == 1 else "do"
+        yield "warn", f"{_names(without)} {do} not affect the logits.", advice
 
 
 def _names(gradients: list[_Gradient]) -> str:

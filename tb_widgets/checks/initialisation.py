@@ -16,6 +16,8 @@ from tb_widgets.models.undisturbed import undisturbed
 WEIGHTS_NARROW, WEIGHTS_WIDE, WEIGHTS_OFF_CENTRE = 0.001, 2.0, 0.1
 MOSTLY_ZERO = 0.6
 
+_USUAL = "Use PyTorch's defaults, or a normal distribution with standard deviation 0.02"
+
 
 def initialisation(model: LoadedModel) -> CheckResult:
     """See whether the first weights are of a sensible size, and the first guess is about even."""
@@ -31,27 +33,27 @@ def initialisation(model: LoadedModel) -> CheckResult:
 def _weight_faults(module: nn.Module, first: float, even: float) -> Iterator[Fault]:
     for name, parameter in module.named_parameters():
         if not parameter.isfinite().all():
-            yield "fail", f"{name} holds values that are not numbers.", "Initialise it."
+            yield "fail", f"{name} contains NaN or infinite values.", "Initialise it."
     weights = list(_weights(module))
     tables = {f"{path}.weight".lstrip(".") for path, part in module.named_modules() if isinstance(part, nn.Embedding)}
     small = [name for name, weight in weights if name in tables and _is_small(weight)]
     for name, weight in weights:
         if name not in small and (sentence := _odd(name, weight)):
-            yield "fail", sentence, "Begin with PyTorch's own values, or normal ones of 0.02."
+            yield "fail", sentence, f"{_USUAL}."
     zero, every = sum(w.numel() for _, w in weights if not w.any()), sum(w.numel() for _, w in weights)
     if zero > MOSTLY_ZERO * every:
         yield (
             "fail",
             f"{zero / every:.0%} of the weights are zero.",
-            "Only the last layer of a block may begin at zero.",
+            "Only the last layer of a block may start at zero.",
         )
     if not math.isfinite(first):
         yield "fail", "The initial loss is NaN.", "Fix what the stability check found."
     if small:
-        sentence = f"The values of {small[0]} are very small, as some models have it whose tables go through a norm."
-        yield "warn", sentence, "If no norm follows, begin with PyTorch's own values, or normal ones of 0.02."
+        sentence = f"The values of {small[0]} are very small, as in models that normalise their embeddings."
+        yield "warn", sentence, f"If no norm follows, {_USUAL[0].lower()}{_USUAL[1:]}."
     if first > 2 * even + 1:
-        advice = "Begin the output layer, or the token table that it is tied to, smaller: normal values of 0.02."
+        advice = "Initialise the output layer, or the embedding it is tied to, with standard deviation 0.02."
         yield "warn", f"Initial loss {first:.1f}: the untrained model is confidently wrong.", advice
 
 
@@ -75,10 +77,10 @@ def _odd(name: str, weight: Tensor) -> str:
         return ""  # a layer that begins at zero is good practice
     mean, spread = weight.mean().item(), weight.std().item()
     if spread < WEIGHTS_NARROW:
-        return f"All values of {name} are nearly the same (standard deviation {spread:.2g})."
+        return f"All values of {name} are nearly equal (standard deviation {spread:.2g})."
     if spread > WEIGHTS_WIDE:
         return f"The values of {name} are very large (standard deviation {spread:.3g})."
     # The mean of a few values lies off 0 by chance: what four standard errors explain is no fault.
     if abs(mean) > WEIGHTS_OFF_CENTRE + 4 * spread / math.sqrt(weight.numel()):
-        return f"The values of {name} lie around {mean:.2g}, not around 0."
+        return f"The values of {name} are centred at {mean:.2g}, not at 0."
     return ""

@@ -83,7 +83,7 @@ class Rehearsal:
         length = image[1] * image[2] // PIXELS_PER_TOKEN if image else self.length
         threads = choose_threads(spec.hardware, parameters=model.parameters, tokens_per_pass=self.rows * max(1, length))
         self._stages: dict[str, Callable[[], None]] = {
-            "memory and first loss": self._memory,
+            "memory and initial loss": self._memory,
             "speed": self._speed,
             "overfitting one batch": self._overfit,
         }
@@ -157,7 +157,7 @@ class Rehearsal:
         self.optimiser.zero_grad()
         affordable = max(1, int(self._left() / PASSES_AT_LEAST / seconds))
         if affordable < self.rows:
-            self._left_out.append(f"{self._rows_in_words(self.rows)} at once (measured with {affordable})")
+            self._left_out.append(f"{self._rows_in_words(self.rows)} per pass (measured with {affordable})")
             self.rows = affordable
             self._tell(batch=self._rows_in_words(self.rows), whole_batch=False)
         self._pass_seconds = seconds * self.rows

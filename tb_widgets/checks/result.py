@@ -21,21 +21,20 @@ WORDS: dict[Verdict, str] = {
 
 WHY: dict[str, str] = {
     "loads": "A model that can't be built can't be trained.",
-    "shapes": "Training needs one prediction for every token, or one for every example, at every length up to the "
-    "context.",
+    "shapes": "Training needs one prediction per token, or one per example, at every length up to the context.",
     "gradients": "A weight that receives no gradient never changes, so that part of the model learns nothing.",
-    "stability": "If the same input gives other outputs, or other examples of a batch change them, no loss can be "
-    "trusted.",
-    "initialisation": "An untrained model should do no better and no worse than guessing. If it does, it takes many "
-    "steps to unlearn that, or never starts to learn.",
+    "stability": "If the same input gives different outputs, or other examples in the batch change them, no loss can "
+    "be trusted.",
+    "initialisation": "An untrained model should do no better and no worse than guessing. Otherwise it spends many "
+    "steps unlearning, or never starts to learn.",
     "causality": "A model that can see the token it has to predict gets an excellent loss, and can't generate text.",
-    "memory": "What does not fit into memory ends the training at its first step.",
-    "speed": "A model much slower than its arithmetic wastes most of the time that you wait.",
-    "attention": "Heads that attend uniformly, or to one position only, are parameters that you pay for and don't use.",
+    "memory": "A model that does not fit into memory fails at the first training step.",
+    "speed": "A model much slower than its arithmetic wastes most of your training time.",
+    "attention": "Heads that attend uniformly, or to one position only, are wasted parameters.",
     "attribution": "A prediction that depends on a single token uses no context.",
-    "robustness": "If a little noise changes the predictions, the model is sensitive to details that mean nothing.",
+    "robustness": "If a little noise changes the predictions, the model reacts to meaningless details.",
 }
-"""What each check is good for, to somebody who meets it for the first time."""
+"""Why each check matters, for somebody who meets it for the first time."""
 
 ORDER = (
     "loads",

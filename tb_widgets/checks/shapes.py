@@ -33,7 +33,7 @@ def _edge_case_fault(model: LoadedModel) -> _Shapes | None:
     for rows, length, target in _edge_cases(model):
         if wrong := _wrong_shape(model, rows, length, target):
             size = f"{rows} × {length} tokens" if model.adapter.image is None else f"{rows} images"
-            advice = "Fix forward so that any batch and length works."
+            advice = "Make forward accept any batch size and length."
             return "fail", f"An input of {size} fails: {wrong}.", advice, None
     return None
 
@@ -45,19 +45,24 @@ def _longest_context(model: LoadedModel) -> _Shapes:
     works = longest
     while wrong := _wrong_shape(model, 1, works, None):
         if works == limit:
-            message = f"{works:,} tokens fail, though its position table has as many rows: {wrong}."
-            return "fail", message, "Fix forward so that the whole position table can be used.", float(works)
+            message = f"{works:,} tokens fail, although the position embedding has as many rows: {wrong}."
+            return (
+                "fail",
+                message,
+                "Make forward accept as many tokens as the position embedding has rows.",
+                float(works),
+            )
         if (works := works // 2) < 8:
-            return "fail", f"{works * 2} tokens fail: {wrong}.", "Fix forward so that longer texts work.", None
+            return "fail", f"{works * 2} tokens fail: {wrong}.", "Make forward accept longer texts.", None
     if works < longest:
         advice = f"Keep data.context_length at {works:,} or less."
         return "warn", f"{works:,} tokens work, {works * 2:,} fail.", advice, float(works)
     if limit is None:
-        message = f"Every length tried up to {works:,} tokens works; no limit was found."
+        message = f"Every length tried up to {works:,} tokens works; no limit found."
     elif longest < limit:
         message = f"Every length tried up to {works:,} of {limit:,} tokens works."
     else:
-        message = f"Every length up to its limit of {limit:,} tokens works; longer texts it can't read."
+        message = f"Every length up to its limit of {limit:,} tokens works; it can't read longer texts."
     return "pass", message, "", float(works)
 
 

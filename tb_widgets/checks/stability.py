@@ -27,7 +27,7 @@ def stability(model: LoadedModel) -> CheckResult:
         longer = logits
         if not TASKS[model.task].reads_images and usual_length(model, 4 * length) > length:
             longer = model.logits(make_batch(model, rows=1, length=usual_length(model, 4 * length))).float()
-    good: Fault = ("pass", "Logits are steady, and the same each time.", "")
+    good: Fault = ("pass", "Logits are stable and deterministic.", "")
     verdict, message, advice = next(_stability_faults(logits, again, alone, longer), good)
     bound = f"between {_FLAT:g} and {_WILD:g}"
     spread = logits.std().item()
@@ -38,21 +38,21 @@ def _stability_faults(logits: Tensor, again: Tensor, alone: Tensor, longer: Tens
     spread, spread_longer, mean = logits.std().item(), longer.std().item(), logits.mean().item()
     room = _ROUNDING * max(spread, _ROUNDING)
     if not logits.isfinite().all() or not longer.isfinite().all():
-        yield "fail", "Some logits are not numbers (NaN or infinite).", "Look for divisions, logarithms and masks."
+        yield "fail", "Some logits are NaN or infinite.", "Check divisions, logarithms and masks."
     if (again - logits).abs().max().item() > room:
         advice = "Use nn.Dropout, or pass training=self.training to functional.dropout."
-        yield "fail", "The same input gives other logits each time, also when the model is not training.", advice
+        yield "fail", "The same input gives different logits each time, even in eval mode.", advice
     if (alone - logits[:1]).abs().max().item() > room:
-        advice = "Look for a missing batch_first=True, and for sums over the first dimension."
-        yield "fail", "What an input gets depends on the others in its batch.", advice
+        advice = "Check for a missing batch_first=True and for sums over the batch dimension."
+        yield "fail", "The logits of an input depend on the other inputs in its batch.", advice
     if spread > _WILD:
-        yield "fail", "The logits are very large.", "Add a norm before the output, or begin with smaller weights."
+        yield "fail", "The logits are very large.", "Add a norm before the output layer, or initialise smaller weights."
     if spread_longer > _WILD:
-        yield "fail", "The logits of long texts are very large.", "Normalise what is added up over positions."
+        yield "fail", "The logits of long texts are very large.", "Normalise sums over positions."
     if abs(mean) > _OFF_CENTRE:
-        yield "warn", f"The logits lie around {mean:.3g}, not around 0.", "Begin the output bias at zero."
+        yield "warn", f"The logits are centred at {mean:.3g}, not at 0.", "Initialise the output bias to zero."
     if spread < _FLAT:
-        advice = "Look for a norm, a scale or an activation that swallows the signal."
-        yield "fail", "All logits are nearly the same.", advice
+        advice = "Check for a norm, scale or activation that suppresses the signal."
+        yield "fail", "All logits are nearly equal.", advice
     if spread_longer > 5 * spread:
-        yield "warn", "The logits grow with the length of the text.", "Normalise what is added up over positions."
+        yield "warn", "The logits grow with the length of the text.", "Normalise sums over positions."

@@ -24,7 +24,7 @@ from tb_widgets.spec.batch import Batch
 from tb_widgets.wording import counted
 
 _LENGTH = 13  # tokens: no usual number of heads, of features or of anything else
-COLLAPSED = 0.02  # share of the greatest entropy that is possible
+COLLAPSED = 0.02  # share of the maximum entropy that is possible
 UNIFORM = 1e-5  # largest relative difference between the weights of one row
 _NOTHING = 1e-6  # share of the whole
 NOISE = 0.01  # of the standard deviation of what is disturbed
@@ -44,7 +44,7 @@ def attention(model: LoadedModel) -> CheckResult:
         batch = make_batch(model, rows=2, length=length, target_length=length)
         with watch_attention() as seen:
             model.logits(batch)
-    result = CheckResult("attention", "Attention", 2, "unknown", "No attention was seen, so there is nothing to judge.")
+    result = CheckResult("attention", "Attention", 2, "unknown", "No attention layers found.")
     if not seen:
         return result
     spread = torch.cat([attention.entropies().flatten() for attention in seen])
@@ -59,8 +59,8 @@ def attention(model: LoadedModel) -> CheckResult:
         verdict,
         message,
         finite.mean().item() if len(finite) else None,
-        "of the greatest entropy",
-        f"more than {COLLAPSED:g} for each head",
+        "of the maximum entropy",
+        f"more than {COLLAPSED:g} per head",
         advice,
         _attention_picture(seen[0]),
     )
@@ -68,32 +68,32 @@ def attention(model: LoadedModel) -> CheckResult:
 
 def _attention_faults(seen: list[Attention], spread: Tensor) -> Iterator[_Fault]:
     if any(not attention.weights.isfinite().all() for attention in seen):
-        advice = "Look for a mask that hides everything from a position."
-        yield "fail", "Some attention weights are not numbers.", advice
+        advice = "Check for a mask that hides everything from a position."
+        yield "fail", "Some attention weights are NaN.", advice
     wrong = [attention for attention in seen if not attention.rows_sum_to_one]
     if wrong:
         advice = "Take the softmax over the last dimension, the keys: dim=-1."
-        yield "fail", "The weights that a position gives do not add up to 1: softmax runs over the wrong side.", advice
+        yield "fail", "Attention weights do not sum to 1: the softmax runs over the wrong dimension.", advice
     total = len(spread)
     narrow = int((spread < COLLAPSED).sum())
     if narrow:
         verdict: Verdict = "fail" if 2 * narrow > total else "warn"
-        advice = "Divide the products of queries and keys by the root of the head's width, and check the mask."
-        yield verdict, f"{narrow} of {total} heads attend to one single position each.", advice
+        advice = "Divide the query-key products by the square root of the head width, and check the mask."
+        yield verdict, f"{narrow} of {total} heads attend to a single position.", advice
     alike = sum(int(attention.uniform_heads().sum()) for attention in seen)
     if alike:
         verdict = "fail" if 2 * alike > total else "warn"
-        advice = "Look for queries or keys that are the same everywhere."
-        yield verdict, f"{alike} of {total} heads attend to all positions equally, whatever stands there.", advice
+        advice = "Check for queries or keys that are the same at every position."
+        yield verdict, f"{alike} of {total} heads attend to all positions equally, whatever the tokens.", advice
 
 
 def _attention_picture(first: Attention) -> dict[str, Any]:
     weights = first.weights[0].mean(0)[:_MOST_CELLS, :_MOST_CELLS].nan_to_num().cpu()
     return {
         "kind": "heatmap",
-        "title": "attention of the first layer, mean of its heads",
-        "rows": "position that looks",
-        "columns": "position that is looked at",
+        "title": "attention of the first layer, averaged over its heads",
+        "rows": "query position",
+        "columns": "key position",
         "values": [[round(value, 4) for value in row] for row in weights.tolist()],
     }
 
@@ -109,13 +109,13 @@ def attribution(model: LoadedModel) -> CheckResult:
         with _felt_inputs(model, batch) as felt:
             logits = model.logits(batch)
         if not felt or not logits.requires_grad:
-            why = "No table was seen that token ids are looked up in, so there is nothing to follow."
+            why = "No token embedding found, so there is nothing to attribute to."
             return _attribution_result("unknown", why)
         _answer(model, logits).backward()  # type: ignore[no-untyped-call]
         # Summed over features, and over the tables that a token is looked up in.
         shares = _shares(felt)
     if not shares.isfinite().all():
-        return _attribution_result("unknown", "The gradients are not numbers.", "Fix what the other checks found.")
+        return _attribution_result("unknown", "The gradients are NaN.", "Fix what the other checks found.")
     if TASKS[model.task].reads_images:
         return _judge_image(shares)
     return _judge_tokens(model, shares)
@@ -128,15 +128,15 @@ def _judge_tokens(model: LoadedModel, shares: Tensor) -> CheckResult:
     read = "the source" if model.task == "seq2seq" else "the text"
     picture = {
         "kind": "bars",
-        "title": "how much each token counts for one answer",
+        "title": "how much each token affects one prediction",
         "labels": [str(place) for place in range(1, len(shares) + 1)],
         "values": [round(value, 6) for value in (shares / max(total, 1e-30)).tolist()],
     }
     if total == 0:
-        advice = "Follow the input through forward: somewhere it is dropped or detached."
+        advice = "Trace the input through forward: it is dropped or detached somewhere."
         return _attribution_result("fail", f"The output does not depend on {read} at all.", advice, 0.0, picture)
     if len(shares) > 1 and others < _NOTHING:
-        advice = "Look for attention or recurrence that is missing, or for a mask that hides all other places."
+        advice = "Check for missing attention or recurrence, or a mask that hides all other positions."
         return _attribution_result("fail", f"The output depends on {where} alone.", advice, others, picture)
     return _attribution_result("pass", f"The output depends on several positions of {read}.", "", others, picture)
 
@@ -146,18 +146,20 @@ def _judge_image(shares: Tensor) -> CheckResult:
     rows = nn.functional.adaptive_avg_pool2d(shares[None], min(_MOST_CELLS, *shares.shape))[0]
     picture = {
         "kind": "heatmap",
-        "title": "how much each part of the image counts for one answer",
+        "title": "how much each part of the image affects one prediction",
         "rows": "top to bottom",
         "columns": "left to right",
         "values": [[round(v, 6) for v in row] for row in (rows / rows.max().clamp(min=1e-30)).tolist()],
     }
     if shares.max() == 0:
-        advice = "Follow the image through forward: somewhere it is dropped or detached."
+        advice = "Trace the image through forward: it is dropped or detached somewhere."
         return _attribution_result("fail", "The output does not depend on the image at all.", advice, 0.0, picture)
     if used < 0.5:
-        advice = "Look for a stride, a crop or a selected patch that leaves the rest out."
-        return _attribution_result("warn", f"Only {used:.0%} of the image counts.", advice, used, picture)
-    return _attribution_result("pass", f"{used:.0%} of the image counts.", "", used, picture)
+        advice = "Check for a stride, crop or patch selection that drops the rest."
+        return _attribution_result(
+            "warn", f"Only {100 * used:.0f} % of the image affects the output.", advice, used, picture
+        )
+    return _attribution_result("pass", f"{100 * used:.0f} % of the image affects the output.", "", used, picture)
 
 
 def _attribution_result(
@@ -240,7 +242,7 @@ def robustness(model: LoadedModel) -> CheckResult:
     """Disturb the input a little: noise, two tokens that change places, other tokens under the padding."""
     with undisturbed(model.module), filled_zeros(model.module), torch.no_grad():
         changes = _changes(model)
-    good: _Fault = ("pass", "Small changes of the input move the logits a little.", "")
+    good: _Fault = ("pass", "Small input changes move the logits only a little.", "")
     verdict, message, advice = next(_robustness_faults(model, changes), good)
     bound = f"at most {_WILD:g} times the noise"
     unit = "times the noise"
@@ -308,16 +310,16 @@ def _noise_in_tables(module: nn.Module) -> Iterator[list[nn.Module]]:
 
 def _robustness_faults(model: LoadedModel, changes: _Changes) -> Iterator[_Fault]:
     if changes.padding is not None and changes.padding > 1e-3:
-        advice = "Pass the mask on to every attention layer, and leave padding out of means."
-        yield "fail", "What stands under the padding changes the answer, though the mask hides it.", advice
+        advice = "Pass the mask to every attention layer, and exclude padding from means."
+        yield "fail", "Padding tokens change the output, although the mask hides them.", advice
     if changes.noise is not None and not changes.noise <= _WILD:
-        advice = "Add a norm, and look for factors that are very large."
-        yield "fail", f"A little noise in the input comes out {changes.noise:,.0f} times as large.", advice
+        advice = "Add a norm, and check for very large factors."
+        yield "fail", f"The model amplifies input noise {changes.noise:,.0f} times.", advice
     if changes.swap is not None and changes.swap < 1e-5 and model.task != "causal-lm":
-        advice = "Add positions to the token vectors, if order matters for the task."
-        yield "warn", "Two tokens that change places change no other answer: the model does not see order.", advice
+        advice = "Add a position embedding if order matters for the task."
+        yield "warn", "Swapping two tokens changes no other prediction: the model ignores token order.", advice
     if changes.noise is None and changes.padding is None:
-        yield "unknown", "No table of tokens was seen that could be disturbed.", ""
+        yield "unknown", "No token embedding found to add noise to.", ""
 
 
 TIER_2: tuple[Callable[[LoadedModel], CheckResult], ...] = (attention, attribution, robustness)

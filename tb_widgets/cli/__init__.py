@@ -26,7 +26,7 @@ from tb_widgets.cli.screen import print_error
 from tb_widgets.errors import TbError
 
 app = typer.Typer(
-    help="Train your own transformer from a terminal. Everything here is also a button of the dashboard.",
+    help="Train your own transformer. The dashboard can do all of this, too.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # an unexpected error is a bug: its traceback is shown as Python writes it
     context_settings={"help_option_names": ["-h", "--help"]},
@@ -54,9 +54,9 @@ app.add_typer(specs.group, name="spec")
 
 
 def main() -> None:
-    """Run a command and leave with its exit code.
+    """Run a command and exit with its code.
 
-    0 good, 1 a run or file that failed, 2 a wrong spec or usage, 130 ended by Ctrl-C.
+    0 done, 1 the training or check failed, 2 wrong input or something that can't be loaded, 130 ended by Ctrl-C.
     """
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):

@@ -13,40 +13,42 @@ from tb_widgets.checks.result import SIGNS, CheckResult, Verdict, any_failed, re
 from tb_widgets.cli.options import Json, Settings, TrustOption
 from tb_widgets.cli.screen import console, print_error, print_json, say, say_after
 from tb_widgets.display.terminal import doing
-from tb_widgets.errors import TbError
+from tb_widgets.errors import WRONG_INPUT, TbError
 from tb_widgets.service.checking import begin_check
 from tb_widgets.service.probing import CHECK_WITHIN, Probe
 from tb_widgets.spec import RunSpec
 
 VERDICT_STYLES: dict[Verdict, str] = {"pass": "green", "warn": "yellow", "fail": "red", "unknown": "dim"}
 TITLE_WIDTH = 15
-NOT_RUN = 2  # exit code of a model that could not be loaded or run
 
 
 def check(
-    model: Annotated[
-        str, typer.Argument(metavar="MODEL", help="zoo:gpt, a path, a Gist's address, or hub:OWNER/NAME.")
-    ],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="zoo:gpt, a path, a Gist, or hub:OWNER/NAME.")],
     *,
-    tier: Annotated[int, typer.Option("--tier", min=1, max=2, help="1: what every model must pass; 2: more.")] = 2,
+    tier: Annotated[
+        int, typer.Option("--tier", metavar="N", min=1, max=2, show_default=False, help="1: quick checks; 2: all.")
+    ] = 2,
     trust: TrustOption = False,
     settings: Settings = None,
     json: Json = False,
 ) -> None:
-    """Check a model before training it. Exit code: 0 nothing failed, 1 something failed, 2 it can't be run."""
+    """Check a model before training it.
+
+    Exit code: 0 all checks passed, 1 a check failed, 2 the model can't be loaded or run.
+    """
     screen = console()
     spec = RunSpec().with_settings([f"model.source={json_text.dumps(model)}", *(settings or [])])
     probe: Probe | None = None
     try:
         probe = begin_check(spec, tier=tier, trust=trust)
-        with doing(screen if not json else console(stderr=True), f"Checking, {CHECK_WITHIN / 60:.0f} minutes at most"):
+        with doing(screen if not json else console(stderr=True), f"Checking, at most {CHECK_WITHIN / 60:.0f} minutes"):
             _follow(probe, None if json else screen)
         probe.wait()
     except TbError as error:
         if json:
             print_json(_facts(model, probe, _not_loaded(error, probe)))
         print_error(error)
-        raise typer.Exit(NOT_RUN) from error
+        raise typer.Exit(WRONG_INPUT) from error
     finally:
         if probe is not None:
             probe.stop()

@@ -1,6 +1,6 @@
-"""Looking at data: ``data`` fetches them if they are elsewhere, and says what they hold and what a model makes of them.
+"""Looking at data: ``data`` downloads a dataset and describes it, and how a model would use it.
 
-It also lists what there is to begin with, searches the Hub, and looks at a dataset there without fetching it.
+It also lists suggested datasets, searches the Hub, and looks at a dataset there without fetching it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from tb_widgets.display.terminal import WARNING
 from tb_widgets.errors import DataError, SpecError
 from tb_widgets.service.gathering import gather_shown
 from tb_widgets.spec import DataSpec, RunSpec, asked_for, read_settings
-from tb_widgets.wording import listed, percent, size_in_words, steps_in_words
+from tb_widgets.wording import counted, listed, percent, size_in_words, steps_in_words
 
 if TYPE_CHECKING:
     from tb_widgets.data.preview.result import Preview
@@ -37,33 +37,25 @@ SHOWN_COLUMNS = 50
 def data(
     source: Annotated[
         str | None,
-        typer.Argument(
-            metavar="[SOURCE]", help="python-docs, the path of a file, folder or glob, https://..., or hub:OWNER/NAME."
-        ),
+        typer.Argument(metavar="[SOURCE]", help="A built-in name, path or glob, URL, or hub:OWNER/NAME."),
     ] = None,
     *,
-    look: Annotated[
-        bool, typer.Option("--look", help="Of hub:OWNER/NAME only say what is there, and fetch nothing.")
-    ] = False,
+    look: Annotated[bool, typer.Option("--look", help="Describe a Hub dataset; fetch nothing.")] = False,
     search: Annotated[
-        str | None, typer.Option("--search", metavar="WORDS", help="List datasets of the Hub whose names hold these.")
+        str | None, typer.Option("--search", metavar="WORDS", help="Search the Hub's dataset names.")
     ] = None,
     model: Annotated[
         str | None,
-        typer.Option(
-            "--model", help="The model to train on the data: zoo:gpt, zoo:bert-classifier, or a model of your own."
-        ),
+        typer.Option("--model", help="The model to train, for example zoo:gpt."),
     ] = None,
-    task: Annotated[
-        str | None, typer.Option("--task", help="causal-lm, masked-lm, sequence-classification or seq2seq.")
-    ] = None,
+    task: Annotated[str | None, typer.Option("--task", help="For example sequence-classification.")] = None,
     trust: TrustOption = False,
     settings: Settings = None,
     json: Json = False,
 ) -> None:
-    """Download a dataset and describe it: columns, lengths, how a model would use it.
+    """Download a dataset and describe it, or list suggested datasets.
 
-    Without a source, list the datasets to begin with.
+    The description has columns, lengths, and how a model would use them.
     """
     if search is not None:
         _search(search, as_json=json)
@@ -109,7 +101,7 @@ def _previewed(spec: RunSpec, model: ModelFacts) -> tuple[Preview | None, DataEr
 
 def _print_preview(found: Preview, spec: RunSpec, model: ModelFacts, screen: Console) -> None:
     say(screen)
-    say(screen, f"For {spec.model.source} ({model.task}), by {found.looked_at}", "bold")
+    say(screen, f"For {spec.model.source} ({model.task}), from {found.looked_at}", "bold")
     for choice in found.columns:
         say_after(screen, "  ", f"{choice.role}: {choice.column}. {choice.why}")
     for line in _numbers(found, spec):
@@ -122,17 +114,17 @@ def _print_preview(found: Preview, spec: RunSpec, model: ModelFacts, screen: Con
 def _numbers(found: Preview, spec: RunSpec) -> Iterator[str]:
     about = "about " if found.counted == "about" else ""
     if found.tokens is not None:
-        yield f"{about}{found.tokens:,} tokens in all"
+        yield f"{about}{found.tokens:,} tokens in total"
     if found.typical_length:
         yield f"tokens per {found.unit}: median {found.typical_length:,}, 95 % have {found.long_length:,} or fewer"
     if found.truncated is not None:
         yield f"{percent(found.truncated)} are longer than data.context_length ({spec.data.context_length:,})"
     if found.unit != "image":
-        yield f"{percent(found.empty)} are empty, {percent(found.duplicates)} are copies"
+        yield f"{percent(found.empty)} are empty, {percent(found.duplicates)} are duplicates"
     if found.vocab_size is not None:
-        yield f"{found.vocab_size:,} token ids that the model must know"
+        yield f"vocabulary of {found.vocab_size:,} tokens"
     if found.steps_per_epoch is not None:
-        yield f"{steps_in_words(found.steps_per_epoch)} for one epoch, with batch size {spec.training.batch_size:,}"
+        yield f"one epoch = {steps_in_words(found.steps_per_epoch)} with batch size {spec.training.batch_size:,}"
 
 
 def _search(words: str, *, as_json: bool) -> None:
@@ -143,14 +135,14 @@ def _search(words: str, *, as_json: bool) -> None:
         print_json([asdict(hit) for hit in hits])
         return
     if not hits:
-        say(console(), f"No dataset of the Hub has {words!r} in its name.")
+        say(console(), f"No dataset on the Hub has {words!r} in its name.")
         return
     grid = Grid(box=None, pad_edge=False, header_style="bold")
     for title, justify in (("data", "left"), ("downloads", "right"), ("rows", "left")):
         grid.add_column(title, no_wrap=True, justify=justify)  # type: ignore[arg-type]
-    grid.add_column("what it is", ratio=1)
+    grid.add_column("description", ratio=1)
     for hit in hits:
-        about = f"(only for whom its owner lets in) {hit.about}" if hit.gated else hit.about
+        about = f"(gated) {hit.about}" if hit.gated else hit.about
         grid.add_row(f"hub:{hit.id}", f"{hit.downloads:,}", hit.rows, Text(about))
     console().print(grid)
 
@@ -167,9 +159,7 @@ def _look(data: DataSpec, *, as_json: bool) -> None:
     from tb_widgets.data.sources.resolve import resolve_source
 
     if resolve_source(data).kind != "hub":
-        raise SpecError(
-            [("data.source", f"--look is for datasets of the Hub (hub:OWNER/NAME), not for {data.source}.")]
-        )
+        raise SpecError([("data.source", f"--look is for Hub datasets (hub:OWNER/NAME), not for {data.source}.")])
     found, screen = inspect_hub(data), console()
     if as_json:
         print_json(asdict(found))
@@ -178,8 +168,8 @@ def _look(data: DataSpec, *, as_json: bool) -> None:
     if found.description:
         say_after(screen, "", found.description)
     if len(found.configs) > 1:
-        chosen = f"; this is {found.config}" if found.config is not None else ""
-        say(screen, f"Variants (data.config): {', '.join(found.configs)}{chosen}")
+        chosen = f"; shown: {found.config}" if found.config is not None else ""
+        say(screen, f"Configurations (data.config): {', '.join(found.configs)}{chosen}")
     for split in found.splits:
         rows = f", {split.rows:,} rows" if split.rows is not None else ""
         say(screen, f"  {split.name}: {size_in_words(split.size)}{rows}")
@@ -214,10 +204,10 @@ def _list(*, as_json: bool) -> None:
         return
     grid = Grid(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 1, 0))
     grid.add_column("data", no_wrap=True, style="cyan")
-    grid.add_column("fetches", justify="right", no_wrap=True)
-    grid.add_column("what it is", ratio=1, overflow="fold")  # half an address is none
+    grid.add_column("download", justify="right", no_wrap=True)
+    grid.add_column("description", ratio=1, overflow="fold")  # half an address is none
     for entry in found:
-        size = size_in_words(1e6 * entry["megabytes"]) if entry["megabytes"] else "nothing"
+        size = size_in_words(1e6 * entry["megabytes"]) if entry["megabytes"] else "none"
         values = entry["data"]
         more = [f"data.{name}={json_text.dumps(value)}" for name, value in values.items() if name != "source"]
         how = " ".join(f"--set {shlex.quote(setting)}" for setting in more)
@@ -271,13 +261,13 @@ def _facts(data: DataSpec) -> dict[str, Any]:
 def _print(facts: dict[str, Any], screen: Console) -> None:
     say(screen, facts["source"], "bold")
     if facts["kind"] == "examples":
-        say(screen, f"Examples for {', '.join(facts['tasks'])}, made on this machine.")
+        say(screen, f"Examples for {', '.join(facts['tasks'])}, generated on this machine.")
         return
     size = size_in_words(facts["bytes"])
     if facts["kind"] == "text":
         many = f" in {facts['documents']:,} files" if facts["documents"] > 1 else ""
         own = facts["held_back_documents"]
-        held_back = f" {own:,} more {'file is' if own == 1 else 'files are'} for validation." if own else ""
+        held_back = f" {counted(own, 'more file')} for validation." if own else ""
         say(screen, f"Plain text, {size}{many}.{held_back}")
         for note in facts["notes"]:
             say_after(screen, "", note)
@@ -286,8 +276,8 @@ def _print(facts: dict[str, Any], screen: Console) -> None:
             say_after(screen, "  ", line)
         return
     rows = f"{facts['rows']:,} rows, " if facts["rows"] is not None else ""
-    held_back = f" {facts['held_back_rows']:,} more rows are for validation." if facts["held_back_rows"] else ""
-    say(screen, f"A table: {rows}{size}.{held_back}")
+    held_back = f" {facts['held_back_rows']:,} more rows for validation." if facts["held_back_rows"] else ""
+    say(screen, f"Table: {rows}{size}.{held_back}")
     for note in facts["notes"]:
         say_after(screen, "", note)
     _print_table([{**column, "names": column["classes"]} for column in facts["columns"]], facts["first"], screen)

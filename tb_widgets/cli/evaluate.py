@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tb_widgets.cli.options import Json, RunName, RunsDir, TrustRun, service
+from tb_widgets.cli.options import CheckpointName, Json, RunName, RunsDir, TrustRun, service
 from tb_widgets.cli.screen import console, print_json, say
 from tb_widgets.display.terminal import doing
 from tb_widgets.service.run import Run
@@ -16,13 +16,13 @@ from tb_widgets.spec.metrics import METRICS
 def evaluate(
     name: RunName,
     *,
-    checkpoint: Annotated[str, typer.Option(help="best, last, or the step of a checkpoint.")] = "best",
-    batches: Annotated[int | None, typer.Option(min=1, help="How many batches are read; all by default.")] = None,
+    checkpoint: CheckpointName = "best",
+    batches: Annotated[int | None, typer.Option(metavar="N", min=1, help="Number of batches (default: all).")] = None,
     trust: TrustRun = False,
     runs_dir: RunsDir = None,
     json: Json = False,
 ) -> None:
-    """Evaluate a checkpoint on all validation data, where a run reads some of them now and then."""
+    """Evaluate a checkpoint on the whole validation set."""
     run = Run(service(runs_dir).attach(name).path)
     chosen = run.checkpoint(checkpoint)
     with doing(console(stderr=True), f"Evaluating step {chosen.step:,}"):
@@ -30,6 +30,9 @@ def evaluate(
     if json:
         print_json({"run_id": run.id, "checkpoint": chosen.step, "metrics": metrics})
         return
-    say(console(), f"Step {chosen.step:,} of {run.id}, on {'all' if batches is None else 'some'} validation data:")
+    say(
+        console(),
+        f"Step {chosen.step:,} of {run.id}, on {'the whole' if batches is None else 'part of the'} validation set:",
+    )
     for key, value in metrics.items():
         say(console(), f"  {METRICS[key].heading(run.status.task)}: {METRICS[key].written(value)}")

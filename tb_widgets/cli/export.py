@@ -7,26 +7,27 @@ from typing import Annotated
 
 import typer
 
-from tb_widgets.cli.options import Json, RunsDir, TrustRun, service
+from tb_widgets.cli.options import CheckpointName, Json, RunsDir, TrustRun, service
 from tb_widgets.cli.screen import console, print_json, say
-from tb_widgets.errors import ExportError
 from tb_widgets.export.registry import EXPORTERS
 from tb_widgets.service.exporting import export_checkpoint
 from tb_widgets.service.run import Run
 
 
 def export(
-    name: Annotated[str | None, typer.Argument(metavar="RUN", help="As for tb-widgets show.")] = None,
+    name: Annotated[
+        str | None, typer.Argument(metavar="RUN", help="A run's id or its end, its folder, or latest.")
+    ] = None,
     *,
-    to: Annotated[str, typer.Option("--to", help="The format; --list shows them.")] = "safetensors",
-    out: Annotated[Path | None, typer.Option("--out", help="A new folder; by default exports/ in the run.")] = None,
-    checkpoint: Annotated[str, typer.Option(help="best, last, or the step of a checkpoint.")] = "best",
+    to: Annotated[str, typer.Option("--to", show_default=False, help="Format (default safetensors).")] = "safetensors",
+    out: Annotated[Path | None, typer.Option("--out", help="A new folder (default: in the run).")] = None,
+    checkpoint: CheckpointName = "best",
     formats: Annotated[bool, typer.Option("--list", help="List the formats.")] = False,
     trust: TrustRun = False,
     runs_dir: RunsDir = None,
     json: Json = False,
 ) -> None:
-    """Write a checkpoint in a format of others, and prove that it is still the same model."""
+    """Export a checkpoint and verify that it is the same model."""
     if formats:
         known = {key: EXPORTERS[key] for key in EXPORTERS}
         if json:
@@ -37,7 +38,7 @@ def export(
             say(console(), f"{key}  {exporter.title}{needs}")
         return
     if name is None:
-        raise ExportError("No run is named.", hint="Name one: tb-widgets export RUN; tb-widgets runs lists them.")
+        raise typer.BadParameter("name a run; tb-widgets runs lists them.", param_hint="RUN")
     run = Run(service(runs_dir).attach(name).path)
     chosen = run.checkpoint(checkpoint)
     folder = out or run.path / "exports" / f"{to}-{chosen.step}"
@@ -46,8 +47,8 @@ def export(
         facts = {"run_id": run.id, "checkpoint": chosen.step, "to": to, "path": str(done.folder)}
         print_json(facts | {"files": done.files, "difference": done.difference})
         return
-    say(console(), f"Step {chosen.step:,} of {run.id} is in {done.folder}:")
+    say(console(), f"Exported step {chosen.step:,} of {run.id} to {done.folder}:")
     for file in done.files:
         say(console(), f"  {file}")
-    same = "equal" if done.difference == 0 else f"equal to {done.difference:.2g}"
+    same = "identical" if done.difference == 0 else f"equal to within {done.difference:.2g}"
     say(console(), f"Loaded again, its logits are {same}.")

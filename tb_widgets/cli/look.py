@@ -38,12 +38,12 @@ def runs(runs_dir: RunsDir = None, json: Json = False) -> None:
         return
     screen = console()
     if not entries:
-        say(screen, f"There are no runs in {training.runs_dir} yet. Start one with: tb-widgets train")
+        say(screen, f"No runs in {training.runs_dir} yet. Start one with: tb-widgets train")
         return
     for line in run_lines(entries, screen.width if screen.is_terminal else None):
         screen.print(line, soft_wrap=True)
     if screen.is_terminal:
-        say(screen, f"\nThe end of its name is enough for a command: tb-widgets show {entries[0].run.id[-4:]}", "dim")
+        say(screen, f"\nThe end of an id is enough: tb-widgets show {entries[0].run.id[-4:]}", "dim")
 
 
 def show(
@@ -51,15 +51,13 @@ def show(
     *,
     runs_dir: RunsDir = None,
     json: Json = False,
-    follow: Annotated[bool, typer.Option("--follow", "-f", help="Watch the run until it has ended.")] = False,
+    follow: Annotated[bool, typer.Option("--follow", "-f", help="Watch the run until it ends.")] = False,
     environment: Annotated[
-        bool, typer.Option("--environment", help="What it ran on, and in what this machine differs.")
+        bool, typer.Option("--environment", help="Compare its environment with this machine.")
     ] = False,
-    against: Annotated[
-        str | None, typer.Option(metavar="RUN", help="With --environment: another run in place of this machine.")
-    ] = None,
+    against: Annotated[str | None, typer.Option(metavar="RUN", help="Compare with this run instead.")] = None,
 ) -> None:
-    """Show one run: its state, metrics, curve and checkpoints."""
+    """Show a run: its state, metrics, curve and checkpoints."""
     if against is not None and not environment:
         raise typer.BadParameter("--against compares environments: add --environment.")
     training = service(runs_dir)
@@ -158,7 +156,7 @@ def _print_run(run: RunDirectory, status: Status, checkpoints: list[CheckpointIn
         say_after(screen, f"{'':>{width}}  ", line)
     if status.step > 1:
         say(screen)
-        screen.print(loss_plot(iter_records(run.metrics_file), width=min(screen.width, 80) - 2))
+        screen.print(loss_plot(iter_records(run.metrics_file), status.task, width=min(screen.width, 80) - 2))
     for hint in hints_of(run, status):
         say_after(screen, Text.assemble(("\nhint: ", "bold")), f"{hint.sentence} {hint.action}")
         say_after(screen, "      ", hint.why)

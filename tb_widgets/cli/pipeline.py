@@ -17,13 +17,16 @@ from tb_widgets.wording import duration
 def pipeline(
     spec: Annotated[Path, typer.Argument(metavar="SPEC.yaml", help="A spec in YAML or JSON.")],
     *,
-    folder: Annotated[Path | None, typer.Option("--folder", help="For results and report; SPEC.pipeline.")] = None,
-    until: Annotated[str | None, typer.Option("--until", metavar="PHASE", help="The last phase to be done.")] = None,
+    folder: Annotated[Path | None, typer.Option("--folder", help="Results folder (default: SPEC.pipeline).")] = None,
+    until: Annotated[str | None, typer.Option("--until", metavar="PHASE", help="Last phase to run.")] = None,
     trust: TrustOption = False,
     runs_dir: RunsDir = None,
     json: Json = False,
 ) -> None:
-    """Load, check, train, evaluate and report. What is done is not done again; what was cut off goes on."""
+    """Load, check, train, evaluate and report.
+
+    Run it again to continue: it skips finished phases.
+    """
     made = Pipeline(spec, folder=folder, runs_dir=runs_dir, trust=trust)
     screen = console(stderr=json)
 
@@ -32,7 +35,7 @@ def pipeline(
             if not screen.is_terminal:
                 say(screen, f"{phase.title} ...")
         else:
-            say(screen, f"✓ {name}: " + (duration(seconds) if seconds else "done before"))
+            say(screen, f"✓ {name}: " + (duration(seconds) if seconds else "already done"))
 
     with doing(screen, "Load, check, train, evaluate, report"):
         results = made.run(until=until, on_phase=tell)

@@ -79,7 +79,7 @@ def print_error(error: TbError) -> None:
     if len(lines) == 1:
         say_after(screen, lead, lines[0])
     else:
-        say_after(screen, lead, f"{len(lines)} fields are wrong.")
+        say_after(screen, lead, f"{len(lines)} fields are wrong:")
         for line in lines:
             say_after(screen, "  ", line)
     if error.hint:

@@ -11,13 +11,11 @@ from tb_widgets.runs import default_runs_dir
 
 
 def app(
-    port: Annotated[
-        int | None, typer.Option(min=1, max=65535, help="Port on this machine; a free one by default.")
-    ] = None,
-    no_browser: Annotated[bool, typer.Option("--no-browser", help="Print the address and open nothing.")] = False,
+    port: Annotated[int | None, typer.Option(metavar="N", min=1, max=65535, help="Port (default: a free one).")] = None,
+    no_browser: Annotated[bool, typer.Option("--no-browser", help="Only print the address.")] = False,
     runs_dir: RunsDir = None,
 ) -> None:
-    """Open the dashboard in the browser. Ctrl-C closes it; runs continue."""
+    """Open the dashboard in a browser. Ctrl-C closes it; runs continue."""
     from tb_widgets.app.page.server import serve
 
     folder = runs_dir.expanduser().absolute() if runs_dir is not None else default_runs_dir()

@@ -22,11 +22,9 @@ def spec(
     context: typer.Context,
     preset: PresetOption = None,
     settings: Settings = None,
-    reference: Annotated[
-        bool, typer.Option("--reference", help="Print a table of every field; Markdown where it is not a terminal.")
-    ] = False,
+    reference: Annotated[bool, typer.Option("--reference", help="List every field; piped, as Markdown.")] = False,
 ) -> None:
-    """Print a spec as YAML: the default one, or a preset's, with your settings."""
+    """Print a spec as YAML: the defaults or a preset, with your settings."""
     if context.invoked_subcommand is not None:
         return
     if reference:
@@ -38,7 +36,7 @@ def spec(
 
 @group.command()
 def check(file: Annotated[Path, typer.Argument(metavar="FILE", help="A spec in YAML or JSON.")]) -> None:
-    """Validate a spec file, and print everything that is wrong with it at once."""
+    """Validate a spec file and list all its errors."""
     RunSpec.load(file)
     say(console(), f"{file} is a valid spec.")
 

@@ -19,4 +19,7 @@ def stop(name: RunName, runs_dir: RunsDir = None) -> None:
     training = service(runs_dir)
     run = training.attach(name)
     training.stop(run)
-    say(console(), f"{run.id} saves and stops. Resume later with: tb-widgets resume {name_for_commands(run)}")
+    say(
+        console(),
+        f"{run.id} stops after its current step and saves. Resume with: tb-widgets resume {name_for_commands(run)}",
+    )

@@ -31,7 +31,7 @@ from tb_widgets.display.run_words import best_in_words
 from tb_widgets.display.schedule_drawing import continuing_in_words
 from tb_widgets.display.terminal import Messages, watch
 from tb_widgets.display.terminal_plot import loss_plot
-from tb_widgets.errors import RunError
+from tb_widgets.errors import FAILED, RunError
 from tb_widgets.runs import RunDirectory, Status
 from tb_widgets.runs.baselines import Baselines
 from tb_widgets.runs.journal import iter_records, last_event_number
@@ -55,20 +55,23 @@ def train(
     model: Model = None,
     trust: TrustOption = False,
     data: Data = None,
-    name: Annotated[str | None, typer.Option("--name", help="A name for the run.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Name of the run.")] = None,
     settings: Settings = None,
     runs_dir: RunsDir = None,
     detach: Detach = False,
-    at_once: Annotated[int, typer.Option(min=1, help="Of several specs, how many train side by side.")] = 1,
+    at_once: Annotated[
+        int, typer.Option(metavar="N", min=1, show_default=False, help="Specs to train in parallel (default 1).")
+    ] = 1,
     json: Json = False,
 ) -> None:
-    """Train a model and watch it. Ctrl-C stops and saves it (exit code 130); a second one does not wait for that.
+    """Train a model and watch it. Ctrl-C stops and saves the run.
 
-    Several specs are trained one after another, or some at once, and end in a table.
+    A second Ctrl-C returns without waiting for that; the exit code is 130 either way. Several specs train one after
+    another, or N in parallel, and end in a table.
     """
     if specs and len(specs) > 1:
         if any((preset, model, data, name, settings, detach)):
-            raise typer.BadParameter("several specs are trained as they are: give no other settings beside them.")
+            raise typer.BadParameter("several specs are trained as they are: remove the other settings.")
         _train_several(specs, at_once=at_once, trust=trust, runs_dir=runs_dir, as_json=json)
         return
     spec = specs[0] if specs else None
@@ -89,17 +92,18 @@ def resume(
     runs_dir: RunsDir = None,
     detach: Detach = False,
     json: Json = False,
-    from_start: Annotated[
-        bool, typer.Option("--from-start", help="Begin again at step 0 where no checkpoint is whole any more.")
-    ] = False,
+    from_start: Annotated[bool, typer.Option("--from-start", help="Restart if no checkpoint is usable.")] = False,
     more_steps: Annotated[
         int | None,
-        typer.Option("--more-steps", min=1, metavar="N", help="Train a run that is done for N more steps."),
+        typer.Option("--more-steps", min=1, metavar="N", help="Train a finished run for longer."),
     ] = None,
 ) -> None:
-    """Resume a run that was paused, stopped or cut off, from its newest checkpoint; or train one that is done on."""
+    """Continue a run from its newest checkpoint.
+
+    The run was paused, stopped or cut off; with --more-steps, it is finished.
+    """
     if more_steps is not None and from_start:
-        raise typer.BadParameter("a run that is done continues from its last step, not from the start.")
+        raise typer.BadParameter("a finished run continues from its last step, not from the start.")
     training = service(runs_dir)
     run = training.attach(name)
     status = run.status()
@@ -124,11 +128,11 @@ def _train_several(specs: list[Path], *, at_once: int, trust: bool, runs_dir: Pa
         failed.extend([run] if status.state != "done" else [])
         say(screen, f"{run.id}: {status.state} after {status.step:,} steps. {status.message}".rstrip())
 
-    say(screen, f"{len(specs)} specs: trained {'one after another' if at_once == 1 else f'{at_once} at once'}.")
+    say(screen, f"Training {len(specs)} specs {'one after another' if at_once == 1 else f'{at_once} at a time'}.")
     try:
         table = train_all(specs, at_once=at_once, runs_dir=runs_dir, trust=trust, on_end=tell)
     except KeyboardInterrupt:
-        say(screen, "Detached: what has begun trains on; what waits goes on when the dashboard is opened.", "yellow")
+        say(screen, "Detached: running trainings continue; the queue continues when the dashboard is opened.", "yellow")
         raise typer.Exit(BY_CTRL_C) from None
     print_table(table, screen, as_json=as_json)
     raise typer.Exit(int(bool(failed)))
@@ -142,7 +146,7 @@ def _detach_or_follow(
     if as_json:
         print_json(run_facts(run, run.status()))
         return
-    say(console(), f"{run.path} trains on its own.")
+    say(console(), f"{run.path} trains in the background.")
     say(console(), f"Watch it with: tb-widgets show --follow {name_for_commands(run)}")
 
 
@@ -169,7 +173,7 @@ def follow_run(
         try:
             if presses and only_watches:
                 status = run.status()
-                say_after(screen, "", f"Detached: {run.id} trains on.", "yellow")
+                say_after(screen, "", f"Detached: {run.id} continues.", "yellow")
                 break
             if presses > 1 and not trains_here:
                 status = _detach(run, screen)
@@ -189,7 +193,7 @@ def follow_run(
     if status.state in ("failed", "interrupted"):
         print_error(RunError(f"{run.id} {status.state}: {status.message}", hint=status.hint))
         say(console(stderr=True), f"Log: {run.log_file}")
-        return 1
+        return FAILED
     return BY_CTRL_C if presses and status.state != "done" else 0
 
 
@@ -198,17 +202,17 @@ def _ask_to_stop(training: TrainingService, run: RunDirectory, screen: Console, 
         training.stop(run)
     except RunError:
         return  # it has just ended by itself
-    again = "" if trains_here else " Press Ctrl-C again to detach without waiting for that."
-    say_after(screen, "", f"Stopping: the run finishes its step and saves.{again}", "yellow")
+    again = "" if trains_here else " Press Ctrl-C again to return without waiting."
+    say_after(screen, "", f"Stopping after this step, saving a checkpoint.{again}", "yellow")
 
 
 def _detach(run: RunDirectory, screen: Console) -> Status:
     status = run.status()
     if status.is_active:
         name = name_for_commands(run)
-        say_after(screen, "", f"Detached: {run.id} finishes its step, saves and stops by itself.", "yellow")
+        say_after(screen, "", f"Detached: {run.id} saves a checkpoint and stops.", "yellow")
         say(screen, f"Watch it with: tb-widgets show --follow {name}")
-        say(screen, f"Resume later with: tb-widgets resume {name}")
+        say(screen, f"Resume with: tb-widgets resume {name}")
     return status
 
 
@@ -236,18 +240,18 @@ def _print_end(run: RunDirectory, status: Status, screen: Console) -> None:
 
 
 def demo(data: Data = None, settings: Settings = None, runs_dir: RunsDir = None) -> None:
-    """Train a small model for about a minute, draw its curve, and generate a sample."""
+    """Train a small model for a minute, draw its curve, write a sample."""
     screen = console()
     asked, chosen = asked_for(preset="quick", data=data, settings=_settings("demo", settings))
     training = service(runs_dir)
     run = training.start(prepared(asked, chosen=chosen, screen=screen))
-    say(screen, f"A small transformer trains on {run.spec.data.source} for about a minute.")
+    say(screen, f"Training a small transformer on {run.spec.data.source} for about a minute.")
     code = follow_run(training, run, curve=True)
     if code == BY_CTRL_C:
         raise typer.Exit(code)
     if run.status().step > 1:
         say(screen)
-        screen.print(loss_plot(iter_records(run.metrics_file), width=min(screen.width, 80) - 2))
+        screen.print(loss_plot(iter_records(run.metrics_file), run.status().task, width=min(screen.width, 80) - 2))
     if run.checkpoints():
         _print_sample(Run(run.path), screen)
     name = name_for_commands(run)

@@ -1,4 +1,4 @@
-"""Letting a checkpoint write: ``generate``."""
+"""Generating with a checkpoint: ``generate``."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from typing import Annotated, Any
 
 import typer
 
-from tb_widgets.cli.options import Json, RunName, RunsDir, TrustRun, service
+from tb_widgets.cli.options import CheckpointName, Json, RunName, RunsDir, TrustRun, service
 from tb_widgets.cli.screen import console, print_json
 from tb_widgets.display.terminal import doing, show_controls
-from tb_widgets.errors import ServiceError
 from tb_widgets.runs import RunDirectory
 from tb_widgets.service.generation import Generation, GenerationService
 from tb_widgets.service.run import Checkpoint, Run
@@ -19,20 +18,27 @@ from tb_widgets.spec import TASKS
 _LOOK_EVERY = 0.05  # seconds between two looks at a growing text
 
 
+def _number(about: str, *, min: float) -> Any:
+    return typer.Option(metavar="N", min=min, show_default=False, help=about)
+
+
 def generate(
     name: RunName,
     *,
-    checkpoint: Annotated[str, typer.Option(help="best, last, or the step of a checkpoint.")] = "best",
-    prompt: Annotated[str, typer.Option(help="The text to continue.")] = "",
-    length: Annotated[int, typer.Option(min=1, help="New tokens.")] = 200,
-    temperature: Annotated[float, typer.Option(min=0.0, help="0 takes the likeliest token, 1 the model's odds.")] = 0.8,
-    top_k: Annotated[int, typer.Option("--top-k", min=0, help="Choose among the k likeliest tokens; 0: all.")] = 40,
-    seed: Annotated[int, typer.Option(min=0, help="The same seed writes the same text.")] = 0,
+    checkpoint: CheckpointName = "best",
+    prompt: Annotated[str, typer.Option(show_default=False, help="Text to continue.")] = "",
+    length: Annotated[int, _number("Tokens to generate (default 200).", min=1)] = 200,
+    temperature: Annotated[float, _number("0: greedy; 1: unchanged (default 0.8).", min=0.0)] = 0.8,
+    top_k: Annotated[int, _number("Most likely tokens (default 40); 0: all.", min=0)] = 40,
+    seed: Annotated[int, _number("Same seed, same text (default 0).", min=0)] = 0,
     trust: TrustRun = False,
     runs_dir: RunsDir = None,
     json: Json = False,
 ) -> None:
-    """Generate text with a run's model; an image classifier predicts the class of --length new images."""
+    """Generate text with the model of a run.
+
+    A classifier predicts the class of the prompt; an image classifier those of --length new images.
+    """
     run = Run(service(runs_dir).attach(name).path)
     chosen = run.checkpoint(checkpoint)
     options: dict[str, Any] = {"temperature": temperature, "top_k": top_k or None, "seed": seed, "trust": trust}
@@ -74,8 +80,7 @@ def write_answer(
         text.finished.wait()
     finally:
         writers.close()
-    if text.state == "failed":
-        raise ServiceError(text.message)
+    text.raise_failure()
     return text
 
 

@@ -75,8 +75,8 @@ def n_gram_losses(train: Ids, windows: Ids, *, vocab_size: int, border: int | No
     if len(train) < vocab_size:
         return Counted(
             (even,),
-            f"The training data have {len(train):,} tokens, fewer than the vocabulary has ({vocab_size:,}): "
-            "counting them says nothing.",
+            f"The training data has {len(train):,} tokens, fewer than the vocabulary ({vocab_size:,}): "
+            "too few for n-gram baselines.",
         )
     losses = _losses(train, windows, vocab_size=vocab_size, border=border)
     named = [Baseline("unigram", losses[0]), Baseline("bigram", losses[1])]

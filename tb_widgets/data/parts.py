@@ -41,7 +41,7 @@ def set_apart(files: Sequence[LocalFile], part: str) -> Parts:
         chosen.append(file)
     if not parts.held_back or not parts.training:
         raise DataError(
-            f"data.validation_split: {'all' if parts.held_back else 'none'} of the files is called {part}.",
-            hint="Name a part by a word of its file's name, or by its folder; empty keeps a fraction for validation.",
+            f"data.validation_split: {'every file' if parts.held_back else 'no file'} is named {part}.",
+            hint="Give a word of the file's name, or its folder; empty keeps a fraction for validation.",
         )
     return parts

@@ -9,13 +9,13 @@ MOST_CLASSES = 1000
 
 _SHORT = 16  # tokens: a text that fills no such context is too short, whatever the context
 
-_OTHER_LABEL = "Name the column with the labels in data.columns, for example {label: category}."
+_OTHER_LABEL = "Choose the label column in data.columns, for example {label: category}."
 
 
 def too_many_values(column: str, name: str) -> DataError:
     """Return what is said of a label column that holds no classes."""
     return DataError(
-        f"The column {column} of {name} has more than {MOST_CLASSES:,} different values, which are no classes.",
+        f"The column {column} of {name} has more than {MOST_CLASSES:,} different values: too many for classes.",
         hint=_OTHER_LABEL,
     )
 
@@ -30,20 +30,20 @@ def pairs_too_long(name: str, *, longest: int, context_length: int, too_long: in
     """Return what is said of pairs beyond the context, where they are neither cut nor left out; lengths in tokens."""
     return DataError(
         f"data.context_length: {too_long:,} of {pairs:,} pairs of {name} are longer than {context_length:,} tokens; "
-        f"the longest text has {longest:,} with its end.",
+        f"the longest text has {longest:,} with its end token.",
         hint=f"Set data.context_length to at least {longest}, choose a tokenizer with longer tokens, or set "
         "data.long_pairs to leave-out or cut.",
     )
 
 
 def too_short(part: str, name: str, *, tokens: int, context_length: int) -> DataError:
-    """Return what is said of a ``training part`` or ``validation part`` that does not fill one context."""
+    """Return what is said of a ``training set`` or ``validation set`` that does not fill one context."""
     longest = tokens - 1
     shorter = f"Set data.context_length to at most {longest}, " if longest >= 2 else ""
     field = "data.context_length" if longest >= _SHORT else "data.source"
-    fraction = "smaller" if part == "training part" else "larger"
+    fraction = "smaller" if part == "training set" else "larger"
     return DataError(
-        f"{field}: the {part} of {name} has {tokens:,} tokens, and one context needs {context_length + 1:,} "
+        f"{field}: the {part} of {name} has {tokens:,} tokens, but one context needs {context_length + 1:,} "
         f"({context_length:,} and the token after it).",
         hint=f"{shorter}{'c' if shorter else 'C'}hoose a longer text, or a {fraction} data.validation_fraction.",
     )

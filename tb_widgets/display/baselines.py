@@ -81,7 +81,7 @@ def better_in_words(baselines: Baselines, loss: float | None) -> str:
         return ""
     beaten, ahead = baselines.beaten(loss), baselines.next(loss)
     if beaten is None:
-        told = f"Validation is not yet better than {_told(baselines.lines[0])}."
+        told = f"Not yet better than {_told(baselines.lines[0])}."
     else:
         line, step = beaten
         told = f"Better than {_told(line)} since step {step:,}"

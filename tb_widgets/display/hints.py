@@ -225,10 +225,10 @@ class Course:
 
     @property
     def end_here(self) -> str:
-        """That more steps bring nothing, and what to do instead."""
+        """That more steps won't help, and what to do instead."""
         if self.status.is_active:
-            return "Stop now: more steps bring nothing."
-        return f"Train for {steps_in_words(self.best.step)} next time: more bring nothing."
+            return "Stop now: more steps won't help."
+        return f"Train for {steps_in_words(self.best.step)} next time: more won't help."
 
     def lower_rate(self) -> float:
         """Return a learning rate to try instead of one that is too high."""
@@ -268,15 +268,15 @@ def leak(course: Course) -> Hint | None:
     characters = finite(course.statistics.get("characters_per_token")) or 1.0
     if record.continues and last.loss < 0.2 * characters:
         found = last.loss / characters
-        why = f"It is {found:.2f} nats per character at step {last.step:,}; the best language models need about 0.5."
+        why = f"It is {found:.2f} nats per character at step {last.step:,}; the best language models reach about 0.5."
     elif (best := course.best_baseline) and (early := course.early_loss) is not None and early < 0.5 * best.loss:
         why = f"By step {EARLY} it was {early:.2f}; {best.with_article} reaches {best.loss:.2f} without training."
     else:
         return None
     return Hint(
-        "The loss is suspiciously low: the model may see what it should predict.",
+        "The loss is suspiciously low: the model may see the tokens it has to predict.",
         why,
-        "Look on the Check step whether the model sees ahead, and in the data for what the two parts share.",
+        "Run the checks to see whether the model leaks, and look for training text in the validation set.",
     )
 
 
@@ -289,9 +289,9 @@ def exploding(course: Course) -> Hint | None:
         return None
     clip = course.spec.training.clip
     return Hint(
-        "Gradients explode: each step throws the weights too far.",
+        "Exploding gradients: each step moves the weights too far.",
         f"The gradient norm is about {now:,.3g} at step {course.step:,}"
-        + (f", and was about {usual:,.3g} for most of the steps before." if has_grown else ". Up to 10 is usual."),
+        + (f", up from about {usual:,.3g} before." if has_grown else ". Up to 10 is normal."),
         "Set training.clip to 1."
         if clip is None or clip > 1
         else f"Set training.learning_rate to {plain_number(course.lower_rate())}.",
@@ -329,9 +329,9 @@ def too_high(course: Course) -> Hint | None:
     # A rate that stays at its peak for long and falls at the end brings a late gain wherever it is.
     late = [found for found in told if found.step > 0.6 * course.spec.training.steps and found.rate < 0.7 * peak]
     if ups > 0.1 * downs:
-        why = f"Since warm-up the validation loss rose by {ups:.2f} and fell by {downs:.2f} in turns."
+        why = f"Since warm-up, validation loss rose by {ups:.2f} and fell by {downs:.2f} in total, back and forth."
     elif course.rate < 0.3 and late and late[0].loss - course.last.loss > 0.4 * (told[0].loss - late[0].loss):
-        why = f"The loss fell from {late[0].loss:.2f} to {course.last.loss:.2f} only once the rate had come down."
+        why = f"The loss fell from {late[0].loss:.2f} to {course.last.loss:.2f} only after the learning rate came down."
     else:
         return None
     return Hint(
@@ -365,9 +365,9 @@ def memorising(course: Course) -> Hint | None:
     if gain >= 0.01 * last.loss:
         return None
     return Hint(
-        "The model memorises more than it learns.",
-        f"Training loss is {last.train:.2f} and validation loss {last.loss:.2f}, which has hardly fallen in 3 "
-        f"validations.{course.kept}",
+        "The model memorises more than it generalises.",
+        f"Training loss is {last.train:.2f} and validation loss {last.loss:.2f}, which has barely fallen in 3 "
+        f"evaluations.{course.kept}",
         "Train on more data.",
     )
 
@@ -382,9 +382,9 @@ def used_up(course: Course) -> Hint | None:
     if gain >= 0.01 * before.loss or course.last.train > 0.97 * before.train:
         return None
     return Hint(
-        "The training data are used up.",
-        f"They have been read {course.epochs:.0f} times. Since step {before.step:,} training loss fell from "
-        f"{before.train:.3f} to {course.last.train:.3f}, and validation loss not below {course.best.loss:.3f}.",
+        "The training data is exhausted.",
+        f"The model has read it {course.epochs:.0f} times. Since step {before.step:,}, training loss fell from "
+        f"{before.train:.3f} to {course.last.train:.3f}, but validation loss not below {course.best.loss:.3f}.",
         "Train on more data.",
     )
 
@@ -402,7 +402,7 @@ def stuck(course: Course) -> Hint | None:
         f"Validation loss is {last.loss:.3f} after {steps_in_words(last.step)}; untrained it was {first:.3f}.",
         f"Set training.learning_rate to {plain_number(min(LOWEST, 10 * rate))}."
         if course.is_adam and rate < LOWEST
-        else "Run the checks on its model: gradients may not reach the weights.",
+        else "Run the checks: gradients may not reach the weights.",
     )
 
 
@@ -415,9 +415,8 @@ def too_low(course: Course) -> Hint | None:
         return None
     return Hint(
         "The learning rate is too low.",
-        f"Validation loss fell from {first:.2f} to {last.loss:.2f} only. The learning rates of all "
-        f"{last.step:,} steps add up to {plain_number(moved)}, and hardly a weight can have moved further; those of a "
-        "fresh model are around 0.1.",
+        f"Validation loss only fell from {first:.2f} to {last.loss:.2f}. The learning rates of all {last.step:,} "
+        f"steps add up to {plain_number(moved)}: weights can hardly move further, and start at around 0.1.",
         f"Set training.learning_rate to {plain_number(min(1e-3, 10 * course.spec.training.learning_rate))}.",
     )
 
@@ -439,8 +438,8 @@ def plateau(course: Course) -> Hint | None:
     rate = course.last.rate
     return Hint(
         f"The loss has been flat since step {told[0].step:,}.",
-        f"Validation loss was {told[0].loss:.3f} and is {course.last.loss:.3f}, training loss {told[0].train:.3f} and "
-        f"{course.last.train:.3f}, with a learning rate of {plain_number(rate)}.",
+        f"Since then, validation loss went from {told[0].loss:.3f} to {course.last.loss:.3f} and training loss from "
+        f"{told[0].train:.3f} to {course.last.train:.3f}, at a learning rate of {plain_number(rate)}.",
         f"Set training.learning_rate to {plain_number(course.lower_rate())}." if rate > LOWEST else course.end_here,
     )
 

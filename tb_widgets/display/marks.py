@@ -8,7 +8,7 @@ from typing import Any
 from tb_widgets.display.baselines import LINE
 from tb_widgets.runs.numbers import finite
 
-NAMES = {"memory": "memory was short", "divergence": "rate halved", "lost": "process lost"}
+NAMES = {"memory": "smaller micro-batch", "divergence": "rate halved", "lost": "process lost"}
 Mark = tuple[int, str]
 """A step, and what was done there: a key of ``NAMES``."""
 
@@ -53,7 +53,7 @@ def marks_in_words(marks: Sequence[Mark]) -> str:
     """Return what the marks say, for those who do not see them.
 
     >>> marks_in_words([(13, "memory"), (20, "divergence")])
-    'Marks: memory was short at step 13, rate halved at step 20.'
+    'Marks: smaller micro-batch at step 13, rate halved at step 20.'
     """
     told = ", ".join(f"{NAMES[what]} at step {step:,}" for step, what in dict.fromkeys(marks))
     return f"Marks: {told}." if told else ""

@@ -9,6 +9,7 @@ from typing import Any
 from tb_widgets.runs import Status
 from tb_widgets.runs.numbers import finite
 from tb_widgets.spec.metrics import GROUP_RATE, LAYER_NORM, METRICS, TRAINING_METRICS
+from tb_widgets.wording import duration
 
 _MOST_PARTS = 12  # of a model, that are told one by one
 
@@ -25,8 +26,17 @@ def speed_in_words(status: Status) -> tuple[str, str] | None:
     return None
 
 
-def metrics_in_words(metrics: Mapping[str, Any], status: Status) -> list[str]:
-    """Return the newest metrics in words, for example ``loss 2.113`` and ``validation 2.204``, and the speed.
+def left_in_words(status: Status) -> str:
+    """Return how long a run will probably take.
+
+    >>> left_in_words(Status(eta=23))
+    'about 0:23 left'
+    """
+    return f"about {duration(status.eta or 0)} left"
+
+
+def metrics_in_words(metrics: Mapping[str, Any], status: Status | None = None) -> list[str]:
+    """Return the newest metrics in words, for example ``loss 2.113`` and ``validation 2.204``, and a run's speed.
 
     >>> metrics = {"train/loss": 2.1134, "val/loss": 2.2041, "val/perplexity": 9.06}
     >>> metrics_in_words(metrics, Status(tokens_per_second=21_300))
@@ -38,7 +48,7 @@ def metrics_in_words(metrics: Mapping[str, Any], status: Status) -> list[str]:
         brief = metric.name if metric.brief is None else metric.brief
         if brief and (value := finite(metrics.get(metric.key))) is not None:
             parts.append(f"{brief} {metric.written(value)}")
-    if fast := speed_in_words(status):
+    if status is not None and (fast := speed_in_words(status)):
         parts.append(" ".join(fast))
     return parts
 

@@ -32,14 +32,14 @@ def schedule_in_words(training: TrainingSpec) -> str:
     >>> schedule_in_words(TrainingSpec())
     'Rises to 0.001 by step 50, falls along a curve to 0.0001 at step 1,000.'
     >>> schedule_in_words(TrainingSpec(schedule="linear", warmup=0.0, steps=200))
-    'Starts at 0.000995, falls in a straight line to 0.0001 at step 200.'
+    'Starts at 0.000995, falls linearly to 0.0001 at step 200.'
     """
     points = schedule_points(training)
     parts = _parts(points)
     told = [_part_in_words(part, is_last=part is parts[-1]) for part in parts]
     if len(told) > _MOST:
         more = len(told) - _MOST + 1
-        told = [*told[: _MOST - 1], f"turns {more} more times, ends at {plain_number(points[-1][1])}"]
+        told = [*told[: _MOST - 1], f"changes {more} more times, ends at {plain_number(points[-1][1])}"]
     if not parts or parts[0][-1][1] < parts[0][0][1]:
         told.insert(0, f"starts at {plain_number(points[0][1])}")
     text = ", ".join(told)
@@ -128,11 +128,11 @@ def _part_in_words(part: list[Point], *, is_last: bool) -> str:
     (first, before), (last, rate) = part[0], part[-1]
     place = f"{plain_number(rate)} {'at' if is_last else 'by'} step {last:,}"
     if abs(rate - before) <= _LEVEL * max(rate, before):
-        return f"stays at {plain_number(rate)} to step {last:,}"
+        return f"stays at {plain_number(rate)} until step {last:,}"
     if len(part) == 2 and last - first < last / 2:
         return f"{'jumps' if rate > before else 'drops'} to {place}"
     if rate > before:
         return f"rises to {place}"
     slope = (rate - before) / (last - first)
     bend = max(abs(value - before - slope * (step - first)) for step, value in part)
-    return f"falls {'in a straight line' if bend < 0.02 * (before - rate) else 'along a curve'} to {place}"
+    return f"falls {'linearly' if bend < 0.02 * (before - rate) else 'along a curve'} to {place}"

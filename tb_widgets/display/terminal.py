@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from types import TracebackType
 from typing import Any, Protocol
 
+from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions, Group, RenderableType
 from rich.live import Live
 from rich.progress_bar import ProgressBar
@@ -16,7 +17,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tb_widgets.display.baselines import passed_in_words
-from tb_widgets.display.run_words import activity, metrics_in_words, waiting_for
+from tb_widgets.display.run_words import activity, left_in_words, metrics_in_words, speed_in_words, waiting_for
 from tb_widgets.display.terminal_plot import KEYS, SMOOTHING, draw_losses
 from tb_widgets.runs import RunDirectory, Status
 from tb_widgets.runs.baselines import PASSED, Baseline
@@ -184,29 +185,45 @@ class _Redrawn:
                 self._curves.clear()
             self._curves.extend(news.records)
             if len(self._curves["train/loss"]) > 1:
-                parts += [draw_losses(self._curves, width=min(width, 80) - 2), Text()]
+                parts += [draw_losses(self._curves, status.task, width=min(width, 80) - 2), Text()]
         parts += progress_lines(self._run.id, status, width)
         self._live.update(Group(*parts), refresh=True)
 
 
 def progress_lines(run_id: str, status: Status, width: int) -> list[RenderableType]:
-    """Return a run's state as three lines: who, how far, how well; and what it waits for, if it does."""
-    title = Text(run_id, style="bold", no_wrap=True, overflow="ellipsis")
-    title.append(f"  {activity(status)}", style=f"not bold {STATE_STYLES.get(status.state, '')}")
+    """Return a run's state as three lines that fit: who, how far, how well; and what it waits for, if it does."""
+    doing = f"  {activity(status)}"
+    title = Text(_with_end(run_id, width - cell_len(doing)), style="bold", no_wrap=True, overflow="ellipsis")
+    title.append(doing, style=f"not bold {STATE_STYLES.get(status.state, '')}")
     in_training = status.step > 0 or status.state == "running"
     share = status.step / max(1, status.total) if in_training else (status.progress or 0.0)
     place = f"step {status.step:,} of {status.total:,}" if in_training else f"{100 * share:.0f} %"
     bar = Table.grid(padding=(0, 2, 0, 0))
     bar.add_row(ProgressBar(total=1.0, completed=share, width=max(10, width - len(place) - 4)), Text(place))
-    parts = metrics_in_words(status.metrics or {}, status)
-    if status.elapsed:
-        parts.append(duration(status.elapsed))
-    if status.eta is not None and status.state == "running":
-        parts.append(f"{duration(status.eta)} left")
-    lines: list[RenderableType] = [title, bar, Text(" · ".join(parts), no_wrap=True, overflow="ellipsis")]
+    told = Text(" · ".join(_fitting(status, width)), no_wrap=True, overflow="ellipsis")
+    lines: list[RenderableType] = [title, bar, told]
     if waits := waiting_for(status):
         lines.append(Text(waits, style="yellow"))
     return lines
+
+
+def _with_end(run_id: str, width: int) -> str:
+    """Return a run's id that is no wider; what names it in commands, its end, stays."""
+    return run_id if len(run_id) <= width else f"{run_id[: max(0, width - 6)]}…-{run_id[-4:]}"
+
+
+def _fitting(status: Status, width: int) -> list[str]:
+    """Return metrics, speed and times that fit into a line; what says least is left out first, the time left never."""
+    metrics = metrics_in_words(status.metrics or {})
+    # Each with its place among what is kept; metrics after the losses say the same as these in another way.
+    parts = [(text, min(number, 2) * 2 + 1) for number, text in enumerate(metrics)]
+    parts += [(" ".join(fast), 4)] if (fast := speed_in_words(status)) else []
+    parts += [(f"elapsed {duration(status.elapsed)}", 4)] if status.elapsed else []
+    parts += [(left_in_words(status), 0)] if status.eta is not None and status.state == "running" else []
+    while len(parts) > 1 and cell_len(" · ".join(text for text, _ in parts)) > width:
+        last = max(place for _, place in parts)
+        del parts[max(number for number, (_, place) in enumerate(parts) if place == last)]
+    return [text for text, _ in parts]
 
 
 STATE_STYLES = {
@@ -247,7 +264,7 @@ class _Lines:
             step = finite(record.get("step"))
             if record.get("val/loss") is not None and step is not None and step > self._shown_step:
                 self._shown_step = int(step)
-                left = [f"{duration(status.eta)} left"] if status.eta is not None else []
+                left = [left_in_words(status)] if status.eta is not None else []
                 parts = metrics_in_words(record, status) + left
                 self._print(f"step {self._shown_step:,} of {status.total:,}: {', '.join(parts)}")
         now = f"{activity(status)}. {waiting_for(status)}".removesuffix(". ")

@@ -10,6 +10,7 @@ from typing import Any
 from rich.text import Text
 
 from tb_widgets.runs.curve import Curves
+from tb_widgets.spec.metrics import LOSS
 
 KEYS = ("train/loss", "val/loss")
 SMOOTHING = 0.9
@@ -20,22 +21,24 @@ DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))
 BRAILLE = 0x2800
 
 
-def loss_plot(records: Iterable[dict[str, Any]], *, width: int = 78, height: int = 12) -> Text:
+def loss_plot(records: Iterable[dict[str, Any]], task: str = "", *, width: int = 78, height: int = 12) -> Text:
     """Return the training loss as a line and the validation loss as marks, with axes.
 
     Parameters
     ----------
     records
         A run's journal.
+    task
+        Of the run; the unit of its loss follows from it.
     width, height
         Characters in a row, axis and labels included; rows of the drawing itself.
     """
     curves = Curves(KEYS, SMOOTHING)
     curves.extend(records)
-    return draw_losses(curves, width=width, height=height)
+    return draw_losses(curves, task, width=width, height=height)
 
 
-def draw_losses(curves: Curves, *, width: int = 78, height: int = 12) -> Text:
+def draw_losses(curves: Curves, task: str = "", *, width: int = 78, height: int = 12) -> Text:
     """Return the plot of :func:`loss_plot` for curves that are kept up to date by somebody else."""
     train = list(zip(*curves["train/loss"].smooth_line.points(), strict=True))
     marks = list(zip(*curves["val/loss"].line.points(), strict=True))
@@ -52,7 +55,7 @@ def draw_losses(curves: Curves, *, width: int = 78, height: int = 12) -> Text:
     canvas.line(train)
     canvas.marks(marks)
 
-    text = Text("Loss (nats per token)", style="bold")
+    text = Text(LOSS.heading(task), style="bold")
     text.append("   ⣀⡠⠔ train, smoothed", style=f"not bold {_TRAIN}")
     text.append(f"   {MARK} validation\n", style=f"not bold {_VALIDATION}")
     for row, cells in enumerate(canvas.rows()):

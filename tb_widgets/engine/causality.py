@@ -99,11 +99,11 @@ class _Test:
     def why_not(self) -> str:
         """Why these texts can't show anything; empty if they can."""
         if not self.before.isfinite().all():
-            return "The logits are not numbers."
+            return "The logits are NaN."
         if self.scale == 0:
             return "All logits are the same, whatever the model reads."
         if (self._logits(self.tokens) - self.before).abs().max().item() > self.tolerance * self.scale:
-            return "The same input gives other logits each time."
+            return "The same input gives different logits each time."
         return ""
 
     def moved_by_changes_from(self, position: int) -> Tensor:

@@ -81,6 +81,6 @@ def evaluate(
     if not group.sum(counted):
         raise TrainingError(
             "No label of the validation data counts: every one is -100, so there is nothing to measure.",
-            hint="Hold back more data, or other data that have something to predict.",
+            hint="Use a larger or a different validation set.",
         )
     return metrics.compute()

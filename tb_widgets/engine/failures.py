@@ -25,8 +25,8 @@ def explain(error: BaseException) -> TbError:
         return _not_deterministic(error.message) or error
     if isinstance(error, SystemExit):
         return TrainingError(
-            f"The model's code, or a library of it, called sys.exit({error.code!r}).",
-            hint="Take that call out of model.py. The traceback is in the run's log.",
+            f"The model's code, or a library it uses, called sys.exit({error.code!r}).",
+            hint="Remove that call from model.py. The traceback is in the run's log.",
         )
     if isinstance(error, KeyboardInterrupt):
         return TrainingError(
@@ -36,8 +36,8 @@ def explain(error: BaseException) -> TbError:
     reason = str(error)
     if isinstance(error, distributed.DistError) or any(words in reason for words in _RANK_LOST):
         return ProcessLostError(
-            "One of the processes that train together was lost.",
-            hint="Press Resume to continue from the newest checkpoint. Why it ended is in the run's log.",
+            "One of the training processes was lost.",
+            hint="Press Resume to continue from the newest checkpoint. The run's log says why it ended.",
         )
     if is_out_of_memory(error):
         line = next(iter(reason.splitlines()), "out of memory")

@@ -48,8 +48,7 @@ class SkippedSteps:
         if self.in_row >= _MOST:
             raise DivergedError(
                 f"The gradient norm has been non-finite for {self.in_row} steps in a row, up to step {step:,}.",
-                hint="Lower the learning rate, or look in the model for a root, a logarithm or a division that meets "
-                "zero.",
+                hint="Lower the learning rate, or check the model for a root, a logarithm or a division by zero.",
             )
         if not self._expected and str(self._all).rstrip("0") == "1":
             self._journal.event(
@@ -132,5 +131,5 @@ def require_finite_weights(step: int, module: nn.Module) -> None:
     if names := [name for name, weight in weights.items() if not weight.isfinite().all()]:
         raise DivergedError(
             f"The weights are non-finite at step {step:,} ({listed(names, most=3)}), so they were not saved.",
-            hint="Lower the learning rate, or look for what changes these weights besides the optimiser.",
+            hint="Lower the learning rate, or check what else changes these weights besides the optimiser.",
         )

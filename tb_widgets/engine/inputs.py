@@ -153,9 +153,9 @@ def _told_documents(model: LoadedModel) -> LoadedModel:
     """
     if DOCUMENTS not in inspect.signature(model.module.forward).parameters:
         raise ModelError(
-            "data.reset_attention is true, but the model can't be told which document a token belongs to.",
-            hint=f"Set it to false, or give forward an argument {DOCUMENTS} of shape (batch, time): a token may see "
-            "only those of its own document.",
+            "data.reset_attention is true, but the model has no argument for it.",
+            hint=f"Set it to false, or give forward an argument {DOCUMENTS} of shape (batch, time): a token may only "
+            "attend to its own document.",
         )
     arguments = model.adapter.arguments | {"documents": DOCUMENTS}
     return replace(model, adapter=replace(model.adapter, arguments=arguments))
@@ -166,13 +166,13 @@ def _warn_of_lost_piece(model: LoadedModel, data: PreparedData, journal: Journal
     lost, tokenizer = model.adapter.padding_id, data.tokenizer
     if lost is None or tokenizer is None or lost >= tokenizer.vocab_size or lost in tokenizer.special.values():
         return
-    does, way = "never learns what it means", "padding_idx"
+    does, way = "never learns it", "padding_idx"
     if model.adapter.hides_padding_id:
-        does, way = "hides the places where it stands", f"what hides token {lost}"
+        does, way = "hides it", f"the code that hides token {lost}"
     journal.event(
         "warning",
-        message=f"The model takes token {lost} for padding and {does}, but to the tokenizer it is the piece "
-        f"{tokenizer.decode([lost])!r}. Take {way} out of model.py.",
+        message=f"The model treats token {lost} as padding and {does}, but in the tokenizer it is "
+        f"{tokenizer.decode([lost])!r}. Remove {way} from model.py.",
     )
 
 

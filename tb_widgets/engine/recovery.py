@@ -73,8 +73,8 @@ class Recovery:
                 "warning",
                 recovered="memory",
                 step=step,
-                message=f"Memory was short at step {step:,}: from here on {self.rows} examples go through the model at "
-                "once. Each step still learns from its whole batch, so the curve stays the same.",
+                message=f"Out of memory at step {step:,}: the micro-batch is now {self.rows}. Each step still learns "
+                "from its whole batch, so the curve stays the same.",
             )
 
     def roll_back(self, error: DivergedError, step: int | None) -> None:
@@ -92,7 +92,7 @@ class Recovery:
         if self._rollbacks == MOST_ROLLBACKS:
             raise DivergedError(
                 error.message,
-                hint=f"It happened again in {MOST_ROLLBACKS} attempts, each from the newest checkpoint at half the "
+                hint=f"It happened again in all {MOST_ROLLBACKS} attempts, each from the newest checkpoint at half the "
                 f"learning rate. {error.hint}",
             )
         self._rollbacks += 1
@@ -101,8 +101,8 @@ class Recovery:
             "warning",
             recovered="divergence",
             step=step,
-            message=f"{error.message} Training continues from the checkpoint of step {step:,} with "
-            f"{self.rate_share:.3g} times the learning rate ({self._rollbacks} of {MOST_ROLLBACKS} attempts).",
+            message=f"{error.message} Training continues from the checkpoint of step {step:,} at "
+            f"{self.rate_share:.3g} times the learning rate (attempt {self._rollbacks} of {MOST_ROLLBACKS}).",
         )
 
     def state(self) -> dict[str, Any]:

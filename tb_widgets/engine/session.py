@@ -65,9 +65,7 @@ def train_run(run: RunDirectory, *, module: nn.Module | None = None) -> State:
     try:
         lock.acquire(timeout=LOCKED_WITHIN)
     except Timeout:
-        raise RunError(
-            f"{run.id} is already being trained by another process.", hint="Open it to watch it; both see the same."
-        ) from None
+        raise RunError(f"{run.id} is already being trained by another process.", hint="Open it to watch it.") from None
     try:
         return _train_locked(run, module, group)
     finally:
@@ -211,13 +209,13 @@ def _choose_checkpoint(run: RunDirectory, journal: JournalWriter) -> CheckpointI
         first = next(iter(passed_over.values()), "They were moved or deleted." if _has_saved(run) else "")
         if first:
             raise CheckpointError(
-                f"No checkpoint of {run.id} can be used, and the run would begin again at step 0. {first}",
-                hint=f"Put a copy of a checkpoint into {run.checkpoints_folder}, or begin again: "
+                f"No checkpoint of {run.id} can be used, so the run would restart at step 0. {first}",
+                hint=f"Put a copy of a checkpoint into {run.checkpoints_folder}, or restart: "
                 f"tb-widgets resume {run.id} --from-start (in Python, resume(from_start=True)).",
             )
     for path, reason in passed_over.items():
         aside = set_damaged_aside(path)
-        journal.event("warning", message=f"{reason} The checkpoint was passed over; its folder is now {aside.name}.")
+        journal.event("warning", message=f"{reason} Skipped this checkpoint; its folder is now {aside.name}.")
     run.control.withdraw("from-start")
     return checkpoint
 

@@ -189,8 +189,8 @@ class Trainer:
         meta, carried = restore(checkpoint, self.module, self.optimiser, self.scaler)
         if meta["data"]["fingerprint"] != self.data.fingerprint:
             raise CheckpointError(
-                f"The text {self.spec.data.source} is no longer the one that this run was trained on.",
-                hint="Put the old text back, or start a new run on the new one.",
+                f"The text {self.spec.data.source} is no longer the one this run was trained on.",
+                hint="Restore the old text, or start a new run on the new one.",
             )
         self.average.restore(carried)
         self.step = meta["step"]
@@ -281,7 +281,7 @@ class Trainer:
         if not total:
             raise TrainingError(
                 f"No label of step {self.step + 1:,} counts: every one is -100, so there is nothing to learn.",
-                hint="Train on other data, in which every batch has something to predict, or set a larger batch.",
+                hint="Use other data or a larger batch, so that every batch has something to predict.",
             )
         undo = partial(self.optimiser.zero_grad, set_to_none=True)
         loss = self.recovery.within_memory(

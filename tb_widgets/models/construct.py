@@ -63,7 +63,7 @@ def construct(
             hint="Fix the code or the sizes in config.json.",
         ) from error
     if not isinstance(model, nn.Module):
-        raise ModelError(f"{name} gave {type(model).__name__}, not an nn.Module.", hint="Return the model itself.")
+        raise ModelError(f"{name} returned {type(model).__name__}, not an nn.Module.", hint="Return the model itself.")
     return model
 
 
@@ -85,11 +85,11 @@ def _execute(source: ModelSource) -> ModuleType:
     except ModuleNotFoundError as error:
         raise ModelError(
             f"model.py imports {error.name!r}, which is not installed.",
-            hint="A run keeps model.py and config.json only: install the package, or move its code into model.py.",
+            hint="Install the package, or move its code into model.py: a run keeps only model.py and config.json.",
         ) from error
     except (Exception, SystemExit) as error:
         raise ModelError(
-            f"model.py fails while it is loaded: {quoted_error(error)}.", hint="Fix that line and try again."
+            f"model.py fails to load: {quoted_error(error)}.", hint="Fix that line and try again."
         ) from error
     return module
 
@@ -114,8 +114,8 @@ def _found(module: ModuleType, source: ModelSource) -> tuple[Callable[..., Any],
     classes = _models(module)
     if not classes:
         raise ModelError(
-            "model.py defines no model: there is no class derived from nn.Module and no build_model().",
-            hint="Name the class Model or CustomTransformer, or define build_model() that returns it.",
+            "model.py defines no model: it has no subclass of nn.Module and no build_model().",
+            hint="Name the class Model or CustomTransformer, or define a build_model() that returns it.",
         )
     named = source.config.get("architectures")
     for name in named if isinstance(named, list) else []:
@@ -133,7 +133,7 @@ def _found(module: ModuleType, source: ModelSource) -> tuple[Callable[..., Any],
             f"model.py defines several models: {', '.join(chosen)}.",
             field="model.entry",
             answers=chosen,
-            hint="Name the one you mean in model.entry, rename it to Model, or define build_model() that returns it.",
+            hint="Choose one in model.entry, rename it to Model, or define a build_model() that returns it.",
         )
     return classes[chosen[0]], chosen[0]
 
@@ -209,7 +209,7 @@ class _Filler:
                 missing.append(parameter.name)
         if missing:
             raise ModelError(
-                f"{name} needs arguments that config.json does not give: {', '.join(missing)}.",
+                f"{name} needs arguments that config.json lacks: {', '.join(missing)}.",
                 hint="Add them to config.json or to model.config, give them defaults in model.py, or define "
                 "build_model() there.",
             )
@@ -250,7 +250,7 @@ class _Filler:
         kinds = own or kinds
         if len(kinds) > 1:
             raise ModelError(
-                f"{builder.__name__} takes a config, and model.py defines several kinds: "
+                f"{builder.__name__} takes a config, but model.py defines several config classes: "
                 f"{', '.join(kind.__name__ for kind in kinds)}.",
                 hint="Annotate the argument in model.py, for example config: " + kinds[0].__name__ + ".",
             )
@@ -275,7 +275,7 @@ class _Filler:
                 missing.append(field.name)
         if missing:
             raise ModelError(
-                f"{kind.__name__} needs values that config.json does not give: {', '.join(missing)}.",
+                f"{kind.__name__} needs values that config.json lacks: {', '.join(missing)}.",
                 hint="Add them to config.json or to model.config, or give them defaults in model.py.",
             )
         return kind(**arguments)

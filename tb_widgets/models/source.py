@@ -62,8 +62,8 @@ def read_source(folder: Path) -> ModelSource:
     for name, found in checksums(files).items():
         if not isinstance(frozen_with, dict) or frozen_with.get(name) != found:
             raise ModelError(
-                f"{folder / name} is not the file that this run started with: its checksum differs.",
-                hint="Put the original back, or start a new run with the changed model.",
+                f"{folder / name} is not the file this run started with: its checksum differs.",
+                hint="Restore the original, or start a new run with the changed model.",
             )
     return ModelSource(origin=origin, files=files)
 
@@ -86,7 +86,9 @@ def write_source(source: ModelSource, folder: Path) -> None:
     except OSError as error:
         free = shutil.disk_usage(folder).free if folder.exists() else None
         hint = (
-            "The disk is full: make room." if free is not None and free < 1_000_000 else "Choose another runs folder."
+            "The disk is full: free some space."
+            if free is not None and free < 1_000_000
+            else "Choose another runs folder."
         )
         raise ModelError(f"The model can't be written to {folder}: {error.strerror}.", hint=hint) from error
 
@@ -137,12 +139,12 @@ def parse_config(text: str, name: str) -> dict[str, Any]:
     except json.JSONDecodeError as error:
         raise ModelError(
             f"{name} is not valid JSON: line {error.lineno}, column {error.colno}: {error.msg}.",
-            hint="Fix that place, or export the model again.",
+            hint="Fix it, or export the model again.",
         ) from error
     except (ValueError, RecursionError) as error:  # a number of thousands of digits, or brackets without end
         raise ModelError(f"{name} can't be read as JSON: {error}.", hint="Export the model again.") from error
     if not isinstance(config, dict):
-        raise ModelError(f"{name} must hold a JSON object {{...}}, not {type(config).__name__}.")
+        raise ModelError(f"{name} must contain a JSON object {{...}}, not {type(config).__name__}.")
     return config
 
 

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tb_widgets.errors import DiskFullError, RunError
+from tb_widgets.errors import FAILED, WRONG_INPUT, DiskFullError, RunError
 
 LARGEST = 1 << 20  # bytes of a file of facts, such as a status or a manifest: what is larger is none of ours
 
@@ -45,6 +45,8 @@ _WORDS = {
     ),
 }
 
+_DISK_FAILS = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO}  # whatever folder was named
+
 
 def is_full(error: OSError) -> bool:
     """Tell whether an error says that a disk, or somebody's share of it, is full."""
@@ -57,8 +59,9 @@ def explain_os_error(error: OSError, path: Path, *, reading: bool = False) -> Ru
     if reading:
         return RunError(f"{path} can't be read: {reason}.")
     sentence, hint = _WORDS.get(error.errno or 0, ("{path}: {reason}.", ""))
+    code = FAILED if error.errno in _DISK_FAILS else WRONG_INPUT
     kind = DiskFullError if is_full(error) else RunError
-    return kind(sentence.format(path=path, reason=reason), hint=hint)
+    return kind(sentence.format(path=path, reason=reason), hint=hint, exit_code=code)
 
 
 def read_json(path: Path) -> Any:

@@ -26,7 +26,7 @@ from typing import IO, Any, NoReturn, cast
 
 import psutil
 
-from tb_widgets.errors import ServiceError, TbError
+from tb_widgets.errors import FAILED, ServiceError, TbError
 
 KEPT_WORDS = 8192  # bytes of what the process printed last
 KEPT_FOREIGN = 65536  # bytes of what came among its answers
@@ -224,20 +224,22 @@ class Asker:
             yield request
 
     def serve(self, answer: Callable[[dict[str, Any]], None], *, failing: str = "") -> int:
-        """Answer all requests, and return the exit code. An error is an answer as well: ``error``, ``hint``.
+        """Answer all requests, and return the exit code.
 
+        An error is an answer as well: ``error``, ``hint``, ``exit_code``.
         ``failing`` says what a model failed at, whose code may raise anything; otherwise only our own errors are told.
         """
         for request in self.requests():
             try:
                 answer(request)
             except TbError as error:
-                self.tell(error=error.message, hint=error.hint)
+                self.tell(error=error.message, hint=error.hint, exit_code=error.exit_code)
             except Exception as error:
                 if not failing:
                     raise
                 traceback.print_exc()
-                self.tell(error=f"The model failed {failing}: {type(error).__name__}: {error}", hint="")
+                told = f"The model failed {failing}: {type(error).__name__}: {error}"
+                self.tell(error=told, hint="", exit_code=FAILED)
         return 0
 
     def tell(self, **answer: Any) -> None:

@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from tb_widgets.errors import ExportError
+from tb_widgets.errors import WRONG_INPUT, ExportError
 from tb_widgets.export.registry import EXPORTERS
 from tb_widgets.models.trust.consent import require_frozen
 from tb_widgets.runs import RunDirectory
@@ -44,10 +44,11 @@ def export_checkpoint(run: RunDirectory, checkpoint: Path, name: str, folder: Pa
         If nobody on this machine has agreed to run that code.
     """
     if name not in EXPORTERS:
-        raise ExportError(f"There is no format {name!r}.", hint=f"There are: {', '.join(EXPORTERS)}.")
+        hint = f"Choose one of: {', '.join(EXPORTERS)}."
+        raise ExportError(f"There is no export format {name!r}.", hint=hint, exit_code=WRONG_INPUT)
     folder = folder.expanduser().absolute()
     if folder.exists():
-        raise ExportError(f"{folder} is there already.", hint="Name a folder that is not.")
+        raise ExportError(f"{folder} already exists.", hint="Name a new folder.", exit_code=WRONG_INPUT)
     require_frozen(run.model_folder, "Exporting", trust=trust)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)

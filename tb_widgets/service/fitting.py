@@ -144,9 +144,9 @@ def fit_or_refuse(spec: RunSpec, facts: ModelFacts, *, chosen: Collection[str]) 
     if fit.left:
         values = ", ".join(f"{misfit.path}={write_value(misfit.value)}" for misfit in fit.left)
         wrong = [(misfit.path, misfit.problem) for misfit in fit.left if misfit.is_wrong]
-        raise SpecError(wrong, hint=f"What fits: {values}")
+        raise SpecError(wrong, hint=f"Values that fit: {values}")
     return fit.spec, [
-        f"To fit the model: {change.path}={write_value(change.value)}, since {change.why}" for change in fit.changes
+        f"Set {change.path}={write_value(change.value)} to fit the model: {change.why}" for change in fit.changes
     ]
 
 
@@ -164,7 +164,7 @@ def misfits(spec: RunSpec, facts: ModelFacts, *, chosen: bool = True) -> list[Mi
     best = list_sources(task)[0]
     if task not in tasks or (not chosen and tasks[0] != task == best.tasks[0]):
         doing, need = TASKS[task].does, TASKS[task].needs
-        found.append(Misfit("data.source", best.name, f"the model {doing}, and needs {need}."))
+        found.append(Misfit("data.source", best.name, f"the model {doing} and needs {need}."))
     if TASKS[task].reads_images:
         return found
     documents = tasks == TABLE_TASKS  # as far as the name tells: each then ends with a special token

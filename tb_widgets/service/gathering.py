@@ -86,7 +86,7 @@ def gather_model(spec: RunSpec, *, trust: bool) -> tuple[RunSpec, ModelSource]:
     source, store = fetch(spec.model.source), TrustStore()
     if needs_consent(source) and spec.hardware.backend == "kernel":
         raise ModelError(
-            "hardware.backend: the code of a Gist or repository runs in a process of its own only, not in this one.",
+            "hardware.backend: code from a Gist or repository only runs in a separate process, not in this one.",
             hint="Set it to process; or save model.py and config.json in a folder and give its path.",
         )
     if trust:

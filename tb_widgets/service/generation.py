@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from tb_widgets.errors import ServiceError
+from tb_widgets.errors import FAILED, ServiceError
 from tb_widgets.models.trust.consent import require_frozen
 from tb_widgets.runs import RunDirectory
 from tb_widgets.runs.json_process import JsonProcess
@@ -37,11 +37,23 @@ class Generation:
     task: Task | None = None
     tokens_per_second: float | None = None
     pictures: list[str] = field(default_factory=list)
+    exit_code: int = FAILED
     finished: threading.Event = field(default_factory=threading.Event)
 
     def fail(self, message: str) -> None:
         """End without a result."""
         self._end("failed", message)
+
+    def raise_failure(self) -> None:
+        """Raise the reason if there is no result.
+
+        Raises
+        ------
+        ServiceError
+            If it failed.
+        """
+        if self.state == "failed":
+            raise ServiceError(self.message, exit_code=self.exit_code)
 
     def _end(self, state: str, message: str = "") -> None:
         """End, unless the text has ended already: the first end stays."""
@@ -60,6 +72,7 @@ class Generation:
             self.pictures += [answer["picture"]] if "picture" in answer else []
             self.text += answer["piece"]
         elif "error" in answer:
+            self.exit_code = answer["exit_code"]
             self.fail(f"{answer['error']} {answer['hint']}".strip())
         elif answer.get("done"):
             self.tokens_per_second = answer["tokens_per_second"]
@@ -115,7 +128,7 @@ class GenerationService:
         ServiceError
             If the last text is not finished, or no process can be started.
         """
-        require_frozen(run.model_folder, "Writing", trust=trust)
+        require_frozen(run.model_folder, "Generating", trust=trust)
         with self._lock:
             if self._current is not None and not self._current.finished.is_set():
                 raise ServiceError("The last text is still being generated.", hint="Wait for it, or stop it.")
@@ -134,9 +147,9 @@ class GenerationService:
         if not process.send(request):
             process.kill()
             with self._lock:
-                generation.fail("The process that generates has ended.")
+                generation.fail("The generation process has ended.")
             if generation.state == "failed":
-                raise ServiceError("The process that generates has ended.", hint="Try again.")
+                raise ServiceError("The generation process has ended.", hint="Try again.")
         return generation
 
     def stop(self) -> None:
@@ -165,5 +178,5 @@ class GenerationService:
                     self._current._take_in(answer)
         with self._lock:
             if process is self._process and self._current is not None:
-                end = f"The process that generates ended (exit code {process.code})."
+                end = f"The generation process ended (exit code {process.code})."
                 self._current.fail(f"{end} {process.last_words()}".strip())

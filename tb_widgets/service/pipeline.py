@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from tb_widgets.errors import SpecError, TbError
+from tb_widgets.errors import WRONG_INPUT, SpecError, TbError
 from tb_widgets.runs.durable import read_json, replace_json
 from tb_widgets.spec import RunSpec, asked_for
 from tb_widgets.spec.registry import Registry
@@ -79,7 +79,7 @@ class Pipeline:
         self.asked, self.chosen = asked_for(spec)
         if folder is None:
             if isinstance(spec, RunSpec):
-                raise SpecError([("folder", "a spec that is no file needs one, to keep the results in.")])
+                raise SpecError([("folder", "a spec without a file needs a folder for the results.")])
             folder = Path(spec).with_suffix(".pipeline")
         self.folder, self.runs_dir, self.trust = Path(folder).expanduser(), runs_dir, trust
         text = self.asked.to_yaml()
@@ -88,8 +88,8 @@ class Pipeline:
             found = read_json(self.folder / STATE)
             if found["spec"] != self._state["spec"]:
                 raise SpecError(
-                    [("spec", f"{self.folder} was begun with another spec.")],
-                    hint="Give the pipeline of this one a folder of its own, or delete that folder.",
+                    [("spec", f"{self.folder} was started with another spec.")],
+                    hint="Use another folder, or delete this one.",
                 )
             self._state = found
         self._now = ""
@@ -132,11 +132,13 @@ class Pipeline:
         """
         phases = {name: PHASES[name] for name in sorted(PHASES, key=lambda name: PHASES[name].order)}
         if until is not None and until not in phases:
-            raise SpecError([("until", f"there is no phase {until!r}. There are: {', '.join(phases)}.")])
+            raise SpecError([("until", f"there is no phase {until!r}. Choose from: {', '.join(phases)}.")])
         try:
             self.folder.mkdir(parents=True, exist_ok=True)
         except OSError as error:
-            raise TbError(f"{self.folder} can't be made: {error.strerror or error}.") from error
+            raise TbError(
+                f"The folder {self.folder} can't be created: {error.strerror or error}.", exit_code=WRONG_INPUT
+            ) from error
         for name, phase in phases.items():
             if name in self.results:
                 on_phase(name, phase, 0.0)

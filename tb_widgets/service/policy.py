@@ -128,7 +128,7 @@ class Policy:
             If a visitor asks.
         """
         if not self.is_owner:
-            raise PolicyError(f"This page is on a shared server, where visitors can't {what}.", hint=WAY_OUT)
+            raise PolicyError(f"On this shared server, visitors can't {what}.", hint=WAY_OUT)
 
     def require_model(self, source: str) -> None:
         """Let pass what may be loaded.
@@ -140,8 +140,8 @@ class Policy:
         """
         if not self.is_owner and not source.startswith("zoo:") and source not in allowed_models():
             raise PolicyError(
-                "This page is on a shared server, which runs only our own models and those on its list.",
-                hint=f"Its operator lists pinned revisions in the file that {ALLOWED} names. {WAY_OUT}",
+                "This shared server only runs built-in models and those on its list.",
+                hint=f"The operator can add pinned revisions to the file that {ALLOWED} names. {WAY_OUT}",
             )
 
     def require_data(self, data: DataSpec) -> None:
@@ -156,8 +156,8 @@ class Policy:
             return
         if not resolve_source(data).is_built_in and not _is_offered(data.source):
             raise PolicyError(
-                "This page is on a shared server, which learns only from what it offers.",
-                hint=f"Choose an entry of the list. {WAY_OUT}",
+                "This shared server only trains on the datasets it offers.",
+                hint=f"Choose one from the list. {WAY_OUT}",
             )
 
     def require_spec(self, spec: RunSpec) -> None:
@@ -170,7 +170,7 @@ class Policy:
         """
         if found := self.problems(spec):
             reasons = " ".join(f"{path}: {reason}" for path, reason in found.items())
-            raise PolicyError(f"This page is on a shared server. {reasons}", hint=WAY_OUT)
+            raise PolicyError(f"This is a shared server. {reasons}", hint=WAY_OUT)
 
     def require_steering(self, run_id: str, status: Status) -> None:
         """Let pass who may pause, stop or go on with a run.
@@ -181,7 +181,7 @@ class Policy:
             If it is not the visitor's own.
         """
         if not self.may_see(status):
-            raise PolicyError(f"{run_id} is not your run.", hint="On a shared page you steer your own runs only.")
+            raise PolicyError(f"{run_id} is not your run.", hint="On a shared page you can only control your own runs.")
 
     def require_room(self, service: TrainingService) -> None:
         """Let a new run pass, unless it would crowd out others.
@@ -203,16 +203,16 @@ class Policy:
             if entry.status.is_active and self.may_see(entry.status):
                 raise PolicyError(
                     f"Your run {entry.status.name} is still {entry.status.state}.",
-                    hint="Stop it first, or wait until it has ended: visitors of a shared page train one at a time.",
+                    hint="Stop it or wait until it ends: visitors of a shared page train one run at a time.",
                 )
         if sum(entry.status.is_waiting for entry in visitors) >= WAITING:
-            raise PolicyError(f"{WAITING} runs wait for their turn already.", hint=f"Try again later. {WAY_OUT}")
+            raise PolicyError(f"{WAITING} runs are already queued.", hint=f"Try again later. {WAY_OUT}")
         given, used = _room(), sum(_size(entry.run.path) for entry in visitors)
         free = shutil.disk_usage(folder if folder.exists() else folder.anchor).free
         if used > given or free < LEFT_FREE:
             raise PolicyError(
-                f"The disk space that this shared server gives its visitors ({size_in_words(given)}) is used up.",
-                hint=f"Its operator can delete runs, or raise {ROOM}. {WAY_OUT}",
+                f"The disk space for visitors of this shared server ({size_in_words(given)}) is used up.",
+                hint=f"The operator can delete runs, or raise {ROOM}. {WAY_OUT}",
             )
 
 
@@ -241,7 +241,7 @@ def allowed_models() -> list[str]:
     for model in models:
         if not _PINNED.fullmatch(model):
             raise ModelError(
-                f"{name}: {model!r} names no pinned revision.", hint="Write gist:ID@SHA or hub:OWNER/NAME@SHA."
+                f"{name}: {model!r} is not a pinned revision.", hint="Write gist:ID@SHA or hub:OWNER/NAME@SHA."
             )
     return models
 
@@ -260,7 +260,9 @@ def _room() -> float:
     except ValueError:
         gigabytes = math.nan
     if not gigabytes >= 0:
-        raise ServiceError(f"{ROOM} is {text!r}, which is no size in GB.", hint="Set it to a number, for example 10.")
+        raise ServiceError(
+            f"{ROOM} is {text!r}, which is not a size in GB.", hint="Set it to a number, for example 10."
+        )
     return gigabytes * 1e9
 
 

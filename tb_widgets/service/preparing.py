@@ -89,7 +89,7 @@ def tried(
         return spec, source, _facts_of_ours(spec, source), []
     with doing(screen, "Fetching the model" if is_fetched(spec.model.source) else "Reading the model"):
         spec, source = gather_model(spec, trust=trust)
-    with doing(screen, "Trying the model"):
+    with doing(screen, "Testing the model"):
         probe = ProbeService().adapt(source, spec.model)
         try:
             probe.wait()

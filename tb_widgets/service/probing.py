@@ -39,7 +39,7 @@ STEP_WITHIN = 60.0  # seconds for importing the code, building the model, callin
 START_WITHIN = 60.0  # seconds that PyTorch may take to be imported
 MEMORY_SHARE = 0.9  # of what is free
 MUCH_PRINTED = 100_000  # bytes
-PURPOSES = {"adapt": "Trying it", "check": "Checking it", "preflight": "Measuring it"}
+PURPOSES = {"adapt": "Testing it", "check": "Checking it", "preflight": "Measuring it"}
 
 
 def preflight_within(compiles: bool) -> float:
@@ -108,7 +108,7 @@ class Probe:
             If it takes longer than ``timeout`` seconds.
         """
         if not self.finished.wait(timeout):
-            raise TimeoutError(f"There is no answer after {timeout} seconds.")
+            raise TimeoutError(f"No answer after {timeout} seconds.")
         if self.error is not None:
             raise self.error
         return self
@@ -250,7 +250,7 @@ class _Question:
         except Exception as error:
             logger.exception("a probe could not be followed")
             problem = ModelError(
-                f"What the model's process said can't be read: {type(error).__name__}: {quoted(str(error))}.",
+                f"The answer of the model's process can't be read: {type(error).__name__}: {quoted(str(error))}.",
                 hint="Try again; the traceback is in the log.",
             )
             self._conclude("failed", lambda: problem)
@@ -336,9 +336,9 @@ class _Question:
             probe.printed = process.words
             printed = process.printed - self._printed_before
             if printed > MUCH_PRINTED:
-                probe.notes.append(f"The model's code printed {size_in_words(printed)}; the end of it is kept.")
+                probe.notes.append(f"The model's code printed {size_in_words(printed)}; only the end is kept.")
             if process.foreign:
-                probe.notes.append("The model's code wrote into a pipe that is not its own; that was passed over.")
+                probe.notes.append("The model's code wrote to an internal pipe; that was ignored.")
 
     def _too_slow(self) -> TbError:
         """Say which step does not end, and at which line of the model's code it is."""
@@ -350,12 +350,12 @@ class _Question:
             what, passed = "The checks", self.seconds
         return ModelError(
             f"{what} did not end within {passed:.0f} s{self._place()}.",
-            hint="Look for a loop without an end, or make the model smaller.",
+            hint="Look for an endless loop, or make the model smaller.",
         )
 
     def _too_large(self) -> TbError:
         return ModelError(
-            f"The model's code took more than {size_in_words(self.memory)} of memory{self._while()}, and was ended.",
+            f"The model's code used more than {size_in_words(self.memory)} of memory{self._while()} and was killed.",
             hint="Make the model or its inputs smaller.",
         )
 
@@ -372,10 +372,10 @@ class _Question:
         code, last = self.process.code or 0, self.process.last_words()
         if code < 0:
             name = signal.Signals(-code).name
-            reason = f"was ended by the system ({name})"
-            hint = "Most often memory ran out." if name == "SIGKILL" else "The code crashed Python itself."
+            reason = f"was killed by the system ({name})"
+            hint = "Usually memory ran out." if name == "SIGKILL" else "The code crashed Python itself."
         else:
-            reason, hint = f"ended its process (exit code {code})", "Take exit calls such as os._exit out of the code."
+            reason, hint = f"ended its process (exit code {code})", "Remove exit calls such as os._exit from the code."
         return ModelError(f"The model's code {reason}{self._while()}. {last}".strip(), hint=hint)
 
     def _while(self) -> str:

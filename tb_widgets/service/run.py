@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from tb_widgets.errors import RunError, ServiceError, TrainingError
+from tb_widgets.errors import FAILED, RunError, TrainingError
 from tb_widgets.models.trust.consent import require_frozen
 from tb_widgets.runs import CheckpointInfo, RunDirectory, State, Status, default_runs_dir, list_entries, open_run
 from tb_widgets.runs.baselines import Baselines
@@ -101,7 +101,7 @@ class Checkpoint:
             task, text = self._write_apart(prompt, trust=trust, **options)
         else:
             if module is None:
-                require_frozen(self.run.model_folder, "Writing", trust=trust)
+                require_frozen(self.run.model_folder, "Generating", trust=trust)
             from tb_widgets.engine.inference.writer import open_writer
 
             with _threads(self.run.spec.hardware.threads):
@@ -118,8 +118,7 @@ class Checkpoint:
             text.finished.wait()
         finally:
             service.close()
-        if text.state == "failed":
-            raise ServiceError(text.message)
+        text.raise_failure()
         return text.task, text.text
 
     def evaluate(self, *, batches: int | None = None, trust: bool = False) -> dict[str, float]:
@@ -393,7 +392,9 @@ class Run:
         status = self.status
         if status.state in ("failed", "interrupted"):
             raise RunError(
-                f"{self.id} {status.state}: {status.message}", hint=status.hint or f"See {self.directory.log_file}."
+                f"{self.id} {status.state}: {status.message}",
+                hint=status.hint or f"See {self.directory.log_file}.",
+                exit_code=FAILED,
             )
         return self
 

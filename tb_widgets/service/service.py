@@ -185,7 +185,7 @@ class TrainingService:
         if status.state == "done":
             raise RunError(
                 f"{run.id} is done after {status.step:,} steps.",
-                hint=f"To train it for longer: tb-widgets resume {run.id[-4:]} --more-steps N",
+                hint=f"To train it longer: tb-widgets resume {run.id[-4:]} --more-steps N",
             )
         if status.is_active:
             raise RunError(f"{run.id} is already {status.state}.", hint="Open it to watch it.")
@@ -250,7 +250,7 @@ class TrainingService:
         status = run.status()
         if status.state != "done":
             hint = "Wait until it is done." if status.is_active else "Resume it instead."
-            raise RunError(f"{run.id} is {status.state}: it has steps left to do.", hint=hint)
+            raise RunError(f"{run.id} is {status.state}: it has steps left.", hint=hint)
         self._require_ready(run, status, module, trust=trust)  # before anything is written
         longer = status.step + steps
         run.plan(longer)
@@ -263,16 +263,16 @@ class TrainingService:
         if not _is_let_go(run):
             raise RunError(
                 f"{run.id} is {status.state}, but another process still holds it.",
-                hint="Wait a moment for it to end, then resume again.",
+                hint="Wait a moment for that process to end, then resume again.",
             )
         # A damaged or newer run.yaml is told now, not in a log.
         if run.spec.model.source.startswith(LIVE) and module is None:
             raise RunError(
                 f"{run.id} trained a live nn.Module, whose code is not in the run.",
-                hint="Resume it from Python: tb_widgets.Run(id).resume(module=my_model), with one of the same shape.",
+                hint="Resume it from Python: tb_widgets.Run(id).resume(module=my_model), a module of the same shape.",
             )
         if module is None:
-            require_frozen(run.model_folder, "Going on", trust=trust)
+            require_frozen(run.model_folder, "Resuming", trust=trust)
 
     def _launch(self, run: RunDirectory, module: nn.Module | None) -> None:
         if module is not None or run.spec.hardware.backend == "kernel":
@@ -345,15 +345,15 @@ class TrainingService:
         status = run.status()
         process = status.process
         if not status.is_active or process is None or not process.is_here:
-            raise RunError(f"{run.id} has no process on this machine that could be ended.")
+            raise RunError(f"{run.id} has no process on this machine to end.")
         if is_worker(process.pid):
             if status.state == "queued":  # else whoever started the worker takes its end for a mishap
                 _end_by_hand(run)
             end_with_children(process.pid)
         elif status.state == "queued":
-            raise RunError(f"{run.id} waits for its turn, and no process has it yet.", hint="Stop it instead.")
+            raise RunError(f"{run.id} is queued and has no process yet.", hint="Stop it instead.")
         elif process.pid == os.getpid():
-            raise RunError(f"{run.id} is trained inside this very process.", hint="Stop it instead.")
+            raise RunError(f"{run.id} trains inside this process.", hint="Stop it instead.")
         else:  # a notebook's kernel, whose children may train other runs
             with contextlib.suppress(psutil.Error):  # gone already, or another user's: that is seen below
                 psutil.Process(process.pid).kill()
@@ -361,8 +361,8 @@ class TrainingService:
         while process.is_alive():
             if time.monotonic() > deadline:
                 raise RunError(
-                    f"The process {process.pid} of {run.id} was told to end, and has not after {ENDS_WITHIN:.0f} s.",
-                    hint="Is it another user's, or does it wait for a disk? Try again in a moment.",
+                    f"Process {process.pid} of {run.id} did not end within {ENDS_WITHIN:.0f} s.",
+                    hint="It may belong to another user, or be waiting for a disk. Try again in a moment.",
                 )
             time.sleep(0.02)
         _end_by_hand(run)
@@ -480,12 +480,15 @@ def _tell_if_silent(run: RunDirectory, owner: ProcessIdentity | None, code: int,
     status = read_status(run.status_file)
     # A worker whose run failed may leave when the run is queued again already, for the next worker.
     if status.state == "queued" and (owner is None or status.pid == owner.pid):
-        _fail(run, f"The training process ended before it began (exit code {code}). {words}".strip(), "")
+        _fail(run, f"The training process ended before training began (exit code {code}). {words}".strip(), "")
 
 
 def _end_by_hand(run: RunDirectory) -> None:
     status = read_status(run.status_file)
-    message, hint = f"Ended by hand at step {status.step:,}.", "Press Resume to continue from the newest checkpoint."
+    message, hint = (
+        f"Process ended manually at step {status.step:,}.",
+        "Press Resume to continue from the newest checkpoint.",
+    )
     write_status(run.status_file, replace(status, state="stopped", message=message, hint=hint, **AT_REST))
 
 

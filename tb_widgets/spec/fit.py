@@ -68,13 +68,13 @@ class Limits:
             )
         if is_beyond(classes, self.classes):
             yield DataError(
-                f"The dataset has {classes:,} classes and the model predicts {self.classes:,}.",
-                hint="Choose another dataset in data.source, or give the model's last layer as many outputs.",
+                f"The dataset has {classes:,} classes, but the model predicts {self.classes:,}.",
+                hint="Choose another dataset in data.source, or give the model's last layer that many outputs.",
             )
         if image is not None and self.image is not None and image != self.image:
             yield DataError(
-                f"The images are {_times(image)} and the model takes {_times(self.image)} (channels, height, width).",
-                hint="Choose another dataset in data.source, or change the sizes in the model.",
+                f"The images are {_times(image)}, but the model takes {_times(self.image)} (channels, height, width).",
+                hint="Choose another dataset in data.source, or change the model's sizes.",
             )
 
 
@@ -85,12 +85,12 @@ def is_beyond(needed: int | None, limit: int | None) -> bool:
 
 def knows_too_few(needed: int | None, limit: int | None) -> str:
     """Return what is wrong with a tokenizer that has more tokens, its special tokens included, than a model knows."""
-    return f"the tokenizer and its special tokens need {needed:,} ids, and the model knows {limit:,}."
+    return f"the tokenizer and its special tokens need {needed:,} ids, but the model has {limit:,}."
 
 
 def reads_at_most(limit: int | None) -> str:
     """Return what is wrong with a context that is too long."""
-    return f"the model reads {limit:,} tokens at most."
+    return f"the model reads at most {limit:,} tokens."
 
 
 def _times(image: Image) -> str:

@@ -68,6 +68,6 @@ def parse_hub(text: str, kind: Literal["dataset", "model"] = "dataset") -> HubAd
         refuse, what = (DataError, "dataset") if kind == "dataset" else (ModelError, "repository")
         raise refuse(
             f"{quoted(text, _SHOWN)!r} is not the address of a Hub {what}.",
-            hint="It looks like hub:OWNER/NAME, or hub:OWNER/NAME@REVISION.",
+            hint="Write hub:OWNER/NAME or hub:OWNER/NAME@REVISION.",
         )
     return HubAddress(found[1], found[2], int(found[3]) if found[3] else None)

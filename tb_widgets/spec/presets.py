@@ -29,7 +29,7 @@ PRESETS = {
         Preset(
             "quick",
             "Quick look",
-            "About a minute on two CPU cores: enough to see words form.",
+            "About a minute on two CPU cores: enough to see words emerge.",
             {
                 "model.preset": "tiny",
                 "data.context_length": 64,
@@ -42,7 +42,7 @@ PRESETS = {
                 "checkpoints.every": 200,
             },
         ),
-        Preset("small", "Small", "Several minutes on two CPU cores: short phrases that hold together.", {}),
+        Preset("small", "Small", "Several minutes on two CPU cores: short coherent phrases.", {}),
         Preset(
             "standard",
             "Standard",
@@ -61,7 +61,7 @@ PRESETS = {
             "shakespeare-char",
             "Characters, nanoGPT size",
             "The sizes of nanoGPT's CPU recipe, for any small text: 4 layers, 4 heads, width 128, context 64. "
-            "Muon, and each character read together with the three before it, make it learn faster.",
+            "Muon, and reading each character with the three before it, make it learn faster.",
             {
                 "model.config": {"ngram": 4},
                 "data.context_length": 64,
@@ -91,5 +91,5 @@ def preset(name: str) -> RunSpec:
         If there is no preset of that name.
     """
     if name not in PRESETS:
-        raise SpecError([("preset", f"there is no preset {name!r}. There are: {', '.join(PRESETS)}.")])
+        raise SpecError([("preset", f"there is no preset {name!r}. Choose from: {', '.join(PRESETS)}.")])
     return PRESETS[name].spec()

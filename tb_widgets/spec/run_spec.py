@@ -48,7 +48,7 @@ class RunSpec(Section):
     name: str | None = setting(
         None,
         title="Name",
-        help="Letters, digits, dots and dashes; the run's folder adds the time. Empty takes the model's name.",
+        help="Letters, digits, dots and dashes; the run's folder adds the time. Empty uses the model's name.",
         group="Run",
         pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$",
         max_length=60,
@@ -82,7 +82,7 @@ class RunSpec(Section):
         better = METRICS[self.checkpoints.monitor].better
         if self.checkpoints.mode not in ("auto", better):
             found.append(
-                ("checkpoints.mode", f"for {self.checkpoints.monitor} better is {better}, not {self.checkpoints.mode}.")
+                ("checkpoints.mode", f"must be {better} for {self.checkpoints.monitor}, not {self.checkpoints.mode}.")
             )
         if self.checkpoints.restore_best and not self.checkpoints.keep_best:
             found.append(("checkpoints.keep_best", "must be at least 1 for checkpoints.restore_best, not 0."))
@@ -91,11 +91,11 @@ class RunSpec(Section):
             found.append(
                 (
                     "hardware.processes",
-                    f"{processes} processes can't share a batch of {self.training.batch_size} examples evenly.",
+                    f"{processes} processes can't split a batch of {self.training.batch_size} examples evenly.",
                 )
             )
         if processes > 1 and self.hardware.backend == "kernel":
-            found.append(("hardware.processes", "a live model is trained in one process; set it to 1."))
+            found.append(("hardware.processes", "a live model trains in one process; set it to 1."))
         if self.tracking.wandb != "off":
             found.append(("tracking.wandb", "this version does not report to Weights & Biases; set it to off."))
         return found
@@ -111,7 +111,9 @@ class RunSpec(Section):
         """
         version = mapping.get("schema") if isinstance(mapping, Mapping) else None
         if _is_newer(version):
-            reason = f"this spec has version {_shown(version)}; this tb_widgets reads up to version {latest_version()}."
+            reason = (
+                f"this spec has version {_shown(version)}, but this tb_widgets only reads up to {latest_version()}."
+            )
             raise SpecError(
                 [("schema", reason)],
                 hint="Update tb_widgets (pip install -U tb-widgets), or use the version that wrote the file.",
@@ -248,7 +250,7 @@ def _leaves(tree: Mapping[str, Any], prefix: str = "") -> list[tuple[str, Any]]:
 
 def _kind(value: Any) -> str:
     names = {
-        "str": "a text",
+        "str": "text",
         "int": "a number",
         "float": "a number",
         "list": "a list",
@@ -288,14 +290,14 @@ SENTENCES = {
     "finite_number": "must be a finite number",
     "bool_parsing": "must be true or false",
     "bool_type": "must be true or false",
-    "string_type": "must be a text",
+    "string_type": "must be text",
     "list_type": "must be a list",
     "model_type": "must be a section of fields",
 }
 
 
 def _shown(value: Any) -> str:
-    """Return a value as an error shows it, at a length that a sentence can bear."""
+    """Return a value as an error shows it, short enough for a sentence."""
     if isinstance(value, str):
         return repr(value if len(value) < 60 else value[:57] + "...")
     try:
@@ -345,7 +347,7 @@ def _explain(model: type[RunSpec], detail: ErrorDetails) -> list[tuple[str, str]
         reason = f"{detail['msg']}."
     elif kind == "string_pattern_mismatch":
         card = next((card for card in model.field_cards() if card.path == field), None)
-        reason = f"{shown} does not fit. {card.help if card else ''}".strip()
+        reason = f"{shown} is not valid. {card.help if card else ''}".strip()
     else:
         reason = f"{detail['msg']} (got {shown})."
     return [(field, reason)]

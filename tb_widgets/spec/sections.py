@@ -27,7 +27,7 @@ def _plain(value: dict[str, Any]) -> dict[str, Any]:
         text.encode()
     except (TypeError, ValueError, RecursionError) as error:
         raise PydanticCustomError(
-            "not_plain", "must hold texts, finite numbers, true, false, lists and mappings only"
+            "not_plain", "may only contain text, finite numbers, true, false, lists and mappings"
         ) from error
     plain: dict[str, Any] = json.loads(text)
     return plain
@@ -72,13 +72,13 @@ class ModelSpec(Section):
         "auto",
         labels=labels.TASK_LABELS,
         title="Task",
-        help="What the model was built for. Automatic reads it from the model, and asks where it can't tell.",
+        help="What the model was built for. Automatic infers it from the model, and asks if it is unclear.",
         group="Model",
     )
     entry: str | None = setting(
         None,
         title="Class or function",
-        help="What builds the model in model.py, by name. Empty finds it.",
+        help="Name of the class or function in model.py that builds the model. Empty finds it.",
         group="Model",
     )
     input: str | None = setting(
@@ -98,27 +98,26 @@ class ModelSpec(Section):
         None,
         factory=dict,
         title="Other arguments",
-        help="What else forward is given: a number, or none, causal, padding, positions; as in {attn_mask: causal}.",
+        help="Values of other arguments: a number, none, causal, padding or positions; e.g. {attn_mask: causal}.",
         group="Model",
     )
     order: Literal["auto", "rows-first", "time-first"] = setting(
         "auto",
         labels=labels.ORDERS,
         title="Order of the input",
-        help="Rows first: tokens go in as (texts, length). Time first: as (length, texts). Automatic finds it.",
+        help="Rows first: tokens have shape (texts, length). Time first: (length, texts). Automatic finds it.",
         group="Model",
     )
     output: str | None = setting(
         None,
         title="Output",
-        help="Key, attribute or index of what forward returns that holds the logits (what goes "
-        "into the softmax). Empty finds it.",
+        help="Key, attribute or index of the logits (the input of the softmax) in forward's output. Empty finds it.",
         group="Model",
     )
     vocab_size: int | None = setting(
         None,
         title="Vocabulary",
-        help="How many different tokens the model may be given. Empty reads it from the model's tables.",
+        help="Size of the model's vocabulary. Empty reads it from the embedding.",
         unit="tokens",
         group="Model",
         ge=2,
@@ -127,7 +126,7 @@ class ModelSpec(Section):
     context_limit: int | None = setting(
         None,
         title="Longest text",
-        help="How many tokens the model may be given at once. Empty reads it from the model's tables.",
+        help="Most tokens that the model can read at once. Empty reads it from the position embedding.",
         unit="tokens",
         group="Model",
         ge=2,
@@ -136,7 +135,7 @@ class ModelSpec(Section):
     image_size: int | None = setting(
         None,
         title="Image size",
-        help="Height and width of the images that the model takes. Empty finds it.",
+        help="Height and width of the model's input images. Empty finds it.",
         unit="pixels",
         group="Model",
         ge=1,
@@ -145,7 +144,7 @@ class ModelSpec(Section):
     image_channels: int | None = setting(
         None,
         title="Image channels",
-        help="1 for grey images, 3 for coloured ones. Empty finds it.",
+        help="1 for greyscale images, 3 for colour. Empty finds it.",
         unit="channels",
         group="Model",
         ge=1,
@@ -206,7 +205,7 @@ class DataSpec(Section):
     config: str | None = setting(
         None,
         title="Configuration",
-        help="Which configuration of a Hub dataset, for example wikitext-2-raw-v1. Empty takes the only one.",
+        help="Which configuration of a Hub dataset, for example wikitext-2-raw-v1. Empty uses the only one.",
         group="Data",
     )
     split: str | None = setting(
@@ -214,15 +213,15 @@ class DataSpec(Section):
     )
     streaming: bool = setting(
         False,
-        title="Read only what is needed",
-        help="Fetch as much of a large Hub dataset as the run can use, and not all of it.",
+        title="Stream",
+        help="Download only as much of a large Hub dataset as the run can use.",
         group="Data",
     )
     columns: Annotated[dict[Literal["text", "label", "source", "target"], str], AfterValidator(_plain)] = setting(
         None,
         factory=dict,
         title="Columns",
-        help="Which column is the text, label, source or target: {text: review, label: stars}. Empty guesses.",
+        help="Which column is the text, label, source or target: {text: review, label: stars}. Empty detects it.",
         group="Data",
     )
     encoding: str = setting(
@@ -234,18 +233,18 @@ class DataSpec(Section):
     )
     reset_attention: bool = setting(
         False,
-        title="Documents apart",
-        help="Mask attention between texts that share a context. Only for models that take such a mask.",
+        title="Separate documents",
+        help="Mask attention between texts that share a context. Only for models that accept such a mask.",
         group="Data",
     )
     padding_side: Literal["right", "left"] = setting(
-        "right", labels=labels.SIDES, title="Padding", help="On which side short examples are padded.", group="Data"
+        "right", labels=labels.SIDES, title="Padding", help="Side on which short examples are padded.", group="Data"
     )
     long_pairs: Literal["refuse", "leave-out", "cut"] = setting(
         "refuse",
         labels=labels.LONG_PAIRS,
-        title="Pairs that are too long",
-        help="Pairs longer than the context: refuse to start, leave them out, or truncate (cut) both sides.",
+        title="Long pairs",
+        help="For pairs longer than the context: refuse to start, leave them out, or cut (truncate) both sides.",
         group="Data",
     )
 
@@ -264,7 +263,7 @@ class TokenizerSpec(Section):
     vocab_size: int = setting(
         2048,
         title="Vocabulary",
-        help="Number of pieces that BPE or Unigram learns. Small texts want small vocabularies: 512 to 4,096.",
+        help="Number of tokens that BPE or Unigram learns. Use 512 to 4,096 for small texts.",
         unit="tokens",
         group="Data",
         level="basic",
@@ -274,7 +273,7 @@ class TokenizerSpec(Section):
     file: Annotated[str | None, AfterValidator(_tokenizer_source)] = setting(
         None,
         title="Tokenizer file",
-        help="The path of a tokenizer.json, or hub:OWNER/NAME. For the tokenizer file.",
+        help="The path of a tokenizer.json, or hub:OWNER/NAME, for the tokenizer kind file.",
         group="Data",
     )
 
@@ -320,7 +319,7 @@ class TrainingSpec(Section):
     learning_rate: float = setting(
         1e-3,
         title="Learning rate",
-        help=f"Reached after warm-up. Typical {RATES['adamw'].range}; with Muon {RATES['muon'].range}.",
+        help=f"Peak, reached after warm-up. Typical {RATES['adamw'].range}; with Muon {RATES['muon'].range}.",
         unit="peak",
         group="Training",
         level="basic",
@@ -344,7 +343,7 @@ class TrainingSpec(Section):
     cooldown: float = setting(
         0.2,
         title="Cooldown",
-        help="Fraction of the steps after warm-up in which the learning rate falls at the end. Typical 10 to 30 %.",
+        help="Fraction of the steps after warm-up over which the learning rate falls at the end. Typical 10 to 30 %.",
         unit="of the steps",
         group="Optimiser",
         when={"schedule": ("wsd",)},
@@ -354,7 +353,7 @@ class TrainingSpec(Section):
     cycles: int = setting(
         3,
         title="Cycles",
-        help="How often the learning rate falls from its peak to its end.",
+        help="Number of times the learning rate falls from its peak to its final value.",
         unit="cycles",
         group="Optimiser",
         when={"schedule": ("cosine-restarts",)},
@@ -364,7 +363,7 @@ class TrainingSpec(Section):
     power: float = setting(
         2.0,
         title="Power",
-        help="1 falls in a straight line; larger falls sooner.",
+        help="1 falls linearly; larger falls sooner.",
         unit="exponent",
         group="Optimiser",
         when={"schedule": ("polynomial",)},
@@ -374,7 +373,7 @@ class TrainingSpec(Section):
     warmup: float = setting(
         0.05,
         title="Warm-up",
-        help="Fraction of the steps in which the learning rate rises from zero. Typical 1 to 10 % (0.01 to 0.1).",
+        help="Fraction of the steps over which the learning rate rises from zero. Typical 1 to 10 % (0.01 to 0.1).",
         unit="of the steps",
         group="Optimiser",
         ge=0.0,
@@ -429,7 +428,7 @@ class TrainingSpec(Section):
     eps: float = setting(
         1e-8,
         title="Epsilon",
-        help="Keeps the division safe where gradients are tiny.",
+        help="Avoids division by zero where gradients are tiny.",
         group="Optimiser",
         gt=0.0,
         le=1e-2,
@@ -437,7 +436,7 @@ class TrainingSpec(Section):
     averaging: float | None = setting(
         None,
         title="Weight averaging",
-        help="Decay of a moving average of the weights, which is evaluated and kept. Typical 0.99. Empty: off.",
+        help="Decay of a moving average of the weights, which is evaluated and saved. Typical 0.99. Empty: off.",
         unit="per step",
         group="Optimiser",
         ge=0.0,
@@ -518,7 +517,7 @@ class EvaluationSpec(Section):
     patience: int | None = setting(
         None,
         title="Patience",
-        help="Stop early after N evaluations in a row without improvement of the monitored metric. Empty never stops.",
+        help="Stop early after N evaluations in a row without an improvement of the monitored metric. Empty: never.",
         unit="evaluations",
         group="Evaluation",
         ge=1,
@@ -527,7 +526,7 @@ class EvaluationSpec(Section):
     min_delta: float = setting(
         0.0,
         title="Smallest improvement",
-        help="By how much the monitored metric must be better to count as an improvement. For Patience.",
+        help="Smallest change of the monitored metric that Patience counts as an improvement.",
         unit="of the metric",
         group="Evaluation",
         ge=0.0,
@@ -537,7 +536,7 @@ class EvaluationSpec(Section):
         None,
         factory=list,
         title="Sample prompts",
-        help="The model answers these at evaluations, as time allows. Empty takes them from the validation set.",
+        help="Prompts to sample from at evaluations, as time allows. Empty takes them from the validation set.",
         group="Evaluation",
         max_length=8,
     )
@@ -568,7 +567,7 @@ class CheckpointSpec(Section):
     keep_last: int = setting(
         2,
         title="Keep newest",
-        help="How many of the newest checkpoints stay.",
+        help="Number of newest checkpoints to keep.",
         unit="checkpoints",
         group="Checkpoints",
         ge=1,
@@ -577,7 +576,7 @@ class CheckpointSpec(Section):
     keep_best: int = setting(
         3,
         title="Keep best",
-        help="How many of the best checkpoints stay.",
+        help="Number of best checkpoints to keep.",
         unit="checkpoints",
         group="Checkpoints",
         ge=0,
@@ -594,7 +593,7 @@ class CheckpointSpec(Section):
         "auto",
         labels=labels.DIRECTIONS,
         title="Direction",
-        help="Which values of the monitored metric are better. Automatic follows from the metric.",
+        help="Which values of the monitored metric are better. Automatic follows the metric.",
         group="Checkpoints",
     )
     restore_best: bool = setting(
@@ -606,7 +605,7 @@ class CheckpointSpec(Section):
     mirror: str | None = setting(
         None,
         title="Backup folder",
-        help="Each verified checkpoint is copied there as well, for example a mounted Drive. Empty means none.",
+        help="Also copy each verified checkpoint here, for example to a mounted Drive. Empty: none.",
         group="Checkpoints",
     )
 
@@ -622,7 +621,7 @@ class HardwareSpec(Section):
     device: str = setting(
         "auto",
         title="Device",
-        help="auto takes a GPU where there is one; else cpu, cuda, cuda:1 or mps.",
+        help="auto uses a GPU if there is one. Otherwise name one: cpu, cuda, cuda:1 or mps.",
         group="Hardware",
         pattern=r"^(auto|cpu|cuda(:\d+)?|mps)$",
     )
@@ -638,7 +637,7 @@ class HardwareSpec(Section):
     threads: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = setting(
         "auto",
         title="CPU threads",
-        help="auto chooses by the size of the model; small models are fastest on one.",
+        help="auto chooses by model size; small models are fastest on one.",
         unit="threads",
         group="Hardware",
     )
@@ -677,8 +676,8 @@ class TrackingSpec(Section):
         group="Tracking",
     )
     project: str | None = setting(
-        None, title="Project", help="A name to find related runs by.", group="Tracking", max_length=128
+        None, title="Project", help="Name of a group of related runs.", group="Tracking", max_length=128
     )
     tags: list[str] = setting(
-        None, factory=list, title="Tags", help="Words to find this run by.", group="Tracking", max_length=32
+        None, factory=list, title="Tags", help="Labels to find this run by.", group="Tracking", max_length=32
     )

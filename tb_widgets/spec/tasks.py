@@ -86,7 +86,7 @@ TASKS: dict[Task, TaskRecord] = {
             name="causal-lm",
             title="text generation (causal language model)",
             does="generates text",
-            needs="a plain text",
+            needs="plain text",
             inputs=("tokens",),
             columns=("text",),
             from_text=True,
@@ -104,7 +104,7 @@ TASKS: dict[Task, TaskRecord] = {
             name="masked-lm",
             title="filling in masked tokens (masked language model)",
             does="fills in masked tokens",
-            needs="a plain text",
+            needs="plain text",
             inputs=("tokens",),
             columns=("text",),
             from_text=True,
@@ -116,7 +116,7 @@ TASKS: dict[Task, TaskRecord] = {
             sample_title="Filled-in tokens",
             ask_title="Fill in tokens",
             ask_verb="Fill in",
-            ask_help="Write [MASK] where a token is missing, as often as you like.",
+            ask_help="Write [MASK] wherever a token is missing.",
             ask_example="The [MASK] is",
         ),
         TaskRecord(
@@ -171,7 +171,7 @@ TASKS: dict[Task, TaskRecord] = {
             sample_title="Predictions",
             ask_title="Classify images",
             ask_verb="Classify new images",
-            ask_help="Draws images that the model has never seen, and shows the predicted class and its probability.",
+            ask_help="Draws new images and shows the predicted class and its probability.",
         ),
     )
 }

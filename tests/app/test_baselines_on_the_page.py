@@ -65,13 +65,13 @@ def test_lines_are_told_to_those_who_do_not_see_them():
 def test_words_say_what_is_passed_what_is_next_and_why_there_is_no_more():
     known = Baselines([COUNTED])
     assert better_in_words(known, None) == ""
-    assert better_in_words(known, 4.3) == "Validation is not yet better than an even guess (4.190)."
+    assert better_in_words(known, 4.3) == "Not yet better than an even guess (4.190)."
     known.take({"kind": "passed", "name": name, "step": 300} for name in ("even guess", "unigram", "bigram"))
     assert better_in_words(known, 2.0) == "Better than a bigram (2.490) since step 300; next: a 5-gram (1.690)."
     known.take([{"kind": "passed", "name": "5-gram", "step": 900}])
     assert better_in_words(known, 1.5) == "Better than a 5-gram (1.690) since step 900."
     few = Baselines([COUNTED | {"baselines": COUNTED["baselines"][:1], "reason": "There are few tokens."}])
-    assert better_in_words(few, 4.3) == "Validation is not yet better than an even guess (4.190). There are few tokens."
+    assert better_in_words(few, 4.3) == "Not yet better than an even guess (4.190). There are few tokens."
     assert better_in_words(Baselines(), 2.0) == ""
 
 

@@ -70,7 +70,7 @@ def test_a_file_is_taken_once_it_can_be_read(dashboard, data, text_file, tmp_pat
         ("empty.txt", "empty"),
         ("photo.txt", "byte"),
         ("broken.json", "line 1"),
-        ("blank.txt", "holds blanks only"),
+        ("blank.txt", "contains only whitespace."),
         ("blank.csv", "All rows of blank.csv are empty"),
         ("chat.jsonl", "No column of chat.jsonl can be read as a text or a label"),
     ],
@@ -155,7 +155,7 @@ def test_what_would_waste_a_night_is_told_in_the_data_step_and_beside_start(dash
     data.wait()
     assert dashboard.draft.is_valid
     for place in (page_of(dashboard), dashboard.page.bar.widget):
-        assert "40 % of the rows have nothing in review" in shown(place)
+        assert "40 % of the rows are empty in review" in shown(place)
 
 
 def test_data_that_no_run_could_begin_with_block_start_and_are_shown_all_the_same(dashboard, data, tmp_path):
@@ -163,7 +163,7 @@ def test_data_that_no_run_could_begin_with_block_start_and_are_shown_all_the_sam
     file.write_text("Too short.")
     data.choose(str(file))
     data.wait()
-    assert "tokens, and one context needs 17" in dashboard.draft.errors["data.source"]
+    assert "tokens, but one context needs 17" in dashboard.draft.errors["data.source"]
     assert "Too short." in shown(page_of(dashboard))
     assert at(dashboard.page.widget, "start").disabled
 

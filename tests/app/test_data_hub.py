@@ -72,7 +72,7 @@ def test_a_variant_is_chosen_first(dashboard, data, quiet):  # noqa: F811
     [
         (404, "There is no dataset"),
         (403, "does not let you read"),
-        (429, "limit of requests"),
+        (429, "rate limit"),
         (503, "fault of its own"),
     ],
 )

@@ -176,9 +176,9 @@ def test_model_and_text_must_fit_each_other(draft):
     draft.set("tokenizer.vocab_size", 1000)
     draft.know(ModelFacts("causal-lm", vocab_size=500, context_limit=32))
 
-    assert draft.errors["data.context_length"] == "the model reads 32 tokens at most."
+    assert draft.errors["data.context_length"] == "the model reads at most 32 tokens."
     assert draft.errors["tokenizer.vocab_size"].startswith(
-        "the tokenizer and its special tokens need 1,000 ids, and the model knows 500. Choose 500 or less"
+        "the tokenizer and its special tokens need 1,000 ids, but the model has 500. Choose 500 or less"
     )
 
 

@@ -163,7 +163,7 @@ def test_the_learning_rate_is_drawn_below_its_schedule_and_follows_every_field(d
     assert texts.index("tbw-schedule") < texts.index(CARDS["training.warmup"].help)
     for place, typed, told in [
         ("steps", "400", "at step 400."),
-        ("schedule", "linear", "falls in a straight line"),
+        ("schedule", "linear", "falls linearly"),
         ("warmup", "0.5", "by step 200"),
         ("learning-rate", "2e-5", "Rises to 0.00002 "),
         ("min-lr-fraction", "0", "to 0 at"),

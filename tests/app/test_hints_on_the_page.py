@@ -43,10 +43,10 @@ def test_notes_come_with_the_curves_and_go_with_the_run(opened, make_run):
     dashboard.refresh()
     text = shown(box)
     assert "Overfitting since step 400" in text
-    assert "Stop now: more steps bring nothing." in text
+    assert "Stop now: more steps won't help." in text
     assert text.count("<summary>Why</summary>") == 2
     assert text.index("<summary>Why") < text.index("best checkpoint, of step 400, is kept.")
-    assert "They have been read 85 times." in text  # of the statistics among the events
+    assert "The model has read it 85 times." in text  # of the statistics among the events
 
     set_status(run, state="done", step=1500, total=1500)
     dashboard.refresh()

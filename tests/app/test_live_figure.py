@@ -168,10 +168,10 @@ def test_where_a_run_has_mended_itself_stands_a_mark(figure, curves):
     figure.draw(curves, marks=marks)
     shapes = figure._figure.layout.shapes
     assert [(shape.x0, shape.x1, shape.label.text) for shape in shapes] == [
-        (13, 13, "memory was short"),
+        (13, 13, "smaller micro-batch"),
         (20, 20, "rate halved"),
     ]
-    assert "Marks: memory was short at step 13" in figure._told.value
+    assert "Marks: smaller micro-batch at step 13" in figure._told.value
     figure.draw(curves)
     assert not figure._figure.layout.shapes, "another run has none"
 

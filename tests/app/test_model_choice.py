@@ -491,7 +491,7 @@ def test_a_text_that_the_user_chose_is_kept_and_blocks_with_the_way_out(text_fil
     draft.know(ModelFacts("sequence-classification", vocab_size=401, context_limit=32))
     assert draft.values["data.source"] == "python-source"
     assert draft.errors["data.source"].startswith("the model classifies texts")
-    assert draft.errors["data.context_length"] == "the model reads 32 tokens at most."
+    assert draft.errors["data.context_length"] == "the model reads at most 32 tokens."
     assert draft.spec.tokenizer.vocab_size == 400  # one is for padding
 
     draft.use_what_fits()

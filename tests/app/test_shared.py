@@ -92,7 +92,7 @@ def test_the_page_s_own_address_loads_a_gist_once(github, open_dashboard):  # no
 def test_data_are_ours_or_those_that_are_offered(visit, text_file):
     page = visit()
     for source in (str(text_file), "https://example.com/a.txt", "hub:somebody/else", "/", "~", "*.txt"):
-        with pytest.raises(PolicyError, match="learns only from what it offers"):
+        with pytest.raises(PolicyError, match="the datasets it offers"):
             page.data.choose(source)
     page.data.choose("python-source")
     assert page.draft.spec.data.source == "python-source"

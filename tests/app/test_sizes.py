@@ -131,7 +131,7 @@ def test_the_checks_are_of_the_very_model_that_the_page_shows(dashboard):
 def test_a_size_that_can_not_be_is_named_as_its_field_and_found_from_elsewhere(model_step):
     enter(model_step, "n-head", "7")
     (reason,) = model_step.draft.blockers
-    assert reason.startswith("Width is 96, which 7 heads can't share evenly.")
+    assert reason.startswith("Width is 96, which 7 heads can't split evenly.")
     assert "fits this machine" not in shown(box(model_step))
     sent = []
     model_step.page.heartbeat.send = sent.append

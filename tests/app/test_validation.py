@@ -84,7 +84,7 @@ def test_a_consent_that_can_not_be_remembered_is_told_below_the_button(github, t
     validation = Validation(ID)
     (tmp_path / "file").touch()
     monkeypatch.setenv("TB_CONFIG_DIR", str(tmp_path / "file"))
-    assert "Nothing counts as agreed to" in pressed(validation, "Trust this revision")
+    assert "So no code is trusted." in pressed(validation, "Trust this revision")
     assert not validation.may_run
 
 

@@ -52,7 +52,7 @@ def test_what_a_run_has_mended_is_marked_and_said(
     tab(page, "Train").click()
     wait_for_state(page, "done")
     marks = page.locator(".tbw-figure .shapelayer text")
-    expect(marks.filter(has_text="memory was short")).to_have_count(1)
+    expect(marks.filter(has_text="smaller micro-batch")).to_have_count(1)
     expect(marks.filter(has_text="rate halved")).to_have_count(1)
     notes = page.locator(".tbw-note")
     expect(notes.filter(has_text="4 examples go through the model at once")).to_be_visible()

@@ -86,7 +86,7 @@ def test_a_stranger_s_messages_read_write_steer_and_run_nothing(visit: Any, runs
     assert str(runs) not in client.page()
     assert operators.id not in client.page()
     client.tell(client.heart, type="address", text=str(runs.parent / "uploads" / "evil" / "model" / "model.py"))
-    client.until("runs only our own models")
+    client.until("only runs built-in models")
 
     # Writing, filling the disk: there is no upload to talk to, and no field for a path.
     states = client.widgets().values()

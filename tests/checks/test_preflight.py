@@ -108,7 +108,7 @@ def test_a_slow_model_is_measured_with_fewer_rows_and_within_its_time():
     began = time.time()
     measured, _ = rehearse(loaded(Slow()), {"training.batch_size": 512}, seconds=6)
     assert time.time() - began < 9
-    assert any(what.startswith("512 × 32 tokens at once (measured with ") for what in measured.left_out)
+    assert any(what.startswith("512 × 32 tokens per pass (measured with ") for what in measured.left_out)
     assert int(measured.batch.split()[0]) < 20
     assert not measured.whole_batch
     # Told for the whole batch all the same.
@@ -118,7 +118,7 @@ def test_a_slow_model_is_measured_with_fewer_rows_and_within_its_time():
 
 def test_what_there_is_no_time_for_is_named():
     measured, _ = rehearse(loaded(Slow()), seconds=0.1)
-    for what in ("memory and first loss", "speed", "overfitting one batch", "number of threads"):
+    for what in ("memory and initial loss", "speed", "overfitting one batch", "number of threads"):
         assert what in measured.left_out
     assert (measured.peak_bytes, measured.eta, measured.overfit) == (None, None, "unknown")
 
@@ -250,7 +250,7 @@ class NotDeterministic(Small):
 
 
 def test_a_context_that_is_too_long_is_refused():
-    with pytest.raises(DataError, match="the model reads 64 tokens at most"):
+    with pytest.raises(DataError, match="the model reads at most 64 tokens"):
         rehearse(loaded(Small()), {"data.context_length": 65})
 
 

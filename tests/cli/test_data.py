@@ -190,7 +190,7 @@ def test_data_without_content_are_an_error_and_data_that_no_run_can_begin_with_a
     (tmp_path / "blank.txt").write_text(" \n\n")
     refused = command("data", str(tmp_path / "blank.txt"))
     assert refused.code == 1
-    assert "blank.txt is empty: it holds blanks only" in refused.err
+    assert "blank.txt is empty: it contains only whitespace" in refused.err
     (tmp_path / "short.txt").write_text("A few words only.")
     told = command("data", str(tmp_path / "short.txt"))
     assert told.code == 0
@@ -251,7 +251,7 @@ def test_plain_texts_say_which_file_is_held_back(tiny_file, tmp_path):
     said = command("data", *words)
     assert said.code == 0, said.err
     assert "Plain text, 14 kB. 1 more file is for validation." in said.out
-    assert "test.txt was left out: test files are neither trained nor validated on." in said.out
+    assert "Skipped test.txt: test files are used neither for training nor for validation." in said.out
     facts = command("data", *words, "--json").json
     assert (facts["documents"], facts["held_back_documents"]) == (1, 1)
     trained = command("train", tiny_file, "--data", *words, "--json", runs=tmp_path)

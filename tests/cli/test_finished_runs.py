@@ -213,7 +213,7 @@ def test_a_run_that_is_done_is_trained_for_more_steps(trained, tmp_path):
     (folder / "status.json").write_text(json.dumps(stopped))
     refused = command("resume", "latest", "--more-steps", "10", runs=tmp_path)
     assert (refused.code, refused.out) == (1, "")
-    assert "is stopped: it has steps left to do.\nResume it instead." in refused.err
+    assert "is stopped: it has steps left.\nResume it instead." in refused.err
     assert command("resume", "latest", "--more-steps", "0", runs=tmp_path).code == 2
     assert command("resume", "latest", "--more-steps", "5", "--from-start", runs=tmp_path).code == 2
 

@@ -43,7 +43,7 @@ def test_a_model_that_never_ends_keeps_to_the_time(tmp_path: Path):
     )
     measured = tb_widgets.preflight(RunSpec(), settings={"model.source": str(tmp_path)})
     assert measured.parameters == 400
-    assert measured.left_out == ("number of threads", "memory and first loss", "speed", "overfitting one batch")
+    assert measured.left_out == ("number of threads", "memory and initial loss", "speed", "overfitting one batch")
 
 
 def test_a_spec_and_a_preset_is_one_too_many(tiny_file):

@@ -117,7 +117,7 @@ def test_a_run_that_fails_says_why_and_exits_with_1(tiny_file, tmp_path):
     said = command("train", tiny_file, "--data", short, "--json", runs=tmp_path)
     assert said.code == 1
     assert said.json["state"] == "failed"
-    assert "short.txt has 9 tokens, and one context needs 17" in said.err
+    assert "short.txt has 9 tokens, but one context needs 17" in said.err
     assert "log.txt" in said.err
     assert "Traceback" not in said.err
     shown = command("show", said.json["run_id"], runs=tmp_path)

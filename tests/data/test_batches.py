@@ -106,13 +106,13 @@ def test_batches_are_int64_and_epoch_steps_count_a_pass():
 
 def test_shortest_text_and_one_token_less():
     assert windows(9, 8, batch_size=3).batch(7).tolist() == [list(range(9))] * 3
-    with pytest.raises(DataError, match=r"The training text has 8 tokens, and one window needs 9\. Choose a shorter"):
+    with pytest.raises(DataError, match=r"The training text has 8 tokens, but one window needs 9\. Choose a shorter"):
         windows(8, 8)
 
 
 def test_ranks_must_share_evenly():
     with pytest.raises(
-        DataError, match=r"training.batch_size is 4, which 3 processes can't share evenly\. Choose a mul"
+        DataError, match=r"training.batch_size is 4, which 3 processes can't split evenly\. Choose a mul"
     ):
         windows(100, 8).batch(0, rank=0, ranks=3)
 
@@ -135,5 +135,5 @@ def test_validation_windows_are_fixed_spread_and_do_not_overlap(length, context,
 
 
 def test_validation_text_that_is_too_short():
-    with pytest.raises(DataError, match=r"The validation text has 8 tokens, and one window needs 9\."):
+    with pytest.raises(DataError, match=r"The validation text has 8 tokens, but one window needs 9\."):
         validation_batches(np.arange(8), context_length=8, batch_size=2, batches=2)

@@ -35,18 +35,16 @@ def test_a_text_is_known_by_its_columns_name(table, name):
 
 
 def test_without_a_known_name_the_only_or_the_clearly_longest_texts_are_taken(table):
-    assert map_columns(table({"id": 7, "what": "a"}), "masked-lm", {}).why == {
-        "text": "It is the only column of texts."
-    }
+    assert map_columns(table({"id": 7, "what": "a"}), "masked-lm", {}).why == {"text": "The only text column."}
     long = table({"who": "Ann", "said": "x" * 100}, {"who": "Bob", "said": "y" * 200})
     assert map_columns(long, "causal-lm", {}).roles == {"text": "said"}
-    assert map_columns(long, "causal-lm", {}).why == {"text": "Its texts are the longest: 150 characters on average."}
+    assert map_columns(long, "causal-lm", {}).why == {"text": "The longest texts: 150 characters on average."}
     message = refused(table({"who": "Ann", "said": "Hello"}), "causal-lm")
-    assert "which column of rows.jsonl holds the text? It has who (texts), said (texts)." in message
+    assert "which column of rows.jsonl holds the text? It has who (text), said (text)." in message
     assert "Choose one, for example {text: who}." in message
     message = refused(table({"messages": [{"role": "user"}]}), "causal-lm")
-    assert "no column of rows.jsonl that is left looks like the text" in message
-    assert "lists and nested values are not read" in message
+    assert "no remaining column of rows.jsonl looks like the text" in message
+    assert "lists and nested values can't be used." in message
 
 
 @pytest.mark.parametrize(
@@ -54,11 +52,11 @@ def test_without_a_known_name_the_only_or_the_clearly_longest_texts_are_taken(ta
     [
         ([{"text": "a", "category": "x"}], "category", "Chosen by its name."),
         ([{"text": "a", "stars": 4}], "stars", "Chosen by its name."),
-        ([{"said": "a", "is_rude": n % 2 == 0} for n in range(8)], "is_rude", "few different values: 2 in 8 rows."),
+        ([{"said": "a", "is_rude": n % 2 == 0} for n in range(8)], "is_rude", "Few distinct values: 2 in 8 rows."),
         (
             [{"text": f"{n}", "kind": "ab"[n % 2], "number": n} for n in range(8)],
             "kind",
-            "few different values: 2 in 8",
+            "Few distinct values: 2 in 8",
         ),
     ],
 )
@@ -75,7 +73,7 @@ def test_class_names_of_a_dataset_are_the_label_whatever_the_column_is_called(tm
     pq.write_table(rows, tmp_path / "data.parquet")
     found = map_columns(open_data(DataSpec(source=str(tmp_path / "data.parquet"))), "sequence-classification", {})
     assert found.roles == {"text": "text", "label": "coarse"}
-    assert found.why["label"] == "It holds class names: animal, place."
+    assert found.why["label"] == "Contains class names: animal, place."
 
 
 @pytest.mark.parametrize(
@@ -118,16 +116,17 @@ def test_choices_that_can_not_be_are_refused_in_words(table):
     assert "has no column 'txt' for the text; it has text, score, tags, label." in refused(
         rows, "causal-lm", text="txt"
     )
-    assert "'tags' of rows.jsonl can't be the text: it holds lists, and texts are needed." in refused(
+    assert "'tags' of rows.jsonl can't be the text: it contains lists, but must be text." in refused(
         rows, "causal-lm", text="tags"
     )
-    assert "'score' of rows.jsonl can't be the label: it holds numbers, and classes are whole numbers" in refused(
-        rows, "sequence-classification", label="score"
+    assert (
+        "'score' of rows.jsonl can't be the label: it contains numbers, but classes must be whole numbers"
+        in refused(rows, "sequence-classification", label="score")
     )
-    assert "text and label are both the column 'text'. Choose two columns." in refused(
+    assert "text and label can't both be the column 'text'. Choose two columns." in refused(
         rows, "sequence-classification", text="text", label="text"
     )
-    assert "reads no images from tables" in refused(rows, "vision-classification")
+    assert "can't read images from tables" in refused(rows, "vision-classification")
     three = table({"a": "x", "b": "y", "c": "z"})
     assert "holds the source?" in refused(three, "seq2seq")
     assert "which column of rows.jsonl holds the target" in refused(three, "seq2seq", source="a")
@@ -137,6 +136,6 @@ def test_choices_that_can_not_be_are_refused_in_words(table):
 def test_a_thousand_columns_are_not_all_listed(table):
     rows = table({f"c{n}": "same" for n in range(1000)})
     message = refused(rows, "causal-lm")
-    assert "c0 (texts), " in message
+    assert "c0 (text), " in message
     assert " and 988 more." in message
     assert len(message) < 500

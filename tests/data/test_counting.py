@@ -82,7 +82,7 @@ def test_too_few_tokens_for_a_vocabulary_are_told_not_counted():
     assert [line.name for line in found.lines] == ["even guess"]
     assert found.lines[0].loss == pytest.approx(math.log(2048))
     assert found.reason == (
-        "The training data have 500 tokens, fewer than the vocabulary has (2,048): counting them says nothing."
+        "The training data has 500 tokens, fewer than the vocabulary (2,048): too few for n-gram baselines."
     )
 
 

@@ -49,7 +49,7 @@ def test_it_goes_on_where_it_broke_off(web, tmp_path):
 
 def test_another_attempt_goes_on_too_unless_the_file_has_changed(web, tmp_path):
     web.fault = cut("a.bin", 150_000)
-    with pytest.raises(DataError, match=r"\d+ kB have arrived and stay here.*it continues where it broke off"):
+    with pytest.raises(DataError, match=r"\d+ kB have arrived and are kept.*it continues where it stopped"):
         fetch(web, tmp_path)
     web.fault = None
     web.files["a.bin"] = CONTENT[::-1]
@@ -77,7 +77,7 @@ def test_web_pages_are_refused_even_without_their_type(web, tmp_path, head):
 
 
 def test_a_file_that_is_too_large_is_refused_before_it_comes(web, tmp_path):
-    with pytest.raises(DataError, match="is larger"):
+    with pytest.raises(DataError, match="is too large"):
         fetch(web, tmp_path, limit=len(CONTENT) - 1)
     assert not list(tmp_path.iterdir())
 
@@ -92,14 +92,19 @@ def test_a_file_that_grows_past_its_limit_is_left(web, tmp_path):
         return True
 
     web.fault = without_length
-    with pytest.raises(DataError, match="is larger"):
+    with pytest.raises(DataError, match="is too large"):
         fetch(web, tmp_path, limit=100_000)
     assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize(
     ("code", "message"),
-    [(404, "There is no file at"), (403, "does not give"), (429, "answers no more for 7 seconds"), (418, "status 418")],
+    [
+        (404, "There is no file at"),
+        (403, "refuses public access"),
+        (429, "is reached; retry in 7 seconds"),
+        (418, "status 418"),
+    ],
 )
 def test_refusals_have_their_own_words(web, tmp_path, code, message):
     web.fault = status(code, headers={"Retry-After": "7"})
@@ -151,7 +156,7 @@ def test_only_public_hosts_are_asked(monkeypatch, tmp_path, url, message):
 def test_a_name_that_stands_for_this_machine_is_found_out_when_it_is_connected_to(web, tmp_path, monkeypatch):
     monkeypatch.delenv("TB_ALLOW_LOCAL_ADDRESSES")
     port = web.url.rpartition(":")[2]
-    with pytest.raises(DataError, match=r"127\.1 is in this machine's own network"):
+    with pytest.raises(DataError, match=r"127\.1 is on this machine's own network"):
         Download(f"https://127.1:{port}/files/a.bin", tmp_path / "got", 10**9).run()
     assert not web.seen
 
@@ -163,5 +168,5 @@ def test_a_redirect_leads_to_no_private_host_either(web, tmp_path, monkeypatch):
     allowed = download._local_allowed
     # The first host is the test's own server; from the second on the rules hold.
     monkeypatch.setattr(download, "_local_allowed", lambda: allowed() and len(asked.append(1) or asked) < 3)
-    with pytest.raises(DataError, match=r"10\.0\.0\.1 is in this machine's own network"):
+    with pytest.raises(DataError, match=r"10\.0\.0\.1 is on this machine's own network"):
         wanted.run()

@@ -84,7 +84,7 @@ def test_a_table_says_its_encoding_too(tmp_path: Path):
 @pytest.mark.parametrize(
     ("raw", "encoding", "message"),
     [
-        (b"%PDF-1.7\n\0\1\2", "auto", "is not a text file: byte 9 is zero. Give plain text or a table."),
+        (b"%PDF-1.7\n\0\1\2", "auto", "is not a text file: byte 9 is zero. Choose plain text or a table."),
         (b"text\0", "utf-8", "is not a text file: character 4 is zero."),
         ("text\0".encode("utf-16"), "auto", "is not a text file: character 4 is zero."),
         ("text\0".encode("utf-32-be"), "utf-32-be", "is not a text file: character 4 is zero."),
@@ -93,7 +93,11 @@ def test_a_table_says_its_encoding_too(tmp_path: Path):
         (codecs.BOM_UTF8 + b"abc\xff", "auto", "is not UTF-8 text: byte 6 (ff) does not fit."),
         (codecs.BOM_UTF16_LE + b"a\0b", "auto", "is not UTF-16 text: byte 4 (62) does not fit."),
         (b"caf\xe9", "ascii", "is not ASCII text: byte 3 (e9) does not fit."),
-        (b"text", "klingon", "data.encoding: there is no encoding 'klingon'. Set it to auto, utf-8, cp1252"),
+        (
+            b"text",
+            "klingon",
+            "data.encoding: there is no encoding 'klingon'. Set it to auto, or for example to utf-8 or cp1252",
+        ),
         (b"text", "base64", "data.encoding: there is no encoding 'base64'."),
     ],
 )

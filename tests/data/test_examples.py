@@ -109,7 +109,9 @@ def test_a_long_text_is_cut_for_classification_and_a_long_pair_is_refused(tmp_pa
     )
     assert cut.train.lengths.max() == 24
     assert [
-        note for note in cut.notes if " % of the texts are longer than data.context_length (24 tokens): cut." in note
+        note
+        for note in cut.notes
+        if " % of the texts are longer than data.context_length (24 tokens): truncated." in note
     ]
     with pytest.raises(
         DataError, match=r"pairs of reversed-words are longer than \d+ tokens; the longest text has \d+ .*at least \d+"
@@ -123,11 +125,15 @@ def test_a_long_text_is_cut_for_classification_and_a_long_pair_is_refused(tmp_pa
         (
             "prose-or-code",
             "seq2seq",
-            r"the model maps one text to another \(seq2seq\) and needs pairs of texts; prose-or-code serves "
+            r"the model maps one text to another \(seq2seq\) and needs pairs of texts, but prose-or-code is for "
             r"sequence-classification\. Set data.source to reversed-words.*, or choose a model for sequence-class",
         ),
-        ("notes.txt", "sequence-classification", r"needs texts with labels; notes.txt .*source to prose-or-code"),
-        ("drawn-shapes", "masked-lm", r"needs a plain text; .* python-docs, python-source or the path of a text file"),
+        ("notes.txt", "sequence-classification", r"needs texts with labels, but notes.txt .*source to prose-or-code"),
+        (
+            "drawn-shapes",
+            "masked-lm",
+            r"needs plain text, but .* python-docs, python-source or the path of a text file",
+        ),
         ("prose-or-code", "vision-classification", r"classifies images .*source to drawn-shapes"),
     ],
 )
@@ -138,7 +144,7 @@ def test_a_source_that_can_not_serve_a_task_is_refused_with_those_that_can(tmp_p
 
 def test_a_part_without_examples_is_refused(tmp_path):
     data = DataSpec(source="reversed-words", validation_fraction=1e-9)
-    with pytest.raises(DataError, match=r"validation_fraction is 1e-09, which leaves one part of reversed-words empty"):
+    with pytest.raises(DataError, match=r"validation_fraction is 1e-09, which leaves one set of reversed-words empty"):
         prepare(data, TokenizerSpec(kind="byte"), task="seq2seq", cache_dir=tmp_path)
 
 
@@ -146,7 +152,7 @@ def test_pairs_that_are_too_long_are_left_out_or_cut_where_the_user_says_so(tmp_
     data = DataSpec(source="reversed-words", context_length=24)
     byte = TokenizerSpec(kind="byte")
     whole = sum(map(len, both_parts("reversed-words")))
-    for choice, done in (("leave-out", "left out"), ("cut", "cut")):
+    for choice, done in (("leave-out", "skipped"), ("cut", "truncated")):
         wanted = data.model_copy(update={"long_pairs": choice})
         prepared = prepare(wanted, byte, task="seq2seq", cache_dir=tmp_path)
         counts = [prepared.statistics[f"{part}_examples"] for part in ("train", "validation")]

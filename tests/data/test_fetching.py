@@ -62,7 +62,7 @@ def held_up(web: HubServer, after: int) -> threading.Event:
 def test_a_file_at_an_address_is_fetched_once_and_read_as_a_text(web, data, cache):
     assert resolve_source(data).is_remote
     assert not resolve_source(data).is_here
-    with pytest.raises(DataError, match="has not been fetched yet"):
+    with pytest.raises(DataError, match="has not been downloaded yet"):
         open_data(data)
     fetched = fetch_data(data)
     assert fetched.data == data
@@ -132,7 +132,7 @@ def test_two_at_once_fetch_it_once(web, data, until, tmp_path):
     )
     words = [sys.executable, "-c", code, data.source, said]
     both = [subprocess.Popen(words, stdout=subprocess.PIPE, text=True) for _ in range(2)]
-    until(lambda: said.exists() and "Waiting for another process that fetches the same" in said.read_text())
+    until(lambda: said.exists() and "Waiting for another process to fetch the same" in said.read_text())
     go_on.set()
     paths = {process.communicate(timeout=60)[0].strip() for process in both}
     assert len(paths) == 1
@@ -146,7 +146,7 @@ def test_a_disk_that_fills_is_said_and_nothing_stays(web, data, tmp_path, monkey
     for folder in mounted(disk, "size=256k"):
         monkeypatch.setenv("TB_CACHE_DIR", str(folder))
         monkeypatch.setenv("TB_CACHE_LIMIT", "1G")
-        with pytest.raises(DataError, match=r"has \d+ kB free, and \d+ kB are still to come"):
+        with pytest.raises(DataError, match=r"has \d+ kB free, but \d+ kB are still to come"):
             fetch_data(data)
 
         def without_length(handler) -> bool:
@@ -166,10 +166,10 @@ def test_a_disk_that_fills_is_said_and_nothing_stays(web, data, tmp_path, monkey
 
 def test_what_the_cache_may_not_hold_is_said_with_the_way_out(web, data, monkeypatch):
     monkeypatch.setenv("TB_CACHE_LIMIT", "100K")
-    with pytest.raises(DataError, match=r"is larger \(\d+ kB\) than there is room for \(100 kB\).*TB_CACHE_LIMIT"):
+    with pytest.raises(DataError, match=r"is too large: \d+ kB, and the cache has room for 100 kB.*TB_CACHE_LIMIT"):
         fetch_data(data)
     web.add("me/large", {"train.txt": WORDS})
-    with pytest.raises(DataError, match=r"no room in it for \d+ kB more\. Set data\.streaming to true"):
+    with pytest.raises(DataError, match=r"no room for \d+ kB more\. Set data\.streaming to true"):
         fetch_data(DataSpec(source="hub:me/large"))
 
 
@@ -219,5 +219,5 @@ def test_a_hub_that_is_gone_or_may_not_be_asked_is_said(web, monkeypatch):
     ):
         search_hub("tiny stories")
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    with pytest.raises(DataError, match=r"may not be asked \(HF_HUB_OFFLINE is set\)"):
+    with pytest.raises(DataError, match=r"is switched off \(HF_HUB_OFFLINE is set\)"):
         fetch_data(DataSpec(source="hub:me/mine"))

@@ -150,11 +150,11 @@ def test_an_odd_description_in_a_parquet_file_names_no_classes(tmp_path: Path, m
 @pytest.mark.parametrize(
     ("columns", "message"),
     [
-        ([("text", ["a"]), ("text", ["b"])], "a.parquet has two columns called 'text'. Rename one of them, and"),
-        ([("share", [0.5]), ("share", [1.5])], "a.parquet has two columns called 'share'."),
-        ([("a.b", ["x"]), ("a", [{"b": "y"}])], "a.parquet has two columns called 'a.b'."),
-        ([("when", pa.array([2**62], pa.timestamp("us")))], "column 'when' holds a time that is out of range"),
-        ([("when", [{"t": pa.scalar(2**62, pa.timestamp("us"))}])], "column 'when.t' holds a time that is out of"),
+        ([("text", ["a"]), ("text", ["b"])], "a.parquet has two columns named 'text'. Rename one of them, and"),
+        ([("share", [0.5]), ("share", [1.5])], "a.parquet has two columns named 'share'."),
+        ([("a.b", ["x"]), ("a", [{"b": "y"}])], "a.parquet has two columns named 'a.b'."),
+        ([("when", pa.array([2**62], pa.timestamp("us")))], "column 'when' contains an out-of-range time"),
+        ([("when", [{"t": pa.scalar(2**62, pa.timestamp("us"))}])], "column 'when.t' contains an out-of-range time"),
     ],
 )
 def test_odd_columns_of_a_parquet_file_are_refused_in_words(tmp_path: Path, columns: list, message: str):
@@ -167,7 +167,7 @@ def test_odd_columns_of_a_parquet_file_are_refused_in_words(tmp_path: Path, colu
 def test_a_parquet_file_with_a_broken_name_or_text_is_refused(tmp_path: Path):
     broken = pa.array([b"caf\xe9"], pa.binary()).view(pa.string())
     pq.write_table(pa.table({"text": broken}), tmp_path / "a.parquet")
-    with pytest.raises(DataError, match=r"a.parquet is no parquet file, or is damaged \('utf-8' codec can't decode"):
+    with pytest.raises(DataError, match=r"a.parquet is damaged, or not a parquet file \('utf-8' codec can't decode"):
         rows(opened(tmp_path / "a.parquet"))
 
 
@@ -237,26 +237,26 @@ def broken(line: int, text: str, *, lines: bool) -> str:
         ("a.json", f"[{LINE},\n{LINE}\n", "line 3, column 1: the ] at its end is missing"),
         ("a.json", f"[{LINE},\n" + '{"text": "abc', "line 2, column 10: unterminated string"),
         ("a.json", f"[{LINE}] [", "line 1, column 31: there is more after its end"),
-        ("a.json", f"[{LINE}, 7]", "row 2 (line 1): 7 is no record with named fields. Save it as a list of records"),
+        ("a.json", f"[{LINE}, 7]", "row 2 (line 1): 7 is not a record with named fields. Save it as a list of records"),
         ("a.json", "[" + '{"a":' * 5000 + "1" + "}" * 5000 + "]", "too deeply nested"),
-        ("a.json", "hello", "it begins with neither [ nor {"),
-        ("a.json", "  \n", "is empty: it holds blanks only."),
+        ("a.json", "hello", "it starts with neither [ nor {"),
+        ("a.json", "  \n", "is empty: it contains only whitespace."),
         ("a.json", '{"text": ["a"', "is not valid JSON: line 1, column 14"),
-        ("a.json", '{"1": {"text": "a"}, "2": {"text": "b"}}', "holds one record for each of its keys"),
+        ("a.json", '{"1": {"text": "a"}, "2": {"text": "b"}}', "maps keys to records instead of listing rows."),
         ("a.json", '{"text": ["a"], "label": [1, 2]}', "columns have different lengths: text 1, label 2."),
-        ("a.json", '{"text": "a"}', "holds a single record, and no rows."),
-        ("a.json", "[]", "holds no rows"),
+        ("a.json", '{"text": "a"}', "contains a single record instead of rows."),
+        ("a.json", "[]", "has no rows"),
         ("a.jsonl", broken(48_211, '{"text": "a', lines=True), "line 48,211, column 12: invalid control character."),
         ("a.jsonl", LINE + "\nword\n", "is not valid JSON: line 2, column 1: expecting value."),
-        ("a.jsonl", "[1]\n[2]\n", "row 1 (line 1): 1 is no record"),
+        ("a.jsonl", "[1]\n[2]\n", "row 1 (line 1): 1 is not a record"),
         ("a.jsonl", '{"n": ' + "9" * 5000 + "}", "is not valid JSON: line 1"),
-        ("a.csv", "text,label\na,1\nb\nc,3\n", "line 3: there are 1 fields, and 2 in the first line."),
-        ("a.csv", 'text,label\na,1\n"b,2\nc,3\n', "line 3: the row that begins here can't be read: a double quote is"),
-        ("a.csv", "text,label\ra,1\rb\rc,3\r", "line 3: there are 1 fields, and 2 in the first line."),
-        ("a.csv", "\n \n", "is empty: it holds blanks only."),
+        ("a.csv", "text,label\na,1\nb\nc,3\n", "line 3: there are 1 fields, but 2 in the first line."),
+        ("a.csv", 'text,label\na,1\n"b,2\nc,3\n', "line 3: the row that starts here can't be read: a double quote is"),
+        ("a.csv", "text,label\ra,1\rb\rc,3\r", "line 3: there are 1 fields, but 2 in the first line."),
+        ("a.csv", "\n \n", "is empty: it contains only whitespace."),
         ("a.csv", b"text,label\na,\0\n", "is not a text file: byte 13 is zero."),
-        ("a.parquet", "PAR1 but no more", "a.parquet is no parquet file, or is damaged ("),
-        ("a.parquet", "text", "a.parquet is no parquet file, or is damaged ("),
+        ("a.parquet", "PAR1 but no more", "a.parquet is damaged, or not a parquet file ("),
+        ("a.parquet", "text", "a.parquet is damaged, or not a parquet file ("),
         ("a.parquet", b"", "a.parquet is empty."),
     ],
 )
@@ -267,11 +267,13 @@ def test_each_fault_of_a_table_is_told_with_its_place(tmp_path: Path, name: str,
 def test_a_value_of_another_kind_is_told_with_its_place(tmp_path: Path):
     content = broken(48_211, '{"text": 7, "label": 2.5}', lines=True)
     table = written(tmp_path / "a.jsonl", content)
-    with pytest.raises(DataError, match=r"line 48,211: column 'text' holds texts, but here whole numbers \(7\)"):
+    with pytest.raises(DataError, match=r"line 48,211: column 'text' contains text, but here whole numbers \(7\)"):
         rows(table, "text")
-    with pytest.raises(DataError, match=r"line 48,211: column 'label' holds whole numbers, but here numbers \(2.5\)"):
+    with pytest.raises(
+        DataError, match=r"line 48,211: column 'label' contains whole numbers, but here numbers \(2.5\)"
+    ):
         rows(table, "label")
-    with pytest.raises(DataError, match=r"row 2 \(line 2\): column 'a' holds texts, but here true or false"):
+    with pytest.raises(DataError, match=r"row 2 \(line 2\): column 'a' contains text, but here true or false"):
         rows(written(tmp_path / "a.json", '[{"a": "x"},\n{"a": true}]'))
     assert rows(written(tmp_path / "b.json", '[{"a": 1}, {"a": 0.5}, {}]')) == [(1,), (0.5,), (None,)]
 
@@ -279,7 +281,7 @@ def test_a_value_of_another_kind_is_told_with_its_place(tmp_path: Path):
 def test_a_column_that_is_empty_in_all_rows_is_refused(tmp_path: Path):
     table = written(tmp_path / "a.csv", "text,label\n,1\n  ,2\n")
     assert rows(table, "label") == [("1",), ("2",)]
-    with pytest.raises(DataError, match=r"All rows of a.csv are empty in the column 'text'. Choose another column"):
+    with pytest.raises(DataError, match=r"The column 'text' of a.csv is empty in every row. Choose another column"):
         rows(table, "text", "label")
 
 
@@ -349,7 +351,7 @@ def test_the_line_with_which_excel_names_its_sign_is_no_row(tmp_path, sign):
     assert next(iter(table.rows(["text", "label"]))) == (f"a{sign} b, c; d", "1")
     assert len(list(table.rows(["text"]))) == 2
     path.write_bytes((f"sep={sign}\r\n" + "".join(rows) + f"a{sign}b{sign}c\r\n").encode())
-    with pytest.raises(DataError, match=r"line 5: there are 3 fields, and 2 in"):
+    with pytest.raises(DataError, match=r"line 5: there are 3 fields, but 2 in"):
         list(open_data(DataSpec(source=str(path))).rows(["text"]))
 
 
@@ -360,12 +362,12 @@ def test_what_explains_the_table_in_a_zip_is_passed_over(tmp_path):
             archive.writestr(name, content)
     table = open_data(DataSpec(source=str(tmp_path / "data.zip")))
     assert [column.name for column in table.columns] == ["text", "label"]
-    assert table.notes == ("README.md, data/LICENSE beside the tables in the zip were passed over.",)
+    assert table.notes == ("Skipped README.md, data/LICENSE in the zip: they are no tables.",)
     assert len(list(table.rows(["text"]))) == 2
     with zipfile.ZipFile(tmp_path / "two.zip", "w") as archive:
         for name in ("a.csv", "b.jsonl", "README.md"):
             archive.writestr(name, "text")
-    with pytest.raises(DataError, match="holds files of several kinds"):
+    with pytest.raises(DataError, match="contains files of several types"):
         open_data(DataSpec(source=str(tmp_path / "two.zip")))
     with zipfile.ZipFile(tmp_path / "texts.zip", "w") as archive:
         for name in ("README.md", "LICENSE"):

@@ -105,7 +105,7 @@ def test_streaming_reads_whole_thousands_of_rows_until_there_is_enough_and_the_s
     assert [text for (text,) in open_data(data).rows(["text"])] == long[:2000]
     assert fetch_data(fetched.data).files == fetched.files
     # A run that reads more gets a larger copy; the smaller one keeps its name.
-    with pytest.raises(DataError, match="the first 4 MB are here, and this run reads more"):
+    with pytest.raises(DataError, match=r"first 4 MB of .* are here, and this run reads more"):
         resolve_source(data).pinned(tokens=600_000)
     assert fetch_data(data, tokens=600_000).rows == 4000
     assert resolve_source(fetched.data).files == fetched.files
@@ -169,10 +169,10 @@ def test_search(quiet, fetcher):
 @pytest.mark.parametrize(
     ("choices", "message"),
     [
-        ({"config": "xx"}, "data.config: the Hub's me/tiny has no xx. It has default."),
-        ({"split": "dev"}, "data.split: the Hub's me/tiny has no dev. It has train, test."),
-        ({"validation_split": "dev"}, "data.validation_split: the Hub's me/tiny has no dev."),
-        ({"validation_split": "train"}, "train is what the model is trained on"),
+        ({"config": "xx"}, "data.config: me/tiny on the Hub has no configuration xx. It has default."),
+        ({"split": "dev"}, "data.split: me/tiny on the Hub has no split dev. It has train, test."),
+        ({"validation_split": "dev"}, "data.validation_split: me/tiny on the Hub has no split dev."),
+        ({"validation_split": "train"}, "train is the training split"),
         ({"source": "hub:me/tiny@v9"}, "has no revision v9"),
         ({"source": "hub:me/absent"}, "There is no dataset me/absent on the Hub, or it is private"),
         ({"source": "hub:absent"}, "is not the address of a Hub dataset"),
@@ -186,7 +186,7 @@ def test_what_is_not_there_is_said_by_its_field(tiny, choices, message):
 
 def test_one_of_several_variants_must_be_chosen(quiet, fetcher):
     quiet.add("me/several", {"README.md": TWO, "fr.jsonl": "{}", "de.jsonl": "{}"})
-    with pytest.raises(DataError, match=r"has 2 variants, and none is chosen\. Choose one: en-fr, en-de"):
+    with pytest.raises(DataError, match=r"has 2 configurations, and none is chosen\. Choose one: en-fr, en-de"):
         fetch_data(DataSpec(source="hub:me/several"))
 
 
@@ -200,12 +200,12 @@ def test_programs_of_a_dataset_are_never_run(quiet, fetcher, tmp_path):
 @pytest.mark.parametrize(
     ("code", "error", "message"),
     [
-        (401, "GatedRepo", "open only to those whom its owner lets in (status 401). Ask for access on"),
-        (403, "GatedRepo", "open only to those whom its owner lets in (status 403)."),
+        (401, "GatedRepo", "is gated (status 401). Ask for access on"),
+        (403, "GatedRepo", "is gated (status 403)."),
         (401, "RepoNotFound", "or it is private (status 401)"),
         (403, "", "does not let you read me/refused (status 403)"),
-        (429, "", "limit of requests is used up"),
-        (503, "", "has a fault of its own (status 503)"),
+        (429, "", "rate limit is reached"),
+        (503, "", "has a server error (status 503)"),
     ],
 )
 def test_each_refusal_has_its_own_words(quiet, fetcher, code, error, message):
@@ -218,7 +218,7 @@ def test_each_refusal_has_its_own_words(quiet, fetcher, code, error, message):
 def test_a_file_that_only_some_may_read_is_said_so(quiet, fetcher):
     quiet.add("me/locked", {"train.parquet": parquet(10)})
     quiet.fault = status(403, "/resolve/" + COMMIT + "/train", {"X-Error-Code": "GatedRepo"})
-    with pytest.raises(DataError, match="open only to those"):
+    with pytest.raises(DataError, match="is gated"):
         fetch_data(DataSpec(source="hub:me/locked"))
 
 
@@ -243,22 +243,22 @@ def test_a_damaged_file_is_refused(quiet, fetcher):
     repository = quiet.add("me/damaged", {"train.csv": "a\n1\n"})
     entry = repository.entry("train.csv")
     repository.entry = lambda path: {**entry, "oid": "0" * 40}
-    with pytest.raises(DataError, match=r"train\.csv of the Hub's me/damaged arrived damaged"):
+    with pytest.raises(DataError, match=r"train\.csv of me/damaged on the Hub arrived damaged"):
         fetch_data(DataSpec(source="hub:me/damaged"))
 
 
 def test_no_rows_and_no_files_are_said(quiet, fetcher):
     quiet.add("me/empty", {"train.parquet": parquet(0, text=pa.array([], pa.string()))})
-    with pytest.raises(DataError, match="holds no rows"):
+    with pytest.raises(DataError, match="has no rows"):
         fetch_data(DataSpec(source="hub:me/empty"))
     quiet.add("me/nothing", {"README.md": "hello"})
-    with pytest.raises(DataError, match="holds no files that are data"):
+    with pytest.raises(DataError, match="has no data files"):
         fetch_data(DataSpec(source="hub:me/nothing"))
 
 
 def test_a_tokenizer_is_fetched_and_pinned(quiet, fetcher):
     quiet.add("me/model", {"tokenizer.json": "{}", "model.py": "x"}, kind="models")
-    with pytest.raises(DataError, match="has not been fetched yet"):
+    with pytest.raises(DataError, match="has not been downloaded yet"):
         local_tokenizer("hub:me/model")
     assert fetch_tokenizer("hub:me/model").read_text() == "{}"
     assert pinned_tokenizer("hub:me/model") == f"hub:me/model@{COMMIT}"
@@ -294,7 +294,7 @@ sys.exit(process.main())
 """
 
 
-@pytest.mark.parametrize(("code", "words"), [(None, "does not answer"), (502, "has a fault of its own (status 502)")])
+@pytest.mark.parametrize(("code", "words"), [(None, "does not answer"), (502, "has a server error (status 502)")])
 def test_a_network_that_dies_between_rows_is_told_and_given_up_soon(quiet, tmp_path, monkeypatch, code, words):
     noise = [os.urandom(2000).hex() for _ in range(3000)]
     quiet.add(f"me/silent-{code}", {"train.parquet": parquet(0, group=500, text=noise)})

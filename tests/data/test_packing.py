@@ -57,7 +57,7 @@ def test_documents_end_with_a_sign_and_the_model_must_know_it(tmp_path: Path):
     assert read[0] | read[1] == {text for text in texts if text}
     assert prepared.statistics["documents"] == 501
     assert prepared.statistics["held_back_documents"] == len(read[1])
-    assert prepared.notes == ("1 texts (0%) are empty and were left out.",)
+    assert prepared.notes == ("Skipped 1 empty text (0 %).",)
     shown = prepared.validation_examples(3)
     assert all("document " in one.prompt for one in shown)
     assert any("\n" in one.prompt for one in shown)
@@ -80,7 +80,7 @@ def test_folders_serve_every_task_of_plain_texts(tmp_path: Path, task):
 
 def test_documents_apart_need_documents(tmp_path: Path):
     data = DataSpec(source="python-docs", reset_attention=True)
-    with pytest.raises(DataError, match=r"data.reset_attention keeps documents apart, and python-docs is one document"):
+    with pytest.raises(DataError, match=r"data.reset_attention separates documents, but python-docs is one document"):
         prepare(data, SMALL, cache_dir=tmp_path)
 
 
@@ -109,7 +109,7 @@ def test_progress_tells_the_share_and_the_speed(tmp_path: Path, monkeypatch):
         cache_dir=tmp_path,
         on_progress=lambda words, share: said.append((words, share)),
     )
-    packed = [share for words, share in said if "million characters per second" in words]
+    packed = [share for words, share in said if "million characters/s" in words]
     assert len(packed) >= 8
     assert packed == sorted(packed)
     assert packed[-1] == 1.0
@@ -157,7 +157,7 @@ def test_a_builder_that_is_killed_leaves_nothing_for_long(tmp_path: Path, monkey
     command = [sys.executable, "-c", PACK, "byte", str(tmp_path / "long.txt"), str(cache_dir)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         for line in process.stdout:
-            if "per second" in line:
+            if "characters/s" in line:
                 process.send_signal(signal.SIGKILL)
     (left,) = cache_dir.glob(".*.part/*")
     assert not (left / "streams.json").exists()

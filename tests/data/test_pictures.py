@@ -94,5 +94,5 @@ def test_a_held_back_image_is_a_small_png_too(tmp_path, image, size, kind):
 
 
 def test_a_model_that_does_not_say_its_size_is_refused(tmp_path):
-    with pytest.raises(DataError, match=r"size of images the model takes is not known"):
+    with pytest.raises(DataError, match=r"size is unknown, so no images"):
         prepared(tmp_path, image=None)

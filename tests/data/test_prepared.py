@@ -131,12 +131,12 @@ def test_short_texts_say_how_many_tokens_there_are_and_how_many_are_needed(tmp_p
         return str(caught.value)
 
     message = refused(1000, context_length=128)
-    assert "the validation part of short.txt has 100 tokens, and one context needs 129" in message
+    assert "the validation set of short.txt has 100 tokens, but one context needs 129" in message
     assert (
         "Set data.context_length to at most 99, choose a longer text, or a larger data.validation_fraction" in message
     )
     message = refused(100, context_length=64, validation_fraction=0.5)
-    assert "the training part of short.txt has 50 tokens, and one context needs 65" in message
+    assert "the training set of short.txt has 50 tokens, but one context needs 65" in message
     assert "at most 49, choose a longer text, or a smaller data.validation_fraction" in message
     message = refused(2, context_length=8)
     assert "has 2 tokens" in message
@@ -225,7 +225,7 @@ def test_who_waits_for_another_run_says_so(tmp_path: Path, source, task):
     for lock in locks:
         lock.acquire()
     assert prepare(data, spec, task=task, cache_dir=tmp_path, on_progress=report)
-    assert "Waiting for another run that prepares the same text" in said
+    assert "Waiting for another run to prepare the same text" in said
 
 
 @pytest.mark.parametrize("form", ["one text", "texts", "table", "pairs"])

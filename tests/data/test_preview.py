@@ -121,7 +121,7 @@ def test_ends_of_documents_are_seen(write):
         (
             [("text", "label"), *(("" if n % 5 < 2 else f"words and {n}", "ab"[n % 2]) for n in range(100))],
             {},
-            "40 % of the rows have nothing in text or label and are left out. Is it the right column?",
+            "40 % of the rows are empty in text or label and skipped. Is it the right column?",
         ),
         (
             labelled(50, "x" * 90 + "{}") + labelled(33, "short {}")[1:],
@@ -146,7 +146,7 @@ def test_ends_of_documents_are_seen(write):
         (
             labelled(50, "x" * 90 + "{}"),
             {"context_length": 64, "limits": {"context_limit": 64}},
-            "and are truncated. The model reads 64 at most: choose a tokenizer with longer tokens.",
+            "and are truncated. The model reads at most 64: choose a tokenizer with longer tokens.",
         ),
     ],
 )
@@ -181,13 +181,13 @@ def test_what_no_run_could_begin_with_is_no_advice_and_said_as_the_run_says_it(w
     assert "are longer than 32 tokens; the longest text has 46 with its end" in said(
         "pairs", "seq2seq", context_length=32
     )
-    assert said("five", "sequence-classification", 2).startswith("The dataset has 5 classes and the model predicts 2")
+    assert said("five", "sequence-classification", 2).startswith("The dataset has 5 classes, but the model predicts 2")
     assert said("five", "sequence-classification", 5) == ""
     assert said("sound", "sequence-classification") == ""
     found = look(write(rows["sound"]), "sequence-classification")
     (large,) = problems_of(found, DataSpec(), class_limit=None, vocab_limit=100)
     assert str(large).startswith(
-        "tokenizer.kind: the tokenizer and its special tokens need 257 ids, and the model knows 100."
+        "tokenizer.kind: the tokenizer and its special tokens need 257 ids, but the model has 100."
     )
     short = write("A short text. " * 20)
     with pytest.raises(DataError) as refused:
@@ -206,7 +206,7 @@ def test_a_column_of_short_texts_beside_long_ones_is_warned_of(write):
 def test_blank_rows_of_a_column_that_was_chosen_are_no_question(write):
     rows = [("text", "n"), *(("" if n % 3 == 0 else f"A line of an article, {n}.", n) for n in range(90))]
     assert "Is it the right column?" in " ".join(look(write(rows)).warnings)
-    assert "of the rows have nothing" not in " ".join(look(write(rows), columns={"text": "text"}).warnings)
+    assert "of the rows are empty" not in " ".join(look(write(rows), columns={"text": "text"}).warnings)
 
 
 def test_files_of_a_folder_are_documents_that_end(tmp_path):

@@ -91,5 +91,7 @@ def test_a_plain_text_serves_a_model_that_turns_one_text_into_another(tmp_path, 
 
 def test_a_context_in_which_nothing_can_be_cut_out(tmp_path, text_file):
     data = DataSpec(source=str(text_file), context_length=9)
-    with pytest.raises(DataError, match=r"data.context_length is 9, which is too short to cut .* Set it to 10 or more"):
+    with pytest.raises(
+        DataError, match=r"data.context_length is 9, which is too short for span corruption.* Set it to 10 or more"
+    ):
         prepare(data, TokenizerSpec(kind="byte"), task="seq2seq", cache_dir=tmp_path)

@@ -162,7 +162,7 @@ def test_files_of_plain_text_say_by_their_names_what_is_held_back(tmp_path, trai
     corpus = open_corpus(data, "causal-lm")
     assert not corpus.has_documents
     (note,) = corpus.notes
-    assert note.endswith("was left out: test files are neither trained nor validated on.")
+    assert note.endswith(": test files are used neither for training nor for validation.")
     share_only = open_corpus(data.model_copy(update={"validation_split": None}), "causal-lm")
     assert share_only.fingerprint != corpus.fingerprint
     tested = data.model_copy(update={"validation_split": "test"})
@@ -179,13 +179,13 @@ def test_held_back_files_that_are_also_among_the_training_files_are_left_out_the
     assert (seen.documents, seen.held_back, seen.in_both, seen.empty) == (2, 1, 1, 1)
     assert seen.share == pytest.approx(1.0)
     (tmp_path / "train-0.txt").write_text("two")
-    with pytest.raises(DataError, match=r"Nothing of .* is left to train on: all of its texts are also for validation"):
-        texts_of(data)
     with pytest.raises(
-        DataError, match=r"data.validation_split: none of the files is called dev. Name a part by a word"
+        DataError, match=r"Nothing in .* is left to train on: all of its texts are also in the validation set"
     ):
+        texts_of(data)
+    with pytest.raises(DataError, match=r"data.validation_split: no file is named dev. Give a word"):
         texts_of(data.model_copy(update={"validation_split": "dev"}))
-    with pytest.raises(DataError, match=r"data.validation_split: all of the files is called valid"):
+    with pytest.raises(DataError, match=r"data.validation_split: every file is named valid"):
         texts_of(DataSpec(source=str(tmp_path / "valid.txt"), validation_split="valid"))
 
 
@@ -198,7 +198,9 @@ def test_a_model_is_trained_on_the_files_that_are_not_held_back(tmp_path: Path):
     prepared = prepare(data, TokenizerSpec(kind="byte"), cache_dir=tmp_path / "cache")
     assert bytes(prepared.train.astype("u1")).decode() == "".join(lines[:1500])
     assert bytes(prepared.validation.astype("u1")).decode() == "".join(lines[1400:])
-    assert any(note.startswith("17 % of the validation lines are also trained on") for note in prepared.notes)
+    assert any(
+        note.startswith("17 % of the validation lines also occur in the training set") for note in prepared.notes
+    )
     found = preview_data(data, TokenizerSpec(kind="byte"), "causal-lm", batch_size=10)
     assert found.tokens == len(prepared.train)
     assert found.steps_per_epoch == pytest.approx(len(prepared.train) / 320, rel=0.01)
@@ -215,12 +217,14 @@ def test_test_files_of_a_table_are_left_out_too(tmp_path: Path):
     assert {text.split()[0] for text in training} == {"train"}
     assert {text.split()[0] for text in held_back} == {"validation"}
     assert open_corpus(data, "causal-lm").notes == (
-        "test.jsonl was left out: test files are neither trained nor validated on.",
+        "Skipped test.jsonl: test files are used neither for training nor for validation.",
     )
 
 
 def test_an_empty_part_is_refused(tmp_path: Path):
-    with pytest.raises(DataError, match=r"The validation part of one.jsonl is empty: there are 1 texts, and 0 are for"):
+    with pytest.raises(
+        DataError, match=r"The validation set of one.jsonl is empty: there are 1 texts, and 0 of them are for"
+    ):
         documents(written(tmp_path / "one.jsonl", ['"text"']))
 
 
@@ -239,7 +243,7 @@ def test_files_are_documents_and_at_least_one_is_held_back(tmp_path: Path):
         assert (seen.empty, seen.documents, seen.held_back, seen.share) == (1, 5, len(held_back), 1.0)
     for number in range(1, 4):
         (tmp_path / f"{number}.txt").unlink()
-    with pytest.raises(DataError, match="has 3 files and no two different texts, so none can be kept for validation"):
+    with pytest.raises(DataError, match="has 3 files, but no two different texts, so none can be kept for validation"):
         documents(data)
 
 
@@ -281,11 +285,11 @@ def test_held_back_lines_that_are_trained_on_too_are_told_before_the_run_and_in_
         data = DataSpec(source=str(tmp_path / f"{name}.txt"), context_length=32)
         prepared = prepare(data, tokenizer, cache_dir=tmp_path / "cache")
         again = prepare(data, tokenizer, cache_dir=tmp_path / "cache")
-        told = [note for note in prepared.notes if "validation lines are also trained on" in note]
+        told = [note for note in prepared.notes if "validation lines also occur in" in note]
         assert bool(told) is is_told
         assert again.notes == prepared.notes
         warnings = preview_data(data, tokenizer, "causal-lm").warnings
-        assert [text for text in warnings if "also trained on" in text] == told
+        assert [text for text in warnings if "also occur in" in text] == told
     with_few = find_copies([Span(lines[0], held_back, closes=True) for held_back in (False, True)], 100)
     assert with_few.share == 0.0
 

@@ -59,14 +59,14 @@ def test_rows_without_text_or_label_are_left_out_and_counted(table):
     prepared = table([("text", "label"), *rows])
     training, held_back = shown(prepared)
     assert len(training) + len(held_back) == 50 == 60 - prepared.statistics["left_out"]
-    assert prepared.notes == ("10 of 60 rows of table.csv lack a text or a label and were left out.",)
+    assert prepared.notes == ("Skipped 10 of 60 rows of table.csv without a text or a label.",)
 
 
 def test_texts_that_are_too_long_are_cut_and_the_share_is_told(table):
     rows = [("x" * (20 if n % 4 else 40), "ab"[n % 2]) for n in range(60)] + [(f"short {n}", "a") for n in range(40)]
     prepared = table([("text", "label"), *rows], context_length=32)
     assert max(prepared.train.lengths.max(), prepared.validation.lengths.max()) == 32
-    assert prepared.notes == ("15.0 % of the texts are longer than data.context_length (32 tokens): cut.",)
+    assert prepared.notes == ("15.0 % of the texts are longer than data.context_length (32 tokens): truncated.",)
 
 
 def test_copies_of_a_text_are_on_one_side(table):
@@ -121,7 +121,9 @@ def test_whole_labels_that_became_floats_where_some_are_missing(tmp_path, form):
 
 
 def test_labels_between_whole_numbers_are_no_classes(table):
-    with pytest.raises(DataError, match=r"holds numbers, and classes are whole numbers, words, or true and false"):
+    with pytest.raises(
+        DataError, match=r"contains numbers, but classes must be whole numbers, words, or true and false"
+    ):
         table([("text", "label"), ("one", 0.0), ("two", 1.5), ("three", 1.0)])
 
 
@@ -146,5 +148,5 @@ def test_a_chosen_column_may_begin_late(tmp_path, form):
 
 def test_a_table_with_hardly_any_different_texts_says_so(table):
     rows = [("text", "number")] + [(("yes", "no")[number % 2], number) for number in range(400)]
-    with pytest.raises(DataError, match=r"there are 400 texts, and only 2 of them are different.*Give more different"):
+    with pytest.raises(DataError, match=r"there are 400 texts, and only 2 of them are different.*Add different"):
         table(rows, task="causal-lm", context_length=8)

@@ -94,7 +94,7 @@ def test_bpe_below_the_bytes_starts_from_characters(tmp_path: Path, vocab_size):
     assert ids.max() < vocab_size
     is_whole = len(set(PROSE)) < vocab_size
     assert (loaded.decode(ids) == PROSE) == is_whole
-    assert ("different characters; the " in made.note and "are read as unknown" in made.note) == (not is_whole)
+    assert ("different characters; the " in made.note and "become the unknown token." in made.note) == (not is_whole)
     assert len(ids) < len(PROSE) or not is_whole
     known = "".join(character for character in PROSE if loaded.encode(character).tolist() != [0])
     assert loaded.decode(loaded.encode(known)) == known
@@ -120,7 +120,7 @@ def test_a_long_text_is_encoded_in_chunks_without_a_seam():
 
 def test_missing_and_damaged_tokenizers(tmp_path: Path):
     with pytest.raises(
-        DataError, match=r"There is no tokenizer in .*It should hold tokenizer.json or tb_tokenizer.json"
+        DataError, match=r"There is no tokenizer in .*It should contain tokenizer.json or tb_tokenizer.json"
     ):
         load_tokenizer(tmp_path)
     for name in ("tb_tokenizer.json", "tokenizer.json"):
@@ -301,10 +301,10 @@ def test_files_that_are_no_tokenizers(tmp_path: Path):
             train_tokenizer(TokenizerSpec(kind="file", file=file), PROSE)
         return str(caught.value)
 
-    assert "tokenizer.kind is file, and tokenizer.file names none. Set tokenizer.file to the path" in refused(None)
+    assert "tokenizer.kind is file, but tokenizer.file is empty. Set tokenizer.file to the path" in refused(None)
     assert "tokenizer.json can't be read: No such file" in refused(str(tmp_path / "tokenizer.json"))
     (tmp_path / "vocab.txt").write_text("[UNK]\nto\n")
-    assert "vocab.txt holds no tokenizer of the tokenizers library: " in refused(str(tmp_path / "vocab.txt"))
+    assert "vocab.txt is not a tokenizer of the tokenizers library: " in refused(str(tmp_path / "vocab.txt"))
 
 
 @pytest.mark.parametrize("vocab_size", [32, 100, 101, 1000])
@@ -316,7 +316,7 @@ def test_unigram_never_exceeds_the_vocabulary_that_was_asked_for(vocab_size):
     assert ids.max() < tokenizer.vocab_size
     is_whole = tokenizer.decode(ids) == text
     assert is_whole == (len(set(text)) < vocab_size)
-    assert ("different characters; the " in tokenizer.note and "are read as unknown" in tokenizer.note) == (
+    assert ("different characters; the " in tokenizer.note and "become the unknown token." in tokenizer.note) == (
         not is_whole
     )
 

@@ -21,16 +21,16 @@ from .record import CURVES, HEALTHY, UNHEALTHY
 
 # What is said of each, and what may be said on the way there.
 TOLD = {
-    "small": ("used up",),
-    "overfit-char": ("Overfitting since step 400", "used up"),
-    "overfit-rows": ("Overfitting since step 20", "used up"),
-    "overfit-bert": ("Overfitting since step 450", "used up"),
+    "small": ("exhausted",),
+    "overfit-char": ("Overfitting since step 400", "exhausted"),
+    "overfit-rows": ("Overfitting since step 20", "exhausted"),
+    "overfit-bert": ("Overfitting since step 450", "exhausted"),
     "higher-char": ("rate is too high",),
     "enormous-char": ("rate is too high",),
     "high-quick": ("rate is too high",),
     "high-vit": ("rate is too high",),
     "high-bert": ("rate is too high",),
-    "diverging": ("risen since step 40: the learning rate is too high", "Gradients explode", "rate is too high"),
+    "diverging": ("risen since step 40: the learning rate is too high", "Exploding gradients", "rate is too high"),
     "low-quick": ("rate is too low",),
     "low-char": ("rate is too low",),
     "low-bert": ("rate is too low",),
@@ -38,11 +38,11 @@ TOLD = {
     "low-vit": ("learned nothing",),
     "leak-mask": ("suspiciously low",),
     "leak-repeats": ("suspiciously low",),
-    "exploding": ("Gradients explode",),
-    "badly-initialised": ("Gradients explode",),
+    "exploding": ("Exploding gradients",),
+    "badly-initialised": ("Exploding gradients",),
     "flat-tiny-model": ("flat since",),
 }
-ON_THE_WAY = dict.fromkeys(("overfit-char", "overfit-rows", "overfit-bert"), ("memorises more than it learns",))
+ON_THE_WAY = dict.fromkeys(("overfit-char", "overfit-rows", "overfit-bert"), ("memorises more than it generalises",))
 RECOVER = ("diverging", "badly-initialised")  # by themselves, as the learning rate falls
 
 

@@ -22,7 +22,7 @@ def test_words_name_the_peak_the_way_down_and_the_end():
     told = schedule_in_words(TrainingSpec(steps=1000, warmup=0.05, learning_rate=1e-3, schedule="cosine"))
     assert told == "Rises to 0.001 by step 50, falls along a curve to 0.0001 at step 1,000."
     straight = TrainingSpec(steps=400, warmup=0.0, learning_rate=3e-5, min_lr_fraction=0.0, schedule="linear")
-    assert schedule_in_words(straight).endswith("falls in a straight line to 0 at step 400.")
+    assert schedule_in_words(straight).endswith("falls linearly to 0 at step 400.")
     assert schedule_in_words(TrainingSpec(steps=1)) == "Starts at 0.0001."
 
 
@@ -31,11 +31,11 @@ def test_words_name_the_peak_the_way_down_and_the_end():
     [
         (
             lambda training, share: 1.0 if share < 0.8 else 0.0,
-            "stays at 0.001 to step 809, drops to 0.0001 by step 810, stays",
+            "stays at 0.001 until step 809, drops to 0.0001 by step 810, stays",
         ),
         (
             lambda training, share: 1 - 3 * share % 1,
-            "jumps to 0.000999 by step 367, turns 4 more",
+            "jumps to 0.000999 by step 367, changes 4 more",
         ),
         (lambda training, share: (1 - share) ** 2, "falls along a curve to 0.0001 at step"),
     ],

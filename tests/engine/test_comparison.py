@@ -75,4 +75,4 @@ def test_other_tasks_say_why_nothing_is_counted(tiny, train):
     run = train(tiny({"model.source": "zoo:bert", "training.steps": 1}))
     (told,) = events(run, "baselines")
     assert told["baselines"] == []
-    assert told["reason"].startswith("Nothing is counted for masked-lm")
+    assert told["reason"].startswith("No n-gram baselines for masked-lm")

@@ -55,7 +55,7 @@ def test_a_document_is_read_as_if_it_stood_alone(positions, ngram):
 
 def test_documents_can_not_be_kept_apart_where_there_is_one_or_another_task(tiny, train):
     run = train(tiny({"data.reset_attention": True}))
-    assert run.status().message == "data.reset_attention keeps documents apart, and squares.txt is one document."
+    assert run.status().message == "data.reset_attention separates documents, but squares.txt is one document."
     run = train(tiny({"data.reset_attention": True, "model.source": "zoo:bert"}))
     assert run.status().message.startswith("data.reset_attention is for models that continue texts (causal-lm), not")
 
@@ -79,9 +79,7 @@ def test_documents_are_kept_apart_in_a_run_whose_model_can_be_told(tiny, train, 
             return self.output(self.tokens(input_ids))
 
     status = train(tiny(fields | {"model.config": {}, "model.task": "causal-lm"}), module=Deaf()).status()
-    assert status.message == (
-        "data.reset_attention is true, but the model can't be told which document a token belongs to."
-    )
+    assert status.message == ("data.reset_attention is true, but the model has no argument for it.")
     assert "document_ids" in status.hint
 
 

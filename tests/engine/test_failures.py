@@ -152,7 +152,7 @@ def test_a_batch_without_a_label_is_told(tiny, tmp_path):
     trainer.batches = Unlabelled(trainer.batches)
     with pytest.raises(TrainingError, match="No label of step 1 counts") as caught:
         trainer.run_to_end()
-    assert "Train on other data" in caught.value.hint
+    assert "Use other data or a larger batch, so that" in caught.value.hint
     journal.close()
 
 

@@ -68,8 +68,8 @@ def test_a_piece_that_the_model_takes_for_padding_is_told(tiny, train):
     module.words.padding_idx = 10
     told = [json.loads(line) for line in train(tiny(CAUSAL), module).events_file.read_text().splitlines()]
     assert [e["message"] for e in told if e["kind"] == "warning"] == [
-        "The model takes token 10 for padding and never learns what it means, but to the tokenizer it is the piece "
-        "'\\n'. Take padding_idx out of model.py."
+        "The model treats token 10 as padding and never learns it, but in the tokenizer it is "
+        "'\\n'. Remove padding_idx from model.py."
     ]
 
 

@@ -81,7 +81,7 @@ def test_a_broken_plugin_is_named(tmp_path):
 def test_the_mode_follows_from_the_metric_unless_it_is_set():
     assert RunSpec().with_values({"checkpoints.monitor": "val/accuracy"}).checkpoints.better == "max"
     assert RunSpec().checkpoints.better == "min"
-    with pytest.raises(SpecError, match="for val/accuracy better is max, not min"):
+    with pytest.raises(SpecError, match="must be max for val/accuracy, not min"):
         RunSpec().with_values({"checkpoints.monitor": "val/accuracy", "checkpoints.mode": "min"})
     with pytest.raises(SpecError, match=r"not 'val/acuracy'\. Did you mean val/accuracy\?"):
         RunSpec().with_values({"checkpoints.monitor": "val/acuracy"})

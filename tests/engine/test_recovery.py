@@ -65,7 +65,7 @@ def test_short_of_memory_it_goes_on_with_smaller_parts_along_the_same_curve(tiny
     assert run.status().state == "done", run.status().message
     assert losses(run) == pytest.approx(reference, rel=1e-5)
     assert recovered(run) == [("memory", at)]
-    assert f"Memory was short at step {at}: from here on 4 examples go through the model at once" in warnings(run)[0]
+    assert f"Out of memory at step {at}: the micro-batch is now 4." in warnings(run)[0]
     assert [line["step"] for line in read_records(run.metrics_file) if line["step"]] == [*range(1, 31)]
 
     shutil.rmtree(run.checkpoints()[-1].path)
@@ -137,11 +137,11 @@ def test_after_three_attempts_it_ends_with_the_reason(tiny, train):
     run = train(tiny(BATCH), Diverges(*range(25, 100)))
     status = run.status()
     assert (status.state, status.message) == ("failed", "The loss became NaN at step 21.")
-    assert "It happened again in 3 attempts" in status.hint
+    assert "It happened again in all 3 attempts" in status.hint
     assert recovered(run) == [("divergence", 20)] * 3
     assert [info.step for info in run.checkpoints()] == [10, 20]
     assert "8 times" not in warnings(run)[-1]
-    assert "with 0.125 times the learning rate (3 of 3 attempts)" in warnings(run)[-1]
+    assert "at 0.125 times the learning rate (attempt 3 of 3)" in warnings(run)[-1]
 
 
 def test_without_a_checkpoint_there_is_no_way_back(tiny, train):

@@ -186,14 +186,18 @@ def test_a_best_checkpoint_by_a_figure_that_there_is_not(tiny, train, tasks):
     ("task", "fields", "sentence"),
     [
         ("seq2seq", {"data.source": "prose-or-code"}, "needs pairs of texts; prose-or-code serves sequence-class"),
-        ("masked-lm", {"data.source": "drawn-shapes"}, "needs a plain text; drawn-shapes serves vision"),
-        ("vision-classification", {"model.config": {"classes": 3}}, "4 classes and the model predicts 3"),
+        ("masked-lm", {"data.source": "drawn-shapes"}, "needs plain text, but drawn-shapes is for vision"),
+        ("vision-classification", {"model.config": {"classes": 3}}, "4 classes, but the model predicts 3"),
         (
             "sequence-classification",
             {"tokenizer.kind": "bpe", "tokenizer.vocab_size": 300},
-            "need 301 ids, and the model knows 300",
+            "need 301 ids, but the model has 300",
         ),
-        ("vision-classification", {"evaluation.prompts": ["A circle."]}, "and the model looks at images"),
+        (
+            "vision-classification",
+            {"evaluation.prompts": ["A circle."]},
+            "contains text, but the model classifies images",
+        ),
         ("masked-lm", {"evaluation.prompts": ["No gap."]}, "fills in masked tokens, and this prompt has none"),
     ],
 )

@@ -72,7 +72,7 @@ def test_held_back_data_without_a_label_are_told():
     batch["labels"] = torch.full_like(batch["labels"], -100)
     with pytest.raises(TrainingError, match="No label of the validation data counts") as caught:
         evaluate(NOTHING, shrug, [batch], device=CPU)
-    assert "Hold back more data" in caught.value.hint
+    assert "Use a larger" in caught.value.hint
 
 
 def test_the_journal_holds_them_at_every_evaluation(tiny, train):

@@ -59,7 +59,7 @@ def test_what_can_not_be_exported_is_told_before_anything_is_written(run, tmp_pa
     with pytest.raises(ExportError, match="no format 'onyx'") as caught:
         export_checkpoint(run, checkpoint, "onyx", tmp_path / "model")
     assert "safetensors" in caught.value.hint
-    with pytest.raises(ExportError, match="is there already"):
+    with pytest.raises(ExportError, match="already exists"):
         export_checkpoint(run, checkpoint, "safetensors", tmp_path)
     assert not list(tmp_path.iterdir())
 

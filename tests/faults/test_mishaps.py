@@ -64,7 +64,7 @@ def text_can_not_be_read(folder: Path) -> Mishap:
 
 def text_is_no_text(folder: Path) -> Mishap:
     (folder / "photo.jpg").write_bytes(b"\xff\xd8\xff\xe0\0\x10JFIF")
-    return Mishap("is not a text file", "Give plain text", {"data.source": str(folder / "photo.jpg")})
+    return Mishap("is not a text file", "Choose plain text", {"data.source": str(folder / "photo.jpg")})
 
 
 def text_is_too_short(folder: Path) -> Mishap:

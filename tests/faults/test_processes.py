@@ -67,7 +67,7 @@ def test_a_lost_process_ends_the_run_in_words_and_a_resume_goes_on_to_the_same_w
     os.kill(other.pid, signal.SIGKILL)
     until(lambda: not run.status().is_active, within=60)
     assert run.status().state == "interrupted"
-    assert run.status().message == "One of the processes that train together was lost."
+    assert run.status().message == "One of the training processes was lost."
     until(lambda: not ranks_of(run), within=60)
     step = run.checkpoints()[-1].step
     service.resume(run)

@@ -74,7 +74,7 @@ def test_an_export_without_a_mask_is_a_language_model_that_leaks():
 
     model = from_module(CustomTransformer())
     assert (model.task, model.adapter.leaks) == ("causal-lm", True)
-    assert "export of the documented form" in said(model, "task").why
+    assert "Transformer Builder export" in said(model, "task").why
     assert said(model, "leak").value == "yes"
     assert from_module(CustomTransformer(), MLM).adapter.leaks is False
 
@@ -91,7 +91,7 @@ class LastOnly(Net):
 
 def test_logits_of_one_position_are_asked_about():
     with pytest.raises(
-        ModelError, match=r"returned \(3, 40\): one row per text, with as many logits as it knows tokens"
+        ModelError, match=r"returned \(3, 40\): one row per text, with one logit per token of the vocabulary"
     ):
         from_module(LastOnly())
     assert from_module(LastOnly(), ModelSpec(task="sequence-classification")).adapter.classes == 40
@@ -130,9 +130,9 @@ def test_the_input_can_be_named():
 
 
 def test_claims_that_the_model_contradicts_are_refused():
-    with pytest.raises(ModelError, match=r"model.task says so: seq2seq. But the model gives logits for every token"):
+    with pytest.raises(ModelError, match=r"Set by model.task: seq2seq. But the model returns logits for every token"):
         from_module(GPT(), ModelSpec(task="seq2seq"))
-    with pytest.raises(ModelError, match=r"says so: causal-lm. But the model gives one row of logits per text"):
+    with pytest.raises(ModelError, match=r"Set by .*: causal-lm. But the model returns one row of logits per text"):
         from_module(Classifier(), ModelSpec(task="causal-lm"))
 
 
@@ -191,12 +191,12 @@ def test_a_table_that_grows_is_no_limit():
 
 
 def test_what_does_not_fit_is_said():
-    with pytest.raises(DataError, match=r"The dataset has 5 classes and the model predicts 3"):
+    with pytest.raises(DataError, match=r"The dataset has 5 classes, but the model predicts 3"):
         check_fits(from_module(Classifier()), classes=5)
-    with pytest.raises(DataError, match=r"The images are 3 × 12 × 12 and the model takes 1 × 12 × 12"):
+    with pytest.raises(DataError, match=r"The images are 3 × 12 × 12, but the model takes 1 × 12 × 12"):
         check_fits(from_module(Eyes()), image=(3, 12, 12))
     check_fits(from_module(Classifier()), vocab_size=40, context_length=32, classes=3)
-    with pytest.raises(DataError, match=r"the model knows 30"):
+    with pytest.raises(DataError, match=r"the model has 30"):
         check_fits(from_module(Translator()), vocab_size=31)
 
 
@@ -217,7 +217,7 @@ def test_one_logit_per_text_is_told_with_the_way_out(shape):
             logits = super().forward(input_ids).mean(1)[:, :1].sigmoid()
             return logits[:, 0] if shape == "(B,)" else logits
 
-    with pytest.raises(ModelError, match=r"one logit per text. It is a yes/no classifier.* Give its last layer two"):
+    with pytest.raises(ModelError, match=r"one logit per text. It is a binary classifier.* Give its last layer two"):
         from_module(YesOrNo())
 
 
@@ -226,5 +226,5 @@ def test_a_tagger_is_told_what_it_may_be():
         def forward(self, input_ids):
             return self.head(self.body(input_ids))
 
-    with pytest.raises(ModelError, match=r"gives each of them 9 logits: the output layer .* or it is a tagger"):
+    with pytest.raises(ModelError, match=r"returns 9 logits per token: the output layer .* or it is a tagger"):
         from_module(Tagger(out=9, causal=False))

@@ -85,13 +85,13 @@ def test_what_config_json_leaves_out_stays_as_the_file_says(export, text):
 
 def test_a_value_that_is_missing_is_named(export):
     text = "from dataclasses import dataclass\n@dataclass\nclass NetConfig:\n    n_embd: int\n    vocab_size: int\n"
-    with pytest.raises(ModelError, match=r"NetConfig needs values that config.json does not give: vocab_size\."):
+    with pytest.raises(ModelError, match=r"NetConfig needs values that config.json lacks: vocab_size\."):
         export.build(text + config_net(), '{"d_model": 4}')
 
 
 def test_several_config_classes_are_not_guessed_among(export):
     text = PLAIN.replace("Config", "ThisConfig") + PLAIN.replace("Config", "ThatConfig")
-    with pytest.raises(ModelError, match=r"several kinds: ThisConfig, ThatConfig. Annotate the argument"):
+    with pytest.raises(ModelError, match=r"several config classes: ThisConfig, ThatConfig. Annotate the argument"):
         export.build(text + config_net())
     assert sizes(export.build(text + config_net(parameters="config: ThatConfig"))) == (50, 8)
     # The one named after the model is meant.

@@ -128,7 +128,7 @@ def test_a_config_argument_reads_by_key_and_by_attribute(export):
 def test_overrides_reach_the_constructor_and_are_frozen(export):
     text = code(parameters=", vocab_size=50", vocab="vocab_size")
     assert export.build(text, "{}", vocab_size=60).vocab_size == 60
-    with pytest.raises(ModelError, match=r"model.config.vocabulary: neither .* nor the model's constructor knows"):
+    with pytest.raises(ModelError, match=r"model.config.vocabulary: neither .* nor the model's constructor has"):
         export.build(text, "{}", vocabulary=60)
 
 
@@ -194,7 +194,7 @@ def test_missing_path_and_folder_without_model(export):
     with pytest.raises(ModelError, match=r"has no model\.py\. It is empty\."):
         resolve(spec, vocab_size=None, context_length=8)
     (export.folder / "Model.py").touch()
-    with pytest.raises(ModelError, match=r"has no model\.py\. It holds Model\.py; names are case-sensitive\."):
+    with pytest.raises(ModelError, match=r"has no model\.py\. It contains Model\.py; names are case-sensitive\."):
         resolve(spec, vocab_size=None, context_length=8)
 
 
@@ -203,7 +203,7 @@ def test_a_file_without_a_config_has_its_sizes_from_its_code(export):
     source = resolve(spec, vocab_size=None, context_length=8)
     assert source.config == {}
     told = [c.why for c in build(source, spec).adapter.conclusions if c.what == "config"]
-    assert told == ["There is no config.json beside the code: all sizes are as the code has them."]
+    assert told == ["No config.json beside the code: all sizes come from the code."]
     (export.folder / "Config.json").write_text("{}")
     with pytest.raises(ModelError, match=r"but Config\.json\. Name it config\.json, in lowercase\."):
         resolve(spec, vocab_size=None, context_length=8)
@@ -211,7 +211,7 @@ def test_a_file_without_a_config_has_its_sizes_from_its_code(export):
 
 def test_files_that_are_not_what_they_should_be(export):
     assert "is not valid JSON: line 2, column 3: Expecting property name" in failing(export, code(), "{\n  ,}")
-    assert "must hold a JSON object {...}, not list" in failing(export, code(), "[1]")
+    assert "must contain a JSON object {...}, not list" in failing(export, code(), "[1]")
     message = failing(export, "class Model(nn.Module)\n    pass\n")
     assert "model.py is not valid Python: line 3: expected ':', in “class Model(nn.Module)”." in message
     assert "config.json is empty" in failing(export, code(), " \n")
@@ -243,22 +243,22 @@ def test_a_file_without_permission():
 def test_no_model_and_several_models(export):
     assert "model.py defines no model" in failing(export, "import math\n")
     message = failing(export, code("First") + code("Second"))
-    assert message.startswith("model.py defines several models: First, Second. Name the one you mean in model.entry")
+    assert message.startswith("model.py defines several models: First, Second. Choose one in model.entry")
 
 
 def test_constructors(export):
     message = failing(export, code(parameters=", vocab_size, depth_of_field", vocab="vocab_size"), '{"vocab_size": 9}')
-    assert "CustomTransformer needs arguments that config.json does not give: depth_of_field." in message
+    assert "CustomTransformer needs arguments that config.json lacks: depth_of_field." in message
     message = failing(export, code(width="8.5"))
     assert "CustomTransformer could not be built: TypeError" in message
     assert "(model.py, line 14: self.embedding_0_token = nn.Embedding(50, 8.5))" in message
-    assert "build_model() gave dict, not an nn.Module" in failing(export, "def build_model():\n    return {}\n")
+    assert "build_model() returned dict, not an nn.Module" in failing(export, "def build_model():\n    return {}\n")
 
 
 def test_code_that_fails_while_loading(export):
     assert "model.py imports 'no_such_package', which is not installed." in failing(export, "import no_such_package\n")
     message = failing(export, "width = 1 / 0\n")
-    assert "model.py fails while it is loaded: ZeroDivisionError: division by zero (model.py, line 3: width" in message
+    assert "model.py fails to load: ZeroDivisionError: division by zero (model.py, line 3: width" in message
     assert "SystemExit" in failing(export, "raise SystemExit(3)\n")
 
 
@@ -270,13 +270,12 @@ def test_forwards_that_fail(export):
     known = "input_0_tokens, mhsa_0_output, residual_0_output"
     message = failing(export, code(inputs=known, input="input_0_tokens"))
     assert (
-        "The model's forward asks for more than its input input_0_tokens: mhsa_0_output, residual_0_output." in message
+        "The model's forward requires more than its input input_0_tokens: mhsa_0_output, residual_0_output." in message
     )
     assert "forward takes no input" in failing(export, code(inputs="", input="input_0_tokens"))
     assert "returned (3, 50)" in failing(export, code(result="logits[:, 0]"))
-    assert (
-        "reads 50 different tokens and gives each of them 8 logits: the output layer to the vocabulary is missing"
-        in failing(export, code(result="x"))
+    assert "has 50 tokens, but it returns 8 logits per token: the output layer is missing" in failing(
+        export, code(result="x")
     )
     assert "returns str without a tensor in it" in failing(export, code(result="'text'"))
 

@@ -128,24 +128,24 @@ def test_an_ordinary_model_and_ours_have_none():
         ("class A:\n    def f(self, *, x=launch()): pass", "calls something at the top of the file", "look"),
         ("class A(make()): pass", "calls something at the top of the file", "look"),
         ("import math\nmath.pi = 3", "does something at the top of the file", "look"),
-        ("x = 1  # \u202e hidden", "holds U+202E (right-to-left override)", "odd"),
-        ("x = 'a\u200bb'", "holds U+200B (zero width space)", "odd"),
-        ("x = 1  # \x08", "holds U+0008 (control character)", "odd"),
-        ("x = 1  # \u2028", "holds U+2028 (line separator)", "odd"),
-        ("x = 1  # \u2029", "holds U+2029 (paragraph separator)", "odd"),
-        ("x = 1  # \x85", "holds U+0085 (control character)", "odd"),
-        ("x = 1  # \x0b", "holds U+000B (control character)", "odd"),
-        ("\x0cx = 1", "holds U+000C (control character)", "odd"),
-        ("x = 1  # \x1c", "holds U+001C (control character)", "odd"),
-        ("x = 1  # \ue000", "holds U+E000 (private-use character)", "odd"),
-        ("x = 1  # \U000e0141", "holds U+E0141 (variation selector-82)", "odd"),
-        ("x\u3164 = 1", "holds U+3164 (hangul filler)", "odd"),
+        ("x = 1  # \u202e hidden", "contains U+202E (right-to-left override)", "odd"),
+        ("x = 'a\u200bb'", "contains U+200B (zero width space)", "odd"),
+        ("x = 1  # \x08", "contains U+0008 (control character)", "odd"),
+        ("x = 1  # \u2028", "contains U+2028 (line separator)", "odd"),
+        ("x = 1  # \u2029", "contains U+2029 (paragraph separator)", "odd"),
+        ("x = 1  # \x85", "contains U+0085 (control character)", "odd"),
+        ("x = 1  # \x0b", "contains U+000B (control character)", "odd"),
+        ("\x0cx = 1", "contains U+000C (control character)", "odd"),
+        ("x = 1  # \x1c", "contains U+001C (control character)", "odd"),
+        ("x = 1  # \ue000", "contains U+E000 (private-use character)", "odd"),
+        ("x = 1  # \U000e0141", "contains U+E0141 (variation selector-82)", "odd"),
+        ("x\u3164 = 1", "contains U+3164 (hangul filler)", "odd"),
         ("\u0440rint = 1", "mixes alphabets in the name \u0440rint", "odd"),
-        ("def f(): \uff45val('1')", "writes eval in letters that only look like it", "odd"),
+        ("def f(): \uff45val('1')", "writes eval in look-alike letters", "odd"),
         ("α = 1", "uses the name α", "look"),
         ("x = 1" + " " * 400 + "+ 1", "is 408 characters long", "look"),
-        (f"x = '{'QUJD' * 60}'", "holds 240 characters that are no words", "odd"),
-        (f"x = {bytes(range(200))!r}", "holds 200 characters that are no words", "odd"),
+        (f"x = '{'QUJD' * 60}'", "contains 240 characters that are not words", "odd"),
+        (f"x = {bytes(range(200))!r}", "contains 200 characters that are not words", "odd"),
     ],
 )
 def test_each_thing_to_look_at_is_named_with_its_line(code, what, level):
@@ -160,7 +160,7 @@ def test_each_is_told_once_per_line_in_the_order_of_lines():
     code = "def f():\n    open(open('a').read()); open('b')\n    open('c')\nimport os\n"
     assert whats(code) == [(2, "calls open()"), (3, "calls open()"), (4, "imports os")]
     assert findings("import pickle")[0] == Finding(
-        1, "imports pickle", "Loading such data can run code that is hidden in it.", "odd"
+        1, "imports pickle", "Loading such data can run code hidden in it.", "odd"
     )
 
 
@@ -172,7 +172,7 @@ def test_lines_are_counted_as_python_counts_them(hidden, end):
     assert (statement.lineno, "imports os") in whats(code)
     assert (statement.lineno - 1, "uses the name ä") in whats(code)
     assert source_text.lines(code)[statement.lineno - 1] == "import os"
-    assert [line for line, what in whats(code) if what.startswith("holds U+")] == [1]
+    assert [line for line, what in whats(code) if what.startswith("contains U+")] == [1]
 
 
 def test_words_in_texts_and_comments_are_not_names():

@@ -58,7 +58,7 @@ def test_a_revision_that_is_not_there_is_never_replaced_by_another(github):
     with pytest.raises(ModelError, match=r"does not name the revision 0{40}"):
         fetch(f"{ID}@{'0' * 40}")
     github.answer = None
-    with pytest.raises(ModelError, match="has no revision that begins with 0000000") as caught:
+    with pytest.raises(ModelError, match="has no revision that starts with 0000000") as caught:
         fetch(f"{ID}@0000000")
     assert github.shas(ID)[0] in caught.value.hint
 
@@ -67,7 +67,7 @@ def test_a_short_sha_of_two_revisions_is_asked_for_again(github):
     github.add(ID, FILES, revisions=[{"n": "1"}])
     alike = github.gists[ID]
     alike.revisions = [("abcd" + sha[4:], *rest) for sha, *rest in alike.revisions]
-    with pytest.raises(ModelError, match="several revisions that begin with abcd"):
+    with pytest.raises(ModelError, match="several revisions that start with abcd"):
         fetch(f"{ID}@abcd")
 
 
@@ -149,13 +149,13 @@ def test_the_token_goes_to_the_api_and_nowhere_else(github, monkeypatch):
         # A second port is another site: neither the token nor we go there.
         other.add(ID, FILES)
         github.answer = lambda handler: handler.send(302, b"", {"Location": f"{other.url}/gists/{ID}"})
-        with pytest.raises(ModelError, match=r"sent us to another site \(127\.0\.0\.1\)"):
+        with pytest.raises(ModelError, match=r"redirected to another site \(127\.0\.0\.1\)"):
             fetch(ID)
         described = github.describe(ID, None)
         entry = described["files"]["model.py"] | {"truncated": True, "raw_url": f"{other.url}/x"}
         described["files"]["model.py"] = entry
         github.answer = lambda handler: handler.send(200, json.dumps(described).encode())
-        with pytest.raises(ModelError, match="sent us to another site"):
+        with pytest.raises(ModelError, match="redirected to another site"):
             fetch(ID)
         assert not other.seen
 
@@ -210,7 +210,7 @@ def test_a_cache_that_cannot_be_written_is_told(github, monkeypatch, tmp_path):
 def test_settings_that_make_no_sense_are_told_without_their_content(github, monkeypatch):
     github.add(ID, FILES)
     monkeypatch.setenv("GITHUB_TOKEN", "canary\n9999")
-    with pytest.raises(ModelError, match="GITHUB_TOKEN holds characters") as caught:
+    with pytest.raises(ModelError, match="GITHUB_TOKEN contains characters") as caught:
         fetch(ID)
     assert "canary" not in str(caught.value)
     monkeypatch.delenv("GITHUB_TOKEN")

@@ -44,7 +44,7 @@ def test_rate_limit_shows_the_clock_time_of_its_end(github, monkeypatch):
     clock = time.strftime("%H:%M:%S", time.localtime(int(reset)))
     github.answer = status(403, {"x-ratelimit-remaining": "0", "x-ratelimit-reset": str(int(reset))})
     error = refused()
-    assert error.message == f"GitHub's limit of requests is used up: it answers no more until {clock}."
+    assert error.message == f"GitHub's rate limit is reached until {clock}."
     assert "Add a token" in error.hint
     assert OFFER in error.hint
     monkeypatch.setenv("GITHUB_TOKEN", "mine")
@@ -58,7 +58,7 @@ def test_429_with_retry_after_and_without(github):
     message = refused().message
     assert any(f"until {clock}" in message for clock in expected)
     github.answer = status(429, {"retry-after": "Wed, soon"})
-    assert refused().message.endswith("it answers no more for a while.")
+    assert refused().message.endswith("it is reached for a while.")
 
 
 def test_a_limit_offers_the_kept_copy(github):
@@ -72,11 +72,11 @@ def test_a_limit_offers_the_kept_copy(github):
 @pytest.mark.parametrize(
     ("code", "words"),
     [
-        (401, "does not accept the token"),
+        (401, "rejects the token"),
         (403, r"refuses to show .* \(status 403\)"),
         (451, r"refuses to show .* \(status 451\)"),
-        (500, r"fault of its own \(status 500\)"),
-        (502, r"fault of its own \(status 502\)"),
+        (500, r"server error \(status 500\)"),
+        (502, r"server error \(status 502\)"),
         (302, r"refuses to show .* \(status 302\)"),
         (204, r"refuses to show .* \(status 204\)"),
     ],
@@ -172,11 +172,11 @@ def test_a_raw_file_that_lost_its_end_is_not_used(github):
 @pytest.mark.parametrize(
     ("files", "message", "hint"),
     [
-        ({"config.json": "{}"}, "has no model.py.", "It holds config.json."),
+        ({"config.json": "{}"}, "has no model.py.", "It contains config.json."),
         ({"Model.py": "x", "config.json": "{}"}, "has no model.py.", "It has Model.py; the name must be exactly"),
         ({"model.py": "x", "Config.JSON": "{}", "z": ""}, "has no config.json.", "It has Config.JSON"),
-        ({"model.py": "x"}, "has no config.json.", "It holds model.py."),
-        ({}, "has no model.py.", "It holds no files."),
+        ({"model.py": "x"}, "has no config.json.", "It contains model.py."),
+        ({}, "has no model.py.", "It contains no files."),
         ({"model.py": " \n", "config.json": "{}"}, "is empty", "Export"),
         ({"model.py": "x", "config.json": b"\x89PNG\r\n\x1a\n\0\0"}, "is not text", "Export"),
         ({"model.py": b"x\0y", "config.json": "{}"}, "null bytes", "Export"),
@@ -229,7 +229,7 @@ def test_code_and_config_that_do_not_parse_are_shown_with_their_line(github):
     for files, words in (
         ({"model.py": "x = 1\nclass (:\n", "config.json": "{}"}, r"model\.py is not valid Python: line 2.*class \(:"),
         ({"model.py": "x = 1", "config.json": '{"a": 1,\n  b}'}, r"config\.json is not valid JSON: line 2, column 3"),
-        ({"model.py": "x = 1", "config.json": "[]"}, r"config\.json must hold a JSON object"),
+        ({"model.py": "x = 1", "config.json": "[]"}, r"config\.json must contain a JSON object"),
         ({"model.py": "x = 1", "config.json": "[" * 100_000}, r"config\.json can't be read as JSON"),
         ({"model.py": "x = 1", "config.json": '{"a": ' + "9" * 5000 + "}"}, r"config\.json can't be read as JSON"),
     ):

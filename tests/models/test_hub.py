@@ -93,11 +93,11 @@ def test_two_files_of_a_repository_are_fetched_pinned_and_kept(server):
 
 
 ANSWERS = {
-    "gated": ((403, b"{}", {"X-Error-Code": "GatedRepo"}), "open only to those whom its owner lets in"),
+    "gated": ((403, b"{}", {"X-Error-Code": "GatedRepo"}), "is gated"),
     "private": ((401, b"{}", {"X-Error-Code": "RepoNotFound"}), "There is no me/tiny on the Hub, or it is private"),
     "gone": ((404, b"{}", {"X-Error-Code": "RepoNotFound"}), "There is no me/tiny on the Hub"),
-    "busy": ((429, b"{}", {"Retry-After": "0"}), "limit of requests is used up"),
-    "broken": ((500, b"{}"), r"fault of its own \(status 500\)"),
+    "busy": ((429, b"{}", {"Retry-After": "0"}), "rate limit is reached"),
+    "broken": ((500, b"{}"), r"server error \(status 500\)"),
     "no JSON": ((200, b"<html>"), "answer for me/tiny can't be used"),
     "a list": ((200, b"[]"), "answer for me/tiny can't be used"),
     "empty": ((200, b"{}"), "answer for me/tiny can't be used"),

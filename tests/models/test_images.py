@@ -18,7 +18,9 @@ def test_images_that_fail_say_where():
         def forward(self, pixel_values):
             return self.patch(pixel_values) @ self.pos
 
-    with pytest.raises(ModelError, match=r"fails on images of shape \(3, 1, 12, 12\), and of every other usual size: "):
+    with pytest.raises(
+        ModelError, match=r"fails on images of shape \(3, 1, 12, 12\), and of every other common size: "
+    ):
         from_module(Broken())
 
     class Features(Eyes):

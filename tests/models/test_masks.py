@@ -70,7 +70,7 @@ def test_a_token_that_the_model_takes_for_padding_is_told(hides, unlearned):
     model = from_module(HidesZero(hides, unlearned), MLM)
     assert (model.adapter.padding_id, model.adapter.hides_padding_id) == (0, hides)
     assert ("lost" if hides else "padding_idx") in said(model, "padding").why
-    assert ("it hides token 0 by itself" in said(model, "mask").why) == hides
+    assert ("the model hides token 0 itself" in said(model, "mask").why) == hides
 
 
 def test_a_token_that_every_place_sees_and_learns_is_none():
@@ -152,6 +152,6 @@ def test_a_mask_that_nothing_explains_is_asked_about():
         def forward(self, x, mask):
             return self.head(self.layer(self.wte(x), src_mask=mask))
 
-    with pytest.raises(ModelError, match=r"asks for a mask, and nothing in the model says"):
+    with pytest.raises(ModelError, match=r"requires a mask, but nothing in the model says"):
         from_module(Net3())
     assert from_module(Net3(), ModelSpec(task="causal-lm")).adapter.extras["mask"].recipe == "causal"

@@ -53,10 +53,10 @@ def test_the_output_can_be_named(form, found, wanted, others):
         "item 0 of 3" if form == "tuple" else found,
         "model.output",
     )
-    assert said(left, "output").why == f"It has the shape of logits; forward returns {others} as well."
+    assert said(left, "output").why == f"It has the shape of logits; forward also returns {others}."
 
     model = from_module(module, ModelSpec(output=wanted))
-    assert said(model, "output").why == "model.output says so."
+    assert said(model, "output").why == "Set by model.output."
     ids = torch.ones(2, 7, dtype=torch.int64)
     module.eval()
     torch.testing.assert_close(model.token_logits(ids), module.second(module.body(ids)))
@@ -75,7 +75,7 @@ def test_an_output_that_is_not_there_is_refused_with_those_that_are():
         from_module(TwoAnswers("tuple"), ModelSpec(output="logits"))
     with pytest.raises(ModelError, match=r"no tensor 'loss'. It returns draft \(3, 5, 40\), final \(3, 5, 40\), label"):
         from_module(TwoAnswers("dict"), ModelSpec(output="loss"))
-    with pytest.raises(ModelError, match=r"forward returns one tensor alone. Leave model.output empty"):
+    with pytest.raises(ModelError, match=r"forward returns a single tensor. Leave model.output empty"):
         from_module(GPT(), ModelSpec(output="0"))
 
     class WithStates(Net):
@@ -83,18 +83,18 @@ def test_an_output_that_is_not_there_is_refused_with_those_that_are():
             h = self.body(input_ids)
             return {"logits": self.head(h), "states": h[None]}
 
-    with pytest.raises(ModelError, match=r"returned \(1, 3, 5, 16\), where model.output says states"):
+    with pytest.raises(ModelError, match=r"returned \(1, 3, 5, 16\) \(model.output is states"):
         from_module(WithStates(), ModelSpec(output="states"))
 
 
 def test_a_vocabulary_can_be_smaller_than_the_tables_and_no_larger():
     model = from_module(GPT(), ModelSpec(vocab_size=30))
-    assert (model.vocab_size, said(model, "vocabulary").why) == (30, "model.vocab_size says so.")
+    assert (model.vocab_size, said(model, "vocabulary").why) == (30, "Set by model.vocab_size.")
     assert from_module(Classifier(), ModelSpec(vocab_size=30)).vocab_size == 30
     both = from_module(Translator(), ModelSpec(vocab_size=20)).adapter
     assert (both.vocab_size, both.decoder_vocab_size) == (20, 20)
     with pytest.raises(
-        ModelError, match=r"model.vocab_size is 41, but the model scores only 40 tokens. Set it to at most 40"
+        ModelError, match=r"model.vocab_size is 41, but the model returns only 40 logits. Set it to at most 40"
     ):
         from_module(GPT(), ModelSpec(vocab_size=41))
     with pytest.raises(ModelError, match=r"scores only 30 tokens"):
@@ -119,7 +119,7 @@ def test_a_vocabulary_that_the_tables_do_not_tell_is_tried():
 
 def test_a_context_limit_is_taken_as_far_as_the_model_reads():
     model = from_module(GPT(), ModelSpec(context_limit=20))
-    assert (model.context_limit, said(model, "context").why) == (20, "model.context_limit says so.")
+    assert (model.context_limit, said(model, "context").why) == (20, "Set by model.context_limit.")
     assert from_module(Translator(), ModelSpec(context_limit=500)).context_limit == 500
     with pytest.raises(
         ModelError, match=r"is 33 tokens, but the model fails on that many; its position .* has 32 rows. Set"
@@ -161,7 +161,7 @@ def test_the_size_of_images_can_be_decided():
     assert from_module(AnySize()).adapter.image == (3, 32, 32)
     model = from_module(AnySize(), ModelSpec(image_size=12))
     assert model.adapter.image == (3, 12, 12)
-    assert said(model, "image").why == "Channels: the first convolution. Size: model.image_size says so."
+    assert said(model, "image").why == "Channels: the first convolution. Size: model.image_size."
     assert said(model, "image").override == "model.image_size"
     flat = ModelSpec(image_size=4, image_channels=3)
     assert from_module(Flat(), flat).adapter.image == (3, 4, 4)
@@ -196,7 +196,7 @@ class Asking(Net):
 
 
 def test_other_arguments_are_given_what_is_wanted():
-    with pytest.raises(ModelError, match="asks for more than its input input_ids: scale") as caught:
+    with pytest.raises(ModelError, match="requires more than its input input_ids: scale") as caught:
         from_module(Asking())
     assert "{scale: 1}" in caught.value.hint
     model = from_module(Asking(), ModelSpec(arguments={"scale": 2}))
@@ -206,7 +206,7 @@ def test_other_arguments_are_given_what_is_wanted():
     assert (said(model, "scale").value, said(model, "scale").override) == ("2", "model.arguments")
 
     masked = from_module(model.module, ModelSpec(task="causal-lm", arguments={"scale": 1, "attn_mask": "causal"}))
-    assert said(masked, "attn_mask").why == "model.arguments says so."
+    assert said(masked, "attn_mask").why == "Set by model.arguments."
     assert not torch.equal(masked.token_logits(ids), once.token_logits(ids))
 
 
@@ -225,7 +225,7 @@ def test_a_decoder_may_be_told_the_truth_by_chance_if_somebody_wants_that():
 
 @pytest.mark.parametrize(
     ("arguments", "words"),
-    [({"nothing": 0}, "nothing is none of forward's arguments"), ({"input_ids": 0}, "input_ids is its input")],
+    [({"nothing": 0}, "nothing is not an argument of forward"), ({"input_ids": 0}, "input_ids is its input")],
 )
 def test_an_argument_that_is_not_there_or_is_the_input_is_refused(arguments, words):
     with pytest.raises(ModelError, match=words) as caught:
@@ -247,5 +247,5 @@ def test_the_order_of_the_input_can_be_said():
     found = from_module(Recurrent())
     assert (said(found, "batch").value, said(found, "batch").override) == ("time first", "model.order")
     told = from_module(Recurrent(), ModelSpec(order="rows-first"))
-    assert (said(told, "batch").value, said(told, "batch").why) == ("rows first", "model.order says so.")
+    assert (said(told, "batch").value, said(told, "batch").why) == ("rows first", "Set by model.order.")
     assert (found.adapter.sequence_first, told.adapter.sequence_first) == (True, False)

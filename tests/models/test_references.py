@@ -174,11 +174,11 @@ def test_an_image_classifier_sees_where_its_patches_are():
     ("name", "config", "message"),
     [
         ("bert", {"positions": "rope"}, r"model.config.positions: zoo:bert has no such setting. .*It has: vocab_size"),
-        ("bert", {"n_embd": 97}, r"n_embd is 97, which 3 heads can't share evenly. Try 96 or 99"),
+        ("bert", {"n_embd": 97}, r"n_embd is 97, which 3 heads can't split evenly. Try 96 or 99"),
         ("t5", {"bucket": 32}, r"model.config.bucket: zoo:t5 has no such setting. .*Did you mean buckets"),
         ("t5", {"buckets": 6}, r"buckets is 6 .*multiple of 4"),
         ("t5", {"max_distance": 16}, r"max_distance 16.*more than half"),
-        ("vit", {"patch_size": 5}, r"image_size is 32, which patches of 5 don't fill. .*Try 30 or 35"),
+        ("vit", {"patch_size": 5}, r"image_size is 32, which patches of 5 can't fill. .*Try 30 or 35"),
         ("vit", {"classes": 0}, r"classes must be a whole number of at least 1, not 0"),
     ],
 )

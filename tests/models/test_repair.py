@@ -128,7 +128,10 @@ def test_the_diff_shows_what_is_rebuilt():
         "output_0_logits = layernorm_1_output @ self.embedding_0_token.weight.t() "
         "* layernorm_1_output.size(-1) ** -0.5",
     ]
-    assert "there is no output layer, so the logits come from the token table embedding_0_token itself" in tied.why
+    assert (
+        "there is no output layer, so the logits come from the token embedding embedding_0_token (tied weights)"
+        in tied.why
+    )
     assert (tied.after, masked.after) == ((), ("missing-steps",))
     assert "embedding_0_x, attn_mask=causal_mask, is_causal=True, need_weights=False)" in masked.diff
     assert "fills in masked tokens" in masked.why
@@ -163,11 +166,9 @@ def test_the_spec_asks_for_repairs(tmp_path):
     assert built(mended).vocab_size == 64
     with pytest.raises(SpecError, match=r"model.repairs: entry 1 must be undeclared-input, missing-steps or causal"):
         RunSpec().with_values({"model.repairs": ["paint-it-red"]})
-    with pytest.raises(
-        ModelError, match=r"model.repairs: missing-steps does not apply .* What it offers is undeclared"
-    ):
+    with pytest.raises(ModelError, match=r"model.repairs: missing-steps does not apply .* Available: undeclared"):
         resolve(spec.model_copy(update={"repairs": ["missing-steps"]}), vocab_size=None, context_length=8)
-    with pytest.raises(ModelError, match=r"which does not have that fault. Take it out of model.repairs."):
+    with pytest.raises(ModelError, match=r"which does not have that fault. Remove it from model.repairs."):
         resolve(ModelSpec(repairs=["causal-mask"]), vocab_size=64, context_length=8)
     with pytest.raises(ModelError, match=r"there is no repair 'x'\. There is undeclared-input, missing-steps"):
         apply_repairs(mended, ["x"])
@@ -178,26 +179,26 @@ def test_the_spec_asks_for_repairs(tmp_path):
     [
         ("TIED", "input_0_tokens, mhsa", "input_0_tokens, input_1_tokens, mhsa", "forward has 2 inputs"),
         ("TIED", "return output_0_logits", "output_0_logits", "does not end with a return"),
-        ("TIED", "        ffn_0_output", "        if T: ffn_0_output", "in a loop or a branch (line 4"),
-        ("TIED", "self.ffn_0(layernorm_0_output)", "self.ffn_0(stray)", "forward also reads stray"),
-        ("TIED", "tok_emb + pos_emb", "tok_emb", "nothing says how residual_0_output joins them"),
+        ("TIED", "        ffn_0_output", "        if T: ffn_0_output", "inside a loop or branch (line 4"),
+        ("TIED", "self.ffn_0(layernorm_0_output)", "self.ffn_0(stray)", "forward also uses stray"),
+        ("TIED", "tok_emb + pos_emb", "tok_emb", "nothing says how residual_0_output combines them"),
         ("TIED", "residual_1_output)", "router_0_output)", "nothing in the file says how router_0_output is computed"),
-        ("TIED", "self.embedding_0_token = nn", "self.a = self.b = nn", "no single token table"),
-        ("UNDECLARED", "(tok_emb + pos_emb)", "(tok_emb + pos_emb + extra)", "forward reads extra and input_0_tokens"),
-        ("UNDECLARED", "(self, )", "(self, x)", "forward takes x and also reads input_0_tokens"),
+        ("TIED", "self.embedding_0_token = nn", "self.a = self.b = nn", "no single token embedding"),
+        ("UNDECLARED", "(tok_emb + pos_emb)", "(tok_emb + pos_emb + extra)", "forward uses extra and input_0_tokens"),
+        ("UNDECLARED", "(self, )", "(self, x)", "forward takes x and also uses input_0_tokens"),
         ("UNMASKED", "batch_first=True", "batch_first=T", "is computed, not written"),
         (
             "BATCH_LAST",
             "    def forward",
             "    def f(self, x):\n        return x.transpose(0, 1)\n\n    def forward",
-            "turned elsewhere",
+            "unclear which one is the length",
         ),
         ("ENCODER", "self.encoder(h)", "self.encoder(h + h)", "its length has no name"),
         (
             "BLOCKS",
             "def forward(self, x):\n        B",
             "def forward(self, x, cache=None):\n        B",
-            "remembered tokens",
+            "cached tokens",
         ),
     ],
 )
@@ -319,4 +320,4 @@ def test_the_error_of_an_export_that_can_t_be_mended_says_why():
     code = broken.UNDECLARED.replace("return", "extra = other.shape\n        return")
     with pytest.raises(ModelError) as caught:
         built(source_of(code))
-    assert "can't be done from the source alone; forward reads input_0_tokens and other" in caught.value.hint
+    assert "not possible from the source alone, because forward uses input_0_tokens and other" in caught.value.hint

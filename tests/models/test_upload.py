@@ -42,7 +42,7 @@ def test_dropped_files_are_found_again_by_their_name(caches):
     assert pinned(changed) != pinned(source)
     assert fetch(pinned(source)) == source
     for gone in ("upload:0123456789abcdef", "upload:", "upload:../gist", "upload:x\0"):
-        with pytest.raises(ModelError, match="is not on this machine"):
+        with pytest.raises(ModelError, match="is no longer on this machine"):
             fetch(gone)
 
 
@@ -67,11 +67,11 @@ BAD_ZIPS = {
     "without config": (packed([("m/model.py", CODE)]), "config.json is missing"),
     "in two folders": (packed([("model.py", CODE), ("m/config.json", CONFIG)]), "config.json is missing"),
     "two models": (packed([(f"{f}/{name}", text) for f in "ab" for name, text in FILES.items()]), "2 models, in a, b"),
-    "twice": (packed([("model.py", CODE), ("model.py", b"evil"), ("config.json", CONFIG)]), "holds model.py twice"),
+    "twice": (packed([("model.py", CODE), ("model.py", b"evil"), ("config.json", CONFIG)]), "contains model.py twice"),
     "climbing": (packed([("../model.py", CODE), ("../config.json", CONFIG)]), "leads out of it"),
     "absolute": (packed([("/etc/model.py", CODE), ("/etc/config.json", CONFIG)]), "leads out of it"),
     "a drive": (packed([("C:\\x\\..\\model.py", CODE)]), "leads out of it"),
-    "many": (packed([(str(n), b"") for n in range(5001)]), "holds 5,001 files"),
+    "many": (packed([(str(n), b"") for n in range(5001)]), "contains 5,001 files"),
     "binary": (packed([("model.py", b"\x80\x81"), ("config.json", CONFIG)]), "is not text"),
     "blank": (packed([("model.py", b" "), ("config.json", CONFIG)]), "is empty"),
 }

@@ -111,7 +111,7 @@ def test_padding_never_reaches_the_logits(tmp_path, name):
 def test_a_decoder_that_is_told_the_truth_by_chance_is_told_it_always_and_its_late_logits_are_moved(tmp_path):
     model = bring(tmp_path, "recurrent_translator")
     assert said(model, "teacher forcing").value == "always"
-    assert said(model, "order").value == "one place late"
+    assert said(model, "order").value == "one position late"
     assert said(model, "batch").value == "time first"
     batch = batch_for(model)
     other = batch["decoder_tokens"].clone()
@@ -150,7 +150,7 @@ def test_texts_that_are_too_short_for_a_classifier_are_filled_up(tmp_path):
 def test_what_was_concluded_is_said(tmp_path):
     told = bring(tmp_path, "gpt_dataclass")
     assert told.adapter.arguments == {"tokens": "", "labels": "targets"}
-    assert "last position only" in said(told, "output").why
+    assert "last position." in said(told, "output").why
     assert told.token_logits(torch.zeros(2, 7, dtype=torch.int64)).shape == (2, 7, 40)
     annotated = bring(tmp_path, "encoder_decoder")
     assert annotated.adapter.head == "generator"

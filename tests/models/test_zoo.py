@@ -147,7 +147,7 @@ def test_a_frozen_file_that_was_changed_is_refused(tmp_path: Path):
     write_source(resolve(ModelSpec(), vocab_size=64, context_length=16), tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     (tmp_path / "config.json").write_text(json.dumps({**config, "n_layer": 1}))
-    with pytest.raises(ModelError, match=r"config.json is not the file that this run started with"):
+    with pytest.raises(ModelError, match=r"config.json is not the file this run started with"):
         read_source(tmp_path)
 
 
@@ -156,7 +156,7 @@ def test_a_frozen_file_that_was_changed_is_refused(tmp_path: Path):
     [
         ({"n_layers": 3}, r"model.config.n_layers: zoo:gpt has no such setting. Did you mean n_layer\?"),
         ({"n_layer": 0}, r"model.config.n_layer must be a whole number of at least 1, not 0\."),
-        ({"n_embd": 100, "n_head": 3}, r"n_embd is 100, which 3 heads can't share evenly. Try 96 or 102\."),
+        ({"n_embd": 100, "n_head": 3}, r"n_embd is 100, which 3 heads can't split evenly. Try 96 or 102\."),
         ({"dropout": 1.5}, r"dropout must be a number from 0 to below 1, not 1.5"),
         ({"positions": "sinus"}, r"positions must be rope or learned, not 'sinus'"),
         ({"bias": "yes"}, r"bias must be true or false, not 'yes'"),
@@ -170,10 +170,10 @@ def test_impossible_sizes_name_the_field(config, message):
 def test_unknown_zoo_model_and_unknown_vocabulary():
     with pytest.raises(
         ModelError,
-        match=r"there is no zoo model 'elmo'. There is zoo:gpt, zoo:bert, zoo:bert-classifier, zoo:t5, zoo:vit\.",
+        match=r"there is no zoo model 'elmo'. Choose from: zoo:gpt, zoo:bert, zoo:bert-classifier, zoo:t5, zoo:vit\.",
     ):
         resolve(ModelSpec(source="zoo:elmo"), vocab_size=64, context_length=16)
-    with pytest.raises(ModelError, match=r"does not know how many tokens there are. Set model.config.vocab_size"):
+    with pytest.raises(ModelError, match=r"needs a vocabulary size. Set model.config.vocab_size"):
         resolve(ModelSpec(), vocab_size=None, context_length=16)
     assert resolve(ModelSpec(config={"vocab_size": 99}), vocab_size=None, context_length=16).config["vocab_size"] == 99
 
@@ -181,8 +181,8 @@ def test_unknown_zoo_model_and_unknown_vocabulary():
 def test_what_does_not_fit_names_both_numbers_and_the_field():
     model = gpt(vocab_size=64, context_length=16, positions="learned")
     check_fits(model, vocab_size=64, context_length=16)
-    with pytest.raises(DataError, match=r"special tokens need 65 ids, and the model knows 64. Choose bpe"):
+    with pytest.raises(DataError, match=r"special tokens need 65 ids, but the model has 64. Choose bpe"):
         check_fits(model, vocab_size=65, context_length=16)
-    with pytest.raises(DataError, match=r"data.context_length: the model reads 16 tokens at most, not 17. Set it"):
+    with pytest.raises(DataError, match=r"data.context_length: the model reads at most 16 tokens, not 17. Set it"):
         check_fits(model, vocab_size=64, context_length=17)
     check_fits(gpt(), vocab_size=64, context_length=100_000)

@@ -84,7 +84,7 @@ def test_run_all_checks_our_gpt_from_the_packed_file_and_changes_nothing(execute
     table = next(cell for cell in notebook.cells if "validation.check" in cell.source).outputs[-1].data["text/html"]
     assert table.count("tbw-chip is-") == len(ORDER)
     assert "✕" not in table
-    assert "Later tokens change no earlier prediction." in table
+    assert "Later tokens do not change earlier predictions." in table
     assert text.count("<figure") >= 2
     assert not (tmp_path / "connections").exists()
 
@@ -112,7 +112,7 @@ def test_a_gist_is_shown_and_not_run_before_somebody_agrees(execute: Execute, gi
     before, again = text.split("The causal mask has been put in.")
     assert "This model sees the answers." in before
     assert "This model sees the answers." not in again
-    assert "Later tokens change no earlier prediction." in again
+    assert "Later tokens do not change earlier predictions." in again
     assert not (tmp_path / "connections").exists()
 
 

@@ -23,7 +23,7 @@ def filled_in(text: Path) -> nbformat.NotebookNode:
 
 def assert_trained(notebook: nbformat.NotebookNode, runs: Path) -> None:
     text = shown(notebook)
-    assert "Later tokens change no earlier prediction." in text
+    assert "Later tokens do not change earlier predictions." in text
     assert len([*runs.glob("[!.]*")]) == 2
     table = next(cell for cell in notebook.cells if "compare" in cell.source).outputs[-1].data["text/html"]
     for column in ("val/loss", "training.learning_rate"):

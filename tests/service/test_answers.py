@@ -36,7 +36,7 @@ def test_a_masked_model_fills_the_gaps_of_a_prompt(trained):
         ModelError, match=r"The model fills in masked tokens, and this prompt has none: 'No gap'.*Write \[MASK\]"
     ):
         chosen.generate("No gap")
-    with pytest.raises(ModelError, match=r"The prompt has 41 tokens and the model was trained on 16 at most"):
+    with pytest.raises(ModelError, match=r"The prompt has 41 tokens, but the model was trained on at most 16"):
         chosen.generate("x" * 40 + "[MASK]")
 
 
@@ -58,7 +58,7 @@ def test_a_run_that_lost_how_its_answers_are_read_says_so(trained):
 def test_a_model_that_sorts_images_is_shown_some_that_it_has_never_seen(trained):
     shapes = {"data.source": "drawn-shapes", "model.config": SMALL | {"image_size": 16}}
     run = trained(**{"model.source": "zoo:vit"}, **shapes)
-    with pytest.raises(ModelError, match=r"The model classifies images, and a prompt is a text\..*Leave it empty"):
+    with pytest.raises(ModelError, match=r"The model classifies images, but a prompt is text\..*Leave it empty"):
         run.last.generate("A circle")
     lines = run.last.generate(length=5).splitlines()
     assert [line.partition(" → ")[0] for line in lines] == ["circle", "square", "triangle", "cross", "circle"]
@@ -86,7 +86,7 @@ def test_the_process_that_writes_says_what_kind_of_answer_it_is(trained):
         refused = writers.generate(run.directory, run.last.path, "no gap")
         assert refused.finished.wait(60)
         assert refused.state == "failed"
-        assert "Write [MASK] where a token is missing" in refused.message
+        assert "Write [MASK] wherever a token is missing." in refused.message
     finally:
         writers.close()
     assert (filled.state, refused.state) == ("done", "failed")  # the end of the process changes nothing

@@ -227,7 +227,7 @@ def test_a_worker_that_leaves_with_its_run_says_so(service, at_start, tiny, unti
     at_start(f"sys.stdin.readline()\nos._exit({code})")
     run = service.start(tiny())
     final = until(lambda: run.status() if run.status().state == "failed" else None, within=30)
-    assert f"ended before it began (exit code {code})" in final.message
+    assert f"ended before training began (exit code {code})" in final.message
 
 
 def test_a_run_is_trained_although_whoever_started_it_is_gone_at_once(service, tiny):

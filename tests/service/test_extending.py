@@ -25,7 +25,7 @@ def test_it_goes_on_from_its_last_checkpoint(tmp_path, text_file):
 
 def test_only_a_run_that_is_done_can_be_extended(tmp_path, new_run, tiny):
     run = new_run(tmp_path, tiny())
-    with pytest.raises(RunError, match="it has steps left to do"):
+    with pytest.raises(RunError, match="it has steps left"):
         TrainingService(tmp_path).extend(run, 5)
 
 

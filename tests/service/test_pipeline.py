@@ -56,11 +56,11 @@ def test_another_spec_wants_another_folder(finished, tiny, tmp_path):
     file, _, _ = finished
     other = tmp_path / "other.yaml"
     other.write_text(tiny({"training.steps": 21}).to_yaml())
-    with pytest.raises(SpecError, match="was begun with another spec"):
+    with pytest.raises(SpecError, match="was started with another spec"):
         Pipeline(other, folder=file.parent / "my.pipeline")
-    with pytest.raises(SpecError, match="a spec that is no file needs one"):
+    with pytest.raises(SpecError, match="a spec without a file needs a folder for"):
         Pipeline(tiny())
-    with pytest.raises(SpecError, match=r"no phase 'publish'. There are: load, check, train, evaluate, report"):
+    with pytest.raises(SpecError, match=r"no phase 'publish'. Choose from: load, check, train, evaluate, report"):
         Pipeline(other).run(until="publish")
 
 

@@ -47,7 +47,7 @@ def test_what_was_chosen_and_does_not_fit_is_refused_before_there_is_a_run(encod
     with pytest.raises(SpecError) as caught:
         tb_widgets.train(model=encoder, runs_dir=tmp_path / "runs", settings=settings, show_progress=False)
     assert [field for field, _ in caught.value.problems] == ["data.context_length", "tokenizer.kind"]
-    assert "the model reads 48 tokens at most" in str(caught.value)
+    assert "the model reads at most 48 tokens" in str(caught.value)
     assert "data.context_length=48, tokenizer.kind=bpe" in caught.value.hint
     assert not (tmp_path / "runs").exists()
 

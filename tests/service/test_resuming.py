@@ -126,7 +126,7 @@ def test_without_a_whole_checkpoint_a_run_does_not_begin_again_unasked(breaks_do
 
     status = resume_here(run)
     assert status.state == "failed"
-    assert "would begin again at step 0" in status.message
+    assert "would restart at step 0" in status.message
     assert "step-00000030/model.safetensors is damaged" in status.message.replace(os.sep, "/")
     assert f"tb-widgets resume {run.id} --from-start" in status.hint
     assert (run.metrics_file.read_bytes(), names(run.checkpoints_folder)) == (metrics, folders), "nothing was touched"

@@ -104,7 +104,7 @@ def test_kill_ends_the_process_at_once(service, tiny, until):
     service.kill(run)
     until(lambda: not psutil.pid_exists(pid))
     assert run.status().state == "stopped"
-    assert "Ended by hand" in run.status().message
+    assert "Process ended manually" in run.status().message
     with pytest.raises(RunError, match="no process on this machine"):
         service.kill(run)
     with pytest.raises(RunError, match="can't be paused: it is stopped"):

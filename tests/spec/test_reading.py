@@ -122,7 +122,7 @@ def test_every_error_is_told_at_once_and_names_its_field():
     assert found["data.validation_fraction"] == "must be at most 0.5, not 0.9."
     assert "a whole number" in found["hardware.threads"]
     assert found["hardware.threads"].endswith("Did you mean auto?"), "one sentence for a number or a word"
-    assert found["evaluation.prompts"] == "must be a list, not a text."
+    assert found["evaluation.prompts"] == "must be a list, not text."
 
 
 def test_contradictions_name_the_field_at_fault():

@@ -94,7 +94,7 @@ def test_shakespeare_by_characters_has_the_stated_sizes():
 
 
 def test_an_unknown_preset_is_told_with_the_known_ones():
-    with pytest.raises(SpecError, match="There are: quick, small"):
+    with pytest.raises(SpecError, match="Choose from: quick, small"):
         preset("huge")
 
 

@@ -19,7 +19,7 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from types import FrameType
 
-from tb_widgets.errors import ServiceError
+from tb_widgets.errors import WRONG_INPUT, ServiceError
 from tb_widgets.service.policy import ONLY_HERE
 
 ADDRESS = "127.0.0.1"  # the dashboard runs code for whoever can reach it, so nobody else may
@@ -123,13 +123,14 @@ def _usable_port(port: int | None) -> int:
             probe.bind((ADDRESS, port))
         except PermissionError as error:
             raise ServiceError(
-                f"Port {port} needs more rights than this user has.", hint="Choose one above 1023."
+                f"Port {port} needs more rights than you have.", hint="Choose one above 1023.", exit_code=WRONG_INPUT
             ) from error
         except (OSError, OverflowError) as error:
             reason = error.strerror if isinstance(error, OSError) else "ports go from 1 to 65535"
             raise ServiceError(
                 f"Port {port} can't be used: {reason}.",
-                hint="Choose another with --port, or leave --port out and a free one is picked.",
+                hint="Choose another with --port, or leave --port out to get a free one.",
+                exit_code=WRONG_INPUT,
             ) from error
     return port
 

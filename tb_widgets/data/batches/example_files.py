@@ -255,22 +255,22 @@ def _check(found: ExampleSet, data: DataSpec, tally: _Tally, counts: list[int]) 
     if not sum(counts):
         raise DataError(
             f"{found.name} has no row with a {' and a '.join(found.sides)}.",
-            hint="Look at data.columns: are these the right ones?",
+            hint="Check data.columns: are these the right ones?",
         )
     if not all(counts):
         raise DataError(
-            f"data.validation_fraction is {data.validation_fraction}, which leaves one part of {found.name} empty.",
-            hint="Set it to 0.1, or give more examples.",
+            f"data.validation_fraction is {data.validation_fraction}, which leaves one set of {found.name} empty.",
+            hint="Set it to 0.1, or add examples.",
         )
 
 
 def _notes(found: ExampleSet, data: DataSpec, tally: _Tally) -> Iterator[str]:
     rows = tally.kept + tally.unreadable + tally.left_out
     if left_out := tally.left_out + tally.unreadable:
-        yield f"{left_out:,} of {rows:,} rows of {found.name} lack a {' or a '.join(found.sides)} and were left out."
+        yield f"Skipped {left_out:,} of {rows:,} rows of {found.name} without a {' or a '.join(found.sides)}."
     if tally.too_long:
         what = "texts" if found.classes else "pairs"
-        done = "left out" if not found.classes and data.long_pairs == "leave-out" else "cut"
+        done = "skipped" if not found.classes and data.long_pairs == "leave-out" else "truncated"
         share = f"{tally.too_long / tally.kept:.1%}".replace("%", " %")
         share = "Fewer than 0.1 %" if share == "0.0 %" else share
         yield f"{share} of the {what} are longer than data.context_length ({data.context_length:,} tokens): {done}."

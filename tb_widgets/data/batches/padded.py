@@ -173,13 +173,13 @@ def prepare_examples(
         waiting = partial(report, WAITING_FOR_TEXT, 0.3)
         texts = partial(found.training_texts, data)
         encoder = made_tokenizer(found.fingerprint, texts, data, tokenizer, cache_dir, on_wait=waiting)
-    report("Turning text into tokens", 0.6)
+    report("Tokenizing", 0.6)
     folder = encode_examples(
         found,
         data,
         encoder,
         cache_dir,
-        lambda rows: report(f"Turning text into tokens: {rows:,} examples", 0.6),
+        lambda rows: report(f"Tokenizing: {rows:,} examples", 0.6),
         on_wait=lambda: report(WAITING_FOR_TEXT, 0.6),
     )
     encoded = read_encoded(folder)

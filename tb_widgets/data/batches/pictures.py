@@ -104,8 +104,8 @@ def prepare_pictures(
     """Say which images are for training; see :func:`tb_widgets.data.prepared.prepare`."""
     if image is None:
         raise DataError(
-            "What size of images the model takes is not known, so none can be drawn for it.",
-            hint="Give the model a layer that fixes it, for example a table of positions.",
+            "The model's image size is unknown, so no images can be drawn for it.",
+            hint="Give the model a layer that fixes it, for example a position embedding.",
         )
     held_back = max(len(SHAPES), round(DRAWN_IMAGES * data.validation_fraction))
     report("The images are ready", 1.0)

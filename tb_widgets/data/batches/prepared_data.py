@@ -14,7 +14,7 @@ from tb_widgets.data.tokenizers.special_tokens import vocabulary_with_specials
 from tb_widgets.spec import Task
 from tb_widgets.spec.batch import Batch
 
-WAITING_FOR_TEXT = "Waiting for another run that prepares the same text"
+WAITING_FOR_TEXT = "Waiting for another run to prepare the same text"
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class PreparedData(ABC):
     def baselines(self, validation: Sequence[Batch]) -> Counted:
         """Return the losses that guessing and counting the training data get on validation batches."""
         return Counted(
-            reason=f"Nothing is counted for {self.task}: its labels follow from more than what is before them."
+            reason=f"No n-gram baselines for {self.task}: its labels depend on more than the tokens before them."
         )
 
     def facts(self, validation: Sequence[Batch]) -> dict[str, float]:

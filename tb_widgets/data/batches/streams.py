@@ -35,6 +35,7 @@ from tb_widgets.data.tokenizers.special_tokens import (
 from tb_widgets.errors import DataError
 from tb_widgets.spec import DataSpec, Task, TokenizerSpec
 from tb_widgets.spec.batch import NOT_COUNTED, Batch
+from tb_widgets.wording import counted
 
 _BETWEEN_MASKS = 6  # tokens from one mask to the next in what is shown to people
 
@@ -258,15 +259,15 @@ def prepare_streams(
     """Turn a text into token streams, or find them in the cache; see :func:`tb_widgets.data.prepared.prepare`."""
     if task == "seq2seq" and data.context_length < SHORTEST_TO_CUT:
         raise DataError(
-            f"data.context_length is {data.context_length}, which is too short to cut spans out of a text.",
-            hint=f"Set it to {SHORTEST_TO_CUT} or more; 64 to 512 are usual.",
+            f"data.context_length is {data.context_length}, which is too short for span corruption.",
+            hint=f"Set it to {SHORTEST_TO_CUT} or more; 64 to 512 is typical.",
         )
     report("Reading the text", 0.0)
     corpus = open_corpus(data, task)
     if data.reset_attention and not corpus.has_documents:
         raise DataError(
-            f"data.reset_attention keeps documents apart, and {corpus.name} is one document.",
-            hint="Set it to false, or give several texts.",
+            f"data.reset_attention separates documents, but {corpus.name} is one document.",
+            hint="Set it to false, or choose several texts.",
         )
     if frozen_tokenizer is not None:
         encoder = load_tokenizer(frozen_tokenizer)
@@ -276,9 +277,9 @@ def prepare_streams(
         encoder = made_tokenizer(corpus.fingerprint, corpus.training_texts, data, tokenizer, cache_dir, on_wait=waiting)
 
     def packed(share: float, speed: float) -> None:
-        report(f"Turning text into tokens, {speed:.1f} million characters per second", 0.3 + 0.7 * share)
+        report(f"Tokenizing, {speed:.1f} million characters/s", 0.3 + 0.7 * share)
 
-    report("Turning text into tokens", 0.3)
+    report("Tokenizing", 0.3)
     folder = encoded_streams(corpus, data, encoder, cache_dir, packed, on_wait=lambda: report(WAITING_FOR_TEXT, 0.3))
     described = json.loads((folder / STREAMS).read_text(encoding="utf-8"))
     statistics = described["statistics"]
@@ -306,12 +307,12 @@ def _left_out(statistics: Mapping[str, Any]) -> Iterator[str]:
     empty, in_both = statistics.get("empty_documents", 0), statistics.get("documents_in_both_parts", 0)
     if empty:
         share = empty / (empty + statistics["documents"])
-        yield f"{empty:,} texts ({share:.0%}) are empty and were left out."
+        yield f"Skipped {counted(empty, 'empty text')} ({100 * share:.0f} %)."
     if in_both:
-        yield f"{in_both:,} training texts are also in the validation part; they were left out of training."
+        yield f"Skipped {in_both:,} training texts that are also in the validation set."
 
 
 def _check_length(prepared: StreamData, data: DataSpec, name: str) -> None:
-    for tokens, part in ((prepared.train, "training part"), (prepared.validation, "validation part")):
+    for tokens, part in ((prepared.train, "training set"), (prepared.validation, "validation set")):
         if len(tokens) <= data.context_length:
             raise too_short(part, name, tokens=len(tokens), context_length=data.context_length)

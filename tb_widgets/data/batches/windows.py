@@ -37,7 +37,7 @@ def share_of(rank: int, ranks: int, batch_size: int) -> slice:
     share, rest = divmod(batch_size, ranks)
     if rest:
         raise DataError(
-            f"training.batch_size is {batch_size}, which {ranks} processes can't share evenly.",
+            f"training.batch_size is {batch_size}, which {ranks} processes can't split evenly.",
             hint=f"Choose a multiple of {ranks}.",
         )
     return slice(rank * share, (rank + 1) * share)
@@ -73,7 +73,7 @@ class TrainBatches:
     ) -> None:
         if len(tokens) < context_length + 1:
             raise DataError(
-                f"The training text has {len(tokens):,} tokens, and one window needs {context_length + 1:,}.",
+                f"The training text has {len(tokens):,} tokens, but one window needs {context_length + 1:,}.",
                 hint="Choose a shorter data.context_length or a longer text.",
             )
         # A plain view: the memmap class would add its own cost to every gather.
@@ -163,7 +163,7 @@ def validation_batches(tokens: NDArray[Any], *, context_length: int, batch_size:
     available = (len(tokens) - 1) // context_length
     if available < 1:
         raise DataError(
-            f"The validation text has {len(tokens):,} tokens, and one window needs {context_length + 1:,}.",
+            f"The validation text has {len(tokens):,} tokens, but one window needs {context_length + 1:,}.",
             hint="Choose a shorter data.context_length, a longer text, or a larger data.validation_fraction.",
         )
     wanted = min(available, batch_size * batches)

@@ -98,7 +98,7 @@ def chosen_limit() -> int | None:
         return None
     found = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?)B?", text, re.I)
     if found is None:
-        raise DataError(f"{LIMIT} is {text!r}, which is no size.", hint="Write it like 500M or 20 GB.")
+        raise DataError(f"{LIMIT} is {text!r}, which is not a size.", hint="Write it like 500M or 20 GB.")
     return int(float(found[1]) * _UNITS[found[2].upper()])
 
 
@@ -174,7 +174,7 @@ def clear_cache(*, keep: Collection[Path] = ()) -> Cleared:
 
 def _no_room(size: int, limit: int) -> DataError:
     return DataError(
-        f"The cache may take {size_in_words(limit)}, and there is no room in it for {size_in_words(size)} more.",
+        f"The cache limit is {size_in_words(limit)}, which leaves no room for {size_in_words(size)} more.",
         hint=f"Clear the cache, set {LIMIT} higher, or set TB_CACHE_DIR to a folder on a larger disk.",
     )
 

@@ -65,16 +65,16 @@ def open_delimited(file: LocalFile, encoding: Encoding) -> Part:
         if is_whole or len(rows) < 2:  # else the sample may end between two quotes
             raise
     if not rows:
-        raise DataError(f"{file} is empty: it holds blanks only.", hint="Give a file with rows in it.")
+        raise DataError(f"{file} is empty: it contains only whitespace.", hint="Choose a file with rows in it.")
     style = style._replace(header=_has_header(rows))
     names = _names(rows[0] if style.header else [""] * len(rows[0]))
     below = rows[1:] if style.header else rows
     columns = [Column(name, _kind(row[n] for row in below if n < len(row))) for n, name in enumerate(names)]
     notes = [encoding.note] if encoding.note else []
     if not style.header:
-        notes.append(f"{file} seems to have no header; its columns are called column_1, column_2 and so on.")
+        notes.append(f"{file} seems to have no header; its columns are named column_1, column_2 and so on.")
     if style.delimiter != usual and len(names) > 1:
-        notes.append(f"Fields of {file} are separated by {_called(style.delimiter)}s.")
+        notes.append(f"{file} separates its fields with {_called(style.delimiter)}s.")
     places = {name: place for place, name in enumerate(names)}
     return Part(tuple(columns), partial(_rows, file, encoding.codec, style, places), notes=tuple(notes))
 
@@ -89,8 +89,8 @@ def _rows(
     for line, fields in rows:
         if len(fields) != len(places):
             raise DataError(
-                f"{file}, line {line:,}: there are {len(fields):,} fields, and {len(places):,} in the first line.",
-                hint=f"Put fields that hold a {_called(style.delimiter)} in double quotes, or fix this line.",
+                f"{file}, line {line:,}: there are {len(fields):,} fields, but {len(places):,} in the first line.",
+                hint=f"Put fields that contain a {_called(style.delimiter)} in double quotes, or fix this line.",
             )
         yield tuple(fields[place] for place in chosen)
 
@@ -125,7 +125,7 @@ def _read(lines: Iterator[str], style: _Style, file: LocalFile) -> Iterator[_Row
         except csv.Error as error:
             quote = "a double quote is missing, or one inside a text is not doubled"
             raise DataError(
-                f"{file}, line {line:,}: the row that begins here can't be read: {quote if style.quotes else error}.",
+                f"{file}, line {line:,}: the row that starts here can't be read: {quote if style.quotes else error}.",
                 hint='Write "" for a double quote inside a quoted field.',
             ) from error
         if row and (len(row) > 1 or row[0].strip()):

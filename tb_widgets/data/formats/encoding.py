@@ -46,7 +46,8 @@ def find_encoding(file: LocalFile, chosen: str = "auto") -> Encoding:
         "".encode(chosen)
     except LookupError as error:
         raise DataError(
-            f"data.encoding: there is no encoding {chosen!r}.", hint="Set it to auto, utf-8, cp1252 or the like."
+            f"data.encoding: there is no encoding {chosen!r}.",
+            hint="Set it to auto, or for example to utf-8 or cp1252.",
         ) from error
     # A byte order mark is no character of the text.
     return Encoding("utf-8-sig" if codecs.lookup(chosen).name == "utf-8" else chosen)
@@ -135,7 +136,7 @@ def read_lines(file: LocalFile, codec: str, *, any_end: bool = False) -> Iterato
             if length > _LONGEST_LINE:
                 raise DataError(
                     f"{file}: line {number:,} is longer than {_LONGEST_LINE // 2**20} million characters.",
-                    hint="One line holds one row: is this the right kind of file?",
+                    hint="Each line is one row: is this the right type of file?",
                 )
             if line.endswith(ends):
                 yield "".join(pending)
@@ -157,7 +158,7 @@ def _whole_ends(texts: Iterator[str]) -> Iterator[str]:
 def _not_text(file: LocalFile, place: str) -> DataError:
     return DataError(
         f"{file} is not a text file: {place} is zero.",
-        hint="Give plain text or a table. A PDF, Word file or other archive must be converted first.",
+        hint="Choose plain text or a table. Convert PDF and Word files first.",
     )
 
 

@@ -135,7 +135,7 @@ class LocalFile:
         """Check that the file is what it was when it was chosen."""
         if _stamp(self.path.stat()) != self.stamp:
             raise DataError(
-                f"{self.path} was changed while it was read.", hint="Begin again when nothing writes to it any more."
+                f"{self.path} changed while it was being read.", hint="Try again once nothing writes to it."
             )
 
 
@@ -150,7 +150,7 @@ def find_files(source: str) -> list[Path]:
         If there are none, too many, or a path is no plain file.
     """
     if not source.strip() or "\0" in source:
-        raise DataError(f"data.source: {source!r} is no path.", hint="Give a file, a folder, or one of our texts.")
+        raise DataError(f"data.source: {source!r} is not a path.", hint="Give a file, a folder, or a built-in dataset.")
     try:
         path = Path(source).expanduser()
     except RuntimeError as error:
@@ -165,8 +165,8 @@ def find_files(source: str) -> list[Path]:
             pattern = str(path.relative_to(root))
             found = _plain_files(root, pattern, root.glob(pattern))
     if not found:
-        what = "the folder is empty" if path.is_dir() else "no file fits this pattern"
-        raise DataError(f"data.source: {source}: {what}.", hint="Give files with text or tables in them.")
+        what = "the folder is empty" if path.is_dir() else "no file matches this pattern"
+        raise DataError(f"data.source: {source}: {what}.", hint="Choose text files or tables.")
     return found
 
 
@@ -193,16 +193,16 @@ def opened_files(paths: list[Path]) -> list[LocalFile]:
     """
     found = [file for path in paths for file in _look_at(path)]
     if not found:
-        raise DataError(f"{paths[0]} is empty.", hint="Give a file with text in it.")
+        raise DataError(f"{paths[0]} is empty.", hint="Choose a file with text in it.")
     kinds = {file.kind: file for file in reversed(found)}
     if len(kinds) > 1:
         examples = " and ".join(f"{kind} ({file.member or file.path.name})" for kind, file in sorted(kinds.items()))
         where = paths[0].parent if found[0].packed != "zip" else paths[0]
         raise DataError(
-            f"{where} holds files of several kinds: {examples}.",
-            hint=f"Name those of one kind, for example {where / '*.csv'}."
+            f"{where} contains files of several types: {examples}.",
+            hint=f"Choose those of one type, for example {where / '*.csv'}."
             if found[0].packed != "zip"
-            else "Pack files of one kind only.",
+            else "Zip files of one type only.",
         )
     return found
 
@@ -212,20 +212,20 @@ def _look_at(path: Path) -> list[LocalFile]:
         status = path.stat()
         for test, name in _NOT_PLAIN:
             if test(status.st_mode):
-                raise DataError(f"data.source: {path} is a {name} and no file.", hint="Give a file.")
+                raise DataError(f"data.source: {path} is a {name}, not a file.", hint="Choose a file.")
         stamp = _stamp(status)
         with path.open("rb", buffering=0) as file:
             beginning = file.read(4)
         if stamp.size == 0:
             if beginning:  # it is made while it is read, by the system, and may never end
-                raise DataError(f"data.source: {path} is no plain file.", hint="Copy what is in it to a file.")
+                raise DataError(f"data.source: {path} is not a regular file.", hint="Copy its content to a file.")
             return []
         if path.suffix.lower() == ".zip":
             return _look_into_zip(path, stamp)
         if beginning.startswith(b"\x1f\x8b"):
             return [LocalFile(path, kind_by_name(path.name), stamp, "gz")]
     if path.suffix.lower() == ".gz":
-        raise DataError(f"{path} is damaged, or no gzip file.", hint="Fetch it again.")
+        raise DataError(f"{path} is damaged, or not a gzip file.", hint="Download it again.")
     return [LocalFile(path, "parquet" if beginning == b"PAR1" else kind_by_name(path.name), stamp)]
 
 
@@ -235,20 +235,20 @@ def _look_into_zip(path: Path, stamp: Stamp) -> list[LocalFile]:
     _check_growth(path, sum(member.file_size for member in members), stamp.size)
     names = Counter(member.filename for member in members)
     if twice := [name for name, count in names.items() if count > 1]:
-        raise DataError(f"{path} holds two files called {twice[0]}.", hint="Pack it again, with each file once.")
+        raise DataError(f"{path} contains two files named {twice[0]}.", hint="Zip it again, with each file once.")
     beside = _beside_tables(names)
     for member in sorted(members, key=lambda member: member.filename):
         if member.is_dir() or _is_hidden(member.filename) or member.filename in beside:
             continue
         if member.flag_bits & 1:
-            raise DataError(f"{path} is locked with a password.", hint="Unpack it, and give the files.")
+            raise DataError(f"{path} is password-protected.", hint="Unzip it, and choose the files.")
         if Path(member.filename).suffix.lower() in (".gz", ".zip"):
             raise DataError(
-                f"{path} holds {member.filename}, which is packed itself.", hint="Unpack it, and give the files."
+                f"{path} contains {member.filename}, itself an archive.", hint="Unzip it, and choose the files."
             )
         found.append(LocalFile(path, kind_by_name(member.filename), stamp, "zip", member.filename))
     if not found:
-        raise DataError(f"{path} holds no file with anything in it.", hint="Give another zip.")
+        raise DataError(f"{path} contains no file with anything in it.", hint="Choose another zip.")
     return found
 
 
@@ -296,8 +296,8 @@ def _stamp(status: os.stat_result) -> Stamp:
 def _check_growth(path: Path, unpacked: int, packed: int) -> None:
     if unpacked > max(_HARMLESS, _GROWTH * packed):
         raise DataError(
-            f"{path} would become more than {_GROWTH} times as large when it is unpacked, as no text does.",
-            hint="If you trust it, unpack it yourself, and give the files.",
+            f"{path} would unpack to more than {_GROWTH} times its size, as no text does.",
+            hint="If you trust it, unzip it yourself, and choose the files.",
         )
 
 
@@ -327,7 +327,7 @@ def _plain_files(root: Path, pattern: str, paths: Iterable[Path]) -> list[Path]:
             found.append(path)
         if len(found) > _MOST_FILES:
             raise DataError(
-                f"data.source: {root / pattern} means more than {_MOST_FILES:,} files.",
+                f"data.source: {root / pattern} matches more than {_MOST_FILES:,} files.",
                 hint="Choose a folder with fewer, or join them.",
             )
     return sorted(found)
@@ -340,14 +340,14 @@ def _explained(path: Path) -> Iterator[None]:
     except FileNotFoundError as error:
         raise DataError(
             f"data.source: there is no file {str(path)!r} (looked in {Path.cwd()}).",
-            hint="Give the path of a text file or table, or the name of one of our texts.",
+            hint="Give the path of a text file or table, or the name of a built-in dataset.",
         ) from error
     except (gzip.BadGzipFile, zipfile.BadZipFile, zlib.error) as error:
-        raise DataError(f"{path} is damaged: it can't be unpacked ({error}).", hint="Fetch it again.") from error
+        raise DataError(f"{path} is damaged: it can't be unpacked ({error}).", hint="Download it again.") from error
     except EOFError as error:
-        raise DataError(f"{path} is cut off: its end is missing.", hint="Fetch it again.") from error
+        raise DataError(f"{path} is cut off: its end is missing.", hint="Download it again.") from error
     except NotImplementedError as error:
-        raise DataError(f"{path} is packed in a way that Python can't unpack.", hint="Unpack it yourself.") from error
+        raise DataError(f"{path} uses a compression that Python can't unpack.", hint="Unpack it yourself.") from error
     except OSError as error:
         which = error.filename or path  # of a folder, what lies in it
         raise DataError(f"{which} can't be read: {error.strerror or error}.", hint="Check its permissions.") from error

@@ -21,7 +21,7 @@ from tb_widgets.errors import DataError
 _LARGEST_VALUE = 64 * 2**20
 _NEAR_END = 16  # a number, a literal or an escape that is cut in two is told within so many characters of the cut
 _BLANKS = re.compile(r"[ \t\r\n]*")
-_AS_LINES = "Save it as a list of records, or as JSON lines with one record in each line."
+_AS_LINES = "Save it as a list of records, or as JSON lines, one record per line."
 
 
 def open_json(file: LocalFile, encoding: Encoding, late: frozenset[str] = frozenset()) -> Part:
@@ -42,7 +42,7 @@ def open_json(file: LocalFile, encoding: Encoding, late: frozenset[str] = frozen
     reader = _Reader(file, encoding.codec)
     first = reader.next()
     if not first:
-        raise DataError(f"{file} is empty: it holds blanks only.", hint="Give a file with rows in it.")
+        raise DataError(f"{file} is empty: it contains only whitespace.", hint="Choose a file with rows in it.")
     if first == "[":
         form = _of_list
     elif file.kind == "jsonl" or (first == "{" and reader.is_lines()):
@@ -50,7 +50,7 @@ def open_json(file: LocalFile, encoding: Encoding, late: frozenset[str] = frozen
     elif first == "{":
         form = _of_mapping
     else:
-        raise reader.refused("it begins with neither [ nor {")
+        raise reader.refused("it starts with neither [ nor {")
     read = partial(form, file, encoding.codec)
     columns = list(columns_of(read()))
     for name in sorted(late - {column.name for column in columns}):
@@ -68,7 +68,7 @@ def _record(value: Any, place: str, characters: int, file: LocalFile) -> TableRe
     if isinstance(value, str):
         value = {"text": value}
     if not isinstance(value, dict):
-        raise DataError(f"{file}, {place}: {str(value)[:40]} is no record with named fields.", hint=_AS_LINES)
+        raise DataError(f"{file}, {place}: {str(value)[:40]} is not a record with named fields.", hint=_AS_LINES)
     return TableRecord(place, characters, flat(value))
 
 
@@ -124,9 +124,9 @@ def _of_mapping(file: LocalFile, codec: str) -> Iterator[TableRecord]:
         for n, values in enumerate(zip(*content.values(), strict=True), start=1):
             yield _record(dict(zip(content, values, strict=True)), f"row {n:,}", 0, file)
     elif content and all(isinstance(value, dict) for value in content.values()):
-        raise DataError(f"{file} holds one record for each of its keys, and no rows in order.", hint=_AS_LINES)
+        raise DataError(f"{file} maps keys to records instead of listing rows.", hint=_AS_LINES)
     else:
-        raise DataError(f"{file} holds a single record, and no rows.", hint=_AS_LINES)
+        raise DataError(f"{file} contains a single record instead of rows.", hint=_AS_LINES)
 
 
 class _Reader:
@@ -179,7 +179,7 @@ class _Reader:
                     if len(self._text) - self.at > _LARGEST_VALUE:
                         line, _ = self.place(self.at)
                         raise DataError(
-                            f"{self.file}, line {line:,}: what begins here is longer than "
+                            f"{self.file}, line {line:,}: the value that starts here is longer than "
                             f"{_LARGEST_VALUE // 2**20} million characters.",
                             hint=_AS_LINES,
                         ) from error

@@ -40,7 +40,7 @@ def open_parquet(file: LocalFile) -> Part:
                 columns.append(Column(entry.name, _kind(entry.type), classes.get(entry.name, ())))
         twice = next((name for name, count in Counter(column.name for column in columns).items() if count > 1), None)
         if twice is not None:
-            raise DataError(f"{file} has two columns called {twice!r}.", hint="Rename one of them, and save it again.")
+            raise DataError(f"{file} has two columns named {twice!r}.", hint="Rename one of them, and save it again.")
         whole = _whole_floats(table, schema)
         columns = [column._replace(kind="whole") if column.name in whole else column for column in columns]
         return Part(tuple(columns), partial(_rows, file), table.metadata.num_rows)
@@ -80,8 +80,8 @@ def _opened(file: LocalFile) -> Iterator[Any]:
                 yield table
         except (pa.ArrowException, OSError, ValueError) as error:  # names and texts may be no UTF-8
             raise DataError(
-                f"{file} is no parquet file, or is damaged ({str(error).partition(chr(10))[0].rstrip('.')}).",
-                hint="Fetch or save it again.",
+                f"{file} is damaged, or not a parquet file ({str(error).partition(chr(10))[0].rstrip('.')}).",
+                hint="Download or save it again.",
             ) from error
     file.check_unchanged()
 
@@ -98,8 +98,8 @@ def _values(batch: Any, name: str, top: set[str], file: LocalFile) -> list[Any]:
         found: list[Any] = column.to_pylist()
     except OverflowError as error:
         raise DataError(
-            f"{file}: column {name!r} holds a time that is out of range ({error}).",
-            hint="Save the file again without this column, or with its values as texts.",
+            f"{file}: column {name!r} contains an out-of-range time ({error}).",
+            hint="Save the file again without this column, or with its values as text.",
         ) from error
     return found
 

@@ -15,7 +15,7 @@ SAMPLE_ROWS, SAMPLE_CHARACTERS = 1000, 4_000_000
 
 _KINDS: dict[type, ValueKind] = {str: "text", bool: "truth", int: "whole", float: "number", list: "list"}
 _WORDS: dict[ValueKind, str] = {
-    "text": "texts",
+    "text": "text",
     "whole": "whole numbers",
     "number": "numbers",
     "truth": "true or false",
@@ -125,8 +125,8 @@ def pick(record: TableRecord, columns: Sequence[Column], file: object) -> tuple[
         if kind in (None, column.kind) or column.kind == "other" or (column.kind, kind) == ("number", "whole"):
             continue
         raise DataError(
-            f"{file}, {record.place}: column {column.name!r} holds {column.holds}, but here {_WORDS[kind]} "
+            f"{file}, {record.place}: column {column.name!r} contains {column.holds}, but here {_WORDS[kind]} "
             f"({str(value)[:40]}).",
-            hint="Make all of its values of one kind, or choose another column.",
+            hint="Use one type of value throughout, or choose another column.",
         )
     return values

@@ -61,7 +61,7 @@ def preview_data(
     check_serves(data.source, task)
     if task == "vision-classification":
         classes = tuple((name, 0) for name in classes_of(data.source))
-        return Preview(data.source, "nothing: images are drawn when they are asked for", "image", classes=classes)
+        return Preview(data.source, "nothing: images are drawn on demand", "image", classes=classes)
     sample = read_sample(data, task)
     if context_limit is not None and data.context_length > context_limit:
         data = data.model_copy(update={"context_length": context_limit})

@@ -47,7 +47,7 @@ def problems_of(
     if found.share == 1.0 and is_running_text and found.tokens is not None and data.validation_split is None:
         # How much whole documents that are held back hold is chance; of one text it is a share.
         larger = 0.5 if found.documents else 1 - data.validation_fraction
-        for part, share in (("training part", larger), ("validation part", 1 - larger)):
+        for part, share in (("training set", larger), ("validation set", 1 - larger)):
             tokens = round(found.tokens * share)
             if tokens < _SURELY * (data.context_length + 1):
                 yield refusals.too_short(part, found.name, tokens=tokens, context_length=data.context_length)

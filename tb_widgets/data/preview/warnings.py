@@ -27,7 +27,7 @@ def warnings_of(found: Preview, data: DataSpec, *, context_limit: int | None = N
     if found.unknown > _RARE:
         yield (
             f"The tokenizer does not know {_percent(found.unknown)} of the characters "
-            f"({' '.join(found.unknown_characters[:8])}): they are all the same to the model. Choose another tokenizer."
+            f"({' '.join(found.unknown_characters[:8])}): the model can't tell them apart. Choose another tokenizer."
         )
     if found.tokens_per_parameter is not None and found.tokens_per_parameter < _RARE:
         yield (
@@ -47,8 +47,8 @@ def _of_content(found: Preview) -> Iterator[str]:
         was_chosen = bool(found.columns) and all(choice.why == CHOSEN for choice in found.columns)
         if found.empty > (_BLANK_LINES if was_chosen else _MANY):
             yield (
-                f"{_percent(found.empty)} of the rows have nothing in {columns or 'one of their columns'} and are left "
-                f"out.{'' if was_chosen else ' Is it the right column?'}"
+                f"{_percent(found.empty)} of the rows are empty in {columns or 'one of their columns'} and skipped."
+                f"{'' if was_chosen else ' Is it the right column?'}"
             )
     if found.longer_column is not None:
         other, times = found.longer_column
@@ -70,14 +70,14 @@ def _of_lengths(found: Preview, data: DataSpec, context_limit: int | None) -> It
     fits = context_limit is None or found.long_length <= context_limit
     if found.classes and found.truncated > _MANY:
         wanted = f"{found.long_length:,} would cover 95 % of them."
-        longest = f"The model reads {context_limit or 0:,} at most: choose a tokenizer with longer tokens."
+        longest = f"The model reads at most {context_limit or 0:,}: choose a tokenizer with longer tokens."
         yield (
             f"{_percent(found.truncated)} of the texts are longer than {data.context_length:,} tokens "
             f"(data.context_length) and are truncated. "
             f"{wanted if fits else longest}"
         )
     elif not found.classes and found.truncated:
-        done = {"leave-out": "they are left out", "cut": "they are truncated"}
+        done = {"leave-out": "they are skipped", "cut": "they are truncated"}
         if data.long_pairs in done:
             yield (
                 f"{_percent(found.truncated)} of the pairs are longer than data.context_length "
@@ -92,7 +92,7 @@ def _of_classes(found: Preview) -> Iterator[str]:
         return
     (name, most), *others = found.classes
     if not others and found.share != 1.0:
-        yield f"All rows of the sample have the label {name}: nothing to classify, unless others follow later."
+        yield f"All rows of the sample have the label {name}: nothing to classify, unless other labels follow."
     elif others and most / total > _ONE_CLASS:
         yield f"{_percent(most / total)} of the rows have the label {name}: always predicting it would be nearly right."
     if len(found.classes) > total / 2:

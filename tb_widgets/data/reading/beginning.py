@@ -27,10 +27,10 @@ def read_beginning(data: DataSpec) -> None:
     if not any(cell_text(value) for row in opened.first_rows(names, _ROWS) for value in row) and not any(
         cell_text(value) for row in opened.rows(names) for value in row
     ):
-        raise DataError(f"All rows of {opened.name} are empty.", hint="Give a table with texts in it.")
+        raise DataError(f"All rows of {opened.name} are empty.", hint="Choose a table with text in it.")
     if all(column.kind in ("list", "image", "other") for column in opened.columns):
         held = listed([f"{column.name} ({column.holds})" for column in opened.columns])
         raise DataError(
             f"No column of {opened.name} can be read as a text or a label. It has {held}.",
-            hint="Give a table with a column of texts; lists and nested values are not read.",
+            hint="Choose a table with a text column; lists and nested values can't be used.",
         )

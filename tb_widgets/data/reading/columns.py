@@ -89,7 +89,7 @@ def map_columns(table: Table, task: Task, chosen: abc.Mapping[Role, str]) -> Col
     """
     if not TASKS[task].columns:
         raise DataError(
-            f"data.source: {table.name} is a table, and this version reads no images from tables.",
+            f"data.source: {table.name} is a table, and this version can't read images from tables.",
             hint="Set data.source to drawn-shapes.",
         )
     known = {column.name: column for column in table.columns}
@@ -115,14 +115,14 @@ def map_columns(table: Table, task: Task, chosen: abc.Mapping[Role, str]) -> Col
     for role, (column, _) in found.items():
         if not _can_be(role, column):
             raise DataError(
-                f"The column {column.name!r} of {table.name} can't be the {role}: it holds {column.holds}, and "
-                f"{'classes are whole numbers, words, or true and false' if role == 'label' else 'texts are needed'}.",
+                f"The column {column.name!r} of {table.name} can't be the {role}: it contains {column.holds}, but "
+                f"{'classes must be whole numbers, words, or true and false' if role == 'label' else 'must be text'}.",
                 hint="Choose another column in data.columns.",
             )
     roles: dict[Role, str] = {role: found[role][0].name for role in needed}
     if len(set(roles.values())) < len(roles):
         raise DataError(
-            f"data.columns: {' and '.join(roles)} are both the column {next(iter(roles.values()))!r}.",
+            f"data.columns: {' and '.join(roles)} can't both be the column {next(iter(roles.values()))!r}.",
             hint="Choose two columns.",
         )
     return ColumnRoles(roles, {role: found[role][1] for role in needed})
@@ -138,18 +138,18 @@ def _text(table: Table, free: list[Column]) -> tuple[Column, str]:
         return named, "Chosen by its name."
     texts = [column for column in free if column.kind == "text"][:_MOST_COLUMNS]
     if len(texts) == 1:
-        return texts[0], "It is the only column of texts."
+        return texts[0], "The only text column."
     lengths = [sum(map(len, values)) / max(1, len(values)) for values in _sampled(table, texts)]
     ranked = sorted(zip(lengths, texts, strict=True), key=lambda pair: -pair[0])
     if ranked and ranked[0][0] > _CLEARLY * ranked[1][0]:
-        return ranked[0][1], f"Its texts are the longest: {ranked[0][0]:,.0f} characters on average."
+        return ranked[0][1], f"The longest texts: {ranked[0][0]:,.0f} characters on average."
     raise _unclear("text", table, free)
 
 
 def _label(table: Table, free: list[Column]) -> tuple[Column, str]:
     for column in free:
         if column.names:
-            return column, f"It holds class names: {listed(column.names)}."
+            return column, f"Contains class names: {listed(column.names)}."
     named = _named(free, _LABELS, ("whole", "truth", "text", "number"))
     if named is not None:
         return named, "Chosen by its name."
@@ -158,7 +158,7 @@ def _label(table: Table, free: list[Column]) -> tuple[Column, str]:
     for column, values in zip(columns, _sampled(table, columns), strict=True):
         number = len(set(values))
         if 2 <= number <= min(_MOST_KINDS, len(values) // 2):
-            few.append((column, f"It has few different values: {number} in {len(values)} rows."))
+            few.append((column, f"Few distinct values: {number} in {len(values)} rows."))
     if len(few) == 1:
         return few[0]
     raise _unclear("label", table, free)
@@ -178,7 +178,7 @@ def _pair(table: Table, taken: _Found, free: list[Column]) -> _Found:
     ]
     for two, why in (
         (spoken, "Named after two languages, {} and {}."),
-        (texts, "They are the two columns of texts, {} and {}."),
+        (texts, "The only two text columns, {} and {}."),
     ):
         if len(two) == 2:
             pairs += [(two[0], two[1], why), (two[1], two[0], why)]
@@ -205,10 +205,10 @@ def _unclear(role: Role, table: Table, free: list[Column]) -> DataError:
     held = listed([f"{column.name} ({column.holds})" for column in table.columns])
     fitting = [column.name for column in free if _can_be(role, column)]
     if not fitting:
-        need = "classes (whole numbers, words, or true and false)" if role == "label" else "texts"
+        need = "classes (whole numbers, words, or true and false)" if role == "label" else "text"
         return DataError(
-            f"data.columns: no column of {table.name} that is left looks like the {role}. It has {held}.",
-            hint=f"Give a table with a column of {need}; lists and nested values are not read.",
+            f"data.columns: no remaining column of {table.name} looks like the {role}. It has {held}.",
+            hint=f"Choose a table with a column of {need}; lists and nested values can't be used.",
         )
     return DataError(
         f"data.columns: which column of {table.name} holds the {role}? It has {held}.",

@@ -139,8 +139,8 @@ class SeveralTexts(Corpus):
         known = sorted({key for key in keys if key is not None})
         if len(known) < 2:
             raise DataError(
-                f"{self.name} has {len(keys):,} files and no two different texts, so none can be kept for validation.",
-                hint="Give more files, or a single one, of which a part is kept for validation.",
+                f"{self.name} has {len(keys):,} files, but no two different texts, so none can be kept for validation.",
+                hint="Add different files, or use a single file: part of it is kept for validation.",
             )
         # A few files may all fall on one side; then the one next to the border changes over.
         border = min(max(_border(self.validation_fraction), known[0] + 1), known[-1])
@@ -163,8 +163,8 @@ class SplitTexts(Corpus):
         yield from _documents(self.texts, sides, seen, of=files)
         if not 0 < seen.held_back < seen.documents:
             raise DataError(
-                f"Nothing of {self.name} is left to train on: all of its texts are also for validation.",
-                hint="Give other texts for the two parts.",
+                f"Nothing in {self.name} is left to train on: all of its texts are also in the validation set.",
+                hint="Use different texts for training and validation.",
             )
 
 
@@ -229,16 +229,16 @@ class TableTexts(Corpus):
 
     def _one_sided(self, seen: ReadCounts) -> DataError:
         part = "validation" if seen.held_back == 0 else "training"
-        told = f"The {part} part of {self.name} is empty: there are {seen.documents:,} texts, and "
+        told = f"The {part} set of {self.name} is empty: there are {seen.documents:,} texts, and "
         different = len({key_of_text(text) for text in self._texts(self.table, ReadCounts())})
         if self.table.own_validation is None and different < seen.documents:
             return DataError(
-                f"{told}only {different:,} of them are different. The same texts are always on one side.",
-                hint=f"Give more different texts. Is {self.column} the column with the texts? data.columns decides.",
+                f"{told}only {different:,} of them are different. Identical texts are never divided.",
+                hint=f"Add different texts. Is {self.column} the right text column? Set data.columns if not.",
             )
         return DataError(
-            f"{told}{seen.held_back:,} are for validation.",
-            hint="Give more different texts, or set data.validation_fraction to 0.1 or more.",
+            f"{told}{seen.held_back:,} of them are for validation.",
+            hint="Add different texts, or set data.validation_fraction to 0.1 or more.",
         )
 
     def _texts(self, table: Table, seen: ReadCounts) -> Iterator[str]:

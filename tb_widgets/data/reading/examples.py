@@ -108,8 +108,8 @@ def find_examples(data: DataSpec, task: Task) -> ExampleSet:
     if isinstance(table, Texts):
         doing, need = TASKS[task].does, TASKS[task].needs
         raise DataError(
-            f"data.source: the model {doing} ({task}) and needs {need}; {table.name} is a plain text.",
-            hint="Give a table (csv, tsv, json, jsonl or parquet).",
+            f"data.source: the model {doing} ({task}) and needs {need}, but {table.name} is plain text.",
+            hint="Choose a table (csv, tsv, json, jsonl or parquet).",
         )
     roles = map_columns(table, task, data.columns).roles
     classes: tuple[str, ...] = ()

@@ -114,7 +114,9 @@ class Texts:
             blank = blank and not rest.strip()
             yield Piece(rest, ends_document=True)
         if blank:
-            raise DataError(f"{self.name} is empty: it holds blanks only.", hint="Give a file with text in it.")
+            raise DataError(
+                f"{self.name} is empty: it contains only whitespace.", hint="Choose a file with text in it."
+            )
 
 
 @dataclass
@@ -170,7 +172,7 @@ class Table:
         if empty:
             column = names[min(empty)]
             raise DataError(
-                f"All rows of {self.name} are empty in the column {column!r}.", hint="Choose another column, or file."
+                f"The column {column!r} of {self.name} is empty in every row.", hint="Choose another column or file."
             )
 
     def first_rows(self, names: Sequence[str], number: int) -> list[tuple[Any, ...]]:
@@ -204,7 +206,7 @@ def open_data(data: DataSpec) -> Texts | Table:
         text = read_text(data.source)
         return Texts(data.source, len(text.encode()), (), (), [lambda: iter((text,))])
     if source.kind != "hub":
-        _refuse(data, "is no dataset of the Hub", "config", "split", "streaming")
+        _refuse(data, "is not a Hub dataset", "config", "split", "streaming")
     files, held_back, left_out = source.parts()
     name = source.name
     own_name = f"{name} (validation)"
@@ -223,8 +225,7 @@ def _notes(found: Texts | Table, own: Texts | Table | None, left_out: list[Local
     notes = [*found.notes, *(own.notes if own is not None else ())]
     if left_out:
         names = listed([file.member or file.path.name for file in left_out])
-        were = "was" if len(left_out) == 1 else "were"
-        notes.append(f"{names} {were} left out: test files are neither trained nor validated on.")
+        notes.append(f"Skipped {names}: test files are used neither for training nor for validation.")
     return tuple(dict.fromkeys(notes))
 
 
@@ -242,12 +243,12 @@ def _texts(files: list[LocalFile], encoding: str, name: str) -> Texts:
 def _table(files: list[LocalFile], encoding: str, name: str, *, chosen: frozenset[str]) -> Table:
     if files[0].kind == "parquet" and encoding != "auto":
         raise DataError(
-            f"data.encoding: {name} is parquet, which knows its own encoding.", hint="Set data.encoding to auto."
+            f"data.encoding: {name} is parquet, which has its own encoding.", hint="Set data.encoding to auto."
         )
     late = chosen - {column.name for column in _open_part(files[0], encoding, frozenset()).columns}
     first = _open_part(files[0], encoding, late)
     if not first.columns:
-        raise DataError(f"{files[0]} holds no rows.", hint="Give a file with rows in it.")
+        raise DataError(f"{files[0]} has no rows.", hint="Choose a file with rows in it.")
     counts = [_open_part(file, encoding, late).count for file in files] if files[0].kind == "parquet" else [None]
     return Table(
         name=name,
@@ -264,7 +265,7 @@ def _table(files: list[LocalFile], encoding: str, name: str, *, chosen: frozense
 
 def _passed_over(files: list[LocalFile]) -> Iterator[str]:
     if names := passed_over(files):
-        yield f"{listed(names)} beside the tables in the zip {'was' if len(names) == 1 else 'were'} passed over."
+        yield f"Skipped {listed(names)} in the zip: {'it is no table' if len(names) == 1 else 'they are no tables'}."
 
 
 @lru_cache(maxsize=64)
@@ -296,7 +297,7 @@ def _refuse(data: DataSpec, why: str, *fields: str) -> None:
         if getattr(data, name) != getattr(unset, name):
             raise DataError(
                 f"data.{name} is set, but {data.source} {why}.",
-                hint=f"Leave data.{name} as it was, or choose other data.",
+                hint=f"Reset data.{name}, or choose other data.",
             )
 
 

@@ -16,7 +16,7 @@ _FEWEST = 20  # validation lines below which their share says little
 _KEPT = 20_000  # validation lines that are looked for; of more, some spread evenly over them
 _LOOKED_THROUGH = 48_000_000  # characters of training text in which they are looked for, spread evenly over it
 _MANY = 0.1
-_ADVICE = " Remove the copies, or give the text as several files or rows, of which equal ones stay together."
+_ADVICE = " Remove the duplicates, or split the text into files or rows, which are never divided."
 
 
 class Copies(NamedTuple):
@@ -60,8 +60,8 @@ def copies_note(copies: Copies) -> str:
         return ""
     share = f"{copies.share:.0%}".replace("%", " %")
     return (
-        f"{'At least ' if copies.is_least else ''}{share} of the validation lines are also trained on, since the text "
-        f"repeats them: the validation loss will look better than it is.{_ADVICE}"
+        f"{'At least ' if copies.is_least else ''}{share} of the validation lines also occur in the training set: "
+        f"the validation loss will look better than it is.{_ADVICE}"
     )
 
 

@@ -114,7 +114,7 @@ class Download:
                 self._forget()
                 return self._once(session)
             if response.status_code >= 500:
-                raise _FaultError(f"has a fault of its own (status {response.status_code})")
+                raise _FaultError(f"has a server error (status {response.status_code})")
             if response.status_code not in (200, 206):
                 raise _refused(response, self.url)
             if "html" in response.headers.get("Content-Type", "").lower():
@@ -148,7 +148,9 @@ class Download:
                 return response
             response.close()
             url = urljoin(url, response.headers["location"])
-        raise DataError(f"{shown(self.url)} redirects more than {_HOPS} times.", hint="Give the file's own address.")
+        raise DataError(
+            f"{shown(self.url)} redirects more than {_HOPS} times.", hint="Give the direct address of the file."
+        )
 
     def _write(self, response: requests.Response, start: int) -> None:
         size = self._announced(response, start)
@@ -182,26 +184,26 @@ class Download:
         if size - start > free:
             raise DataError(
                 f"The disk that holds {default_cache_dir()} has {size_in_words(free)} free, "
-                f"and {size_in_words(size - start)} are still to come.",
+                f"but {size_in_words(size - start)} are still to come.",
                 hint="Make room, or set TB_CACHE_DIR to a folder on another disk.",
             )
         return size
 
     def _too_large(self, size: int) -> DataError:
         return DataError(
-            f"{shown(self.url)} is larger ({size_in_words(size)}) than there is room for "
-            f"({size_in_words(self.limit)}).",
+            f"{shown(self.url)} is too large: {size_in_words(size)}, and the cache has room for "
+            f"{size_in_words(self.limit)}.",
             hint="Clear the cache, set TB_CACHE_LIMIT higher, or set TB_CACHE_DIR to a folder on a larger disk.",
         )
 
     def _gone(self, error: Exception) -> DataError:
         here = self._here()
         how = error if isinstance(error, _FaultError) else f"does not answer ({type(error).__name__})"
-        arrived = f" {size_in_words(here)} have arrived and stay here." if here else ""
+        arrived = f" {size_in_words(here)} have arrived and are kept." if here else ""
         return DataError(
             f"{host_of(self.url)} {how}, so {shown(self.url)} can't be fetched.{arrived}",
             hint="Check your connection and try again"
-            + ("; it continues where it broke off." if here else ", or give the path of a file."),
+            + ("; it continues where it stopped." if here else ", or give the path of a file."),
         )
 
 
@@ -209,25 +211,25 @@ def _refused(response: requests.Response, url: str) -> DataError:
     """Return the sentence for a server's refusal of an address that somebody typed."""
     host, status = host_of(response.url), response.status_code
     if status in (404, 410):
-        return DataError(f"There is no file at {shown(url)} (status {status}).", hint="Look for a typing error.")
+        return DataError(f"There is no file at {shown(url)} (status {status}).", hint="Check the spelling.")
     if status in (401, 403):
         return DataError(
-            f"{host} does not give {shown(url)} to everybody (status {status}).",
+            f"{host} refuses public access to {shown(url)} (status {status}).",
             hint="Download it in your browser, and give its path or upload it.",
         )
     if status == 429:
         wait = response.headers.get("Retry-After", "")
-        until = f" for {wait} seconds" if wait.isdecimal() else ""
-        return DataError(f"{host} answers no more{until}: too many requests.", hint="Try again later.")
+        until = f"; retry in {wait} seconds" if wait.isdecimal() else ""
+        return DataError(f"The rate limit of {host} is reached{until}.", hint="Try again later.")
     return DataError(
-        f"{host} does not give {shown(url)} (status {status}).", hint="Open the address in your browser to see why."
+        f"{host} refuses {shown(url)} (status {status}).", hint="Open the address in your browser to see why."
     )
 
 
 def _web_page(url: str) -> DataError:
     return DataError(
         f"{shown(url)} is a web page, not a file.",
-        hint="Copy the address of the file itself: on GitHub that of the button Raw, elsewhere that of Download.",
+        hint="Copy the address of the file itself: on GitHub, of the Raw button; elsewhere, of Download.",
     )
 
 
@@ -250,7 +252,7 @@ def _require_public(url: str) -> None:
     if _local_allowed():
         return
     if urlsplit(url).scheme != "https":
-        raise DataError(f"{shown(url)} is not encrypted.", hint="Give an address that begins with https://.")
+        raise DataError(f"{shown(url)} is not encrypted.", hint="Give an address that starts with https://.")
     if host == "localhost" or _is_private(host):
         raise _private(host)
 
@@ -265,8 +267,8 @@ def _is_private(host: str) -> bool:
 
 def _private(host: str) -> DataError:
     return DataError(
-        f"{host} is in this machine's own network, where nothing is fetched from.",
-        hint=f"Give the path of a file; or set {LOCAL_HOSTS}=1 where everybody who sees the page is trusted.",
+        f"{host} is on this machine's own network, and nothing is fetched from there.",
+        hint=f"Give the path of a file; or set {LOCAL_HOSTS}=1 if you trust everyone who can open the page.",
     )
 
 

@@ -87,7 +87,7 @@ class Repository:
             (folder / path).unlink()
         if damaged or not set(paths).isdisjoint(found.missing_paths):
             path = next(iter(damaged), "A file")
-            raise DataError(f"{path} of the Hub's {id} arrived damaged: its checksum differs.", hint="Try again.")
+            raise DataError(f"{path} of {id} on the Hub arrived damaged: its checksum differs.", hint="Try again.")
 
     @cached_property
     def configs(self) -> list[str]:
@@ -113,7 +113,8 @@ class Repository:
         names = self.configs
         if config is not None and config not in names:
             raise DataError(
-                f"data.config: the Hub's {self.address.id} has no {config}.", hint=f"It has {listed(names)}."
+                f"data.config: {self.address.id} on the Hub has no configuration {config}.",
+                hint=f"It has {listed(names)}.",
             )
         with explained(self.address):
             try:
@@ -122,7 +123,7 @@ class Repository:
                 if "Config name is missing" not in str(error):
                     raise
         raise DataError(
-            f"data.config: the Hub's {self.address.id} has {len(names)} variants, and none is chosen.",
+            f"data.config: {self.address.id} on the Hub has {len(names)} configurations, and none is chosen.",
             hint=f"Choose one: {listed(names)}.",
         )
 
@@ -139,7 +140,8 @@ class Repository:
         for path in paths:
             if path not in self.sizes or ".." in PurePosixPath(path).parts:
                 raise DataError(
-                    f"The Hub's {self.address.id} takes files from elsewhere: {path}.", hint="Choose another dataset."
+                    f"{self.address.id} on the Hub loads files from another site: {path}.",
+                    hint="Choose another dataset.",
                 )
         return paths
 
@@ -217,7 +219,7 @@ def fetch_tokenizer_files(asked: dict[str, Any], report: Report) -> dict[str, An
     pinned = {**asked, "revision": repository.commit}
     if _TOKENIZER_FILES[0] not in repository.sizes:
         raise DataError(
-            f"The Hub's {address.id} has no tokenizer.json.",
+            f"{address.id} on the Hub has no tokenizer.json.",
             hint="Choose a model that has one, or a tokenizer that learns from your text.",
         )
 
@@ -239,7 +241,7 @@ def _answered(
         default_cache_dir() / group,
         key,
         build,
-        on_wait=lambda: report("Waiting for another process that fetches the same", 0.0),
+        on_wait=lambda: report("Waiting for another process to fetch the same", 0.0),
     )
     for question in questions:
         remember(question, folder)
@@ -256,16 +258,18 @@ def chosen_splits(builder: DatasetBuilder, id: str, split: str | None, validatio
     names = split_names(builder)
     if split is None:
         if "train" not in names and len(names) > 1:
-            raise DataError(f"data.split: the Hub's {id} has no train.", hint=f"Choose one: {listed(names)}.")
+            raise DataError(f"data.split: {id} on the Hub has no split train.", hint=f"Choose one: {listed(names)}.")
         split = "train" if "train" in names else names[0]
     chosen = {"train": split} | ({"validation": validation_split} if validation_split is not None else {})
     for part, name in chosen.items():
         if name not in names:
-            raise DataError(f"data.{PARTS[part]}: the Hub's {id} has no {name}.", hint=f"It has {listed(names)}.")
+            raise DataError(
+                f"data.{PARTS[part]}: {id} on the Hub has no split {name}.", hint=f"It has {listed(names)}."
+            )
     if split == validation_split:
         raise DataError(
-            f"data.validation_split: {split} is what the model is trained on.",
-            hint="Choose another one, or leave it empty to keep a fraction for validation.",
+            f"data.validation_split: {split} is the training split.",
+            hint="Choose another split, or leave it empty to keep a fraction for validation.",
         )
     return chosen
 
@@ -295,7 +299,7 @@ def _all_of_it(
     try:
         make_room(sum(repository.sizes[path] for path in wanted))
     except DataError as error:
-        hint = f"Set data.streaming to true, which fetches only what the run reads. {error.hint}"
+        hint = f"Set data.streaming to true, to fetch only what the run reads. {error.hint}"
         raise DataError(error.message, hint=hint) from error
     files = folder.with_name("files")
     repository.download(wanted, files, report)

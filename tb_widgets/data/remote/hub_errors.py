@@ -42,7 +42,7 @@ def _explain(error: Exception, address: HubAddress, kind: str) -> DataError | No
             return _refused(link.response.status_code, link.response.headers, address, kind)
     for link in chain:
         if isinstance(link, OfflineModeIsEnabled):
-            return _unreachable("may not be asked (HF_HUB_OFFLINE is set)", address, kind)
+            return _unreachable("is switched off (HF_HUB_OFFLINE is set)", address, kind)
         if isinstance(link, HTTPError | ConnectionError | TimeoutError | RequestException):
             return _unreachable("does not answer", address, kind)
     return _odd(error, address.id)
@@ -52,19 +52,17 @@ def _odd(error: Exception, id: str) -> DataError | None:
     words = str(error)
     if "Dataset scripts are no longer supported" in words:
         return DataError(
-            f"The Hub's {id} keeps its data behind a program of its owner's, which is never run here.",
-            hint=f"The Hub may have made plain files of it: try hub:{id}@refs/convert/parquet.",
+            f"{id} on the Hub loads its data with its owner's script, which is never run here.",
+            hint=f"The Hub may have converted it: try hub:{id}@refs/convert/parquet.",
         )
     if type(error).__name__ in ("EmptyDatasetError", "DataFilesNotFoundError"):
-        return DataError(
-            f"The Hub's {id} holds no files that are data.", hint="Look at its page, and choose another dataset."
-        )
+        return DataError(f"{id} on the Hub has no data files.", hint="See its page, and choose another dataset.")
     if isinstance(error, OSError) and error.errno is not None:
         return None  # the disk: explained where the cache is known
     first = next(iter(words.splitlines()), "") or type(error).__name__
     return DataError(
-        f"The Hub's {id} can't be read: {first}",
-        hint="Its files may be damaged, or of several kinds. Download one and give its path.",
+        f"{id} on the Hub can't be read: {first}",
+        hint="Its files may be damaged, or of several types. Download one and give its path.",
     )
 
 
@@ -75,30 +73,30 @@ def _refused(status: int, headers: Mapping[str, str], address: HubAddress, kind:
     page = f"{HfApi().endpoint}/{'datasets/' if kind == 'dataset' else ''}{id}"
     if code == "GatedRepo":
         return DataError(
-            f"The Hub's {id} is open only to those whom its owner lets in (status {status}).",
-            hint=f"Your account is not among them yet: ask for access on {page}."
+            f"{id} on the Hub is gated (status {status}).",
+            hint=f"Your account has no access yet: ask for it on {page}."
             if has_token and status == 403
-            else f"Ask for access on {page}, then set HF_TOKEN to a token of yours.",
+            else f"Ask for access on {page}, then set HF_TOKEN to your token.",
         )
     if code == "RevisionNotFound":
-        return DataError(f"The Hub's {id} has no revision {address.revision}.", hint=f"Look at the commits on {page}.")
+        return DataError(f"{id} on the Hub has no revision {address.revision}.", hint=f"See the commits on {page}.")
     if status == 401 and has_token and code != "RepoNotFound":
-        return DataError("The Hub does not accept the token in HF_TOKEN (status 401).", hint="Renew it.")
+        return DataError("The Hub rejects the token in HF_TOKEN (status 401).", hint="Renew it.")
     wait = headers.get("Retry-After", "")
-    until = f" for {wait} seconds" if wait.isdecimal() else ""
+    until = f"; retry in {wait} seconds" if wait.isdecimal() else ""
     # The Hub does not tell strangers whether a private repository is there.
     absent = (
         f"There is no {kind} {id} on the Hub, or it is private (status {status}).",
-        "Look for a typing error; for a private one set HF_TOKEN.",
+        "Check the spelling; for a private one, set HF_TOKEN.",
     )
     sentences = {
         401: absent,
-        403: (f"The Hub does not let you read {id} (status 403).", f"Look at {page}; it may be switched off."),
+        403: (f"The Hub does not let you read {id} (status 403).", f"See {page}; it may be disabled."),
         404: absent,
-        429: (f"The Hub's limit of requests is used up{until} (status 429).", "Wait, or set HF_TOKEN."),
+        429: (f"The Hub's rate limit is reached{until} (status 429).", "Wait, or set HF_TOKEN."),
     }
     if status not in sentences:
-        return _unreachable(f"has a fault of its own (status {status})", address, kind)
+        return _unreachable(f"has a server error (status {status})", address, kind)
     message, hint = sentences[status]
     return DataError(message, hint=hint)
 
@@ -107,5 +105,5 @@ def _unreachable(how: str, address: HubAddress, kind: str) -> DataError:
     undone = "nothing was searched" if kind == "search" else f"{address.id} was not downloaded"
     return DataError(
         f"Can't reach the Hugging Face Hub, so {undone}: it {how}.",
-        hint="Check your connection and try again; a file on this machine can be used without one.",
+        hint="Check your connection and try again; a file on this machine needs none.",
     )

@@ -110,12 +110,12 @@ def fetch_address(request: dict[str, Any], report: Report) -> dict[str, Any]:
         name = clean_name(arrived.name or unquote(PurePosixPath(urlsplit(url).path).name) or "data.txt")
         if file.stat().st_size == 0:
             file.unlink()
-            raise DataError(f"The file at {url} is empty.", hint="Give the address of a file with text in it.")
+            raise DataError(f"The file at {url} is empty.", hint="Give the address of a file that contains text.")
         file.replace(folder / name)
         return {"kind": "address", "url": url, "etag": arrived.etag}
 
     def on_wait() -> None:
-        report("Waiting for another process that fetches the same", 0.0)
+        report("Waiting for another process to fetch the same", 0.0)
 
     remember(request["asked"], built_folder(root, key, build, again=True, on_wait=on_wait))
     return {}

@@ -63,7 +63,7 @@ def _move(files: list[Path], folder: Path) -> int:
 
     rows = [pq.read_metadata(file).num_rows for file in files]
     if not sum(rows):
-        raise DataError("The dataset holds no rows.", hint="Choose another split.")
+        raise DataError("The split has no rows.", hint="Choose another split.")
     folder.mkdir(parents=True)
     for number, file in enumerate(files):
         shutil.move(file, folder / f"part-{number:05d}.parquet")
@@ -91,7 +91,7 @@ def write_rows(
     tables = _tables(builder, split)
     first = next(tables, None)
     if first is None:
-        raise DataError("The dataset holds no rows.", hint="Choose another split.")
+        raise DataError("The split has no rows.", hint="Choose another split.")
     schema = _schema(builder, first)
     folder.mkdir(parents=True)
     rows, waiting, whole, texts = 0, [], True, dict.fromkeys(_text_paths(schema), 0)
@@ -103,7 +103,7 @@ def write_rows(
             except (pa.ArrowInvalid, pa.ArrowNotImplementedError, ValueError) as error:
                 raise DataError(
                     f"The dataset changes its columns somewhere after row {rows:,}: {error}.",
-                    hint="Download its files, fix the column, and give their path.",
+                    hint="Download the files, fix the column, and give their path.",
                 ) from error
             waiting.append(table)
             rows += table.num_rows

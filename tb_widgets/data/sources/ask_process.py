@@ -37,7 +37,7 @@ def ask(request: dict[str, Any], on_progress: Progress | None, *, within: float 
         process = JsonProcess(
             "tb_widgets.data.remote.process",
             environment,
-            name="process to fetch data in",
+            name="download process",
             raises=DataError,
             folder=folder,
         )
@@ -60,6 +60,6 @@ def answer_of(
         if on_progress is not None:
             on_progress(*answer["progress"])
     if process.has_ended:
-        end = f"The process that fetches ended without an answer (exit code {process.code})."
-        raise DataError(f"{end} {process.last_words(2)}".strip(), hint="Try again; if memory ran out, free some.")
+        end = f"The download process ended without an answer (exit code {process.code})."
+        raise DataError(f"{end} {process.last_words(2)}".strip(), hint="Try again; if memory ran out, free some of it.")
     raise DataError("The Hugging Face Hub did not answer in time.", hint="Check your connection and try again.")

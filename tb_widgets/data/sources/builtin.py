@@ -74,7 +74,7 @@ def check_serves(source: str, task: Task) -> None:
     known_for = " and ".join(filter(None, (", ".join(served[:-1]), served[-1])))
     own = f" or the path of a {'text file' if task in PLAIN_TASKS else 'table'}" if task in TABLE_TASKS else ""
     raise DataError(
-        f"data.source: the model {doing} ({task}) and needs {need}; {source} serves {known_for}.",
+        f"data.source: the model {doing} ({task}) and needs {need}, but {source} is for {known_for}.",
         hint=f"Set data.source to {' or '.join(names) if not own else ', '.join(names)}{own}, "
         f"or choose a model for {served[0]}.",
     )
@@ -94,7 +94,7 @@ def read_text(source: str) -> str:
         )
     text = _TEXTS[source][1]()
     if not text.strip():
-        raise DataError(f"data.source: this Python comes without the text of {source}.", hint="Give a text file.")
+        raise DataError(f"data.source: this Python comes without {source}.", hint="Choose a text file.")
     return text
 
 
@@ -151,20 +151,20 @@ _EXAMPLES = (
     Source(
         "prose-or-code",
         "Prose or code? (labelled lines)",
-        "Lines of Python's reference against lines of its library: about 11,000, half of each. No download.",
+        "Lines of Python's reference against lines of its library: about 11,000, half and half. No download.",
         ("sequence-classification",),
         ("prose", "code"),
     ),
     Source(
         "reversed-words",
         "Words in reverse order (pairs)",
-        "Some 18,000 lines of two to five words, and the same words backwards: the right answer is known. No download.",
+        "About 18,000 lines of two to five words, and the same words backwards. No download.",
         ("seq2seq",),
     ),
     Source(
         "drawn-shapes",
         "Drawn shapes (images)",
-        "20,000 circles, squares, triangles and crosses, drawn with noise in the size the model takes. No download.",
+        "20,000 circles, squares, triangles and crosses, drawn with noise at the model's image size. No download.",
         ("vision-classification",),
         ("circle", "square", "triangle", "cross"),
     ),

@@ -47,7 +47,7 @@ _CURATED = (
     Curated(
         "wikitext-2-raw",
         "WikiText-2 (encyclopaedia)",
-        "2 million words of good Wikipedia articles, with a validation part of their own.",
+        "2 million words from good Wikipedia articles, with their own validation split.",
         7,
         _TEXT,
         {
@@ -60,7 +60,7 @@ _CURATED = (
     Curated(
         "wikitext-103-raw",
         "WikiText-103 (encyclopaedia, large)",
-        "103 million words of the same kind: for models that train for hours.",
+        "103 million words from the same source, for models that train for hours.",
         314,
         _TEXT,
         {
@@ -73,7 +73,7 @@ _CURATED = (
     Curated(
         "TinyStories",
         "TinyStories (for small models)",
-        "2 million short stories in the words of a small child: small models learn to tell them. Fetched as needed.",
+        "2 million short stories in simple words, which even small models learn to write. Fetched as needed.",
         1000,
         _TEXT,
         {
@@ -86,7 +86,7 @@ _CURATED = (
     Curated(
         "imdb",
         "IMDb (film reviews, 2 classes)",
-        "25,000 film reviews, praised or panned, and as many to test on.",
+        "25,000 positive and negative film reviews, and as many for validation.",
         42,
         ("sequence-classification",),
         {
@@ -110,7 +110,7 @@ _CURATED = (
     Curated(
         "opus_books",
         "Opus Books (English to French)",
-        "127,000 sentences of novels and their translations.",
+        "127,000 sentences from novels, with their translations.",
         21,
         ("seq2seq",),
         {

@@ -140,7 +140,7 @@ class DataSource:
         is_open = megabytes is not None and not facts["whole"] and self.address.megabytes is None
         if is_open and megabytes < megabytes_for(self.data, tokens or 0):
             raise DataError(
-                f"Of {self.data.source} the first {megabytes} MB are here, and this run reads more.",
+                f"Only the first {megabytes} MB of {self.data.source} are here, and this run reads more.",
                 hint="Fetch it again.",
             )
         return self.at(self.address.pinned(facts["revision"], megabytes)).data
@@ -193,7 +193,7 @@ def resolve_source(data: DataSpec) -> DataSource:
 def not_yet(source: str) -> DataError:
     """Return what is said of something that is elsewhere, and no copy of it here."""
     return DataError(
-        f"{source} has not been fetched yet.", hint="Download it first: on the page, or with tb-widgets data SOURCE."
+        f"{source} has not been downloaded yet.", hint="Download it in the Data step, or with: tb-widgets data SOURCE."
     )
 
 

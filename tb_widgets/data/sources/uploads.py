@@ -71,7 +71,7 @@ def begin(name: str, size: int) -> str:
         free = shutil.disk_usage(folder).free
         if size > free:
             raise DataError(
-                f"{clean_name(name)} has {size_in_words(size)}, and the disk that holds {folder} has "
+                f"{clean_name(name)} has {size_in_words(size)}, but the disk that holds {folder} has "
                 f"{size_in_words(free)} free.",
                 hint="Make room, or set TB_CACHE_DIR to a folder on another disk.",
             )
@@ -116,8 +116,8 @@ def add(id: str, number: int, piece: bytes) -> int:
         if upload.here + len(piece) > upload.size:
             cancel(id)
             raise DataError(
-                f"{upload.name} sent more than the {upload.size:,} bytes that it announced.",
-                hint="It may have changed meanwhile: choose it again.",
+                f"{upload.name} sent more than the {upload.size:,} bytes it announced.",
+                hint="It may have changed: choose it again.",
             )
         try:
             with upload.file.open("r+b") as file:
@@ -148,14 +148,14 @@ def finish(id: str, sha256: str) -> Path:
     with upload.lock:
         if upload.here != upload.size:
             raise DataError(
-                f"Of {upload.name} {upload.here:,} of {upload.size:,} bytes are here.",
+                f"Only {upload.here:,} of the {upload.size:,} bytes of {upload.name} have arrived.",
                 hint=f"Send piece {upload.next} next.",
             )
         if upload.digest.hexdigest() != sha256.lower():
             cancel(id)
             raise DataError(
                 f"{upload.name} arrived damaged: its checksum differs.",
-                hint="It may have changed meanwhile: choose it again.",
+                hint="It may have changed: choose it again.",
             )
         folder = upload.folder.parent / upload.digest.hexdigest()
         try:
@@ -194,5 +194,5 @@ def remove(path: str | Path) -> None:
 
 def _find(id: str) -> _Upload:
     if id not in _uploads:
-        raise DataError("This upload is not known here (any more).", hint="Choose the file again.")
+        raise DataError("This upload has expired.", hint="Choose the file again.")
     return _uploads[id]

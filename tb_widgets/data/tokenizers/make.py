@@ -51,7 +51,7 @@ def tokenizer_file(spec: TokenizerSpec) -> Path:
     """
     if spec.file is None:
         raise DataError(
-            "tokenizer.kind is file, and tokenizer.file names none.",
+            "tokenizer.kind is file, but tokenizer.file is empty.",
             hint="Set tokenizer.file to the path of a tokenizer.json, or tokenizer.kind to bpe.",
         )
     if spec.file.startswith("hub:"):
@@ -97,7 +97,7 @@ def load_tokenizer(folder: Path) -> Tokenizer:
                 raise DataError(
                     f"The tokenizer {path} can't be read: {error}.", hint="Copy it again from where the run was made."
                 ) from error
-    raise DataError(f"There is no tokenizer in {folder}.", hint=f"It should hold {PIECES_FILE} or {SMALL_FILE}.")
+    raise DataError(f"There is no tokenizer in {folder}.", hint=f"It should contain {PIECES_FILE} or {SMALL_FILE}.")
 
 
 def _small(content: str) -> Tokenizer:

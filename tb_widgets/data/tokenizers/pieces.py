@@ -193,8 +193,8 @@ def _rare(counts: Counter[str], vocab_size: int) -> dict[int, None]:
 def _unknown(counts: Counter[str], rare: dict[int, None], vocab_size: int) -> str:
     share = sum(counts[chr(code)] for code in rare) / counts.total()
     return (
-        f"The text has {len(counts):,} different characters; the {len(rare):,} rarest ({share:.2%} of the text) "
-        f"do not fit a vocabulary of {vocab_size:,} and are read as unknown."
+        f"The text has {len(counts):,} different characters; the {len(rare):,} rarest ({100 * share:.2f} % of the "
+        f"text) do not fit a vocabulary of {vocab_size:,} and become the unknown token."
     )
 
 
@@ -247,9 +247,9 @@ def open_pieces(path: Path, content: str, text: str) -> PieceTokenizer:
         made = PieceTokenizer(content)
     except Exception as error:  # the tokenizers library raises bare Exception
         raise DataError(
-            f"tokenizer.file: {path} holds no tokenizer of the tokenizers library: {error}.",
-            hint="Give a tokenizer.json as save_pretrained writes it; vocab.txt, tokenizer.model or "
-            "tokenizer_config.json do not hold all of a tokenizer.",
+            f"tokenizer.file: {path} is not a tokenizer of the tokenizers library: {error}.",
+            hint="Use a tokenizer.json as save_pretrained writes it; vocab.txt, tokenizer.model and "
+            "tokenizer_config.json are not a whole tokenizer.",
         ) from error
     made.note = _lost(made, text[:_ROUND_TRIP])
     return made
@@ -263,7 +263,7 @@ def _lost(tokenizer: Tokenizer, text: str) -> str:
         read = tokenizer.decode(tokenizer.encode(line))
         if read != line:
             return (
-                f"The tokenizer does not give the text back as it was: {line.strip()[:60]!r} becomes "
+                f"The tokenizer does not preserve the text: {line.strip()[:60]!r} becomes "
                 f"{read.strip()[:60]!r}. The model can't learn what is lost."
             )
-    return "The tokenizer does not give the text back as it was: it loses line breaks, which the model can't learn."
+    return "The tokenizer does not preserve the text: it loses line breaks, which the model can't learn."

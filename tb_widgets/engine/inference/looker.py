@@ -41,8 +41,8 @@ class Looker:
         """
         if prompt:
             raise ModelError(
-                "The model classifies images, and a prompt is a text.",
-                hint="Leave it empty: shapes are drawn that it has never seen.",
+                "The model classifies images, but a prompt is text.",
+                hint="Leave it empty: new shapes are drawn.",
             )
 
     def write(self, prompt: str, *, length: int, seed: int = 0, **_: object) -> Iterator[str]:

@@ -36,7 +36,7 @@ class Sampler:
         prompts = [ValidationExample(prompt) for prompt in spec.evaluation.prompts]
         if prompts and data.tokenizer is None:
             raise ModelError(
-                "evaluation.prompts holds texts, and the model looks at images.",
+                "evaluation.prompts contains text, but the model classifies images.",
                 hint="Leave it empty: validation images are shown instead.",
             )
         self._shown = prompts or data.validation_examples(1 if TASKS[model.task].continues else _SHOWN)

@@ -98,14 +98,14 @@ class Writer:
             tokens += prompt.count(MASK_TEXT)
         if 0 < self.sentinels < prompt.count(MASK_TEXT):
             raise ModelError(
-                f"The prompt has {prompt.count(MASK_TEXT)} times {MASK_TEXT}, and the model was trained on "
-                f"{self.sentinels} at most.",
-                hint="Leave fewer open.",
+                f"The prompt has {prompt.count(MASK_TEXT)} times {MASK_TEXT}, but the model was trained on at most "
+                f"{self.sentinels}.",
+                hint="Use fewer.",
             )
         if task in ("masked-lm", "seq2seq") and tokens > self.context_length:
             raise ModelError(
-                f"The prompt has {tokens:,} tokens and the model was trained on {self.context_length:,} at most.",
-                hint="Write a shorter one.",
+                f"The prompt has {tokens:,} tokens, but the model was trained on at most {self.context_length:,}.",
+                hint="Shorten it.",
             )
 
     def _encoded(self, text: str) -> list[int]:

@@ -41,7 +41,7 @@ def first_pass(case: Case) -> tuple[Adapter, Found]:
             first = first or error
             continue
         why = "as the first positional argument" if reading.input == "" else "by its name"
-        said = f"model.input says {reading.shown}." if case.spec.input else f"Passed {why}."
+        said = "Set by model.input." if case.spec.input else f"Passed {why}."
         case.say("input", reading.shown, said, "model.input")
         _say_extras(case, extras)
         return adapter, found
@@ -55,9 +55,9 @@ def first_pass(case: Case) -> tuple[Adapter, Found]:
 def _say_extras(case: Case, extras: dict[str, Extra]) -> None:
     for name, extra in extras.items():
         if name in case.spec.arguments:
-            case.say(name, str(case.spec.arguments[name]), "model.arguments says so.", ARGUMENTS)
+            case.say(name, str(case.spec.arguments[name]), "Set by model.arguments.", ARGUMENTS)
         elif extra == ALWAYS:
-            why = f"With {name} = 1 the decoder reads the true token before each place."
+            why = f"With {name} = 1 the decoder reads the true token before each position."
             case.say("teacher forcing", "always", why, ARGUMENTS)
 
 
@@ -81,16 +81,16 @@ def orient(case: Case, adapter: Adapter, found: Found) -> tuple[Adapter, Found]:
     """Tell rows from time: where one text changes the logits of another, the model is read the other way round."""
     seen = found[1]
     if case.spec.order != "auto":
-        case.say("batch", case.spec.order.replace("-", " "), "model.order says so.", _ORDER)
+        case.say("batch", case.spec.order.replace("-", " "), "Set by model.order.", _ORDER)
         return adapter, found
     if not _rows_mix(case, adapter, seen):
         if adapter.sequence_first:
-            case.say("batch", "time first", "It runs on tokens of shape (T, B) only.", _ORDER)
+            case.say("batch", "time first", "It only accepts tokens of shape (T, B).", _ORDER)
         return adapter, found
     turned = _turned(case, adapter)
     if turned is not None and not _rows_mix(case, turned[0], seen):
         where = "time first" if turned[0].sequence_first else "rows first"
-        case.say("batch", where, "Read the other way round, one text of a batch changes the logits of another.", _ORDER)
+        case.say("batch", where, "In the other order, one text of a batch changes the logits of another.", _ORDER)
         return turned
     why = "One text of a batch changes the logits of another: results depend on the batch."
     case.say("batch", "rows mix", why, _ORDER)

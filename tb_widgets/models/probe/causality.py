@@ -50,7 +50,10 @@ def hiding_mask(case: Case, adapter: Adapter, role: str, name: str, forms: tuple
             continue
         if hides:
             case.say(
-                "causal mask", f"{name}: {form.convention}", "With it, no logit moves with a later token.", ARGUMENTS
+                "causal mask",
+                f"{name}: {form.convention}",
+                "With it, later tokens change no earlier logits.",
+                ARGUMENTS,
             )
             return masked
     return None

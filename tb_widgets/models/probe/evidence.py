@@ -49,7 +49,7 @@ class Claim:
 def claimed_task(wanted: str, source: ModelSource) -> Claim | None:
     """Return the task that the spec or config.json names outright, if one does."""
     if wanted in _TASKS:
-        return Claim(wanted, "model.task says so.", override=True)
+        return Claim(wanted, "Set by model.task.", override=True)
     config = source.config if CONFIG in source.files else {}
     if (named := config.get("task")) in _TASKS:
         return Claim(named, f"config.json says task: {named}.")

@@ -87,15 +87,15 @@ def probe_images(
             hint="Leave these fields empty to find the size, or set the one that the model was built for.",
         ) from first
     raise ModelError(
-        f"The model's forward fails on images of shape {asked}, and of every other usual size: "
+        f"The model's forward fails on images of shape {asked}, and of every other common size: "
         f"{quoted_error(first) if first else 'nothing could be tried'}.",
         hint='It must take images (B, C, H, W). Add "image_size" and "num_channels" to config.json.',
     ) from first
 
 
 def _how_called(reading: Reading, spec: ModelSpec, claim: Claim | None) -> list[Conclusion]:
-    task_why = claim.why if claim else f"forward takes images ({reading.shown}) and gives one row of logits for each."
-    taken = f"model.input says {reading.shown}." if spec.input else "forward takes it first."
+    task_why = claim.why if claim else f"forward takes images ({reading.shown}) and returns one row of logits for each."
+    taken = "Set by model.input." if spec.input else "Passed as the first positional argument."
     return [
         Conclusion("task", "vision-classification", task_why, "model.task"),
         Conclusion("input", reading.shown, taken, "model.input"),
@@ -146,12 +146,12 @@ def _candidates(module: nn.Module, source: ModelSource, spec: ModelSpec) -> Iter
     said = _first_size(config, _CHANNEL_NAMES)
     many = [(conv.in_channels, "the first convolution")] if conv is not None else []
     many += [(said[0], "config.json")] if said else []
-    many += [(3, "a usual number of channels"), (1, "a usual number of channels")] if not many else []
+    many += [(3, "a common number of channels"), (1, "a common number of channels")] if not many else []
     if spec.image_channels:
-        many = [(spec.image_channels, "model.image_channels says so")]
+        many = [(spec.image_channels, "model.image_channels")]
     sides = list(_sides(module, config))
     if spec.image_size:
-        sides = [(spec.image_size, spec.image_size, "model.image_size says so")]
+        sides = [(spec.image_size, spec.image_size, "model.image_size")]
     seen = set()
     for height, width, why in sides:
         for channels, origin in many:
@@ -169,7 +169,7 @@ def _sides(module: nn.Module, config: dict[str, Any]) -> Iterator[tuple[int, int
             if size := _first_size(attributes, _SIZE_NAMES):
                 yield *size, "the model's own image size"
     for side in _USUAL_SIZES:
-        yield side, side, "the first usual size that runs"
+        yield side, side, "the first common size that works"
 
 
 def _first_size(values: dict[str, Any], names: tuple[str, ...]) -> tuple[int, int] | None:

@@ -31,7 +31,7 @@ def measure(case: Case, adapter: Adapter, found: Found) -> Adapter:
         writes = min(width, decoder) if decoder else width
         adapter = replace(adapter, vocab_size=reads or writes, decoder_vocab_size=writes)
         vocabulary, why = (
-            f"{adapter.vocab_size:,} read, {writes:,} written",
+            f"{adapter.vocab_size:,} in, {writes:,} out",
             "Read from the embeddings and output layer.",
         )
     elif adapter.task == "sequence-classification":
@@ -43,12 +43,12 @@ def measure(case: Case, adapter: Adapter, found: Found) -> Adapter:
         vocabulary, why = f"{adapter.vocab_size:,}", "Read from the embedding and output layer."
     if (wanted := case.spec.vocab_size) is not None:
         adapter = _with_vocabulary(case, adapter, wanted, width)
-        vocabulary, why = f"{wanted:,}", "model.vocab_size says so."
+        vocabulary, why = f"{wanted:,}", "Set by model.vocab_size."
     case.say("vocabulary", vocabulary, why, "model.vocab_size")
     limit, why = _limit(case, adapter, seen)
     if (wanted := case.spec.context_limit) is not None:
         _require_reads(case, adapter, wanted, limit)
-        limit, why = wanted, "model.context_limit says so."
+        limit, why = wanted, "Set by model.context_limit."
     case.say("context", f"{limit:,} tokens" if limit else "no limit", why, "model.context_limit")
     return replace(adapter, context_limit=limit, shortest=_shortest(case, adapter))
 
@@ -59,7 +59,7 @@ def _shortest(case: Case, adapter: Adapter) -> int:
         return 1
     least = next((length for length in range(1, LENGTH) if case.trial.reads(adapter, length)), LENGTH)
     if least > 1:
-        why = f"It fails on {least - 1}: shorter texts are filled up with their last token."
+        why = f"It fails on {least - 1}, so shorter texts are padded with their last token."
         case.say("shortest text", f"{least} tokens", why)
     return least
 
@@ -68,7 +68,7 @@ def _with_vocabulary(case: Case, adapter: Adapter, wanted: int, width: int) -> A
     """Take the user's word for the vocabulary, as far as the model reads it and, but for classes, scores it."""
     wrong = ""
     if adapter.task != "sequence-classification" and wanted > width:
-        wrong = f"the model scores only {width:,} tokens"
+        wrong = f"the model returns only {width:,} logits"
     elif not case.trial.reads(adapter, LENGTH, token=wanted - 1):
         wrong = f"the model's forward fails on token {wanted - 1:,}"
     if wrong:
@@ -108,10 +108,10 @@ def _limit(case: Case, adapter: Adapter, seen: Seen) -> tuple[int | None, str]:
     for limit in sorted(cuts):
         is_end = not case.trial.is_quick(limit) or not case.trial.reads(adapter, limit + 1)
         if limit > max(lengths) and is_end:
-            return limit, f"It cuts a table to the length of the text, and fails at {limit + 1:,}."
+            return limit, f"It slices a table to the length of the text, and fails at {limit + 1:,} tokens."
     for name, limit in _named_limits(case.trial.module, case.source):
         if case.trial.ends_at(adapter, limit):
-            return limit, f"{name} says so, and it fails at {limit + 1:,}."
+            return limit, f"Set by {name}; it fails at {limit + 1:,} tokens."
     return None, "No position embedding was found."
 
 

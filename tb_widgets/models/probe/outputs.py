@@ -34,8 +34,8 @@ def find_logits(case: Case, adapter: Adapter, found: Found) -> tuple[Adapter, Fo
         raise ModelError(
             f"For token ids of shape ({ROWS}, {LENGTH}) the model's forward returned "
             f"{shapes_in_words([tensors[0] if chosen is None else chosen[::2]])}: one logit per text. "
-            "It is a yes/no classifier, and one class alone can't be trained.",
-            hint="Give its last layer two outputs, one for no and one for yes, and return them without a sigmoid.",
+            "It is a binary classifier with a single logit, which can't be trained here.",
+            hint="Give its last layer two outputs, for no and yes, and return them without a sigmoid.",
         )
     if chosen is None:
         raise ModelError(
@@ -56,13 +56,13 @@ def find_logits(case: Case, adapter: Adapter, found: Found) -> tuple[Adapter, Fo
             case.say(
                 "output",
                 f"logits of every position when {case.reading.labels} is given",
-                "Without it, forward scores the last position only.",
+                "Without it, forward returns only the logits of the last position.",
             )
             return find_logits(case, told, again)
     if said := conclusion(output, key, case.spec.output):
         case.conclusions.append(said)
     if layout == "flat":
-        why = "The shape of what forward returns says so; they are put in order."
+        why = "Inferred from the shape of forward's output; reordered for the loss."
         case.say("output", "all texts in one: (B * T, V)", why, "model.output")
     task: Task = "sequence-classification" if layout == "text" else adapter.task
     adapter = replace(adapter, output=key, layout="btv" if layout == "text" else layout, task=task)
@@ -85,7 +85,7 @@ def may_hold_logits(output: Any, wanted: str | None) -> list[tuple[str | int | N
         one = tensors[0][0] is None
         names = ", ".join(f"{key} {tuple(leaf.shape)}" for key, leaf in tensors)
         raise ModelError(
-            f"model.output: forward returns {'one tensor alone' if one else f'no tensor {wanted!r}'}.",
+            f"model.output: forward returns {'a single tensor' if one else f'no tensor {wanted!r}'}.",
             hint="Leave model.output empty." if one else f"It returns {names}.",
         )
     return named
@@ -93,7 +93,7 @@ def may_hold_logits(output: Any, wanted: str | None) -> list[tuple[str | int | N
 
 def told_by(wanted: str | None) -> str:
     """Say, at the end of a sentence about the output, that the user has chosen it."""
-    return f", where model.output says {wanted}" if wanted else ""
+    return f" (model.output is {wanted})" if wanted else ""
 
 
 def conclusion(output: Any, key: str | int | None, wanted: str | None) -> Conclusion | None:
@@ -101,11 +101,11 @@ def conclusion(output: Any, key: str | int | None, wanted: str | None) -> Conclu
     others = [str(name) for name, _ in leaves(output) if name != key]
     counted = isinstance(output, tuple | list)
     if wanted:
-        return Conclusion("output", wanted, "model.output says so.", "model.output")
+        return Conclusion("output", wanted, "Set by model.output.", "model.output")
     if not others:
         return None
     rest = f"{'item' if len(others) == 1 else 'items'} " if counted else ""
-    why = f"It has the shape of logits; forward returns {rest}{' and '.join(others)} as well."
+    why = f"It has the shape of logits; forward also returns {rest}{' and '.join(others)}."
     return Conclusion("output", f"item {key} of {len(output)}" if counted else str(key), why, "model.output")
 
 
@@ -116,12 +116,14 @@ def _complete(case: Case, adapter: Adapter, leaf: Tensor, seen: Seen, rows: int 
         head = _unused_head(case, leaf, seen, rows)
         if not head:
             raise ModelError(
-                f"The model reads {rows:,} different tokens and gives each of them {width:,} logits: the output layer "
-                "to the vocabulary is missing, or it is a tagger, which can't be trained here.",
-                hint=f"End forward with a linear layer to the {rows:,} tokens to learn a language, or give each text "
-                "one row of logits to tell texts apart.",
+                f"The model's vocabulary has {rows:,} tokens, but it returns {width:,} logits per token: the output "
+                "layer is missing, or it is a tagger, which can't be trained here.",
+                hint=f"End forward with a linear layer to {rows:,} logits for a language model, or return one row of "
+                "logits per text for a classifier.",
             )
-        case.say("output", f"{head} of what forward returns", f"forward ends before {head}, which makes the logits.")
+        case.say(
+            "output", f"{head} of the output of forward", f"forward stops before {head}, which computes the logits."
+        )
         adapter = replace(adapter, head=head)
         leaf = case.trial.module.get_submodule(head)(leaf)
     if are_probabilities(leaf):

@@ -20,12 +20,12 @@ def find_mask(case: Case, adapter: Adapter) -> Adapter:
     names = [n for n in case.reading.masks if n in PADDING and not is_causal(adapter, n)]
     wanted = case.spec.mask
     if wanted == "none":
-        case.say("mask", "none", "model.mask says so.", "model.mask")
+        case.say("mask", "none", "Set by model.mask.", "model.mask")
         return adapter
     if not names:
         return _without_mask(case, adapter)
     if wanted == "auto" and adapter.task == "causal-lm" and not adapter.leaks and not _given(adapter):
-        case.say("mask", "none", "Padding comes after the text, where a causal model does not look.", "model.mask")
+        case.say("mask", "none", "Padding follows the text, where a causal model can't see it.", "model.mask")
         return adapter
     runs: Adapter | None = None
     for name, masked in _masked_ways(case, adapter, names):
@@ -37,7 +37,7 @@ def find_mask(case: Case, adapter: Adapter) -> Adapter:
             continue
         runs = runs or (masked if wanted != "auto" or required else None)
         if hides:
-            why = "With it, other padding tokens change no logit of the text."
+            why = "With it, padding tokens change no logits of the text."
             case.say("mask", f"{name}: {masked.mask}", why, "model.mask")
             return masked
     if runs is None and wanted != "auto":
@@ -46,11 +46,13 @@ def find_mask(case: Case, adapter: Adapter) -> Adapter:
             hint="Set model.mask to auto or none.",
         )
     if runs is None:
-        why = f"No convention of {' or '.join(names)} hides padding: it sees padding as if it were text."
+        why = f"No convention of {' or '.join(names)} hides padding: the model sees padding as text."
         case.say("mask", "none", why, "model.mask")
         return adapter
-    said = "model.mask says so" if wanted != "auto" else "forward asks for one"
-    case.say("mask", f"{runs.arguments['mask']}: {runs.mask}", f"{said}; it sees padding all the same.", "model.mask")
+    said = "Set by model.mask" if wanted != "auto" else "forward requires one"
+    case.say(
+        "mask", f"{runs.arguments['mask']}: {runs.mask}", f"{said}; the model sees padding all the same.", "model.mask"
+    )
     return runs
 
 
@@ -59,11 +61,11 @@ def _without_mask(case: Case, adapter: Adapter) -> Adapter:
         raise ModelError("model.mask: forward takes no mask for padding.", hint="Set model.mask to auto or none.")
     lengths = any(extra.recipe == "lengths" for extra in adapter.extras.values())
     if lengths and _hides_padding(case, adapter, None):
-        case.say("mask", "by length", "With the lengths of the texts, other padding tokens change no logit.")
+        case.say("mask", "by length", "With the lengths of the texts, padding tokens change no logits.")
     elif adapter.task != "causal-lm":
-        sees = "it sees padding as if it were text"
+        sees = "the model sees padding as text"
         if adapter.hides_padding_id:
-            sees = f"it hides token {adapter.padding_id} by itself, and sees other padding as if it were text"
+            sees = f"the model hides token {adapter.padding_id} itself, but sees other padding as text"
         case.say("mask", "none", f"forward takes no mask: {sees}.", "model.mask")
     return adapter
 

@@ -30,9 +30,9 @@ def find_padding_id(case: Case, adapter: Adapter) -> Adapter:
     for token in dict.fromkeys((*unlearned, _USUAL)):
         hidden = token < FIRST_DRAWN and _is_hidden(case, adapter, list(tables.values()), token)
         if hidden:
-            why = "No other place sees where it stands: a piece of text with this id is lost to the model."
+            why = "Other positions can't see this token, so text with this id is lost."
         elif token in unlearned:
-            why = f"Its row of {unlearned[token]} never learns (padding_idx): nor does a piece of text with this id."
+            why = f"Its row of {unlearned[token]} is never trained (padding_idx), so text with this id is lost."
         else:
             continue
         case.say("padding", f"token {token}", why)

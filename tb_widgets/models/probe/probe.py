@@ -28,9 +28,7 @@ from tb_widgets.models.source import ModelSource
 from tb_widgets.models.undisturbed import filled_zeros, undisturbed
 from tb_widgets.spec import ModelSpec
 
-WITHOUT_CONFIG = Conclusion(
-    "config", "none", "There is no config.json beside the code: all sizes are as the code has them."
-)
+WITHOUT_CONFIG = Conclusion("config", "none", "No config.json beside the code: all sizes come from the code.")
 
 
 def probe(module: nn.Module, source: ModelSource, spec: ModelSpec | None = None) -> Adapter:
@@ -85,7 +83,7 @@ def _refuse_beside_the_point(spec: ModelSpec, *, reads_images: bool) -> None:
         if getattr(spec, name) is not None:
             raise ModelError(
                 f"model.{name} is {getattr(spec, name)}, but the model reads {reads}.",
-                hint="Leave it empty, or say in model.task what the model was built for.",
+                hint="Leave it empty, or set model.task to what the model was built for.",
             )
 
 

@@ -129,8 +129,10 @@ def read_signature(module: nn.Module, wanted: str | None = None, given: Mapping[
     for name in given:
         if name == chosen or (name not in names and not takes_any):
             others = ", ".join(other for other in names if other != chosen)
-            what = "is its input" if name == chosen else "is none of forward's arguments"
-            raise ModelError(f"model.arguments: {name} {what}.", hint=f"Its others are {others or 'none by name'}.")
+            what = "is its input" if name == chosen else "is not an argument of forward"
+            raise ModelError(
+                f"model.arguments: {name} {what}.", hint=f"Its other arguments: {others or 'none by name'}."
+            )
     by_position = chosen == names[0] and named[0].kind is not named[0].KEYWORD_ONLY
     required = frozenset(p.name for p in named if p.default is p.empty and p.name != chosen)
     rest = [name for name in names if name != chosen and name not in given]
@@ -156,9 +158,9 @@ def read_signature(module: nn.Module, wanted: str | None = None, given: Mapping[
     unknown = [name for name, ways in extras.items() if not ways]
     if unknown:
         raise ModelError(
-            f"The model's forward asks for more than its input {chosen}: {', '.join(unknown)}.",
-            hint=f"Say in model.arguments what they are, for example {{{unknown[0]}: 1}}; compute them inside forward, "
-            "or give them defaults. If another argument is the input, say so in model.input.",
+            f"The model's forward requires more than its input {chosen}: {', '.join(unknown)}.",
+            hint=f"Set them in model.arguments, for example {{{unknown[0]}: 1}}; compute them inside forward, "
+            "or give them defaults. If another argument is the input, set model.input.",
         )
     return replace(reading, extras=extras)
 

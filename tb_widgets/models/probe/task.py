@@ -26,7 +26,7 @@ def conclude_task(case: Case, adapter: Adapter) -> Adapter:
         fits, shape = ("causal-lm", "masked-lm"), "logits for every token"
     if claim is not None and claim.task not in fits:
         raise UndecidedError(
-            f"{claim.why.rstrip('.')}: {claim.task}. But the model gives {shape}, which fits {' or '.join(fits)}.",
+            f"{claim.why.rstrip('.')}: {claim.task}. But the model returns {shape}, which fits {' or '.join(fits)}.",
             field="model.task",
             answers=fits,
             hint="Set model.task to what it was built for, or change what forward returns.",
@@ -51,8 +51,8 @@ def _ask_about_last_position(case: Case, adapter: Adapter) -> None:
     if adapter.classes is not None and adapter.classes == adapter.vocab_size and case.claim is None:
         raise UndecidedError(
             f"For token ids of shape ({ROWS}, {LENGTH}) the model's forward returned ({ROWS}, {adapter.classes}): "
-            "one row per text, with as many logits as it knows tokens. A language model must return the logits of "
-            "every position.",
+            "one row per text, with one logit per token of the vocabulary. A language model must return the logits "
+            "of every position.",
             field="model.task",
             answers=("sequence-classification",),
             hint="If these are classes, set model.task to sequence-classification.",
@@ -62,8 +62,10 @@ def _ask_about_last_position(case: Case, adapter: Adapter) -> None:
 def _conclude_decoder(case: Case, adapter: Adapter) -> Adapter:
     if answers_late(case, adapter):
         adapter = replace(adapter, late=True)
-        why = "The logits at a place move with the tokens before it, and not with its own: they are read one later."
-        case.say("order", "one place late", why)
+        why = (
+            "Logits depend on the tokens before their position but not on its own, so they are read one position later."
+        )
+        case.say("order", "one position late", why)
     leaks = sees_later(case, adapter, "decoder_tokens")
     for name in [name for name in case.reading.masks if name in DECODER_MASKS] if leaks else ():
         if found := hiding_mask(case, adapter, "decoder_tokens", name, DECODER_FORMS):
@@ -71,7 +73,7 @@ def _conclude_decoder(case: Case, adapter: Adapter) -> Adapter:
             break
     _say_task(case, "seq2seq", f"forward takes {case.reading.decoder} beside {case.reading.shown}.")
     if leaks:
-        case.say("leak", "yes", "An earlier logit of the decoder moves when a later token of its input changes.")
+        case.say("leak", "yes", "Later decoder tokens change earlier logits.")
     return replace(adapter, leaks=leaks)
 
 
@@ -88,7 +90,7 @@ def _conclude_language_model(case: Case, adapter: Adapter) -> Adapter:
         return replace(adapter, task="masked-lm", extras=extras)
     if "mask" in asked and task is None and not words.kind:
         raise UndecidedError(
-            "The model's forward asks for a mask, and nothing in the model says whether that hides later tokens or "
+            "The model's forward requires a mask, but nothing in the model says whether it hides later tokens or "
             "padding.",
             field="model.task",
             answers=("causal-lm", "masked-lm"),
@@ -103,16 +105,16 @@ def _conclude_language_model(case: Case, adapter: Adapter) -> Adapter:
                 break
     why = ""
     if task is None and not leaks:
-        task, why = "causal-lm", "No logit moves when a later token changes."
+        task, why = "causal-lm", "Later tokens change no earlier logits."
     elif task is None and words.kind == "masked":
-        task, why = "masked-lm", f"Logits move when a later token changes, and {words.why}."
+        task, why = "masked-lm", f"Later tokens change earlier logits, and {words.why}."
     elif task is None and (words.kind == "causal" or words.export):
-        said = words.why or "it is an export of the documented form, and nothing in it speaks of masked tokens"
-        task, why = "causal-lm", f"{said[0].upper()}{said[1:]}; but its logits see later tokens."
+        said = words.why or "it is a Transformer Builder export, and nothing in it mentions masked tokens"
+        task, why = "causal-lm", f"{said[0].upper()}{said[1:]}. But later tokens change earlier logits."
     if task is None:
         raise UndecidedError(
-            "The model scores every token and sees later tokens as well: it may be a masked language model, or a "
-            "causal one whose attention lacks its mask, and nothing in it says which.",
+            "The model predicts every token and also sees later tokens: it may be a masked language model, or a "
+            "causal one without a causal mask, and nothing in it says which.",
             field="model.task",
             answers=("masked-lm", "causal-lm"),
         )
@@ -121,12 +123,12 @@ def _conclude_language_model(case: Case, adapter: Adapter) -> Adapter:
         case.say(
             "leak",
             "yes",
-            "An earlier logit moves when a later token changes: it sees the answers that it is trained to give.",
+            "Later tokens change earlier logits: the model sees the tokens it has to predict.",
         )
     elif task == "masked-lm" and not leaks:
         case.say(
             "leak",
             "no",
-            "No logit moves when a later token changes: it fills in masked tokens from what is before them.",
+            "Later tokens change no earlier logits: it fills in masked tokens from the tokens before them only.",
         )
     return replace(adapter, task=task, leaks=leaks and task == "causal-lm")

@@ -180,7 +180,7 @@ def shapes_in_words(found: list[tuple[str | int | None, Tensor]]) -> str:
     return " and ".join(str(tuple(leaf.shape)) for _, leaf in found)
 
 
-PROBABILITIES = Conclusion("output", "probabilities", "They are positive and add up to 1; their logarithm is trained.")
+PROBABILITIES = Conclusion("output", "probabilities", "They are positive and sum to 1; the loss takes their logarithm.")
 
 
 def are_probabilities(logits: Tensor) -> bool:

@@ -9,15 +9,15 @@ from collections.abc import Iterator
 from tb_widgets.models import source_text, syntax
 from tb_widgets.models.repairs.edit import CodeDraft, LeftOpen, Mended, Refused, method, models, own_line, required
 
-_TITLE = "Hide later tokens from the attention"
+_TITLE = "Add a causal mask to the attention"
 _WHY = (
-    "The attention of this model sees the tokens that come after the one it scores, so it would read the next token "
-    "off instead of predicting it: the loss falls to almost nothing, and what it learned is useless. Right for a model "
-    "that generates text; wrong for one that fills in masked tokens or classifies texts."
+    "Without a causal mask, attention sees later tokens, so the model copies the next token instead of predicting it: "
+    "its loss drops to almost zero, and it can't generate text. Right for a model that generates text; wrong for one "
+    "that fills in masked tokens or classifies texts."
 )
 _BATCH_FIRST = "batch_first=True"
 _ALSO_TURNED = (
-    f" It also looks along the batch instead of along the text, so that texts see each other: {_BATCH_FIRST} turns it."
+    f" It also attends across the batch instead of along the text, so texts see each other: {_BATCH_FIRST} fixes that."
 )
 _NOT_CONTINUING = re.compile(
     r"bert|electra|mlm|mask(ed)?[_ -]?(lm|language|token)|classif|encoder[_ -]only|denois", re.I
@@ -159,7 +159,7 @@ def _mask_call(
     line = own_line(draft, call, parents)
     if line is not None and "causal_mask" not in draft.code:
         indent = draft.lines[line - 1][: -len(draft.lines[line - 1].lstrip())]
-        draft.insert_line(line, f"{indent}# True where a token may not look: at the tokens after it.")
+        draft.insert_line(line, f"{indent}# True where attention is masked: at later tokens.")
         draft.insert_line(line, f"{indent}causal_mask = {mask}")
         mask = "causal_mask"
     more = [f"{_MASKED[kind][0]}={mask}", "is_causal=True"]
@@ -174,7 +174,7 @@ def _length_holder(query: ast.expr | None, line: int) -> str:
         query = query.args[0]
     if isinstance(query, ast.Name):
         return query.id
-    raise LeftOpen(f"line {line} computes what attention reads within the call, so its length has no name.")
+    raise LeftOpen(f"line {line} computes the input of attention inside the call, so its length has no name.")
 
 
 def _length_side(draft: CodeDraft, function: ast.FunctionDef, made: ast.Call) -> int:
@@ -184,7 +184,7 @@ def _length_side(draft: CodeDraft, function: ast.FunctionDef, made: ast.Call) ->
         inner = syntax.argument(made, 0, "encoder_layer")
         found = inner if isinstance(inner, ast.Call) else _assigned(draft.tree, inner)
         if found is None:
-            raise LeftOpen("nothing says whether the layers' batch comes first.")
+            raise LeftOpen("nothing says whether the batch dimension comes first.")
         layer = found
     position = {"MultiheadAttention": 10, "TransformerEncoderLayer": 6}
     first = syntax.argument(layer, position.get(syntax.kind(layer), 99), "batch_first")
@@ -192,13 +192,11 @@ def _length_side(draft: CodeDraft, function: ast.FunctionDef, made: ast.Call) ->
         if first.value is True:
             return 1
     elif first is not None:
-        raise LeftOpen("whether the batch comes first is computed, not written.")
+        raise LeftOpen("batch_first is computed, not written.")
     if _turns(function):
         return 0
     if _turns(draft.tree):
-        raise LeftOpen(
-            "the text is turned elsewhere than at the attention: which of its sides is the length is left open."
-        )
+        raise LeftOpen("dimensions are swapped outside the attention, so it is unclear which one is the length.")
     if first is not None:
         draft.replace(draft.start(first), draft.end(first), "True")
     else:
@@ -269,7 +267,7 @@ def _mask_sdpa(draft: CodeDraft, function: ast.FunctionDef, call: ast.Call) -> b
     if hint is not None and not off:
         return False
     if any(_OTHER_TEXT.search(argument.arg) for argument in arguments):
-        raise LeftOpen(f"line {call.lineno} attends to more than one text, or to remembered tokens.")
+        raise LeftOpen(f"line {call.lineno} attends to more than one text, or to cached tokens.")
     if hint is not None:
         draft.replace(draft.start(hint), draft.end(hint), "True")
     else:

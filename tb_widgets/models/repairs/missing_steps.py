@@ -26,7 +26,7 @@ from tb_widgets.models.repairs.edit import (
 )
 from tb_widgets.models.source import CODE
 
-_TITLE = "Compute the steps that are missing in forward"
+_TITLE = "Compute the steps missing in forward"
 _ATTENTION = frozenset({"mhsa", "mha", "attention", "attn", "selfattention"})
 _NORMS = frozenset({"layernorm", "rmsnorm", "norm", "ln"})
 _SUMS = frozenset({"residual", "add"})
@@ -88,7 +88,7 @@ def _rebuild(
 ) -> Mended:
     inputs = [name for name in required(forward) if name not in arguments and "mask" not in name]
     if len(inputs) != 1:
-        raise LeftOpen(f"forward has {len(inputs)} inputs besides the steps, and one is needed.")
+        raise LeftOpen(f"forward has {len(inputs)} inputs besides the steps, but exactly one is needed.")
     body = [s for s in forward.body if not (isinstance(s, ast.Expr) and isinstance(s.value, ast.Constant))]
     _check_body(body, set(arguments) | set(unknown), draft)
     missing = [name for name in arguments if _is_read_first(name, body)] + unknown
@@ -103,7 +103,7 @@ def _rebuild(
     mended = syntax.module_classes(syntax.parse(code, CODE))[node.name]
     left = undefined(code, method(mended, "forward") or forward)
     if left:
-        raise LeftOpen(f"forward also reads {', '.join(left)}, which nothing defines.")
+        raise LeftOpen(f"forward also uses {', '.join(left)}, which is undefined.")
     faults = []
     if arguments:
         faults.append(f"asks for {', '.join(arguments)} as if they were inputs")
@@ -112,7 +112,7 @@ def _rebuild(
     return Mended(
         _TITLE,
         f"forward {', and '.join(faults)}, so it can't be called with a text alone and training would fail at its "
-        f"first step. The repair leaves it the one input, and computes the rest in the order of the model's "
+        f"first step. The repair keeps the one input and computes the rest in the order of the model's "
         f"nodes{maker.remarks()}.",
         code,
     )
@@ -125,13 +125,13 @@ def _check_body(body: list[ast.stmt], steps: set[str], draft: CodeDraft) -> None
         if draft.lines[statement.lineno - 1].encode()[: statement.col_offset].strip() or (
             after is not None and after.lineno <= (statement.end_lineno or 0)
         ):
-            raise LeftOpen(f"line {statement.lineno} holds several statements.")
+            raise LeftOpen(f"line {statement.lineno} contains several statements.")
         if isinstance(statement, ast.Assign | ast.AugAssign | ast.AnnAssign | ast.Expr | ast.Return | ast.Assert):
             continue
         inside = {part.id for part in ast.walk(statement) if isinstance(part, ast.Name)}
         if inside & (steps | {"self"}):
             raise LeftOpen(
-                f"the steps stand in a loop or a branch (line {statement.lineno}), whose order is not written."
+                f"the steps are inside a loop or branch (line {statement.lineno}), so their order is unknown."
             )
 
 
@@ -247,18 +247,16 @@ class _Maker:
             text, read = self._embedding(node), set(flow.unread)
         else:
             if not flow.current:
-                raise LeftOpen(f"nothing is computed before {name} that it could read.")
+                raise LeftOpen(f"nothing computed before {name} could be its input.")
             others = [value for value in flow.unread if value not in (flow.current, flow.trunk)]
             if others:
-                raise LeftOpen(
-                    f"{others[0]} and {flow.current} are both there, and nothing says how {name} joins them."
-                )
+                raise LeftOpen(f"{others[0]} and {flow.current} both exist, and nothing says how {name} combines them.")
             read = {flow.current}
             if kind in _SUMS:
                 if flow.current == flow.trunk:
-                    raise LeftOpen(f"{name} adds two results, and only {flow.current} is there to be added.")
+                    raise LeftOpen(f"{name} adds two results, but only {flow.current} exists.")
                 text, read = f"{flow.trunk} + {flow.current}", {flow.trunk, flow.current}
-                remark = "each sum adds a step's result to what went into it"
+                remark = "each sum adds a step's result to its input"
                 if flow.norm_first:
                     remark += ", before the norm"
                 if remark not in self._remarks:
@@ -274,7 +272,7 @@ class _Maker:
 
     def _embedding(self, node: str) -> str:
         if f"{node}_token" not in self._parts:
-            raise LeftOpen(f"there is no {node}_token to look the tokens up in.")
+            raise LeftOpen(f"there is no embedding {node}_token.")
         text = f"self.{node}_token({self._tokens})"
         if f"{node}_pos" in self._parts:
             self._draft.need_torch()
@@ -307,10 +305,10 @@ class _Maker:
             return f"self.{layers[0]}({self._flow.current})"
         tables = list(syntax.token_tables(self._node))
         if len(tables) != 1:
-            raise LeftOpen("there is no output layer, and no single token table to use in its place.")
+            raise LeftOpen("there is no output layer, and no single token embedding to use instead.")
         self._remarks.append(
-            f"there is no output layer, so the logits come from the token table {tables[0]} itself (tied weights), "
-            "scaled down by the square root of the width"
+            f"there is no output layer, so the logits come from the token embedding {tables[0]} (tied weights), "
+            "divided by the square root of the width"
         )
         current = self._flow.current
         return f"{current} @ self.{tables[0]}.weight.t() * {current}.size(-1) ** -0.5"
@@ -336,7 +334,7 @@ def _drop_arguments(draft: CodeDraft, forward: ast.FunctionDef, names: list[str]
     positional = arguments.posonlyargs + arguments.args
     defaults = [None] * (len(positional) - len(arguments.defaults)) + list(arguments.defaults)
     if any(argument.arg in names for argument in arguments.kwonlyargs):
-        raise LeftOpen("the steps are arguments that can be given by name only.")
+        raise LeftOpen("the steps are keyword-only arguments.")
     before = 0
     lines, pieces = [], []
     for argument, default in zip(positional, defaults, strict=True):

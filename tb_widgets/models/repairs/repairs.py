@@ -95,9 +95,9 @@ def way_out(source: ModelSource) -> str:
     )
     if found:
         ids = ", ".join(fault.id for fault in found)
-        faults = "a known fault of exports that can be mended" if len(found) == 1 else "known faults that can be mended"
-        return f"It has {faults}: set model.repairs to [{ids}], or press Apply under Repairs on the page."
-    return " ".join(f"{fault.title}: this can't be done from the source alone; {fault.why}" for fault in left)
+        faults = "a known export fault that can be repaired" if len(found) == 1 else "known faults that can be repaired"
+        return f"It has {faults}: set model.repairs to [{ids}], or press Apply in the Model step."
+    return " ".join(f"{fault.title}: not possible from the source alone, because {fault.why}" for fault in left)
 
 
 def apply_repairs(source: ModelSource, ids: Iterable[str]) -> ModelSource:
@@ -112,7 +112,7 @@ def apply_repairs(source: ModelSource, ids: Iterable[str]) -> ModelSource:
     """
     wanted = set(ids)
     for name in sorted(wanted - set(_MENDERS)):
-        raise ModelError(f"model.repairs: there is no repair {name!r}.", hint=f"There is {', '.join(_MENDERS)}.")
+        raise ModelError(f"model.repairs: there is no repair {name!r}.", hint=f"Choose from: {', '.join(_MENDERS)}.")
     code = source.files[CODE]
     applied = [name for name in _MENDERS if name in wanted]
     for name in applied:
@@ -122,7 +122,7 @@ def apply_repairs(source: ModelSource, ids: Iterable[str]) -> ModelSource:
             offered = ", ".join(repair.id for repair in repairs(source))
             raise ModelError(
                 f"model.repairs: {name} does not apply to this model.py{reason}",
-                hint=f"What it offers is {offered}." if offered else "Take it out of model.repairs.",
+                hint=f"Available: {offered}." if offered else "Remove it from model.repairs.",
             )
         code = outcome.code
     if not applied:
@@ -173,13 +173,13 @@ def _declare_input(code: str) -> Mended | Refused | None:
             continue
         if len(missing) > 1:
             return Refused(
-                title, f"forward reads {_and(missing)}, which nothing defines: which of them is the input is left open."
+                title, f"forward uses {_and(missing)}, which are undefined: it is unclear which one is the input."
             )
         if given:
             return Refused(
                 title,
-                f"forward takes {_and(given)} and also reads {inputs[0]}, which nothing defines: whether the two are "
-                "the same is left open.",
+                f"forward takes {_and(given)} and also uses {inputs[0]}, which is undefined: it is unclear whether "
+                "they are the same.",
             )
         place = draft.end(forward.args.args[0])
         blank = re.match(r"\s*,\s*(?=\))", draft.text(place, draft.start(forward.body[0])))
@@ -189,8 +189,8 @@ def _declare_input(code: str) -> Mended | Refused | None:
         return None
     return Mended(
         title,
-        f"forward reads {_and(sorted(set(names)))}, but does not list it among its arguments, so the model can't be "
-        "given anything to read. Every call would end in a NameError, and training would fail at its first step.",
+        f"forward uses {_and(sorted(set(names)))}, but does not declare it as an argument, so the model has no input. "
+        "Every call would raise a NameError, and training would fail at its first step.",
         draft.result(),
     )
 

@@ -79,7 +79,7 @@ def parse_gist(text: str) -> GistAddress:
         return _from_parts([unquote(in_query[1]).strip(_AROUND)], text)
     on_github = _HOST.match(address)
     if on_github is None and "://" in address:
-        _refuse(text, "it leads to another site, and holds no gist_id=")
+        _refuse(text, "it leads to another site, and contains no gist_id=")
     path = re.split(r"[?#]", (on_github[1] or "") if on_github else address, maxsplit=1)[0]
     return _from_parts([unquote(part) for part in path.split("/") if part], text)
 
@@ -91,14 +91,14 @@ def _from_parts(parts: list[str], typed: str) -> GistAddress:
     # Two parts that could both be ids are USER/ID, but after a long id a short number is a revision.
     has_user = len(parts) > 1 and _is(_ID, parts[1]) and not (_is(_LONG_ID, parts[0]) and not _is(_LONG_ID, parts[1]))
     if has_user and not _USER.fullmatch(parts[0]):
-        _refuse(typed, f"{_quote(parts[0])} is not the name of a user")
+        _refuse(typed, f"{_quote(parts[0])} is not a user name")
     first, *rest = parts[has_user:]
     identity, at, revision = first.partition("@")
     identity = _SUFFIX.sub("", identity).lower()
     if not _ID.fullmatch(identity):
         if re.fullmatch("[0-9a-f]+", identity):
-            _refuse(typed, f"its id has {len(identity)} characters, and ids have 32 (older ones 20)")
-        _refuse(typed, f"{_quote(first)} is not an id" if not rest else "it holds no id where one should be")
+            _refuse(typed, f"its id has {len(identity)} characters, but ids have 32 (older ones 20)")
+        _refuse(typed, f"{_quote(first)} is not an id" if not rest else "it has no id where one should be")
     if at and rest:
         _refuse(typed, f"something follows the revision: {_quote('/'.join(rest))}")
     if not at:
@@ -141,8 +141,7 @@ def _unwrapped(text: str) -> str:
 def _refuse(typed: str, why: str) -> NoReturn:
     raise ModelError(
         f"{_quote(typed)} is not the address of a Gist: {why}.",
-        hint="Paste gist.github.com/USER/ID as your browser shows it, or the id alone; ID@REVISION asks for one "
-        "revision.",
+        hint="Paste gist.github.com/USER/ID as your browser shows it, or only the id; ID@REVISION pins a revision.",
     )
 
 

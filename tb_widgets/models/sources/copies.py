@@ -42,7 +42,7 @@ def require_files(names: Iterable[str], place: str, *, more: str = "") -> None:
             continue
         folded = {name.rpartition("/")[2].casefold(): name for name in present}
         near = [folded[name] for name in difflib.get_close_matches(wanted, folded, n=3, cutoff=0.7)]
-        held = f"It holds {listed(present)}." if present else "It holds no files."
+        held = f"It contains {listed(present)}." if present else "It contains no files."
         if near:
             held = f"It has {listed(near)}; the name must be exactly {wanted}, in lowercase, in no folder."
         if not place:
@@ -67,7 +67,7 @@ def as_text(content: bytes, name: str, place: str) -> str:
             f"{name} in {place} is not text in UTF-8 (byte {error.start}).", hint="Export the model again."
         ) from error
     if "\0" in text:
-        raise ModelError(f"{name} in {place} is not text: it holds null bytes.", hint="Export the model again.")
+        raise ModelError(f"{name} in {place} is not text: it contains null bytes.", hint="Export the model again.")
     if not text.strip():
         raise ModelError(f"{name} in {place} is empty.", hint="Export the model again.")
     return text
@@ -77,7 +77,7 @@ def too_large(name: str, place: str) -> ModelError:
     """Return the error for a file that no model.py or config.json can be."""
     return ModelError(
         f"{name} in {place} is larger than {size_in_words(FILE_LIMIT)}.",
-        hint="A model.py holds code and a config.json sizes; weights and data belong elsewhere.",
+        hint="model.py is for code and config.json for sizes; keep weights and data elsewhere.",
     )
 
 
@@ -136,7 +136,7 @@ def keep(source: ModelSource) -> None:
             return  # another process was quicker
         raise ModelError(
             f"The fetched model can't be kept in {folder.parent}: {getattr(error, 'strerror', None) or error}.",
-            hint="Make room there, or set TB_CACHE_DIR to a folder that you may write to.",
+            hint="Free some space there, or set TB_CACHE_DIR to a folder you can write to.",
         ) from error
 
 

@@ -142,7 +142,7 @@ class _Fetch:
             return answer, versions[0]
         fitting = [version for version in versions if version.startswith(asked)]
         if len(fitting) != 1:
-            found = "several revisions that begin" if fitting else "no revision that begins"
+            found = "several revisions that start" if fitting else "no revision that starts"
             shown = ", ".join((fitting or versions)[:3])
             raise ModelError(
                 f"{self.place} has {found} with {asked}.",
@@ -176,7 +176,7 @@ class _Fetch:
                 raise ModelError(f"{name} in {self.place} is not text.", hint="Export the model again.") from error
         raw_url = entry.get("raw_url")
         if not isinstance(raw_url, str):
-            raise _odd(f"it has neither the content of {name} nor its address")
+            raise _odd(f"it contains neither {name} nor its address")
         try:
             body = self._get(raw_url, copies.FILE_LIMIT)
         except _RefusedError as refused:
@@ -204,7 +204,7 @@ class _Fetch:
             place = _origin(url)
             if place not in (_origin(self.api), RAW_HOST):
                 raise ModelError(
-                    f"GitHub sent us to another site ({place[1] or 'an address that names none'}), where we do not go.",
+                    f"GitHub redirected to another site ({place[1] or 'without a name'}), which is not followed.",
                     hint="Save model.py and config.json in a folder and give its path.",
                 )
             headers = {
@@ -226,7 +226,7 @@ class _Fetch:
             except requests.RequestException as error:
                 raise _unreachable(self.address, f"can't be reached ({type(error).__name__})") from error
             except (ValueError, UnicodeError) as error:
-                raise _odd("it redirects to something that is no address") from error
+                raise _odd("it redirects to something that is not an address") from error
         raise _odd(f"it redirects more than {_HOPS} times")
 
     def _body(self, response: requests.Response, limit: int) -> bytes:
@@ -249,32 +249,30 @@ class _Fetch:
         if status in (404, 422) and asked:
             return ModelError(
                 f"There is no {self.place} with a revision {asked}.",
-                hint="Look at the Revisions on its page; the number in a Raw link can be a single file's.",
+                hint="See the Revisions on its page; the number in a Raw link may belong to a single file.",
             )
         if status == 404:
             return ModelError(
                 f"There is no {self.place} on GitHub.",
-                hint="Look for a typing error; it may also have been deleted.",
+                hint="Check the spelling; it may also have been deleted.",
             )
         if status == 401:
-            return ModelError(
-                "GitHub does not accept the token in GITHUB_TOKEN or GH_TOKEN.", hint="Renew it, or take it away."
-            )
+            return ModelError("GitHub rejects the token in GITHUB_TOKEN or GH_TOKEN.", hint="Renew it, or unset it.")
         moment = _allowed_again(refused.headers)
         if status == 429 or (status == 403 and moment is not None):
             until = f" until {time.strftime('%H:%M:%S', time.localtime(moment))}" if moment else " for a while"
             way_out = (
                 "Wait, or use a file: save model.py and config.json in a folder and give its path."
                 if self.token
-                else "Add a token (GITHUB_TOKEN, 5,000 requests an hour instead of 60 for all who share your address), "
+                else "Add a token (GITHUB_TOKEN, 5,000 requests an hour instead of 60 for everyone at your address), "
                 "or use a file: save model.py and config.json in a folder and give its path."
             )
             return ModelError(
-                f"GitHub's limit of requests is used up: it answers no more{until}.",
+                f"GitHub's rate limit is reached{until}.",
                 hint=f"{_sentence(copies.offer('gist', self.address.id))} {way_out}".strip(),
             )
         if status >= 500:
-            return _unreachable(self.address, f"has a fault of its own (status {status})")
+            return _unreachable(self.address, f"has a server error (status {status})")
         return ModelError(
             f"GitHub refuses to show {self.place} (status {status}).",
             hint="It may be blocked. Save model.py and config.json in a folder and give its path.",
@@ -293,7 +291,7 @@ def _token() -> str:
     token = (os.environ.get("GITHUB_TOKEN") or os.environ.get("GH_TOKEN") or "").strip()
     # The HTTP client would refuse it with a message that holds the token itself.
     if not re.fullmatch(r"[\x21-\x7e]*", token):
-        raise ModelError("GITHUB_TOKEN holds characters that no token has.", hint="Copy it again.")
+        raise ModelError("GITHUB_TOKEN contains characters that no token has.", hint="Copy it again.")
     return token
 
 
@@ -328,7 +326,7 @@ def _unreachable(address: GistAddress, how: str) -> ModelError:
 def _odd(why: str) -> ModelError:
     return ModelError(
         f"GitHub's answer can't be used: {why}.",
-        hint="Look at GITHUB_API_URL if it is set; otherwise try again, or give the path of a folder with the files.",
+        hint="Check GITHUB_API_URL if it is set; otherwise try again, or give the path of a folder with the files.",
     )
 
 

@@ -66,13 +66,13 @@ def _download(address: HubAddress) -> ModelSource:
     except HfHubHTTPError as error:
         raise _explained(error, address) from error
     except OfflineModeIsEnabled as error:
-        raise _unreachable(address, "may not be asked (HF_HUB_OFFLINE is set)") from error
+        raise _unreachable(address, "is switched off (HF_HUB_OFFLINE is set)") from error
     except (HTTPError, OSError) as error:
         raise _unreachable(address) from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise ModelError(
             f"The Hub's answer for {address.id} can't be used: {error}.",
-            hint="Look at HF_ENDPOINT if it is set; otherwise try again, or give the path of a folder with the files.",
+            hint="Check HF_ENDPOINT if it is set; otherwise try again, or give the path of a folder with the files.",
         ) from error
     origin = {
         "source": str(address),
@@ -100,25 +100,25 @@ def _explained(error: Any, address: HubAddress) -> ModelError:
     status = getattr(error.response, "status_code", 0)
     if isinstance(error, GatedRepoError):
         return ModelError(
-            f"The Hub's {address.id} is open only to those whom its owner lets in.",
+            f"{address.id} on the Hub is gated.",
             hint="Ask for access on its page, then set HF_TOKEN.",
         )
     if isinstance(error, RevisionNotFoundError):
         return ModelError(
-            f"The Hub's {address.id} has no revision {address.revision}.", hint="Look at the commits on its page."
+            f"{address.id} on the Hub has no revision {address.revision}.", hint="See the commits on its page."
         )
     if status in (401, 403, 404):
         # The Hub does not tell strangers whether a private repository is there.
         return ModelError(
             f"There is no {address.id} on the Hub, or it is private (status {status}).",
-            hint="Look for a typing error; for a private one set HF_TOKEN.",
+            hint="Check the spelling; for a private one, set HF_TOKEN.",
         )
     if status == 429:
         return ModelError(
-            "The Hub's limit of requests is used up.",
-            hint=f"{_offer(address)} Wait some minutes, or set HF_TOKEN.".strip(),
+            "The Hub's rate limit is reached.",
+            hint=f"{_offer(address)} Wait a few minutes, or set HF_TOKEN.".strip(),
         )
-    return _unreachable(address, f"has a fault of its own (status {status})")
+    return _unreachable(address, f"has a server error (status {status})")
 
 
 def _unreachable(address: HubAddress, how: str = "does not answer") -> ModelError:

@@ -111,7 +111,7 @@ def _from_zoo(
     if name not in sizes.ZOO_TITLES:
         raise ModelError(
             f"model.source: there is no zoo model {name!r}.",
-            hint=f"There is {', '.join('zoo:' + known for known in sizes.ZOO_TITLES)}.",
+            hint=f"Choose from: {', '.join('zoo:' + known for known in sizes.ZOO_TITLES)}.",
         )
     config = sizes.zoo_config(
         name, spec.preset, spec.config, vocab_size=vocab_size, context_length=context_length, classes=classes
@@ -132,14 +132,14 @@ def _from_path(name: str) -> ModelSource:
             parse_gist(name)  # says what is wrong with the address
         raise ModelError(
             f"model.source: there is no file or folder {name!r} (looked in {Path.cwd()}).",
-            hint="Give the path of a model.py or of the folder that holds it, the address of a Gist, or zoo:gpt.",
+            hint="Give the path of a model.py or its folder, the address of a Gist, or zoo:gpt.",
         )
     code_path = path / CODE if path.is_dir() else path
     if not code_path.exists():
         present = sorted(entry.name for entry in path.iterdir())[:8]
         raise ModelError(
             f"The folder {path} has no {CODE}.",
-            hint=f"It holds {', '.join(present)}; names are case-sensitive." if present else "It is empty.",
+            hint=f"It contains {', '.join(present)}; names are case-sensitive." if present else "It is empty.",
         )
     config_path = code_path.parent / CONFIG
     origin: dict[str, Any] = {"source": name, "kind": "path", "path": str(code_path.resolve())}
@@ -179,8 +179,8 @@ def _overridden(source: ModelSource, spec: ModelSpec) -> ModelSource:
     for name in spec.config:
         if name not in known:
             raise ModelError(
-                f"model.config.{name}: neither {config_name} nor the model's constructor knows this name.",
-                hint=f"They know {', '.join(sorted(known))}." if known else "Its sizes are written in the code.",
+                f"model.config.{name}: neither {config_name} nor the model's constructor has this name.",
+                hint=f"They have {', '.join(sorted(known))}." if known else "Its sizes are hard-coded.",
             )
     config_text = json.dumps({**config, **spec.config}, indent=2) + "\n"
     return frozen({**source.origin, "overrides": spec.config}, {**source.files, CONFIG: config_text})

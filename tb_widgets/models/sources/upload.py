@@ -69,7 +69,7 @@ def from_zip(content: bytes) -> ModelSource:
         with zipfile.ZipFile(io.BytesIO(content)) as archive:
             return from_files(_read(archive, _members(archive)))
     except DAMAGED as error:
-        raise ModelError(f"The zip can't be read: {error}.", hint="Pack it again, without a password.") from error
+        raise ModelError(f"The zip can't be read: {error}.", hint="Zip it again, without a password.") from error
 
 
 def find_upload(source: str) -> ModelSource:
@@ -85,8 +85,8 @@ def find_upload(source: str) -> ModelSource:
     )
     if not kept:
         raise ModelError(
-            f"model.source: {source} is not on this machine (any more).",
-            hint="Drop the files on the page again, or give the path of a folder that holds them.",
+            f"model.source: {source} is no longer on this machine.",
+            hint="Drop the files on the page again, or give the path of their folder.",
         )
     return kept[0]
 
@@ -95,24 +95,24 @@ def _members(archive: zipfile.ZipFile) -> dict[str, zipfile.ZipInfo]:
     """Return the files of an archive that a person put there, by the name that each has in the model's folder."""
     infos = archive.infolist()
     if len(infos) > ENTRIES:
-        raise ModelError(f"The zip holds {len(infos):,} files.", hint="Put only model.py and config.json into it.")
+        raise ModelError(f"The zip contains {len(infos):,} files.", hint="Put only model.py and config.json into it.")
     found: dict[PurePosixPath, zipfile.ZipInfo] = {}
     for info in infos:
         path = PurePosixPath(info.filename.replace("\\", "/"))
         if not path.parts:
-            raise ModelError("The zip holds a file without a name.", hint="Pack it again.")
+            raise ModelError("The zip contains a file without a name.", hint="Zip it again.")
         if path.is_absolute() or ".." in path.parts or ":" in path.parts[0:1]:
-            raise ModelError(f"The zip holds a path that leads out of it: {path}.", hint="Pack it again.")
+            raise ModelError(f"The zip contains a path that leads out of it: {path}.", hint="Zip it again.")
         if info.is_dir() or path.parts[0] == "__MACOSX" or path.name.startswith("._"):
             continue
         if path in found:
-            raise ModelError(f"The zip holds {path} twice.", hint="Pack it again.")
+            raise ModelError(f"The zip contains {path} twice.", hint="Zip it again.")
         found[path] = info
     folders = [path.parent for path in found if path.name == CODE]
     whole = [folder for folder in folders if folder / CONFIG in found]
     if len(whole) > 1:
         raise ModelError(
-            f"The zip holds {len(whole)} models, in {listed([str(folder) for folder in whole], most=5)}.",
+            f"The zip contains {len(whole)} models, in {listed([str(folder) for folder in whole], most=5)}.",
             hint="Put one of them into a zip of its own.",
         )
     chosen = whole or folders[:1] or [PurePosixPath()]

@@ -147,8 +147,8 @@ class TrustStore:
                 replace_text(self.file, json.dumps({"schema": 1, "trusted": entries}, indent=2) + "\n", sync=True)
         except (OSError, RunError) as error:
             raise ModelError(
-                f"Your consent can't be remembered in {self.file}: {getattr(error, 'strerror', None) or error}",
-                hint="Set TB_CONFIG_DIR to a folder that you may write to.",
+                f"Your consent can't be saved in {self.file}: {getattr(error, 'strerror', None) or error}",
+                hint="Set TB_CONFIG_DIR to a folder you can write to.",
             ) from error
 
     def require(self, source: ModelSource, purpose: str = "Training") -> None:
@@ -169,12 +169,12 @@ class TrustStore:
             return
         origin = source.origin
         kind = {"gist": "Gist", "hub": "Hub repository"}[origin["kind"]]
-        what = f"{kind} {origin['id']} by {origin['owner'] or 'somebody unknown'}, revision {origin['revision']}"
+        what = f"{kind} {origin['id']} by {origin['owner'] or 'an unknown owner'}, revision {origin['revision']}"
         why = "you have not agreed to it yet"
         if trust.state == "changed":
-            why = f"you have agreed to another revision, {trust.revision[:10]}, and it has changed since"
+            why = f"you agreed to another revision, {trust.revision[:10]}, and it has changed since"
         raise ConsentError(
-            f"{purpose} would run the code of {what}, and {why}.",
+            f"{purpose} would run the code of {what}, but {why}.",
             hint=f"Read it at {origin['url']}; then agree on the page, or with --trust (trust=True in Python).",
         )
 
@@ -199,7 +199,7 @@ class TrustStore:
 
     def _damaged(self, why: str) -> ModelError:
         return ModelError(
-            f"{self.file}, which holds whose code may run, can't be read: {why}. Nothing counts as agreed to.",
+            f"{self.file}, the list of trusted code, can't be read: {why}. So no code is trusted.",
             hint="Fix it, or delete it and agree again.",
         )
 
@@ -230,7 +230,7 @@ def require_frozen(folder: Path, purpose: str, *, trust: bool = False) -> None:
         store.remember(source.files, str(source.origin.get("source", "")))
     elif not store.knows(source.files):
         raise ConsentError(
-            f"{purpose} would run the code in {folder / CODE}, and nobody on this machine has agreed to that: "
+            f"{purpose} would run the code in {folder / CODE}, but nobody on this machine has agreed to it: "
             "the run was started elsewhere, or its code was changed.",
             hint="Read it; then agree on the page, or with --trust (trust=True in Python).",
         )
@@ -248,7 +248,7 @@ def _diff(trusted: str, source: ModelSource) -> str:
     now = copies.find_copy(origin["kind"], origin["id"], origin["revision"]) or source
     lines: list[str] = []
     for name in (CODE, CONFIG):
-        label = f"{name} {trusted[:10]}" + ("" if before else " (no copy of it is left, so everything counts as new)")
+        label = f"{name} {trusted[:10]}" + ("" if before else " (no copy is left, so everything counts as new)")
         lines += difflib.unified_diff(
             source_text.lines(before.files[name] if before else ""),
             source_text.lines(now.files[name]),

@@ -44,13 +44,13 @@ class Finding:
 _PROGRAMS = "It could start other programs on this machine."
 _NETWORK = "It could send data to, or fetch it from, the network."
 _FILES = "It could read, change or delete your files."
-_NATIVE = "It could reach past Python into the memory of the process."
-_UNPACK = "Loading such data can run code that is hidden in it."
-_IMPORTS = "It could load code whose name is not seen in this file."
-_BACKGROUND = "It could keep working in the background, beside the training."
-_HIDDEN = "It could unpack something that nobody can read in this file."
+_NATIVE = "It could access the memory of the process directly."
+_UNPACK = "Loading such data can run code hidden in it."
+_IMPORTS = "It could load code that is not named in this file."
+_BACKGROUND = "It could keep running in the background during training."
+_HIDDEN = "It could unpack hidden content."
 _PROCESS = "It could change or end the process that runs the model."
-_RUNS_TEXT = "It could run any text as code, also text that is not seen here."
+_RUNS_TEXT = "It could run any text as code, even text that is not in this file."
 
 _USUAL = (
     "torch torchvision torchaudio math cmath typing typing_extensions dataclasses collections functools itertools "
@@ -78,8 +78,8 @@ _CALLS: dict[str, tuple[FindingLevel, str]] = {
     "compile": ("odd", _RUNS_TEXT),
     "__import__": ("odd", _IMPORTS),
     "open": ("odd", _FILES),
-    "input": ("look", "It waits for somebody to type, and nobody will."),
-    "breakpoint": ("look", "It stops and waits for somebody to type, and nobody will."),
+    "input": ("look", "It waits for keyboard input, which never comes."),
+    "breakpoint": ("look", "It stops and waits for keyboard input, which never comes."),
     "exit": ("look", _PROCESS),
     "quit": ("look", _PROCESS),
     "globals": ("look", _IMPORTS),
@@ -113,8 +113,8 @@ _MACHINERY = (
     "__getattribute__ __loader__ __import__ f_globals f_locals f_back gi_frame cr_frame _getframe __setstate__"
 )
 _INSIDES = frozenset(_MACHINERY.split())
-_INSIDES_WHY = "Reaching into Python's own machinery is a way round what can be read in this file."
-_AT_ONCE = "It runs as soon as the file is loaded, before any model is built."
+_INSIDES_WHY = "Python's internals can do what this file does not show."
+_AT_ONCE = "It runs as soon as the file is loaded, before a model is built."
 # Calls at the top of a file that only give something a name.
 _NAMING_CALLS = ("TypeVar", "NewType", "ParamSpec", "namedtuple", "NamedTuple", "getLogger", "partial", "field")
 _PLAIN = (
@@ -188,7 +188,7 @@ def _imports(tree: ast.Module) -> Iterator[Finding]:
             full = [f"{base}.{alias.name}" for alias in node.names]
             names = [name if name in _MODULES else base for name in full]
             if any(alias.name == "*" for alias in node.names):
-                why = "It brings in names that can't be followed in this file."
+                why = "It imports names that this file does not show."
                 yield Finding(node.lineno, f"imports everything from {base}", why, "look")
         else:
             continue
@@ -197,7 +197,7 @@ def _imports(tree: ast.Module) -> Iterator[Finding]:
             if known is not None:
                 yield Finding(node.lineno, f"imports {name}", known[1], known[0])
             elif name.startswith("."):
-                why = "A model is one file: there is nothing beside it to import."
+                why = "A model is a single file: there is nothing beside it to import."
                 yield Finding(node.lineno, f"imports {name}", why, "look")
             elif name.partition(".")[0] not in _USUAL_IMPORTS:
                 why = "Models seldom need this package: importing it runs its code, and it may not be installed."
@@ -226,7 +226,7 @@ def _call(node: ast.Call, aliases: dict[str, str]) -> Iterator[Finding]:
     if not imported and full in ("getattr", "setattr", "delattr"):
         # A name that is written out, or that begins with one, can be followed.
         if len(node.args) > 1 and not _begins_with_text(node.args[1]):
-            why = "Which attribute it reaches is only decided while it runs."
+            why = "Which attribute it accesses is only known at run time."
             yield Finding(node.lineno, f"calls {full}() with a computed name", why, "look")
     elif (known := _CALLS.get(full) or (_module(full) if imported else None)) is not None:
         yield Finding(node.lineno, f"calls {full}()", known[1], known[0])
@@ -251,7 +251,7 @@ def _insides(node: ast.AST) -> Iterator[Finding]:
     if name in _INSIDES and isinstance(node, ast.expr):
         yield Finding(node.lineno, f"uses {name}", _INSIDES_WHY, "odd")
     if isinstance(node, ast.Constant) and isinstance(node.value, str | bytes) and _is_packed(node.value):
-        yield Finding(node.lineno, f"holds {len(node.value):,} characters that are no words", _HIDDEN, "odd")
+        yield Finding(node.lineno, f"contains {len(node.value):,} characters that are not words", _HIDDEN, "odd")
 
 
 def _is_packed(value: str | bytes) -> bool:
@@ -319,26 +319,26 @@ def _text(code: str) -> Iterator[Finding]:
     """Yield what the eye can't see or takes for something else."""
     for number, line in enumerate(source_text.lines(code), start=1):
         if len(line) > _LONG_LINE:
-            why = "Something could stand where a reader does not scroll to."
+            why = "Something could hide beyond the edge of the screen."
             yield Finding(number, f"is {len(line):,} characters long", why, "look")
         for character in sorted(filter(source_text.is_hidden, set(line) - {"\t"})):
-            why = "It can't be seen, and can make the line look different from what it does."
-            yield Finding(number, f"holds {source_text.name(character)}", why, "odd")
+            why = "It is invisible, and can make the line look different from what it does."
+            yield Finding(number, f"contains {source_text.name(character)}", why, "odd")
     try:
         for token in tokenize.generate_tokens(io.StringIO(code, newline=None).readline):
             if token.type in (tokenize.NAME, tokenize.ERRORTOKEN) and not token.string.isascii():
                 yield _foreign_name(token.start[0], token.string)
     except (tokenize.TokenError, SyntaxError):
-        yield Finding(1, "can't be split into words", "Python reads this file in an unusual way.", "odd")
+        yield Finding(1, "can't be tokenized", "Python reads this file in an unusual way.", "odd")
 
 
 def _foreign_name(line: int, name: str) -> Finding:
     plain = unicodedata.normalize("NFKC", name)
     if plain != name and plain.isascii():
-        why = "Python takes it for the plain name, but searching for that name does not find it."
-        return Finding(line, f"writes {plain} in letters that only look like it", why, "odd")
+        why = "Python reads it as the plain name, but a search for that name does not find it."
+        return Finding(line, f"writes {plain} in look-alike letters", why, "odd")
     scripts = {unicodedata.name(letter, "?").partition(" ")[0] for letter in name if letter.isalpha()}
     if len(scripts) > 1:
-        why = "Letters of several alphabets can look alike: it may not be the name that it seems to be."
+        why = "Letters of several alphabets can look alike: it may not be the name it seems to be."
         return Finding(line, f"mixes alphabets in the name {name}", why, "odd")
-    return Finding(line, f"uses the name {name}", "Its letters may look like others that mean something else.", "look")
+    return Finding(line, f"uses the name {name}", "Its letters may look like others with a different meaning.", "look")

@@ -96,7 +96,7 @@ def zoo_config(
         config[key] = value
     if config.get("vocab_size", 0) is None:
         raise ModelError(
-            f"zoo:{name} does not know how many tokens there are.",
+            f"zoo:{name} needs a vocabulary size.",
             hint="Set model.config.vocab_size, or choose a text.",
         )
     _check(config)
@@ -122,11 +122,11 @@ def _check(config: dict[str, Any]) -> None:
     unit = heads * 2 if positions == "rope" else heads
     if width % unit:
         raise ModelError(
-            f"model.config.n_embd is {width}, which {heads} heads can't share evenly.", hint=_nearest(width, unit)
+            f"model.config.n_embd is {width}, which {heads} heads can't split evenly.", hint=_nearest(width, unit)
         )
     if "patch_size" in config and config["image_size"] % config["patch_size"]:
         raise ModelError(
-            f"model.config.image_size is {config['image_size']}, which patches of {config['patch_size']} don't fill.",
+            f"model.config.image_size is {config['image_size']}, which patches of {config['patch_size']} can't fill.",
             hint=_nearest(config["image_size"], config["patch_size"]),
         )
     if "buckets" in config and (config["buckets"] % 4 or config["max_distance"] <= config["buckets"] // 2):

@@ -38,9 +38,9 @@ def report(pipeline: Pipeline) -> dict[str, Any]:
         _table(("Metric", "Value"), measured),
         "## Checks",
         "\n".join(checked),
-        "## Settings that differ from the defaults",
+        "## Settings changed from the defaults",
         _table(("Field", "Value"), settings),
-        *(["## Its last sample", *samples] if samples else []),
+        *(["## Last sample", *samples] if samples else []),
         "## How to use it",
         f'```python\nimport tb_widgets\n\nrun = tb_widgets.Run("{run.path.as_posix()}")\n'
         'print(run.best.generate("..."))\n```',

@@ -50,11 +50,11 @@ class Witness:
             self._looking = False
             if torch.initial_seed() != SEED:
                 seed = torch.initial_seed()
-                self._note(f"It sets torch's seed to {seed}: training.seed then decides nothing about the weights.")
+                self._note(f"It sets torch's seed to {seed}, so training.seed does not control the initial weights.")
             if torch.get_default_dtype() != kind:
-                self._note(f"It makes {torch.get_default_dtype()} the type of all numbers, in the run as well.")
+                self._note(f"It sets the default dtype to {torch.get_default_dtype()}, for the run as well.")
             if torch.get_num_threads() != cores:
-                self._note(f"It sets torch's threads to {torch.get_num_threads()}; here it is measured with {cores}.")
+                self._note(f"It sets torch's threads to {torch.get_num_threads()}; it was measured with {cores}.")
                 torch.set_num_threads(cores)
             if started := [thread for thread in threading.enumerate() if thread not in threads]:
                 self._note(f"It starts threads that keep running: {len(started)}.")
@@ -121,7 +121,7 @@ def _try(request: dict[str, Any], tell: Callable[..., None]) -> None:
         hint = "Make the model smaller." if wide else error.hint
         tell(error=wide or error.message, hint=hint, asks=asks, notes=witness.notes)
     except (SystemExit, KeyboardInterrupt) as error:
-        hint = "Take sys.exit, exit and quit out of the code."
+        hint = "Remove sys.exit, exit and quit from the code."
         tell(error=f"The model's code ends the program ({type(error).__name__}: {quoted(str(error))}).", hint=hint)
     except Exception as error:  # noqa: BLE001 - the user's code may raise anything; whoever asked must hear of it
         traceback.print_exc()
@@ -205,7 +205,7 @@ def _too_wide(error: BaseException, memory: int) -> str:
         if isinstance(bottom, MemoryError) or "can't allocate memory" in text or "out of memory" in text:
             asked = re.search(r"tried to allocate (\d+) bytes", text)
             wish = f"{size_in_words(int(asked.group(1)))} at once" if asked else "more memory"
-            return f"The model's code asks for {wish}, and {size_in_words(memory)} are free."
+            return f"The model's code asks for {wish}, but {size_in_words(memory)} are free."
         bottom = bottom.__cause__ or bottom.__context__
     return ""
 

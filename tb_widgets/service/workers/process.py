@@ -59,7 +59,7 @@ class WaitingWorker(JsonProcess):
         """
         if not self.send({"run": str(run)}, last=True):
             self.kill()
-            raise ServiceError(f"The training process ended before it began. {self.last_words()}")
+            raise ServiceError(f"The training process ended before training began. {self.last_words()}")
 
         def report() -> None:
             on_exit(self.wait(), self.last_words())
@@ -91,7 +91,7 @@ def ask_once(worker: str, request: dict[str, Any], *, raises: type[TbError]) -> 
     if answer is None:
         raise ServiceError(f"The process to {worker} ended (exit code {process.code}). {process.last_words()}")
     if "error" in answer:
-        raise raises(answer["error"], hint=answer["hint"])
+        raise raises(answer["error"], hint=answer["hint"], exit_code=answer["exit_code"])
     return answer
 
 
@@ -99,7 +99,7 @@ class TrialProcess(JsonProcess):
     """The process that tries a model's code out, which can be asked where that is and how much memory it takes."""
 
     def __init__(self) -> None:
-        name = "process to try the model in"
+        name = "model test process"
         super().__init__("tb_widgets.service.workers.probe", worker_environment(), name=name)
 
     def stack(self) -> str:
