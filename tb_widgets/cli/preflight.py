@@ -38,7 +38,7 @@ def preflight(
     settings: Settings = None,
     json: Json = False,
 ) -> None:
-    """Measure memory, speed and duration of a run, in 20 seconds at most."""
+    """Measure memory, speed and duration of a run in 20 seconds."""
     asked, chosen = asked_for(spec, preset, model=model, settings=read_settings(settings or []))
     probe = begin_preflight(asked, chosen=chosen, micro_batches=micro_batches, compiles=compiles, trust=trust)
     within = preflight_within(compiles or asked.hardware.compile)
@@ -77,7 +77,7 @@ def _print(screen: Console, measured: Preflight, notes: list[str]) -> None:
             "warn": "it learns slowly; a higher learning rate may help.",
             "fail": "it does not learn; run tb-widgets check, and check the learning rate.",
         }[measured.overfit]
-        losses = f"{LOSS.written(measured.first_loss or 0.0)} → {LOSS.written(measured.overfit_loss)}"
+        losses = f"{LOSS.written(measured.first_loss or 0.0)} → {LOSS.written(measured.overfit_loss or 0.0)}"
         said = f"{losses} in {measured.overfit_steps} steps: {words}"
         say_after(screen, Text.assemble((f"{'Overfitting':<{TITLE_WIDTH}} ", "dim"), (sign, style), " "), said)
     for sentence in (*notes, *(f"Not measured, for lack of time: {what}." for what in measured.left_out)):
