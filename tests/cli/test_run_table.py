@@ -84,7 +84,7 @@ def test_a_comparison_fits_in_blocks_of_two_runs_or_more_with_numbers_as_elsewhe
 
     assert max(map(len, lines)) <= width
     heads = [line.split() for line in lines if "aaaa" in line or "cccc" in line or "dddd" in line]
-    assert sum(heads, []) == ["aaaa", "bbbb", "cccc", "dddd"]
+    assert [name for names in heads for name in names] == ["aaaa", "bbbb", "cccc", "dddd"]
     assert all(len(names) >= 2 for names in heads[:-1])
     for told in ("430,752", "23.1 %", "0.0003", "1:13"):
         assert told in " ".join(lines)
