@@ -23,7 +23,7 @@ TITLE_WIDTH = 15
 
 
 def check(
-    model: Annotated[str, typer.Argument(metavar="MODEL", help="zoo:gpt, a path, a Gist, or hub:OWNER/NAME.")],
+    model: Annotated[str, typer.Argument(metavar="MODEL", help="zoo:gpt, a path, Gist or hub:OWNER/NAME.")],
     *,
     tier: Annotated[
         int, typer.Option("--tier", metavar="N", min=1, max=2, show_default=False, help="1: quick checks; 2: all.")

@@ -37,7 +37,7 @@ SHOWN_COLUMNS = 50
 def data(
     source: Annotated[
         str | None,
-        typer.Argument(metavar="[SOURCE]", help="A built-in name, path or glob, URL, or hub:OWNER/NAME."),
+        typer.Argument(metavar="[SOURCE]", help="Built-in name, path, glob, URL or hub:OWNER/NAME."),
     ] = None,
     *,
     look: Annotated[bool, typer.Option("--look", help="Describe a Hub dataset; fetch nothing.")] = False,

@@ -15,9 +15,7 @@ from tb_widgets.service.run import Run
 
 
 def export(
-    name: Annotated[
-        str | None, typer.Argument(metavar="RUN", help="A run's id or its end, its folder, or latest.")
-    ] = None,
+    name: Annotated[str | None, typer.Argument(metavar="RUN", help="A run's id or its end, folder, or latest.")] = None,
     *,
     to: Annotated[str, typer.Option("--to", show_default=False, help="Format (default safetensors).")] = "safetensors",
     out: Annotated[Path | None, typer.Option("--out", help="A new folder (default: in the run).")] = None,

@@ -80,12 +80,12 @@ def show(
 
 def compare(
     names: Annotated[
-        list[str] | None, typer.Argument(metavar="[RUN ...]", help="Ids, folders or latest; all runs by default.")
+        list[str] | None, typer.Argument(metavar="[RUN ...]", help="Ids, folders or latest (default: all runs).")
     ] = None,
     runs_dir: RunsDir = None,
     json: Json = False,
 ) -> None:
-    """Compare runs: the best of each metric, and the settings and environments in which they differ."""
+    """Compare the metrics, settings and environments of runs."""
     print_table(compare_runs(*names or [], runs_dir=runs_dir), console(), as_json=json)
 
 
@@ -101,7 +101,7 @@ def _print_environment(run: Run, other: Run | None, *, as_json: bool) -> None:
     _print_facts(screen, {path: fact_value(value) for path, value in shown.items() if path not in packages})
     say(screen, f"and {counted(len(packages), 'package')} more; --json has all of them", "dim")
     if not changed:
-        say(screen, f"\nNothing differs from {there}.")
+        say(screen, f"\nNo differences from {there}.")
         return
     say(screen, f"\n{counted(len(changed), 'difference')} from {there}:")
     first = sorted(changed, key=lambda path: not decides(path))

@@ -38,7 +38,7 @@ def preflight(
     settings: Settings = None,
     json: Json = False,
 ) -> None:
-    """Measure memory, speed and duration of a run, in 20 seconds at most."""
+    """Measure memory, speed and duration of a run in 20 seconds."""
     asked, chosen = asked_for(spec, preset, model=model, settings=read_settings(settings or []))
     probe = begin_preflight(asked, chosen=chosen, micro_batches=micro_batches, compiles=compiles, trust=trust)
     within = preflight_within(compiles or asked.hardware.compile)

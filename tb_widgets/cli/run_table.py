@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len, set_cell_size
 from rich.console import Console
 from rich.text import Text
 
-from tb_widgets.cli.screen import print_json, say
+from tb_widgets.cli.screen import print_json
 from tb_widgets.display.run_words import best_in_words
 from tb_widgets.display.terminal import STATE_STYLES, show_controls
 from tb_widgets.runs import RunEntry
-from tb_widgets.wording import age_in_words, run_name
+from tb_widgets.spec.metrics import METRICS
+from tb_widgets.wording import age_in_words, duration, plain_number, run_name
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -56,9 +58,53 @@ def print_table(table: DataFrame, screen: Console, *, as_json: bool) -> None:
     if as_json:
         print_json(json.loads(table.to_json(orient="index")))
         return
-    # A terminal has few columns for runs and many lines for settings.
-    table = table.rename(index=lambda name: name[-4:])
-    say(screen, table.T.to_string())
+    for line in comparison_lines(table, screen.width if screen.is_terminal else None):
+        screen.print(line, soft_wrap=True)
+
+
+def comparison_lines(table: DataFrame, width: int | None) -> Iterable[Text]:
+    """Yield the lines of a comparison: a column for each run, in blocks of as many as fit side by side.
+
+    Parameters
+    ----------
+    width
+        Columns of the terminal; ``None`` where nothing has to fit.
+    """
+    titles = [str(title) for title in table.columns]
+    first = max(map(cell_len, titles))
+    runs = [[str(name)[-4:], *map(_compared, titles, row)] for name, row in zip(table.index, table.values, strict=True)]
+    most = max(8, (width - first) // 2 - _GAP) if width is not None else None  # two runs are always side by side
+    columns = [[cell if most is None else cut(cell, most) for cell in run] for run in runs]
+    blocks: list[list[list[str]]] = []
+    for column in columns:
+        wide = first + sum(_GAP + max(map(cell_len, cells)) for cells in [*(blocks[-1] if blocks else []), column])
+        if not blocks or (width is not None and wide > width):
+            blocks.append([])
+        blocks[-1].append(column)
+    for number, block in enumerate(blocks):
+        if number:
+            yield Text()
+        widths = [max(map(cell_len, cells)) for cells in block]
+        for place, title in enumerate(["", *titles]):
+            cells = [_padded(cells[place], wide) for cells, wide in zip(block, widths, strict=True)]
+            yield Text((" " * _GAP).join([_padded(title, first), *cells]).rstrip(), style="" if place else "bold")
+
+
+def _compared(title: str, value: Any) -> str:
+    """Return a value of a comparison as people read it."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):  # a run without it
+        return ""
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        if title in METRICS:
+            return METRICS[title].written(value)
+        if title == "seconds":
+            return duration(value)
+        return f"{value:,}" if float(value).is_integer() else plain_number(value)
+    return show_controls(" ".join(str(value).split()))
+
+
+def _padded(text: str, width: int) -> str:
+    return text + " " * (width - cell_len(text))
 
 
 def cut(text: str, width: int) -> str:

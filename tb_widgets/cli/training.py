@@ -66,8 +66,8 @@ def train(
 ) -> None:
     """Train a model and watch it. Ctrl-C stops and saves the run.
 
-    A second Ctrl-C returns without waiting for that; the exit code is 130 either way. Several specs train one after
-    another, or N in parallel, and end in a table.
+    A second Ctrl-C returns without waiting; the exit code is 130 either way.
+    Several specs train one after another, or in parallel, and end in a table.
     """
     if specs and len(specs) > 1:
         if any((preset, model, data, name, settings, detach)):

@@ -31,7 +31,7 @@ def missing_compiler(device: torch.device) -> str:
     if device.type != "cpu" or shutil.which(name):
         return ""
     return (
-        f"hardware.compile needs a C++ compiler on a CPU, and {name} is not there: training goes on uncompiled. "
+        f"hardware.compile needs a C++ compiler on a CPU, but {name} is missing: training continues uncompiled. "
         "Install it, or name yours in the environment variable CXX."
     )
 
@@ -118,5 +118,5 @@ class Compilation:
         self._journal.event(
             "warning",
             step=step,
-            message=f"The model can't be compiled, and training goes on uncompiled ({reason(error)}).",
+            message=f"The model can't be compiled; training continues uncompiled ({reason(error)}).",
         )

@@ -57,7 +57,7 @@ def _not_deterministic(reason: str) -> TrainingError | None:
     return found and TrainingError(
         f"training.deterministic is true, and the model uses {found[1]}, which PyTorch can't compute "
         "deterministically on this device.",
-        hint="Set training.deterministic to false, or take that operation out of the model.",
+        hint="Set training.deterministic to false, or remove that operation from the model.",
     )
 
 

@@ -223,9 +223,7 @@ def _choose_checkpoint(run: RunDirectory, journal: JournalWriter) -> CheckpointI
 def _tell_of_loss(run: RunDirectory, journal: JournalWriter, begin: int) -> None:
     """Say that the process before was lost, which could not say so, and where its successor goes on."""
     run.control.withdraw("after-loss")
-    onward = (
-        f"continues from the checkpoint of step {begin:,}" if begin else "begins again: no checkpoint was saved yet"
-    )
+    onward = f"continues from the checkpoint of step {begin:,}" if begin else "restarts: no checkpoint was saved yet"
     journal.event(
         "warning",
         recovered="lost",
@@ -271,7 +269,7 @@ def _warn_of_change(run: RunDirectory, now: dict[str, Any], journal: JournalWrit
     if told:
         journal.event(
             "warning",
-            message=f"The run goes on in another environment: {'; '.join(told)}. Its losses may differ from those of "
+            message=f"The run continues in another environment: {'; '.join(told)}. Its losses may differ from those of "
             "an uninterrupted run.",
         )
 

@@ -102,11 +102,11 @@ class RunDirectory:
         try:
             found = read_json(self.environment_file)
         except FileNotFoundError:
-            raise RunError(f"{self.id} has not begun to train, and so ran in no environment yet.") from None
+            raise RunError(f"{self.id} has not started training, so it has no environment yet.") from None
         except (OSError, ValueError) as error:
             raise RunError(f"{self.environment_file} can't be read: {error}.") from error
         if not isinstance(found, dict):
-            raise RunError(f"{self.environment_file} holds no environment.")
+            raise RunError(f"{self.environment_file} contains no environment.")
         return found
 
     def status(self) -> Status:

@@ -167,9 +167,11 @@ def again_in_words(restarts: int) -> str:
     """Return what is to be added where a run was lost that has resumed by itself before.
 
     >>> again_in_words(0), again_in_words(2)
-    ('', ' It had resumed by itself 2 times before.')
+    ('', ' It had resumed automatically 2 times before.')
     """
-    return f" It had resumed by itself {'once' if restarts == 1 else f'{restarts} times'} before." if restarts else ""
+    return (
+        f" It had resumed automatically {'once' if restarts == 1 else f'{restarts} times'} before." if restarts else ""
+    )
 
 
 def _is_plausible(status: Status) -> bool:

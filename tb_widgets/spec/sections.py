@@ -508,7 +508,7 @@ class EvaluationSpec(Section):
     answers: int = setting(
         32,
         title="Answers",
-        help="How many validation texts a sequence-to-sequence model answers for BLEU, chrF and exact match.",
+        help="Number of validation texts that a sequence-to-sequence model answers for BLEU, chrF and exact match.",
         unit="texts",
         group="Evaluation",
         ge=0,
@@ -598,8 +598,8 @@ class CheckpointSpec(Section):
     )
     restore_best: bool = setting(
         False,
-        title="End with the best",
-        help="When the run is done, its last checkpoint gets the weights of its best one.",
+        title="Restore best weights",
+        help="At the end, give the last checkpoint the weights of the best one.",
         group="Checkpoints",
     )
     mirror: str | None = setting(
@@ -650,7 +650,7 @@ class HardwareSpec(Section):
     restarts: int = setting(
         1,
         title="Restarts",
-        help="How often a run resumes by itself when its process is lost (killed, out of memory) before it waits.",
+        help="Number of automatic resumes after the process of the run is lost (killed, out of memory).",
         unit="times",
         group="Hardware",
         ge=0,

@@ -106,7 +106,7 @@ def test_environments_and_settings_are_compared(trained, tmp_path):
     told = command("show", "1111", "--environment", "--against", "2222", "--json", runs=tmp_path).json
     assert told["differences"]["packages.torch"] == [told["environment"]["packages"]["torch"], "1.0"]
     same = command("show", "1111", "--environment", "--against", "1111", runs=tmp_path).out
-    assert "Nothing differs from 20260101-000000-first-1111." in same
+    assert "No differences from 20260101-000000-first-1111." in same
     assert command("show", "1111", "--against", "2222", runs=tmp_path).code == 2
     spec = tmp_path / "20260101-000000-first-2222" / "run.yaml"
     spec.write_text(spec.read_text().replace("learning_rate: 0.001", "learning_rate: 0.002"))
@@ -178,7 +178,7 @@ def test_why_a_checkpoint_can_not_write_is_said(trained, tmp_path):
     with (tmp_path / said.json["run_id"] / "model" / "model.py").open("a") as file:
         file.write("# changed\n")
     told = command("generate", "latest", runs=tmp_path)
-    assert (told.code, told.out) == (1, "")
+    assert (told.code, told.out) == (2, "")
     assert "its checksum differs" in told.err
 
 
@@ -194,7 +194,7 @@ def test_why_a_checkpoint_can_not_write_is_said(trained, tmp_path):
 )
 def test_what_can_not_be_done_is_one_sentence(trained, words, sentence):
     said = command(*words, runs=trained[0])
-    assert said.code == 1
+    assert said.code == 2
     assert sentence in said.err
     assert said.err.startswith("Error: ")
     assert "Traceback" not in said.err

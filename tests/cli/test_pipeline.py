@@ -19,7 +19,7 @@ def test_a_pipeline_says_each_phase_and_where_its_report_is(tiny_file, tmp_path)
         "✓ train",
     ]
     again = command(*words, runs=tmp_path / "runs")
-    assert again.out.count("done before") == 3
+    assert again.out.count("already done") == 3
     assert str(tmp_path / "p" / "report.md") in again.out.replace("\n", "")
     as_json = command(*words, "--json", runs=tmp_path / "runs")
     assert set(as_json.json["results"]) == {"load", "check", "train", "evaluate", "report"}
@@ -33,10 +33,10 @@ def test_a_checkpoint_is_measured_on_all_validation_data(trained):
     assert said.json["checkpoint"] == run.best.step
     assert said.json["metrics"]["val/loss"] == pytest.approx(run.best.metrics["val/loss"], abs=0.3)
     told = command("evaluate", "latest", "--checkpoint", "last", "--batches", "1", runs=runs)
-    assert f"Step {run.last.step} of {run.id}, on some validation data:" in told.out.replace("\n", " ")
+    assert f"Step {run.last.step} of {run.id}, on part of the validation set:" in told.out.replace("\n", " ")
     assert "Loss (nats per token): " in told.out
     refused = command("evaluate", "latest", "--checkpoint", "7", runs=runs)
-    assert refused.code == 1
+    assert refused.code == 2
     assert "7" in refused.err
 
 

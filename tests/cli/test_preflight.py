@@ -14,7 +14,14 @@ def test_figures_in_words(tiny_file, tmp_path):
     said = command("preflight", tiny_file, "--set", "training.learning_rate=0.5", cwd=tmp_path)
     assert (said.code, said.err) == (0, "")
     assert "training.learning_rate: 0.5 is far above what is typical for AdamW" in " ".join(said.out.split())
-    for title in ("Measured with   4 × 16 tokens", "Memory ", "Speed ", "Whole run ", "CPU threads ", "One batch "):
+    for title in (
+        "Measured with   4 × 16 tokens",
+        "Peak memory ",
+        "Speed ",
+        "Whole run ",
+        "CPU threads ",
+        "Overfitting ",
+    ):
         assert title in said.out
     assert not list(tmp_path.iterdir())
 

@@ -6,9 +6,10 @@ import time
 from pathlib import Path
 
 import pytest
+from pandas import DataFrame
 from rich.cells import cell_len
 
-from tb_widgets.cli.run_table import cut, run_lines
+from tb_widgets.cli.run_table import comparison_lines, cut, run_lines
 from tb_widgets.runs import RunDirectory, RunEntry, Status
 
 NIGHT = "sweep-over-learning-rates-of-the-night"
@@ -71,3 +72,19 @@ def test_a_file_has_no_edge():
 
 def test_a_single_long_word_is_cut_where_it_must_be():
     assert cut("x" * 30, 10) == "x" * 9 + "…"
+
+
+@pytest.mark.parametrize("width", [60, 80, 120])
+def test_a_comparison_fits_in_blocks_of_two_runs_or_more_with_numbers_as_elsewhere(width):
+    facts = {"data": "/a/long/path/to/a/folder/of/somebody/text.txt", "parameters": 430_752, "val/accuracy": 0.2312}
+    rows = [facts | {"training.learning_rate": 3e-4, "seconds": 73.4}, facts | {"val/accuracy": None}] * 2
+    table = DataFrame(rows, index=["20261123-1-a-aaaa", "20261123-1-b-bbbb", "20261123-1-c-cccc", "20261123-1-d-dddd"])
+
+    lines = [line.plain for line in comparison_lines(table, width)]
+
+    assert max(map(len, lines)) <= width
+    heads = [line.split() for line in lines if "aaaa" in line or "cccc" in line or "dddd" in line]
+    assert [name for names in heads for name in names] == ["aaaa", "bbbb", "cccc", "dddd"]
+    assert all(len(names) >= 2 for names in heads[:-1])
+    for told in ("430,752", "23.1 %", "0.0003", "1:13"):
+        assert told in " ".join(lines)

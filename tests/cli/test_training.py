@@ -38,7 +38,7 @@ def test_a_run_in_the_background_is_paused_resumed_and_stopped(tiny_file, tmp_pa
     assert (refused.code, refused.out) == (1, "")
     assert "is already running" in refused.err
     watching = begin("show", "latest", "--follow", "--json", runs=tmp_path)
-    assert "saves and stops" in command("stop", "latest", runs=tmp_path).out
+    assert "stops after its current step and saves" in command("stop", "latest", runs=tmp_path).out
     watched = finish(watching)
     assert watched.code == 0
     assert watched.json["state"] == "stopped"
@@ -105,7 +105,7 @@ def test_a_rate_that_is_not_typical_is_told_and_trained_with(tiny_file, tmp_path
 
 def test_a_text_that_is_not_there_is_refused_and_leaves_no_run(tiny_file, tmp_path):
     said = command("train", tiny_file, "--data", "nowhere.txt", "--json", runs=tmp_path / "runs")
-    assert said.code == 1
+    assert said.code == 2
     assert "there is no file 'nowhere.txt'" in said.err
     assert "Traceback" not in said.err
     assert not (tmp_path / "runs").exists()
@@ -133,7 +133,7 @@ def test_ctrl_c_in_a_terminal_saves_and_stops(tiny_file, tmp_path, service, unti
     assert "\x1b[" in terminal.screen
     terminal.press_ctrl_c()
     assert terminal.exit_code() == 130
-    for words in ("Stopping: the run finishes its step and saves.", "Stopped at step", "tb-widgets resume"):
+    for words in ("Stopping after this step, saving a checkpoint.", "Stopped at step", "tb-widgets resume"):
         assert words in terminal.plain
     run = service.attach("latest")
     assert run.status().state == "stopped"

@@ -92,7 +92,7 @@ def test_a_model_that_can_not_be_compiled_is_told_with_its_reason_and_trained(ti
     torch._dynamo.reset()
     assert run.status().state == "done"
     (told,) = warnings(run)
-    assert told.startswith("The model can't be compiled, and training goes on uncompiled (")
+    assert told.startswith("The model can't be compiled; training continues uncompiled (")
     assert "this machine has no assembler" in told
     assert "second line" not in told
     assert events(run, "compiled") == []

@@ -101,8 +101,8 @@ def test_a_run_that_goes_on_elsewhere_says_what_is_different(tiny, train):
     warned = [sentence for sentence in warned if "environment" in sentence]
     version = metadata.version("torch")
     assert warned == [
-        f"The run goes on in another environment: torch was 1.0 and is {version}. Its losses may differ from those of "
-        "an uninterrupted run."
+        f"The run continues in another environment: torch was 1.0 and is {version}. Its losses may differ from those "
+        "of an uninterrupted run."
     ]
 
 

@@ -58,7 +58,7 @@ def test_once_it_goes_on_by_itself_and_then_it_asks(service, tiny, until):
 
     os.kill(second, signal.SIGKILL)
     assert service.wait(run, 10) == "interrupted"
-    assert "It had resumed by itself once before." in run.status().message
+    assert "It had resumed automatically once before." in run.status().message
     assert "Press Resume to continue from the newest checkpoint" in run.status().hint
 
     service.resume(run)
@@ -74,7 +74,7 @@ def test_without_a_checkpoint_it_begins_again(service, tiny, until):
     os.kill(first, signal.SIGKILL)
     running(run, until, besides=[first])
     assert [event["step"] for event in events(run, "started")] == [0, 0]
-    assert "begins again: no checkpoint was saved yet" in events(run, "warning")[0]["message"]
+    assert "restarts: no checkpoint was saved yet" in events(run, "warning")[0]["message"]
     assert marks_of(events(run, "warning")) == [(0, "lost")]
 
 

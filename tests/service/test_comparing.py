@@ -69,7 +69,7 @@ def test_what_they_ran_on_is_compared_where_it_decides(tiny, tmp_path):
         "packages.plotly": ("6", "5"),
         "hardware.device": ("CPU", "Tesla T4"),
     }
-    with pytest.raises(RunError, match="has not begun to train"):
+    with pytest.raises(RunError, match="has not started training"):
         one.environment_differences(tb_widgets.Run(queued.path))
 
 

@@ -63,7 +63,7 @@ def test_nothing_runs_before_consent_and_the_run_trains_after_it(github, planted
     spec = tiny({"model.source": f"https://gist.github.com/ada/{ID}", "model.config": {}})
     sha = github.shas(ID)[0]
     runs = tmp_path / "runs"
-    with pytest.raises(ModelError, match=f"Gist {ID} by ada, revision {sha}, and you have not agreed"):
+    with pytest.raises(ModelError, match=f"Gist {ID} by ada, revision {sha}, but you have not agreed"):
         train(spec, runs_dir=runs, show_progress=False)
     with pytest.raises(ModelError, match="in a separate process,"):
         train(spec, runs_dir=runs, trust=True, settings={"hardware.backend": "kernel"}, show_progress=False)
@@ -141,7 +141,7 @@ def test_the_terminal_refuses_and_trains_with_trust(github, planted, tiny, tmp_p
     file.write_text(tiny({"model.config": {}}).to_yaml())
     arguments = ["train", str(file), "--model", f"gist.github.com/ada/{ID}", "--runs-dir", str(tmp_path / "runs")]
     refused = command(*arguments)
-    assert refused.code == 1
+    assert refused.code == 2
     assert f"Gist {ID} by ada" in " ".join(refused.err.split())
     assert "--trust" in refused.err
     assert not planted.exists()

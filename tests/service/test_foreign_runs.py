@@ -69,7 +69,7 @@ def test_nothing_of_it_runs_unasked(foreign, planted):
     try:
         with pytest.raises(ConsentError, match="nobody on this machine has agreed"):
             TrainingService(foreign.path.parent).resume(foreign)
-        with pytest.raises(ConsentError, match=r"Writing would run the code in .*model\.py"):
+        with pytest.raises(ConsentError, match=r"Generating would run the code in .*model\.py"):
             writers.generate(foreign, checkpoint, "1 ")
     finally:
         writers.close()
@@ -99,7 +99,7 @@ def test_the_terminal_refuses_and_obeys_trust(foreign, planted):
     where = ("latest", "--runs-dir", str(foreign.path.parent))
     for words in (("generate", *where, "--prompt", "1 "), ("resume", *where)):
         refused = command(*words)
-        assert refused.code == 1
+        assert refused.code == 2
         assert "--trust" in refused.err
     assert not planted.exists()
     assert command("generate", *where, "--prompt", "1 ", "--length", "2", "--trust").code == 0
