@@ -190,7 +190,7 @@ class RunRow:
         except TbError as error:
             self._extend.disabled = True
             return f'<div class="tbw-facts tbw-error">✕ {escape(str(error))}</div>'
-        return f'<div class="tbw-facts">{escape(f"{more:,} more steps: {told}")}</div>'
+        return f'<div class="tbw-facts">{escape(f"{more:,} more steps: {told[0].lower()}{told[1:]}")}</div>'
 
     def _describe(self, entry: RunEntry, *, saved: int | None, asked: str, continuing: str) -> str:
         status = entry.status
