@@ -251,7 +251,9 @@ def test_a_done_run_goes_on_for_more_steps(opened, workers):
     dashboard.refresh()
 
     more = at(bar(dashboard), "more-steps")
-    told = "20 more steps: the schedule is stretched to 40 steps, so the learning rate rises again, from 0.0001 to 0.000"
+    told = (
+        "20 more steps: the schedule is stretched to 40 steps, so the learning rate rises again, from 0.0001 to 0.000"
+    )
     assert told in shown(bar(dashboard))
 
     more.value = "<b>"
