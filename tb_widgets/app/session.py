@@ -18,28 +18,26 @@ import traitlets
 from tb_widgets.app.state.at_work import AtWork
 from tb_widgets.app.state.data_choice import DataChoice
 from tb_widgets.app.state.draft import Draft
-from tb_widgets.app.state.fields import CARDS, read_typed
+from tb_widgets.app.state.fields import CARDS
 from tb_widgets.app.state.locking import one_at_a_time
 from tb_widgets.app.state.model_choice import ModelChoice
+from tb_widgets.app.state.options import read_more_steps, read_option, usual_extension
 from tb_widgets.app.state.watch import Watch
 from tb_widgets.app.words import Message, error_message
-from tb_widgets.errors import ConsentError, RunError, TbError, quoted
-from tb_widgets.runs import RunDirectory, RunEntry, Status
+from tb_widgets.errors import ConsentError, RunError, TbError
+from tb_widgets.runs import RunDirectory, RunEntry
 from tb_widgets.service.generation import Generation, GenerationService
 from tb_widgets.service.models import require_frozen
 from tb_widgets.service.policy import Policy
 from tb_widgets.service.probing import Probe
 from tb_widgets.service.run import Run
 from tb_widgets.service.service import TrainingService
-from tb_widgets.spec import RunSpec, read_value
+from tb_widgets.spec import RunSpec
 from tb_widgets.wording import run_name
 
 _LOOK_EVERY = 0.05  # seconds between two looks of a script that waits
 
 DOUBLE_CLICK = 1.0  # seconds
-OPTIONS = {"Temperature": (0, 10), "Top k": (1, 1_000_000), "Length": (1, 10_000)}
-"""Of the playground, by their titles: the smallest and the largest value."""
-
 Watched = Literal["draft", "model", "data", "run", "runs", "page"]
 """A part of a session that changes by itself: the form, its model, its data, the run in sight, all runs, the page."""
 
@@ -161,7 +159,8 @@ class Session(traitlets.HasTraits):
         Parameters
         ----------
         steps
-            How many more, also as a person types it; see :func:`usual_extension` for the default.
+            How many more, also as a person types it. By default those that it has left where it stopped early, else as
+            many as it has done.
 
         Raises
         ------
@@ -641,46 +640,3 @@ class Session(traitlets.HasTraits):
         self.work.ask(what, run)
         self._is_warm = False
         self.watch.refresh()
-
-
-def usual_extension(status: Status) -> int:
-    """Return for how many steps a run that is done goes on: those it has left if it stopped early, else as many again.
-
-    >>> usual_extension(Status(step=400, total=1000)), usual_extension(Status(step=600, total=600))
-    (600, 600)
-    """
-    return status.total - status.step or status.total
-
-
-def read_more_steps(value: int | str, done: int) -> int:
-    """Return for how many steps more a run shall train, also as a person types it.
-
-    Raises
-    ------
-    RunError
-        If it is no whole number, or none that a run with so many steps done can have.
-    """
-    card = CARDS["training.steps"]
-    most = int(card.maximum or 0) - done
-    read = read_typed(card, value) if isinstance(value, str) else value
-    if not isinstance(read, int) or not 1 <= read <= most:
-        shown = quoted(repr(value), 40) if value != "" else "nothing"
-        raise RunError(f"More steps must be a whole number from 1 to {most:,}, not {shown}.")
-    return read
-
-
-def read_option(title: str, value: float | str | None) -> Any:
-    """Return an option of the playground by its title, also as a person types it; an empty ``Top k`` is all tokens.
-
-    Raises
-    ------
-    RunError
-        If it is no such number.
-    """
-    low, high = OPTIONS[title]
-    if title == "Top k" and value in ("", None):
-        return None
-    read = read_value(value) if isinstance(value, str) else value
-    if isinstance(read, bool) or not isinstance(read, (int, float)) or not low <= read <= high:
-        raise RunError(f"{title} must be a number from {low:,} to {high:,}, not {quoted(repr(value), 40)}.")
-    return float(read) if title == "Temperature" else int(read)

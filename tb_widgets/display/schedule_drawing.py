@@ -58,7 +58,7 @@ def continuing_in_words(spec: RunSpec, step: int, more: int) -> str:
 
     Examples
     --------
-    >>> print(*continuing_in_words(RunSpec(), 1000, 500).split(": "), sep="\n")
+    >>> print(*continuing_in_words(RunSpec(), 1000, 500).split(", so "), sep="\n")
     The schedule is stretched to 1,500 steps
     the learning rate rises again, from 0.0001 to 0.000325, and falls once more.
     >>> spec = RunSpec().with_values({"training.schedule": "constant", "evaluation.patience": 3})
@@ -71,7 +71,7 @@ def continuing_in_words(spec: RunSpec, step: int, more: int) -> str:
     top, end = max(to_come), learning_rate(longer, longer.steps)
     if top > 1.01 * before:
         told = f"the learning rate rises again, from {plain_number(before)} to {plain_number(top)}"
-        told = f"The schedule is stretched to {longer.steps:,} steps: {told}"
+        told = f"The schedule is stretched to {longer.steps:,} steps, so {told}"
         told += ", and falls once more." if end < 0.99 * top else "."
     elif end < 0.99 * before:
         told = f"The learning rate goes on falling, from {plain_number(before)} to {plain_number(end)}."

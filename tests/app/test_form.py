@@ -9,6 +9,7 @@ import pytest
 from tb_widgets.app.parts.form import Field, Form
 from tb_widgets.app.state.draft import Draft
 from tb_widgets.app.state.fields import CARDS
+from tb_widgets.spec import RATES
 
 from .conftest import at, every_widget, html_of, shown
 
@@ -119,8 +120,9 @@ def test_every_menu_has_a_label_for_each_of_its_values(draft, card):
         assert not {*options} & {*card.choices}, "no raw names"
 
 
-def test_every_choice_of_the_spec_has_labels():
+def test_every_choice_of_the_spec_has_labels_and_every_optimiser_its_typical_rates():
     assert [card.path for card in CARDS.values() if card.choices and not card.labels] == []
+    assert {*RATES} == {*CARDS["training.optimizer"].choices}
 
 
 def test_headings_stand_where_the_group_changes(draft):

@@ -236,7 +236,7 @@ def test_a_run_that_stopped_early_is_done_and_says_where(dashboard, make_run):
     saved(run, 8)
     dashboard.refresh()
     assert at(bar(dashboard), "more-steps").value == "12", "the steps that it had left"
-    assert "12 more steps: The learning rate goes on falling" in shown(bar(dashboard))
+    assert "12 more steps: the learning rate goes on falling" in shown(bar(dashboard))
     assert "It stops early after 2 evaluations without improvement." in shown(bar(dashboard))
     dashboard.show("runs")
     dashboard.refresh()
@@ -251,7 +251,9 @@ def test_a_done_run_goes_on_for_more_steps(opened, workers):
     dashboard.refresh()
 
     more = at(bar(dashboard), "more-steps")
-    told = "20 more steps: The schedule is stretched to 40 steps: the learning rate rises again, from 0.0001 to 0.000"
+    told = (
+        "20 more steps: the schedule is stretched to 40 steps, so the learning rate rises again, from 0.0001 to 0.000"
+    )
     assert told in shown(bar(dashboard))
 
     more.value = "<b>"

@@ -205,7 +205,7 @@ def test_a_run_that_is_done_is_trained_for_more_steps(trained, tmp_path):
     folder = tmp_path / trained[1].json["run_id"]
     shutil.copytree(trained[1].json["path"], folder)
     said = command("resume", folder.name[-4:], "--more-steps", "10", runs=tmp_path)
-    assert "The schedule is stretched to 30 steps: the learning rate rises again, from" in " ".join(said.err.split())
+    assert "The schedule is stretched to 30 steps, so the learning rate rises again, from" in " ".join(said.err.split())
     assert said.code == 0, said.err
     assert "Done: 30 steps" in said.out
     assert re.findall(r"^step (\d+) of 30", said.out, re.MULTILINE) == ["30"]

@@ -11,6 +11,7 @@ from typing import Any
 
 from tb_widgets.app import words
 from tb_widgets.app.parts import code_view
+from tb_widgets.app.state.fields import CARDS
 from tb_widgets.errors import quoted
 from tb_widgets.service.models import CODE, CONFIG, Finding, ModelSource, Repair
 from tb_widgets.wording import listed, size_in_words
@@ -65,8 +66,13 @@ def repair_list(repairs: Sequence[Repair], applied: Collection[str]) -> str:
 def conclusion_list(answer: Mapping[str, Any]) -> str:
     """Return what the trial of a model concluded, and why; empty before there is an answer."""
     lines = "".join(
-        f"<tr><td>{escape(str(entry['what']))}</td><td>{escape(str(entry['value']))}</td>"
+        f"<tr><td>{escape(str(entry['what']))}</td><td>{escape(_concluded(entry))}</td>"
         f"<td>{escape(words.form_names(str(entry['why'])))}</td></tr>"
         for entry in answer.get("conclusions", [])
     )
     return f'<table class="tbw-table is-told">{lines}</table>' if lines else ""
+
+
+def _concluded(entry: Mapping[str, Any]) -> str:
+    value = str(entry["value"])
+    return CARDS["model.task"].label(value) if entry["what"] == "task" else value

@@ -11,8 +11,8 @@ from tb_widgets.app.parts import widgets
 from tb_widgets.app.parts.cards import button, framed, labelled, row, show
 from tb_widgets.app.parts.fitted import fitted_line
 from tb_widgets.app.parts.memory import fit_chip, memory_in_words
-from tb_widgets.app.session import read_more_steps, usual_extension
 from tb_widgets.app.state.fields import CARDS, in_words
+from tb_widgets.app.state.options import read_more_steps, usual_extension
 from tb_widgets.display.baselines import choices_in_words
 from tb_widgets.display.run_words import speed_in_words
 from tb_widgets.display.schedule_drawing import continuing_in_words
@@ -190,7 +190,7 @@ class RunRow:
         except TbError as error:
             self._extend.disabled = True
             return f'<div class="tbw-facts tbw-error">✕ {escape(str(error))}</div>'
-        return f'<div class="tbw-facts">{escape(f"{more:,} more steps: {told}")}</div>'
+        return f'<div class="tbw-facts">{escape(f"{more:,} more steps: {told[0].lower()}{told[1:]}")}</div>'
 
     def _describe(self, entry: RunEntry, *, saved: int | None, asked: str, continuing: str) -> str:
         status = entry.status

@@ -10,10 +10,10 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Literal
 
-from tb_widgets.app.state.description import ODD_PATH, reason_of
 from tb_widgets.app.state.draft import Draft
 from tb_widgets.app.state.fetching import Fetching, Refused
 from tb_widgets.app.state.kept_checks import KeptChecks
+from tb_widgets.app.state.model_address import require_address, require_files
 from tb_widgets.app.state.versioned import Versioned
 from tb_widgets.checks.preflight import read_preflight
 from tb_widgets.errors import ModelError, RunError, TbError, UndecidedError
@@ -49,9 +49,6 @@ HOLDS: dict[ChoiceState, str] = {
     "asking": "it waits for you to read it and to trust it, in the Model step.",
     "trying": "it is being tested.",
 }
-
-
-LONGEST_ADDRESS = 2000  # characters
 
 
 class ModelChoice(Versioned):
@@ -203,7 +200,9 @@ class ModelChoice(Versioned):
         self._refused = None
         self.touch()
         try:
-            self._require(address)
+            self.policy.require_model(require_address(address))
+            if not is_fetched(address):
+                require_files(address, self.draft)
         except ModelError as error:
             self._refuse(address, error)
             raise
@@ -356,29 +355,6 @@ class ModelChoice(Versioned):
 
     # ---- from one state to the next --------------------------------------------------------------------------------
 
-    def _require(self, address: str) -> None:
-        """See whether there is something to take, as far as that can be told without the network."""
-        if not address:
-            raise ModelError("Enter a path, the address of a Gist or hub:OWNER/NAME.")
-        if len(address) > LONGEST_ADDRESS:
-            raise ModelError(
-                f"An address or a path has at most {LONGEST_ADDRESS:,} characters, not {len(address):,}.",
-                hint="It looks like models/my-model, gist.github.com/USER/ID or hub:OWNER/NAME. Code itself is given "
-                "as files: drop model.py and config.json below.",
-            )
-        self.policy.require_model(address)
-        if not is_fetched(address):
-            self._require_files(address)
-
-    def _require_files(self, address: str) -> None:
-        """See whether the files of a model are here, and can be read."""
-        spec = self.draft.spec
-        sizes = self.draft.sizes_of_data(spec)
-        try:
-            resolve(ModelSpec(source=address), **sizes, context_length=spec.data.context_length, online=False)
-        except ODD_PATH as error:
-            raise ModelError(reason_of(error)) from error
-
     def _refuse(self, address: str, error: ModelError, **how: bool) -> None:
         """Say that something can't be had, and leave the form's model as it is."""
         self._refused = Refused(address, error, str(self.draft.values["model.source"]), **how)
@@ -403,7 +379,7 @@ class ModelChoice(Versioned):
         address = pinned(done.source)
         try:
             if not self._fetches_own:
-                self._require_files(address)
+                require_files(address, self.draft)
         except ModelError as error:
             self._refuse(done.address, error)
             self._say(self._state)

@@ -11,7 +11,7 @@ from tb_widgets.app.parts.answers import classes, sample
 from tb_widgets.app.parts.cards import button, card, framed, labelled, row, show
 from tb_widgets.app.parts.pictures import seen
 from tb_widgets.app.registry import Panel, panel
-from tb_widgets.app.session import read_option
+from tb_widgets.app.state.options import read_option
 from tb_widgets.errors import RunError
 from tb_widgets.spec import task_record
 
