@@ -18,6 +18,7 @@ BENCHMARKS = (
     "engine",
     "frameworks",
     "bf16",
+    "deterministic",
     "stall",
     "checks",
     "dashboard",

@@ -61,7 +61,7 @@ class Size:
                 "training.batch_size": self.batch,
                 "training.precision": "fp32",
                 "evaluation.every": self.every,
-                "evaluation.batches": 10,
+                "evaluation.batches": 10 if self.every < self.steps else 1,
                 "checkpoints.every": self.every,
             }
         )
@@ -71,7 +71,7 @@ SIZES = {
     "0.1 M": Size(2, 2, 64, 64, 12, steps=1000, turn=20, every=250, lives=3, bound=0.85),
     "1 M": Size(4, 4, 144, 64, 12, steps=400, turn=10, every=100, lives=2, bound=0.95),
     "10 M": Size(6, 6, 384, 128, 8, steps=24, turn=2, every=24, lives=1, bound=0.97),
-    "100 M": Size(12, 13, 832, 128, 2, steps=8, turn=1, every=8, lives=1, bound=0.97),
+    "100 M": Size(12, 13, 832, 128, 2, steps=6, turn=1, every=6, lives=1, bound=0.97),
 }
 
 

@@ -110,6 +110,9 @@ def engine(folder: Path, spec: RunSpec, name: str = "engine") -> Loop:
                 assert isinstance(self.saver, KnownSaver)
                 # What is written in the background would slow the others.
                 turns.step(name, may_go=self.saver.rests)
+                wanted = spec.training.deterministic  # of the whole process, in which another engine may have had it
+                if torch.are_deterministic_algorithms_enabled() != wanted:
+                    torch.use_deterministic_algorithms(wanted)
                 super()._train_one_step()
 
         run = create_run(folder, spec)
