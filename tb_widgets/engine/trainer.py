@@ -156,13 +156,16 @@ class Trainer:
                 continue
             if is_over:
                 break
-        # What is written last may find the disk full as well.
+        return "stopped" if self._is_stopped_for_room() else "done"
+
+    def _is_stopped_for_room(self) -> bool:
+        """Let everything be written, pausing while the disk is full; return whether somebody ends that by a stop."""
         self.saver.settle()
         self.journal.try_again()
         while self.group.broadcast(int(self.room.is_short())):
             if self.commands.obey(self.meter, save=self._save, now=True):
-                return "stopped"
-        return "done"
+                return True
+        return False
 
     def _count_flops(self) -> None:
         """Tell the meter how much of the devices a token takes, where it is known what they can do."""
@@ -202,6 +205,7 @@ class Trainer:
 
     def _roll_back(self, error: DivergedError) -> None:
         """Go on from the newest checkpoint at half the learning rate, or raise the error where there is none."""
+        self._is_stopped_for_room()
         self.saver.close()
         chosen = newest_verified(self.run.checkpoints_folder)[0] if self.group.is_main else None
         step = self.group.broadcast(chosen.step if chosen else -1)
@@ -217,7 +221,7 @@ class Trainer:
     def _say_over(self) -> None:
         """Say why the run ends here; whoever continues it gets the same patience again."""
         name, delta = METRICS[self.stopping.monitor].name, self.spec.evaluation.min_delta
-        self.saver.close()  # the status names the best checkpoint once it is on the disk
+        self.saver.settle()  # the status names the best checkpoint once it is on the disk
         best = self.journal.status.best
         if best is not None and not delta:
             why = f"no better since step {best['step']:,}"
@@ -233,6 +237,7 @@ class Trainer:
 
         Its optimiser's state comes with its weights: whoever continues the run goes on with both.
         """
+        self._is_stopped_for_room()
         self.saver.close()
         best = next((info for info in self.run.checkpoints() if info.best), None) if self.group.is_main else None
         if best is not None:
