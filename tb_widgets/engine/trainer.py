@@ -16,7 +16,7 @@ from tb_widgets.engine.averaging import WeightAverage
 from tb_widgets.engine.commands import Commands
 from tb_widgets.engine.comparison import Comparison
 from tb_widgets.engine.compilation import Compilation, missing_compiler
-from tb_widgets.engine.evaluation import evaluate
+from tb_widgets.engine.evaluation import tally
 from tb_widgets.engine.finiteness import NonFiniteMetrics, require_finite_loss, require_finite_weights
 from tb_widgets.engine.gauges import Gauges, group_rates
 from tb_widgets.engine.gpu_use import flops_per_row, peak_flops
@@ -114,7 +114,8 @@ class Trainer:
             journal, device=device, training=training, speed=speed, expects_skips=scales, group=self.group
         )
         self.step = 0
-        self.recovery = Recovery(training.micro_batch_size or training.batch_size, journal, self.group)
+        share = -(-training.batch_size // self.group.size)
+        self.recovery = Recovery(min(training.micro_batch_size or share, share), journal, self.group)
         self.stopping = EarlyStopping(spec)
         self._saved_step = 0
         self._ended_with: CheckpointInfo | None = None
@@ -272,7 +273,8 @@ class Trainer:
             self._end_with_best()
         if is_best or is_last or is_over or self.step % self.spec.checkpoints.every == 0:
             self._save()
-        if is_last or is_over or self.meter.is_report_due():
+        # A report may find that the run has diverged, so every rank has to make it.
+        if is_last or is_over or self.group.broadcast(int(self.meter.is_report_due())):
             self.meter.report()
         return is_over
 
@@ -345,8 +347,8 @@ class Trainer:
     def _validate(self, batches: list[Batch], answers: Answers | None = None) -> dict[str, float]:
         facts = self.data.facts(batches)
         with self.meter.apart(), self.average.in_place():
-            metrics = self.recovery.within_memory(
-                lambda rows: evaluate(
+            found = self.recovery.within_memory(
+                lambda rows: tally(
                     self.module,
                     self.model.logits,
                     batches,
@@ -360,6 +362,7 @@ class Trainer:
                 ),
                 self.step,
             )
+            metrics = found.agreed(self.group)
         self._non_finite.look(self.step, metrics)
         self.meter.end_validation(metrics)
         self.comparison.look(self.step, metrics[LOSS.key])
