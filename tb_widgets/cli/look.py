@@ -137,7 +137,7 @@ def _print_run(run: RunDirectory, status: Status, checkpoints: list[CheckpointIn
         ("left", duration(status.eta) if status.eta is not None and status.is_active else ""),
         ("model", f"{status.model}, {status.parameters:,} parameters" if status.parameters else status.model),
         ("data", status.data),
-        ("device", status.device),
+        ("device", ", ".join(filter(None, (status.device, status.ranks)))),
         *((title.lower(), value) for title, value in training_in_words(status.metrics or {})),
         ("folder", str(run.path)),
     ]

@@ -37,10 +37,12 @@ from tb_widgets.runs.baselines import Baselines
 from tb_widgets.runs.journal import iter_records, last_event_number
 from tb_widgets.runs.numbers import finite
 from tb_widgets.service.gathering import gather_shown
+from tb_widgets.service.machines import in_words, join, require_even, torchrun_line
 from tb_widgets.service.preparing import prepared
 from tb_widgets.service.run import Run
 from tb_widgets.service.service import TrainingService
 from tb_widgets.service.several import train_all
+from tb_widgets.service.workers.ranks import Machines
 from tb_widgets.spec import asked_for, read_settings
 from tb_widgets.spec.metrics import LOSS
 from tb_widgets.wording import duration
@@ -62,23 +64,58 @@ def train(
     at_once: Annotated[
         int, typer.Option(metavar="N", min=1, show_default=False, help="Specs to train in parallel (default 1).")
     ] = 1,
+    nnodes: Annotated[
+        int,
+        typer.Option("--nnodes", metavar="N", min=1, show_default=False, help="Machines that train it (default 1)."),
+    ] = 1,
+    node_rank: Annotated[
+        int, typer.Option("--node-rank", metavar="N", min=0, show_default=False, help="This machine's number, from 0.")
+    ] = 0,
+    rdzv: Annotated[
+        str | None, typer.Option("--rdzv", metavar="HOST:PORT", help="Where machine 0 waits for the others.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Train a model and watch it. Ctrl-C stops and saves the run.
 
     A second Ctrl-C returns without waiting; the exit code is 130 either way.
     Several specs train one after another, or in parallel, and end in a table.
+    Several machines that share the runs folder train one spec together: run the
+    same command on each, with its own --node-rank.
     """
+    machines = _machines(nnodes, node_rank, rdzv)
     if specs and len(specs) > 1:
-        if any((preset, model, data, name, settings, detach)):
+        if any((preset, model, data, name, settings, detach, machines)):
             raise typer.BadParameter("several specs are trained as they are: remove the other settings.")
         _train_several(specs, at_once=at_once, trust=trust, runs_dir=runs_dir, as_json=json)
         return
     spec = specs[0] if specs else None
     asked, chosen = asked_for(spec, preset, model=model, data=data, settings=_settings(name, settings))
-    training = service(runs_dir)
-    run = training.start(prepared(asked, chosen=chosen, trust=trust, screen=console(stderr=True)))
+    training, screen = service(runs_dir), console(stderr=True)
+    ready = prepared(asked, chosen=chosen, trust=trust, screen=screen)
+    if machines is not None and machines.rank:
+        require_even(ready, machines)
+        say(screen, in_words(torchrun_line(training.runs_dir, ready, machines)), "dim")
+        raise typer.Exit(join(training.runs_dir, ready, machines))
+    run = training.start(ready, machines=machines)
+    if machines is not None:
+        say(screen, in_words(torchrun_line(run.path, ready, machines)), "dim")
+        others = f"--nnodes {nnodes} --rdzv {rdzv} --node-rank {'1' if nnodes == 2 else f'1 to {nnodes - 1}'}"
+        say(screen, f"{run.id} begins when the others have joined: the same command there with {others}.")
     _detach_or_follow(training, run, detach=detach, as_json=json)
+
+
+def _machines(count: int, rank: int, address: str | None) -> Machines | None:
+    if count == 1:
+        if rank or address:
+            raise typer.BadParameter("--node-rank and --rdzv are for several machines: give --nnodes too.")
+        return None
+    if address is None:
+        raise typer.BadParameter("several machines need --rdzv HOST:PORT, an address of the first one.")
+    try:
+        return Machines(count, rank, address)
+    except ValueError as error:
+        raise typer.BadParameter(f"{error}.") from error
 
 
 def _settings(name: str | None, settings: list[str] | None) -> dict[str, Any]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -18,7 +20,30 @@ from tb_widgets.spec import Task
 from tb_widgets.spec.batch import Batch, in_parts
 
 
-def evaluate(
+@dataclass(frozen=True)
+class Tally:
+    """What one rank has counted in its share of the validation; :meth:`agreed` is over all."""
+
+    metrics: ValidationMetrics
+    labels: int
+
+    def agreed(self, group: Group) -> dict[str, float]:
+        """Return the metrics by their keys over all ranks, each of which has to ask.
+
+        Raises
+        ------
+        TrainingError
+            If no label counts.
+        """
+        if not group.sum(self.labels):
+            raise TrainingError(
+                "No label of the validation data counts: every one is -100, so there is nothing to measure.",
+                hint="Use a larger or a different validation set.",
+            )
+        return self.metrics.compute()
+
+
+def tally(
     module: nn.Module,
     logits_of: Callable[[Batch], Tensor],
     batches: Iterable[Batch],
@@ -30,8 +55,8 @@ def evaluate(
     group: Group | None = None,
     facts: Mapping[str, float] | None = None,
     answers: Answers | None = None,
-) -> dict[str, float]:
-    """Return the validation metrics of a task by their keys, over the counted labels of all batches.
+) -> Tally:
+    """Count what the validation metrics of a task need, over the labels of this rank's share of all batches.
 
     Parameters
     ----------
@@ -46,16 +71,11 @@ def evaluate(
     rows
         Examples that go through the model at once; ``None`` for whole batches.
     group
-        Each rank takes its share of every batch; all of them return the metrics over all.
+        Each rank takes its share of every batch.
     facts
         What some metrics need to know of the data; see :meth:`PreparedData.facts`.
     answers
         Texts that the model answers, for the metrics over answers; without them there are none.
-
-    Raises
-    ------
-    TrainingError
-        If no label counts.
     """
     group = group or Group()
     metrics = ValidationMetrics(task, device, {**(facts or {}), **(answers.facts if answers else {})})
@@ -78,9 +98,19 @@ def evaluate(
         if answers is not None:
             for written, right in answers.written(forward, group.share, device=device, rows=rows):
                 metrics.update_answers(written, right)
-    if not group.sum(counted):
-        raise TrainingError(
-            "No label of the validation data counts: every one is -100, so there is nothing to measure.",
-            hint="Use a larger or a different validation set.",
-        )
-    return metrics.compute()
+    return Tally(metrics, counted)
+
+
+def evaluate(
+    module: nn.Module,
+    logits_of: Callable[[Batch], Tensor],
+    batches: Iterable[Batch],
+    *,
+    group: Group | None = None,
+    **options: Any,
+) -> dict[str, float]:
+    """Return the validation metrics of a task by their keys, over the counted labels of all batches and ranks.
+
+    It takes what :func:`tally` takes, and raises what :meth:`Tally.agreed` does.
+    """
+    return tally(module, logits_of, batches, group=group, **options).agreed(group or Group())

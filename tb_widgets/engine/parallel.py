@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -42,6 +43,18 @@ class Group:
     def is_main(self) -> bool:
         """Whether this is the rank that writes and listens."""
         return self.rank == 0
+
+    @property
+    def machines(self) -> int:
+        """On how many machines the ranks are; torchrun tells how many are on this one."""
+        return max(1, self.size // int(os.environ.get("LOCAL_WORLD_SIZE", self.size)))
+
+    def in_words(self) -> str:
+        """Return how many ranks there are and how they talk, as ``4 processes on 2 machines, gloo``; empty for one."""
+        if self.size == 1:
+            return ""
+        where = f" on {self.machines} machines" if self.machines > 1 else ""
+        return f"{self.size} processes{where}, {distributed.get_backend()}"
 
     def share(self, batch: Batch) -> Batch:
         """Return this rank's rows of a batch that is the same on every rank."""

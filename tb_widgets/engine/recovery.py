@@ -30,7 +30,7 @@ class Recovery:
     journal
         Where it is told.
     group
-        Ranks must cut their batches alike, so several of them do not cut them by themselves.
+        Ranks cut their batches alike: where one is short of memory, all of them go on with smaller parts.
 
     Attributes
     ----------
@@ -40,6 +40,7 @@ class Recovery:
 
     def __init__(self, rows: int, journal: JournalWriter, group: Group) -> None:
         self.rows = rows
+        self._is_cut = False
         self.rate_share = 1.0
         self._rollbacks = 0
         self._journal, self._group = journal, group
@@ -54,18 +55,26 @@ class Recovery:
 
         Parameters
         ----------
+        compute
+            Exchanges nothing with other ranks: one of them may not come to that point.
         undo
-            Takes back what a call has left that did not come to its end.
+            Takes back what a call has left that did not come to its end, or has to be made anew with another rank's.
         """
         while True:
+            short: Exception | None = None
             try:
-                return compute(self.rows)
+                result = compute(self.rows)
             except Exception as error:
-                if not is_out_of_memory(error) or self.rows == 1 or self._group.size > 1:
+                if not is_out_of_memory(error) or (self.rows == 1 and self._group.size == 1):
                     raise
-            # Outside of the handler, whose traceback holds what has to be freed.
+                short = error.with_traceback(None)  # which holds what has to be freed
+            if not self._group.sum(int(short is not None)):
+                return result
+            if self.rows == 1:
+                raise short or MemoryError("on another of the processes that train together")
             undo()
             self.rows = (self.rows + 1) // 2
+            self._is_cut = True
             gc.collect()
             if torch.cuda.is_available():
                 torch.cuda.empty_cache()
@@ -107,10 +116,16 @@ class Recovery:
 
     def state(self) -> dict[str, Any]:
         """Return what a resume needs, for a checkpoint's ``meta.json``."""
-        return {"rows": self.rows, "rate_share": self.rate_share, "rollbacks": self._rollbacks}
+        # Rows that nobody had to cut may be others on another number of ranks.
+        return {
+            "rows": self.rows if self._is_cut else None,
+            "rate_share": self.rate_share,
+            "rollbacks": self._rollbacks,
+        }
 
     def restore(self, state: dict[str, Any]) -> None:
         """Take over what :meth:`state` has returned, unless more had to be changed since."""
-        self.rows = min(self.rows, state["rows"])
+        if state["rows"] is not None:
+            self.rows, self._is_cut = min(self.rows, state["rows"]), True
         self.rate_share = min(self.rate_share, state["rate_share"])
         self._rollbacks = max(self._rollbacks, state["rollbacks"])

@@ -83,9 +83,7 @@ def _train_locked(run: RunDirectory, module: nn.Module | None, group: Group) -> 
         remedy=None,
         lost=False,
         **AT_REST,
-        pid=process.pid,
-        process_started=process.started,
-        host=process.host,
+        **process.as_status(),
     )
     files = run.metrics_file, run.events_file, run.status_file
     journal = JournalWriter(*files, status, samples_file=run.samples_file) if group.is_main else SilentJournal(status)
@@ -178,6 +176,8 @@ def _prepare_and_train(run: RunDirectory, journal: JournalWriter, module: nn.Mod
             task=data.task,
             parameters=model.parameters,
             device=describe_device(device, group.size),
+            ranks=group.in_words(),
+            machines=group.machines,
             threads=threads,
             best=_best(run),
             now=True,

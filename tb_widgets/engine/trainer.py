@@ -16,7 +16,7 @@ from tb_widgets.engine.averaging import WeightAverage
 from tb_widgets.engine.commands import Commands
 from tb_widgets.engine.comparison import Comparison
 from tb_widgets.engine.compilation import Compilation, missing_compiler
-from tb_widgets.engine.evaluation import evaluate
+from tb_widgets.engine.evaluation import tally
 from tb_widgets.engine.finiteness import NonFiniteMetrics, require_finite_loss, require_finite_weights
 from tb_widgets.engine.gauges import Gauges, group_rates
 from tb_widgets.engine.gpu_use import flops_per_row, peak_flops
@@ -114,7 +114,8 @@ class Trainer:
             journal, device=device, training=training, speed=speed, expects_skips=scales, group=self.group
         )
         self.step = 0
-        self.recovery = Recovery(training.micro_batch_size or training.batch_size, journal, self.group)
+        share = -(-training.batch_size // self.group.size)
+        self.recovery = Recovery(min(training.micro_batch_size or share, share), journal, self.group)
         self.stopping = EarlyStopping(spec)
         self._saved_step = 0
         self._ended_with: CheckpointInfo | None = None
@@ -156,13 +157,16 @@ class Trainer:
                 continue
             if is_over:
                 break
-        # What is written last may find the disk full as well.
+        return "stopped" if self._is_stopped_for_room() else "done"
+
+    def _is_stopped_for_room(self) -> bool:
+        """Let everything be written, pausing while the disk is full; return whether somebody ends that by a stop."""
         self.saver.settle()
         self.journal.try_again()
         while self.group.broadcast(int(self.room.is_short())):
             if self.commands.obey(self.meter, save=self._save, now=True):
-                return "stopped"
-        return "done"
+                return True
+        return False
 
     def _count_flops(self) -> None:
         """Tell the meter how much of the devices a token takes, where it is known what they can do."""
@@ -202,6 +206,7 @@ class Trainer:
 
     def _roll_back(self, error: DivergedError) -> None:
         """Go on from the newest checkpoint at half the learning rate, or raise the error where there is none."""
+        self._is_stopped_for_room()
         self.saver.close()
         chosen = newest_verified(self.run.checkpoints_folder)[0] if self.group.is_main else None
         step = self.group.broadcast(chosen.step if chosen else -1)
@@ -217,7 +222,7 @@ class Trainer:
     def _say_over(self) -> None:
         """Say why the run ends here; whoever continues it gets the same patience again."""
         name, delta = METRICS[self.stopping.monitor].name, self.spec.evaluation.min_delta
-        self.saver.close()  # the status names the best checkpoint once it is on the disk
+        self.saver.settle()  # the status names the best checkpoint once it is on the disk
         best = self.journal.status.best
         if best is not None and not delta:
             why = f"no better since step {best['step']:,}"
@@ -233,6 +238,7 @@ class Trainer:
 
         Its optimiser's state comes with its weights: whoever continues the run goes on with both.
         """
+        self._is_stopped_for_room()
         self.saver.close()
         best = next((info for info in self.run.checkpoints() if info.best), None) if self.group.is_main else None
         if best is not None:
@@ -267,7 +273,8 @@ class Trainer:
             self._end_with_best()
         if is_best or is_last or is_over or self.step % self.spec.checkpoints.every == 0:
             self._save()
-        if is_last or is_over or self.meter.is_report_due():
+        # A report may find that the run has diverged, so every rank has to make it.
+        if is_last or is_over or self.group.broadcast(int(self.meter.is_report_due())):
             self.meter.report()
         return is_over
 
@@ -340,8 +347,8 @@ class Trainer:
     def _validate(self, batches: list[Batch], answers: Answers | None = None) -> dict[str, float]:
         facts = self.data.facts(batches)
         with self.meter.apart(), self.average.in_place():
-            metrics = self.recovery.within_memory(
-                lambda rows: evaluate(
+            found = self.recovery.within_memory(
+                lambda rows: tally(
                     self.module,
                     self.model.logits,
                     batches,
@@ -355,6 +362,7 @@ class Trainer:
                 ),
                 self.step,
             )
+            metrics = found.agreed(self.group)
         self._non_finite.look(self.step, metrics)
         self.meter.end_validation(metrics)
         self.comparison.look(self.step, metrics[LOSS.key])

@@ -186,9 +186,7 @@ def create_run(runs_dir: str | Path, spec: RunSpec, *, title: str = "", visitor:
     status = Status(
         state="queued",
         total=spec.training.steps,
-        pid=owner.pid,
-        process_started=owner.started,
-        host=owner.host,
+        **owner.as_status(),
         created=now,
         heartbeat=now,
         name=label,

@@ -59,7 +59,8 @@ class Status:
     model which reads no tokens. ``remedy`` holds, by their paths, the settings with which a run that failed would
     probably not fail so again. ``lost`` says that one of its several processes was lost, which ended it; ``restarts``
     is how often it has resumed by itself since somebody started it. ``visitor`` is who started the run from a
-    shared page; empty for the owner.
+    shared page; empty for the owner. ``ranks`` says how many processes train together on how many ``machines``, and by
+    what they exchange gradients; empty for one alone.
     """
 
     state: State = "queued"
@@ -73,6 +74,7 @@ class Status:
     total: _Count = 0
     pid: Annotated[int, Field(ge=-(2**63), lt=2**63)] | None = None
     process_started: _Seconds = 0.0
+    process_since_boot: _Seconds = 0.0
     host: _Text = ""
     heartbeat: _Seconds = 0.0
     created: _Seconds = 0.0
@@ -89,6 +91,8 @@ class Status:
     data: _Text = ""
     parameters: _Count | None = None
     device: _Text = ""
+    ranks: _Text = ""
+    machines: _Count = 1
     threads: _Count | None = None
     metrics: Annotated[dict[_Text, float] | None, BeforeValidator(_finite_only)] = None
     best: Annotated[dict[str, Any] | None, BeforeValidator(_whole_best)] = None
@@ -106,7 +110,9 @@ class Status:
     @property
     def process(self) -> ProcessIdentity | None:
         """The process that wrote this status, if any."""
-        return None if self.pid is None else ProcessIdentity(self.pid, self.process_started, self.host)
+        if self.pid is None:
+            return None
+        return ProcessIdentity(self.pid, self.process_started, self.host, self.process_since_boot)
 
 
 _STATUS = TypeAdapter(Status)  # passes over the fields of a newer version

@@ -29,7 +29,8 @@ def is_lost(run: RunDirectory) -> bool:
         hardware = run.spec.hardware
     except TbError:
         return False  # whoever presses Resume is told what is wrong with its spec
-    return hardware.backend == "process" and status.restarts < hardware.restarts
+    # Of several machines, one alone can't start the others' processes again.
+    return hardware.backend == "process" and status.machines < 2 and status.restarts < hardware.restarts
 
 
 def _is_gone(status: Status) -> bool:

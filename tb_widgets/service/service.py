@@ -29,8 +29,10 @@ from tb_widgets.runs.process import ProcessIdentity
 from tb_widgets.runs.status import AT_REST, read_status, write_status
 from tb_widgets.service.gathering import gather_model, with_pinned_data
 from tb_widgets.service.lost import is_lost, only_here
+from tb_widgets.service.machines import begin, require_even
 from tb_widgets.service.queue import RunQueue
 from tb_widgets.service.workers.process import WaitingWorker, is_worker
+from tb_widgets.service.workers.ranks import Machines
 from tb_widgets.spec import RunSpec
 
 if TYPE_CHECKING:
@@ -95,6 +97,7 @@ class TrainingService:
         queue: bool = False,
         trust: bool = False,
         visitor: str = "",
+        machines: Machines | None = None,
     ) -> RunDirectory:
         """Start a run and return its directory at once.
 
@@ -114,6 +117,9 @@ class TrainingService:
             Agree to run the model's code, if it comes from a Gist or the Hub; this is remembered for these very files.
         visitor
             Who starts it, where that is a visitor of a shared page.
+        machines
+            Those that train it together, of which this is the first; the others join by
+            ``tb-widgets train --nnodes``. Such a run is started at once, and does not resume by itself.
 
         Raises
         ------
@@ -136,7 +142,12 @@ class TrainingService:
         with _failing(run):
             if module is None:
                 self._freeze(run, source)
-            if not (queue and module is None and self._queue.enter(run)):
+            if machines is not None:
+                require_even(spec, machines)
+                owner = begin(run, machines, lambda *end: _tell_if_silent(run, *end))
+                if owner is not None:
+                    _queue_for(run, owner)
+            elif not (queue and module is None and self._queue.enter(run)):
                 with self._lock:
                     self._launch(run, module)
         return run
@@ -206,9 +217,7 @@ class TrainingService:
                 phase="",
                 lost=False,
                 restarts=status.restarts + 1 if after_loss else 0,
-                pid=me.pid,
-                process_started=me.started,
-                host=me.host,
+                **me.as_status(),
                 heartbeat=time.time(),
             )
             with _failing(run):
@@ -472,7 +481,7 @@ def _is_let_go(run: RunDirectory) -> bool:
 def _queue_for(run: RunDirectory, owner: ProcessIdentity) -> None:
     before = read_status(run.status_file)
     queued = replace(before, state="queued", message="", hint="", phase="", heartbeat=time.time(), queued_at=None)
-    write_status(run.status_file, replace(queued, pid=owner.pid, process_started=owner.started, host=owner.host))
+    write_status(run.status_file, replace(queued, **owner.as_status()))
 
 
 def _tell_if_silent(run: RunDirectory, owner: ProcessIdentity | None, code: int, words: str) -> None:

@@ -38,6 +38,8 @@ if how == "count":
     rows = group.share({"labels": torch.arange(5)})["labels"]
     print(json.dumps([group.sum(rank + 3), group.broadcast(rank + 7), rows.tolist(),
                       [None if g.grad is None else g.grad.tolist() for g in gradient]]))
+elif how == "once":
+    print(json.dumps(train_run(run)))
 else:
     first = train_run(run)
     distributed.barrier()
@@ -109,6 +111,51 @@ def test_two_ranks_end_with_the_best_checkpoint(tiny, tmp_path):
     assert best.step < 20
     assert weights_digest(run.checkpoints()[-1].path) == weights_digest(best.path)
     assert f"the weights of the best one, of step {best.step}" in run.status().message
+
+
+UNWELL = """
+import torch
+from torch import distributed, nn
+
+class Model(nn.Module):
+    # One rank of two has less memory than the other, from its third training step on.
+
+    def __init__(self):
+        super().__init__()
+        self.table = nn.Embedding(256, 256)
+        self.passes = 0
+
+    def forward(self, input_ids):
+        self.passes += self.training
+        alone = not distributed.is_initialized()
+        if not alone and distributed.get_rank() == 1 and self.passes > 2 and len(input_ids) > MOST:
+            raise torch.OutOfMemoryError("tried to allocate 8 GiB")
+        return self.table(input_ids)
+"""
+
+
+def unwell(folder, most):
+    (folder / "model.py").write_text(UNWELL.replace("MOST", str(most)))
+    (folder / "config.json").write_text("{}")
+    fields = {"model.source": str(folder / "model.py"), "model.config": {}, "model.task": "causal-lm"}
+    return fields | {"training.batch_size": 8, "hardware.processes": 2}
+
+
+def test_where_one_rank_is_short_of_memory_all_cut_their_batches(tiny, train, new_run, tmp_path):
+    fields = unwell(tmp_path, 2)
+    alone = train(tiny(fields))
+    together = new_run(tmp_path / "together", tiny(fields))
+    assert on_two_ranks(together) == [["done", "done"], ["done", "done"]]
+    assert losses(together) == pytest.approx(losses(alone), rel=1e-4)
+    events = [json.loads(line) for line in together.events_file.read_text().splitlines()]
+    told = [event["message"] for event in events if event.get("recovered") == "memory"]
+    assert ["from here on 2 examples go through the model at once" in message for message in told] == [True]
+
+
+def test_where_one_example_is_too_much_for_one_rank_both_say_so(tiny, new_run, tmp_path):
+    together = new_run(tmp_path / "together", tiny(unwell(tmp_path, 0)))
+    assert on_two_ranks(together, "once") == ["failed", "failed"]
+    assert "do not fit into memory (on another of the processes that train together)" in together.status().message
 
 
 def test_a_group_of_one_does_nothing():

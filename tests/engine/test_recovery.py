@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 import shutil
+import time
 
 import pytest
 import torch
 from torch import nn
 
 from tb_widgets.engine.session import train_run
-from tb_widgets.runs import RunDirectory
+from tb_widgets.runs import RunDirectory, journal
 from tb_widgets.runs.journal import read_records
 from tb_widgets.service.service import TrainingService
 
@@ -185,3 +186,35 @@ def test_too_small_an_improvement_is_none(tiny, train, delta, end):
     assert run.status().step == end
     told = "Stopped early at step 20 of 60: validation loss not better by 10 or more in 3 evaluations."
     assert run.status().message == (told if delta else "")
+
+
+class SetBack(nn.Module):
+    """In its tenth training step somebody sets the clock back by an hour."""
+
+    def __init__(self, clock: list[float]) -> None:
+        super().__init__()
+        self.table, self.passes, self.clock = table(), 0, clock
+
+    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+        self.passes += self.training
+        if self.passes == 10:
+            self.clock[0] = -3600.0
+        return self.table(ids)
+
+
+def test_a_clock_that_is_set_back_changes_neither_times_nor_steps(tiny, train, monkeypatch):
+    clock, real, seen = [0.0], time.time, []
+    monkeypatch.setattr(time, "time", lambda: real() + clock[0])
+    written = journal.write_status
+    monkeypatch.setattr(journal, "write_status", lambda path, status: (seen.append(status), written(path, status)))
+    began = real()
+    run = train(tiny(BATCH | {"training.steps": 60}), SetBack(clock))
+    took = real() - began
+    assert run.status().state == "done"
+    assert 0 < run.status().elapsed < took
+    assert all(0 <= status.eta < 60 * took for status in seen if status.eta is not None)
+    assert seen[-1].heartbeat < began - 3000, "the clock was set back, and the heart beats by it"
+    assert [line["step"] for line in read_records(run.metrics_file)] == [*range(61)]
+    speeds = [line["tokens_per_second"] for line in read_records(run.metrics_file) if line.get("tokens_per_second")]
+    assert speeds
+    assert min(speeds) > 0

@@ -88,7 +88,7 @@ def test_the_last_checkpoint_waits_for_room_as_well_and_who_stops_then_is_told(d
     once = {"training.steps": 40, "evaluation.every": 40, "checkpoints.every": 40}
     run = disk_service.start(tiny(once))
     until(lambda: run.status().state == "running")
-    fill(disk_service.runs_dir.parent)
+    fill(disk_service.runs_dir.parent, 60_000)
     waits = until(lambda: run.status() if run.status().message else None)
     assert (waits.state, waits.step) == ("paused", 40)
     assert "You could delete" not in waits.hint

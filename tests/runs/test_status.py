@@ -26,9 +26,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="kills processes by P
 
 
 def running(identity: ProcessIdentity, **changes: object) -> Status:
-    status = Status(
-        state="running", step=1234, total=2000, pid=identity.pid, process_started=identity.started, host=identity.host
-    )
+    status = Status(state="running", step=1234, total=2000, **identity.as_status())
     return replace(status, heartbeat=time.time(), eta=60.0, tokens_per_second=1e4, **changes)
 
 
@@ -101,7 +99,21 @@ def test_a_zombie_does_not_train(file, worker):
 
 def test_another_process_with_the_same_pid_is_not_the_worker(file, worker):
     identity = identity_of(worker)
-    write_status(file, running(replace(identity, started=identity.started - 100)))
+    write_status(file, running(replace(identity, started=identity.started - 100, since_boot=identity.since_boot - 100)))
+    assert observe(file).state == "interrupted"
+
+
+@pytest.mark.parametrize("jump", [-3600.0, 3600.0])
+def test_a_clock_that_is_set_takes_no_run_for_gone(file, worker, monkeypatch, jump):
+    write_status(file, running(identity_of(worker)))
+    # Start times are told by the clock as it is now, as the time of the boot is.
+    started, boot, now = psutil.Process(worker.pid).create_time(), psutil.boot_time(), time.time()
+    monkeypatch.setattr(psutil.Process, "create_time", lambda _process: started + jump)
+    monkeypatch.setattr(psutil, "boot_time", lambda: boot + jump)
+    monkeypatch.setattr(time, "time", lambda: now + jump)
+    assert observe(file).state == "running"
+    worker.kill()
+    worker.wait()
     assert observe(file).state == "interrupted"
 
 

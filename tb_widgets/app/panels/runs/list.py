@@ -128,6 +128,7 @@ class RunDetailsPanel(Panel):
                 if status.threads
                 else status.device or "–",
             ),
+            *([("Processes", status.ranks)] if status.ranks else []),
         ]
         tone = "bad" if status.state == "failed" else "on" if status.state == "done" else "warn"
         told = words.note(status.message, tone, detail=status.hint) if status.message else ""
