@@ -52,7 +52,7 @@ def _print_reference() -> None:
         sys.stdout.write("\n".join(lines) + "\n")
         return
     table = Table(box=None, pad_edge=False, header_style="bold", padding=(0, 2, 1, 0))
-    table.add_column("field", style="cyan", overflow="fold")
+    table.add_column("field", style="cyan", no_wrap=True)
     table.add_column("default", overflow="fold")
     table.add_column("what it does", ratio=1)
     for card in cards:

@@ -112,7 +112,7 @@ class RunSpec(Section):
         version = mapping.get("schema") if isinstance(mapping, Mapping) else None
         if _is_newer(version):
             reason = (
-                f"this spec has version {_shown(version)}, but this tb_widgets only reads up to {latest_version()}."
+                f"the spec has version {_shown(version)}, but this tb_widgets reads up to version {latest_version()}."
             )
             raise SpecError(
                 [("schema", reason)],

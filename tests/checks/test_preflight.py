@@ -192,7 +192,7 @@ def test_what_can_not_be_compiled_is_told(monkeypatch):
     assert compiling_in_words(measured) == "The model can't be compiled (RuntimeError: no assembler)"
     monkeypatch.setenv("CXX", "no-such-compiler")
     measured, _ = rehearse(loaded(Small()), seconds=60.0, compiles=True)
-    assert "no-such-compiler is not there" in measured.compile_problem
+    assert "no-such-compiler is missing" in measured.compile_problem
     assert measured.compile_gain is None
 
 

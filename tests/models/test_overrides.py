@@ -97,7 +97,7 @@ def test_a_vocabulary_can_be_smaller_than_the_tables_and_no_larger():
         ModelError, match=r"model.vocab_size is 41, but the model returns only 40 logits. Set it to at most 40"
     ):
         from_module(GPT(), ModelSpec(vocab_size=41))
-    with pytest.raises(ModelError, match=r"scores only 30 tokens"):
+    with pytest.raises(ModelError, match=r"returns only 30 logits"):
         from_module(Translator(), ModelSpec(vocab_size=31))
 
 

@@ -136,7 +136,7 @@ def test_the_diff_shows_what_is_rebuilt():
     assert "embedding_0_x, attn_mask=causal_mask, is_causal=True, need_weights=False)" in masked.diff
     assert "fills in masked tokens" in masked.why
     assert "batch_first" not in masked.why
-    assert "texts see each other: batch_first=True turns it" in repairs(export("BATCH_LAST"))[0].why
+    assert "texts see each other: batch_first=True fixes that" in repairs(export("BATCH_LAST"))[0].why
     (stacked, _) = repairs(export("STACKED"))
     assert "+        residual_1_output = residual_0_output + ffn_0_output" in stacked.diff
     assert "before the norm" in stacked.why
@@ -170,7 +170,7 @@ def test_the_spec_asks_for_repairs(tmp_path):
         resolve(spec.model_copy(update={"repairs": ["missing-steps"]}), vocab_size=None, context_length=8)
     with pytest.raises(ModelError, match=r"which does not have that fault. Remove it from model.repairs."):
         resolve(ModelSpec(repairs=["causal-mask"]), vocab_size=64, context_length=8)
-    with pytest.raises(ModelError, match=r"there is no repair 'x'\. There is undeclared-input, missing-steps"):
+    with pytest.raises(ModelError, match=r"there is no repair 'x'\. Choose from: undeclared-input, missing-steps"):
         apply_repairs(mended, ["x"])
 
 
