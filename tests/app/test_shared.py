@@ -197,7 +197,7 @@ def test_visitors_train_one_at_a_time_and_only_while_there_is_room(visit, monkey
     set_status(run, state="stopped")
     monkeypatch.setenv("TB_VISITORS_GB", "0.000001")
     for refused in (page.start, page.resume, visit(key="z" * 40).start):
-        with pytest.raises(PolicyError, match=r"gives its visitors \(1 kB\) is used up"):
+        with pytest.raises(PolicyError, match=r"for visitors of this shared server \(1 kB\) is used up"):
             refused()
     monkeypatch.setenv("TB_VISITORS_GB", "much")
     with pytest.raises(ServiceError, match="TB_VISITORS_GB is 'much'"):
@@ -209,7 +209,7 @@ def test_ten_runs_may_wait_and_no_more(visit, make_run):
         run = make_run()
         status = replace(read_status(run.status_file), queued_at=float(number + 1), visitor=str(number))
         write_status(run.status_file, status)
-    with pytest.raises(PolicyError, match="10 runs wait for their turn already"):
+    with pytest.raises(PolicyError, match="10 runs are already queued"):
         visit().start()
 
 

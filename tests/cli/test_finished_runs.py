@@ -51,7 +51,7 @@ def test_a_terminal_lists_names_that_are_enough_for_a_command(trained):
 
 
 def test_a_folder_without_runs_is_no_error(tmp_path):
-    assert "There are no runs" in command("runs", runs=tmp_path).out
+    assert "No runs in" in command("runs", runs=tmp_path).out
     assert command("runs", "--json", runs=tmp_path / "nowhere").json == []
 
 
@@ -212,7 +212,7 @@ def test_a_run_that_is_done_is_trained_for_more_steps(trained, tmp_path):
     stopped = json.loads((folder / "status.json").read_text()) | {"state": "stopped", "step": 20}
     (folder / "status.json").write_text(json.dumps(stopped))
     refused = command("resume", "latest", "--more-steps", "10", runs=tmp_path)
-    assert (refused.code, refused.out) == (1, "")
+    assert (refused.code, refused.out) == (2, "")
     assert "is stopped: it has steps left.\nResume it instead." in refused.err
     assert command("resume", "latest", "--more-steps", "0", runs=tmp_path).code == 2
     assert command("resume", "latest", "--more-steps", "5", "--from-start", runs=tmp_path).code == 2

@@ -69,7 +69,7 @@ def test_data_that_nobody_chose_give_way_to_what_the_task_asks_for(tmp_path, cap
     run = tb_widgets.train(model=tmp_path, runs_dir=tmp_path / "runs", settings=SHORT)
     assert (run.state, run.spec.data.source) == ("done", "prose-or-code")
     said = capsys.readouterr().out
-    assert "To fit the model: data.source=prose-or-code, since the model classifies texts" in said
+    assert "Set data.source=prose-or-code to fit the model: the model classifies texts" in said
     with pytest.raises(SpecError, match=r"data\.source: the model classifies"):
         tb_widgets.train(
             model=tmp_path, data="python-docs", runs_dir=tmp_path / "runs", settings=SHORT, show_progress=False

@@ -127,14 +127,14 @@ def test_memory_that_is_not_there_is_refused(adapt, gigabytes, limits):
 def test_memory_that_grows_bit_by_bit_is_refused(adapt):
     message = failed(adapt(top="hoard = []\nwhile True: hoard.append(bytearray(50_000_000))\n", memory_limit=10**9))
     # Whoever sees it first: the system, when more is asked for, or we, when more is taken.
-    assert "took more than 1 GB of memory" in message or "asks for more memory, and 1 GB are free" in message
+    assert "used more than 1 GB of memory" in message or "asks for more memory, and 1 GB are free" in message
 
 
 def test_memory_of_its_children_counts_too(adapt):
     eat = "import time; hoard = b'1' * 700_000_000; time.sleep(60)"
     start = f"import subprocess\nchild = subprocess.Popen([sys.executable, '-c', {eat!r}])\nchild.wait()\n"
     probe = adapt(top=start, memory_limit=9 * 10**8)
-    assert "took more than 900 MB of memory" in failed(probe)
+    assert "used more than 900 MB of memory" in failed(probe)
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,7 @@ def test_a_long_message_of_the_model_is_quoted_in_part(adapt):
 def test_what_the_code_does_besides_is_told(adapt, tmp_path):
     besides = {
         "torch.manual_seed(7)": "sets torch's seed to 7",
-        "torch.set_default_dtype(torch.float64)": "makes torch.float64 the type of all numbers",
+        "torch.set_default_dtype(torch.float64)": "sets the default dtype to torch.float64",
         "torch.set_num_threads(torch.get_num_threads() + 3)": "sets torch's threads to",
         "threading.Thread(target=time.sleep, args=(600,)).start()": "starts threads that keep running: 1",
         f"open('{tmp_path}/diary.txt', 'w').write('x')": f"writes files: {tmp_path}/diary.txt.",
