@@ -57,7 +57,7 @@ def test_what_is_on_the_list_is_chosen_and_tried_and_nothing_else_is(listed, git
     dashboard.show("model")
     box = dashboard.page.boxes["model"]
     for source in (ID, str(tmp_path), "upload:0123456789abcdef"):
-        with pytest.raises(PolicyError, match="on a shared server"):
+        with pytest.raises(PolicyError, match="This shared server only"):
             dashboard.load_model(source)
     with pytest.raises(PolicyError, match="visitors can't send files"):
         dashboard.upload_model({})

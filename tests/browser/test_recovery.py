@@ -55,6 +55,6 @@ def test_what_a_run_has_mended_is_marked_and_said(
     expect(marks.filter(has_text="smaller micro-batch")).to_have_count(1)
     expect(marks.filter(has_text="rate halved")).to_have_count(1)
     notes = page.locator(".tbw-note")
-    expect(notes.filter(has_text="4 examples go through the model at once")).to_be_visible()
+    expect(notes.filter(has_text="the micro-batch is now 4")).to_be_visible()
     expect(notes.filter(has_text="Training continues from the checkpoint of step")).to_be_visible()
     page.screenshot(path=str(tmp_path / "recovered.png"))

@@ -139,7 +139,7 @@ def test_without_a_whole_checkpoint_a_run_does_not_begin_again_unasked(breaks_do
     told = [event["message"] for event in events(run, "warning")]
     assert len(told) == 3
     assert "step-00000020 is missing or not whole (meta.json is nested too deeply)" in told[1]
-    assert told[2].endswith("The checkpoint was passed over; its folder is now damaged-step-00000010.")
+    assert told[2].endswith("Skipped this checkpoint; its folder is now damaged-step-00000010.")
 
 
 def test_a_damaged_checkpoint_is_passed_over_for_an_older_one_and_outlives_no_new_one(breaks_down):
