@@ -378,7 +378,7 @@ def test_lines_of_what_counting_gets_take_the_colours_of_the_theme_and_outlive_a
         page.emulate_media(color_scheme=scheme)
         name = page.locator(".tbw-figure .shapelayer text").filter(has_text="unigram")
         expect(name).to_have_css("fill", colour)
-        expect(page.get_by_text(re.compile(r"^(Better|Validation is not yet better) than an? .*\.$"))).to_be_visible()
+        expect(page.get_by_text(re.compile(r"^(Better|Not yet better) than an? .*\.$"))).to_be_visible()
         page.reload()
     wait_for_points(page, 5)
     button(page, "Stop and save").click()
