@@ -111,9 +111,7 @@ class RunSpec(Section):
         """
         version = mapping.get("schema") if isinstance(mapping, Mapping) else None
         if _is_newer(version):
-            reason = (
-                f"the spec has version {_shown(version)}, but this tb_widgets reads up to version {latest_version()}."
-            )
+            reason = f"this spec has version {_shown(version)}; this tb_widgets reads up to version {latest_version()}."
             raise SpecError(
                 [("schema", reason)],
                 hint="Update tb_widgets (pip install -U tb-widgets), or use the version that wrote the file.",

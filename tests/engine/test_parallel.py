@@ -149,7 +149,7 @@ def test_where_one_rank_is_short_of_memory_all_cut_their_batches(tiny, train, ne
     assert losses(together) == pytest.approx(losses(alone), rel=1e-4)
     events = [json.loads(line) for line in together.events_file.read_text().splitlines()]
     told = [event["message"] for event in events if event.get("recovered") == "memory"]
-    assert ["from here on 2 examples go through the model at once" in message for message in told] == [True]
+    assert ["the micro-batch is now 2" in message for message in told] == [True]
 
 
 def test_where_one_example_is_too_much_for_one_rank_both_say_so(tiny, new_run, tmp_path):

@@ -129,7 +129,7 @@ def test_a_worker_that_dies_before_it_begins_leaves_a_sentence(service, tiny, un
     os.kill(worker, signal.SIGKILL)
     assert service.wait(run, 30) in ("failed", "interrupted")
     final = until(lambda: run.status() if run.status().state == "failed" else None)
-    assert "ended before it began (exit code -9)" in final.message
+    assert "ended before training began (exit code -9)" in final.message
 
 
 class Pairs(nn.Module):
