@@ -108,7 +108,7 @@ def test_what_can_not_be_told_is_asked_for_before_there_is_a_run(encoder, tmp_pa
 def test_a_preflight_measures_what_a_run_would_be_fitted_to(encoder):
     measured = tb_widgets.preflight(model=encoder, settings=SHORT | {"model.task": "masked-lm"})
     assert measured.batch == "4 × 48 tokens"
-    with pytest.raises(ModelError, match="reads 48 tokens at most"):
+    with pytest.raises(ModelError, match="reads at most 48 tokens"):
         tb_widgets.preflight(model=encoder, settings={"model.task": "masked-lm", "data.context_length": 64})
 
 
