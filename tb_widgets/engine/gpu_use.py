@@ -10,7 +10,7 @@ import torch
 from tb_widgets.engine.precision import autocast
 from tb_widgets.models.load import LoadedModel
 from tb_widgets.models.undisturbed import undisturbed
-from tb_widgets.spec.batch import Batch
+from tb_widgets.spec.batch import Batch, count_read
 
 # Dense matrix products, accumulated in fp32, in 1e12 FLOP/s: (half precision, fp32), from NVIDIA's data sheets and
 # white papers. fp32 is without TF32, as PyTorch computes unless told otherwise.
@@ -46,8 +46,8 @@ def peak_flops(name: str, dtype: torch.dtype) -> float | None:
     return None if found is None else found[dtype == torch.float32] * 1e12
 
 
-def flops_per_row(model: LoadedModel, batch: Batch, dtype: torch.dtype) -> int:
-    """Return the FLOPs of a forward and backward pass for the first row of a batch on the model's device.
+def flops_per_read(model: LoadedModel, batch: Batch, dtype: torch.dtype) -> float:
+    """Return the FLOPs of a forward and backward pass for each token (or image) of a batch's first row.
 
     Matrix products, convolutions and attention are counted as PyTorch is asked for them, an element of a table costs
     nothing, and the backward pass takes twice as many. For a GPT that is ``6 N + 12 L T width`` a token (Chowdhery et
@@ -67,7 +67,7 @@ def flops_per_row(model: LoadedModel, batch: Batch, dtype: torch.dtype) -> int:
     counter = FlopCounterMode(display=False, custom_mapping=own)
     with undisturbed(model.module), torch.no_grad(), autocast(device, dtype), counter:
         model.logits(row)
-    return 3 * int(counter.get_total_flops())
+    return 3 * int(counter.get_total_flops()) / count_read(row)
 
 
 class GpuWatch:

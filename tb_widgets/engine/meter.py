@@ -19,7 +19,7 @@ from tb_widgets.errors import DivergedError
 from tb_widgets.runs.journal import JournalWriter
 from tb_widgets.runs.status import AT_REST
 from tb_widgets.spec import TrainingSpec
-from tb_widgets.spec.batch import Batch
+from tb_widgets.spec.batch import Batch, count_read
 from tb_widgets.spec.metrics import GPU_BUSY, MFU, TRAINING_METRICS
 
 REPORT_EVERY = 0.3  # seconds between two reads of the losses that wait on the device
@@ -239,10 +239,3 @@ class Meter:
         for step, norm in zip(steps, read, strict=False):
             line = lines.get(step)
             yield step, norm, line | {"grad_norm": norm} if line is not None else None
-
-
-def count_read(batch: Batch) -> int:
-    """Return how many tokens a batch holds without its padding, or how many images."""
-    if "tokens" not in batch:
-        return len(batch["images"])
-    return int(batch["mask"].sum()) if "mask" in batch else batch["tokens"].numel()

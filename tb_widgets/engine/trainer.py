@@ -19,11 +19,11 @@ from tb_widgets.engine.compilation import Compilation, missing_compiler
 from tb_widgets.engine.evaluation import tally
 from tb_widgets.engine.finiteness import NonFiniteMetrics, require_finite_loss, require_finite_weights
 from tb_widgets.engine.gauges import Gauges, group_rates
-from tb_widgets.engine.gpu_use import flops_per_row, peak_flops
+from tb_widgets.engine.gpu_use import flops_per_read, peak_flops
 from tb_widgets.engine.hardware import describe_device
 from tb_widgets.engine.inference.answers import ANSWERS, Answers
 from tb_widgets.engine.inference.samples import Sampler
-from tb_widgets.engine.meter import Meter, count_read
+from tb_widgets.engine.meter import Meter
 from tb_widgets.engine.metrics import measured
 from tb_widgets.engine.objective import count_labels, prediction_loss
 from tb_widgets.engine.optimisers.build import build_optimiser, step_if_finite
@@ -138,10 +138,11 @@ class Trainer:
         if self.step == 0:
             # Where the curves begin: an untrained model guesses alike everywhere, so some batches tell it.
             self._validate(self.validation[:FIRST_BATCHES])
-        self._count_flops()
+        mine = self.group.share(self.batches.batch(self.step))
+        part = {role: tensor[: self.recovery.rows].to(self.device) for role, tensor in mine.items()}
+        if (peak := peak_flops(describe_device(self.device), self.dtype)) is not None:
+            self.meter.flops = flops_per_read(self.model, part, self.dtype) / (peak * self.group.size)
         if self.spec.hardware.compile and not missing_compiler(self.device):
-            mine = self.group.share(self.batches.batch(self.step))
-            part = {role: tensor[: self.recovery.rows].to(self.device) for role, tensor in mine.items()}
             self.compilation.begin(part, self.dtype, self.step)
         self.meter.begin(self.step)
         while self.step < steps:
@@ -167,14 +168,6 @@ class Trainer:
             if self.commands.obey(self.meter, save=self._save, now=True):
                 return True
         return False
-
-    def _count_flops(self) -> None:
-        """Tell the meter how much of the devices a token takes, where it is known what they can do."""
-        peak = peak_flops(describe_device(self.device), self.dtype)
-        if peak is not None:
-            batch = {role: tensor[:1].to(self.device) for role, tensor in self.batches.batch(self.step).items()}
-            flops = flops_per_row(self.model, batch, self.dtype) / count_read(batch)
-            self.meter.flops = flops / (peak * self.group.size)
 
     def resume_from(self, checkpoint: Path) -> None:
         """Put everything back to where a checkpoint was taken.

@@ -33,3 +33,10 @@ def in_parts(batch: Batch, rows: int) -> list[Batch]:
     """Cut a batch into parts of at most so many rows."""
     pieces = zip(*(tensor.split(rows) for tensor in batch.values()), strict=True)  # type: ignore[no-untyped-call]
     return [dict(zip(batch, piece, strict=True)) for piece in pieces]
+
+
+def count_read(batch: Batch) -> int:
+    """Return how many tokens a batch holds without its padding, or how many images."""
+    if "tokens" not in batch:
+        return len(batch["images"])
+    return int(batch["mask"].sum()) if "mask" in batch else batch["tokens"].numel()

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tb_widgets.engine import trainer
-from tb_widgets.engine.gpu_use import GpuWatch, flops_per_row, peak_flops
+from tb_widgets.engine.gpu_use import GpuWatch, flops_per_read, peak_flops
 from tb_widgets.models.load import from_module
 from tb_widgets.models.zoo import gpt
 
@@ -21,8 +21,8 @@ def test_a_gpt_needs_what_the_book_says():
     weights = 12 * LAYERS * WIDTH**2 + VOCABULARY * WIDTH  # the head shares the table, and is a product
     state, generator = module.state_dict(), torch.get_rng_state()
     batch = {"tokens": torch.zeros(8, LENGTH, dtype=torch.int64)}
-    flops = flops_per_row(from_module(module), batch, torch.float32)
-    assert flops == (6 * weights + 12 * LAYERS * LENGTH * WIDTH) * LENGTH
+    flops = flops_per_read(from_module(module), batch, torch.float32)
+    assert flops == 6 * weights + 12 * LAYERS * LENGTH * WIDTH
     assert module.training
     assert torch.equal(torch.get_rng_state(), generator)
     assert all(torch.equal(value, state[name]) for name, value in module.state_dict().items())
