@@ -27,7 +27,7 @@ def snapshot_environment(
 ) -> dict[str, Any]:
     """Return what ``environment.json`` holds: the machine, what was chosen on it, seed, data and model checksums."""
     return {
-        **machine_environment(device),
+        **machine_environment(device, project_folder(spec)),
         "threads": threads,
         "precision": str(dtype).removeprefix("torch."),
         "seed": spec.training.seed,
@@ -37,13 +37,24 @@ def snapshot_environment(
     }
 
 
-def machine_environment(device: torch.device) -> dict[str, Any]:
-    """Return what is true of every run that this process would start here: software, code version, hardware."""
+def project_folder(spec: RunSpec) -> Path:
+    """Return the folder that the model's code lies in, where it is a path; otherwise the one that we work in."""
+    path = Path(spec.model.source).expanduser()
+    if not path.exists():  # zoo:gpt, a Gist, a repository, or a file that is gone
+        return Path.cwd()
+    return path if path.is_dir() else path.absolute().parent
+
+
+def machine_environment(device: torch.device, project: Path) -> dict[str, Any]:
+    """Return what is true of every run that this process would start here: software, code versions, hardware.
+
+    ``project`` is the folder of the user's own code.
+    """
     return {
         "python": platform.python_version(),
         "platform": platform.platform(),
         "packages": installed_packages(),
-        "code": {"tb_widgets": own_code(), "project": project_code(Path.cwd())},
+        "code": {"tb_widgets": own_code(), "project": project_code(project)},
         "hardware": {
             "device": describe_device(device),
             "processor": platform.processor() or platform.machine(),

@@ -237,7 +237,7 @@ class Run:
         if other is not None:
             return differences(self.environment, other.environment)
         then = {key: value for key, value in self.environment.items() if key in MACHINE}
-        return differences(then, this_machine(self.spec.hardware.device))
+        return differences(then, this_machine(self.spec))
 
     @property
     def metrics(self) -> list[Record]:
@@ -409,22 +409,19 @@ class Run:
         )
 
 
-def this_machine(device: str = "auto") -> dict[str, Any]:
-    """Return what is true of a run that would begin now: packages, code version, hardware.
+def this_machine(spec: RunSpec) -> dict[str, Any]:
+    """Return what would be true of a run that began now: packages, code versions, hardware.
 
-    Parameters
-    ----------
-    device
-        As a spec names it; one that is not here counts as ``auto``.
+    A device that is not here counts as ``auto``.
     """
-    from tb_widgets.engine.environment import machine_environment
+    from tb_widgets.engine.environment import machine_environment, project_folder
     from tb_widgets.engine.hardware import choose_device
 
     try:
-        chosen = choose_device(device)
+        chosen = choose_device(spec.hardware.device)
     except TrainingError:
         chosen = choose_device("auto")
-    return machine_environment(chosen)
+    return machine_environment(chosen, project_folder(spec))
 
 
 def list_runs(runs_dir: str | Path | None = None) -> list[Run]:

@@ -7,12 +7,13 @@ import shutil
 import subprocess
 import sys
 from importlib import metadata
+from pathlib import Path
 
 import pytest
 
 import tb_widgets
 from tb_widgets.engine.code_state import _PACKAGE, digest, git_state, own_code, project_code
-from tb_widgets.engine.environment import installed_packages
+from tb_widgets.engine.environment import installed_packages, project_folder
 from tb_widgets.engine.session import train_run
 from tb_widgets.runs.environment import decides, differences
 
@@ -66,6 +67,14 @@ def test_an_installed_copy_inside_a_strangers_checkout_is_told_by_version_and_ch
                           check=True, env={"PYTHONPATH": str(checkout / "site-packages")})  # fmt: skip
     expected = digest(_PACKAGE, _PACKAGE.rglob("*.py"))
     assert json.loads(done.stdout) == {"version": tb_widgets.__version__, "sha256": expected}
+
+
+def test_the_project_is_where_the_models_code_lies(checkout, tiny):
+    expected = {"commit": git(checkout, "rev-parse", "HEAD"), "dirty": False}
+    for source in (checkout, checkout / "model.py"):
+        folder = project_folder(tiny({"model.source": str(source), "model.config": {}}))
+        assert project_code(folder) == expected
+    assert project_folder(tiny()) == Path.cwd()
 
 
 def test_packages_are_those_that_python_finds():

@@ -77,10 +77,12 @@ def test_a_run_is_compared_with_this_machine(tiny, tmp_path):
     run = ran_on(tmp_path, tiny({"hardware.device": "cpu"}), {})
     here = {path: now for path, (_, now) in run.environment_differences().items()}
     assert here["hardware.device"] == "CPU"
-    told = this_machine("cpu")
+    told = this_machine(tiny({"hardware.device": "cpu"}))
     same = ran_on(tmp_path, tiny({"hardware.device": "cpu"}), {**told, "seed": 5, "threads": 9})
     assert same.environment_differences() == {}
     told["packages"]["torch"] = "1.0"
     before, _ = ran_on(tmp_path, tiny(), told).environment_differences()["packages.torch"]
     assert before == "1.0"
-    assert this_machine("cuda:7")["python"] == told["python"], "a device that is not here is no reason to fail"
+    assert this_machine(tiny({"hardware.device": "cuda:7"}))["python"] == told["python"], (
+        "a device that is not here is no reason to fail"
+    )
