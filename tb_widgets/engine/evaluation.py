@@ -88,16 +88,23 @@ def tally(
     # Not in inference mode: a table that the model makes here would be of no use to the next training step.
     with in_mode(module, training=False), torch.no_grad():
         for cpu_batch in batches:
-            mine = group.share(cpu_batch)
+            # Ranks with parts of one model make the same passes: what can't be shared evenly, the main one counts.
+            is_shared = not group.is_sharded or len(cpu_batch["labels"]) % group.size == 0
+            mine = group.share(cpu_batch) if is_shared else cpu_batch
+            counts = is_shared or group.is_main
             if not len(mine["labels"]):
                 continue
-            counted += count_labels(mine["labels"])
+            counted += count_labels(mine["labels"]) * counts
             for part in in_parts(mine, rows or len(mine["labels"])):
                 batch = {role: tensor.to(device) for role, tensor in part.items()}
-                metrics.update(forward(batch), batch["labels"])
+                logits = forward(batch)
+                if counts:
+                    metrics.update(logits, batch["labels"])
         if answers is not None:
-            for written, right in answers.written(forward, group.share, device=device, rows=rows):
-                metrics.update_answers(written, right)
+            share = (lambda batch: batch) if group.is_sharded else group.share
+            for written, right in answers.written(forward, share, device=device, rows=rows):
+                if group.is_main or not group.is_sharded:
+                    metrics.update_answers(written, right)
     return Tally(metrics, counted)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from torch import nn
 from torch.nn.utils import get_total_norm
 
+from tb_widgets.engine.sharding import whole
 from tb_widgets.errors import DivergedError
 from tb_widgets.runs.journal import JournalWriter
 from tb_widgets.wording import listed
@@ -126,9 +127,9 @@ def require_finite_weights(step: int, module: nn.Module) -> None:
     """Raise a :class:`DivergedError` where a trainable weight is non-finite, which no gradient need have told of."""
     weights = {name: weight for name, weight in module.named_parameters() if weight.requires_grad}
     # One norm is quick to look at. Finite weights may be too large for it: then each is looked at.
-    if math.isfinite(get_total_norm([*weights.values()]).item()):
+    if math.isfinite(whole(get_total_norm([*weights.values()])).item()):
         return
-    if names := [name for name, weight in weights.items() if not weight.isfinite().all()]:
+    if names := [name for name, weight in weights.items() if not whole(weight).isfinite().all()]:
         raise DivergedError(
             f"The weights are non-finite at step {step:,} ({listed(names, most=3)}), so they were not saved.",
             hint="Lower the learning rate, or check what else changes these weights besides the optimiser.",

@@ -27,10 +27,13 @@ class Group:
     ----------
     rank, size
         This process, counted from 0, and how many there are.
+    is_sharded
+        Whether each rank has only a part of the model: then every pass through it is one of the calls that all make.
     """
 
     rank: int = 0
     size: int = 1
+    is_sharded: bool = False
 
     @classmethod
     def current(cls) -> Group:
@@ -54,7 +57,8 @@ class Group:
         if self.size == 1:
             return ""
         where = f" on {self.machines} machines" if self.machines > 1 else ""
-        return f"{self.size} processes{where}, {distributed.get_backend()}"
+        how = ", sharded" if self.is_sharded else ""
+        return f"{self.size} processes{where}, {distributed.get_backend()}{how}"
 
     def share(self, batch: Batch) -> Batch:
         """Return this rank's rows of a batch that is the same on every rank."""
@@ -81,7 +85,7 @@ class Group:
 
         Parameters without a gradient on any rank keep none: an optimiser leaves them alone.
         """
-        if self.size == 1:
+        if self.size == 1 or self.is_sharded:  # FSDP has done so in the backward pass
             return
         has = torch.tensor([parameter.grad is not None for parameter in parameters], dtype=torch.uint8)
         has = has.to(_device())

@@ -120,6 +120,7 @@ def _end_in_words(error: BaseException, run: RunDirectory, *, restarts: int = 0)
 
 def _prepare_and_train(run: RunDirectory, journal: JournalWriter, module: nn.Module | None, group: Group) -> State:
     spec = run.spec
+    group = replace(group, is_sharded=group.size > 1 and spec.hardware.sharding == "full")
     chosen = _choose_checkpoint(run, journal) if group.is_main else None
     resumed_at = group.broadcast(chosen.step if chosen else -1)
     begin = max(0, resumed_at)

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
+from tb_widgets.engine.sharding import in_parts_like, is_sharded, whole
 from tb_widgets.errors import CheckpointError
 from tb_widgets.runs.checkpoints import META
 from tb_widgets.runs.durable import read_json
@@ -49,6 +50,7 @@ def take_snapshot(
     *,
     carried: dict[str, Tensor],
     meta: dict[str, Any],
+    keep: bool = True,
 ) -> Snapshot:
     """Copy weights, optimiser, loss scaler and every random state.
 
@@ -58,6 +60,8 @@ def take_snapshot(
         Further tensors of the loop that outlive a step.
     meta
         Written to the checkpoint's ``meta.json``.
+    keep
+        Whether this rank needs the copy. Where the model lies in parts on several ranks, all of them have to ask.
     """
     weights, aliases = unique_weights(module)
     training = {f"carried.{name}": tensor for name, tensor in carried.items()}
@@ -73,7 +77,9 @@ def take_snapshot(
         "python_random": [version, list(words), gauss],
         "numpy_random": [kind, np.asarray(keys).tolist(), int(position), int(has_gauss), float(cached)],
     }
-    return Snapshot(_copy(weights), _copy(training), {**meta, "aliases": aliases, "states": states})
+    return Snapshot(
+        _copy(weights, keep=keep), _copy(training, keep=keep), {**meta, "aliases": aliases, "states": states}
+    )
 
 
 def unique_weights(module: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]]:
@@ -81,8 +87,11 @@ def unique_weights(module: nn.Module) -> tuple[dict[str, Tensor], dict[str, str]
     weights: dict[str, Tensor] = {}
     aliases: dict[str, str] = {}
     owners: dict[tuple[int, tuple[int, ...], tuple[int, ...]], str] = {}
+    shared = {name: id(parameter) for name, parameter in module.named_parameters(remove_duplicate=False)}
     for name, tensor in module.state_dict().items():
-        key = (tensor.data_ptr(), tuple(tensor.shape), tensor.stride())
+        # A rank's part may be empty, and many of those begin at the same place.
+        place = shared[name] if is_sharded(tensor) else tensor.data_ptr()
+        key = (place, tuple(tensor.shape), tensor.stride())
         if tensor.numel() and key in owners:
             aliases[name] = owners[key]
         else:
@@ -106,7 +115,11 @@ def load_weights(module: nn.Module, checkpoint: Path) -> None:
             with safe_open(path, framework="pt") as file:
                 aliases = json.loads((file.metadata() or {}).get("aliases", "{}"))
         weights = load_file(path)
-        module.load_state_dict(weights | {name: weights[owner] for name, owner in aliases.items()})
+        weights |= {name: weights[owner] for name, owner in aliases.items()}
+        there = module.state_dict()
+        module.load_state_dict(
+            {name: in_parts_like(weight, there.get(name, weight)) for name, weight in weights.items()}
+        )
     except _DAMAGE as error:
         raise CheckpointError(f"The weights of {checkpoint} do not fit the model: {error}") from error
 
@@ -140,12 +153,14 @@ def _restore_training(
     checkpoint: Path, optimiser: torch.optim.Optimizer, scaler: torch.amp.GradScaler
 ) -> tuple[dict[str, Any], dict[str, Tensor]]:
     tensors = load_file(checkpoint / TRAINING)
+    parameters = [parameter for group in optimiser.param_groups for parameter in group["params"]]
     state: dict[int, dict[str, Tensor]] = {}
     carried: dict[str, Tensor] = {}
     for name, tensor in tensors.items():
         kind, *rest = name.split(".", 2)
         if kind == "optimizer":
-            state.setdefault(int(rest[0]), {})[rest[1]] = tensor
+            index = int(rest[0])
+            state.setdefault(index, {})[rest[1]] = in_parts_like(tensor, parameters[index])
         elif kind == "carried":
             carried[rest[0]] = tensor
     optimiser.load_state_dict({"state": state, "param_groups": optimiser.state_dict()["param_groups"]})
@@ -165,8 +180,10 @@ def _restore_training(
     return meta, carried
 
 
-def _copy(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    return {
-        name: tensor.detach().to("cpu", copy=True, memory_format=torch.contiguous_format)
-        for name, tensor in tensors.items()
-    }
+def _copy(tensors: dict[str, Tensor], *, keep: bool) -> dict[str, Tensor]:
+    copies = {}
+    for name, tensor in tensors.items():
+        gathered = whole(tensor.detach())
+        if keep:
+            copies[name] = gathered.to("cpu", copy=True, memory_format=torch.contiguous_format)
+    return copies

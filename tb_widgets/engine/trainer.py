@@ -34,6 +34,7 @@ from tb_widgets.engine.recovery import Recovery
 from tb_widgets.engine.room import Room
 from tb_widgets.engine.saver import CheckpointSaver
 from tb_widgets.engine.schedule import learning_rate
+from tb_widgets.engine.sharding import shard, whole
 from tb_widgets.engine.state import Snapshot, restore, take_snapshot
 from tb_widgets.engine.stopping import EarlyStopping
 from tb_widgets.errors import CheckpointError, DivergedError, TrainingError
@@ -88,6 +89,9 @@ class Trainer:
         training = spec.training
         self.module = model.module.to(device)
         self.group.equalise(self.module)
+        if self.group.is_sharded:
+            _require_no_loss_scale(dtype)
+            shard(self.module, device, self.group.size)
         self.parameters = [parameter for parameter in self.module.parameters() if parameter.requires_grad]
         self.optimiser = build_optimiser(self.module, training, device, model.outputs)
         self.gauges = Gauges(self.module)
@@ -140,7 +144,8 @@ class Trainer:
             self._validate(self.validation[:FIRST_BATCHES])
         mine = self.group.share(self.batches.batch(self.step))
         part = {role: tensor[: self.recovery.rows].to(self.device) for role, tensor in mine.items()}
-        if (peak := peak_flops(describe_device(self.device), self.dtype)) is not None:
+        peak = peak_flops(describe_device(self.device), self.dtype)
+        if peak is not None and not self.group.is_sharded:
             self.meter.flops = flops_per_read(self.model, part, self.dtype) / (peak * self.group.size)
         if self.spec.hardware.compile and not missing_compiler(self.device):
             self.compilation.begin(part, self.dtype, self.step)
@@ -292,13 +297,14 @@ class Trainer:
         self.meter.add_loss(loss)
         self.group.average_gradients(self.parameters)
         self.scaler.unscale_(self.optimiser)
-        is_sampled = self.meter.is_sampled(self.step + 1)
+        is_sampled = self.meter.is_sampled(self.step + 1) and not self.group.is_sharded
         sampled = self.gauges.layer_norms() if is_sampled else {}
         before = self.gauges.sampled_weights() if is_sampled else None
         if training.clip is None:
             norm = get_total_norm([p.grad for p in self.parameters if p.grad is not None])
         else:
             norm = clip_grad_norm_(self.parameters, training.clip)
+        norm = whole(norm)
         step_if_finite(self.optimiser, norm, self.scaler)
         if before is not None:
             sampled |= self.gauges.update_ratio(before)
@@ -317,14 +323,15 @@ class Trainer:
         summed = torch.zeros((), device=self.device)
         for part in in_parts(batch, rows):
             labels = count_labels(part["labels"])
-            if not labels:
+            if not labels and not self.group.is_sharded:
                 continue
             on_device = {role: tensor.to(self.device, non_blocking=True) for role, tensor in part.items()}
             with autocast(self.device, self.dtype):
                 logits = self.compilation.model.logits(on_device)
             # Each part counts by its share of the labels, so the sum is the mean over the whole batch. Losses and
             # gradients are averaged over the ranks, which the group's size makes up for.
-            loss = prediction_loss(logits, on_device["labels"]) * (labels / total * self.group.size)
+            share = labels / total * self.group.size
+            loss = prediction_loss(logits, on_device["labels"]) * share if labels else 0.0 * logits.sum()
             self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
             summed += loss.detach()
         return summed
@@ -332,7 +339,10 @@ class Trainer:
     def _evaluate(self, *, sample_anyway: bool) -> dict[str, float]:
         """Validate, and write samples now and then."""
         metrics = self._validate(self.validation, self.answers)
-        if self.group.is_main and (sample_anyway or self.sampler.may_sample(self.meter.clock.here())):
+        samples = sample_anyway or self.sampler.may_sample(self.meter.clock.here())
+        if self.group.is_sharded:  # all ranks write the same together
+            samples = bool(self.group.broadcast(int(samples)))
+        if samples and (self.group.is_main or self.group.is_sharded):
             with self.meter.apart(), self.average.in_place():
                 self.sampler.write(self.journal, self.step)
         return metrics
@@ -371,7 +381,12 @@ class Trainer:
             require_finite_loss(self.step, self.meter.window_loss.item())
             with self.average.in_place():
                 require_finite_weights(self.step, self.module)
-                if self.group.is_main:  # all ranks hold the same
+                if self.group.is_sharded:
+                    self.saver.settle()
+                    snapshot = self._take_snapshot()
+                    if self.group.is_main:
+                        self.saver.save(self.step, lambda: snapshot)
+                elif self.group.is_main:  # all ranks hold the same
                     self.saver.save(self.step, self._take_snapshot)
         self._saved_step = self.step
 
@@ -381,6 +396,7 @@ class Trainer:
             self.optimiser,
             self.scaler,
             carried={"window_loss": self.meter.window_loss} | self.average.carried(),
+            keep=self.group.is_main,
             meta={
                 "metrics": self._ended_with.metrics if self._ended_with else self.meter.validation_at(self.step),
                 "elapsed": round(self.meter.clock.elapsed(), 2),
@@ -394,6 +410,15 @@ class Trainer:
                     "next_batch": self.step,
                 },
             },
+        )
+
+
+def _require_no_loss_scale(dtype: torch.dtype) -> None:
+    if dtype == torch.float16:
+        raise TrainingError(
+            "hardware.sharding is full, and this GPU's half precision (fp16) needs a loss scale, which a model in "
+            "parts has none for.",
+            hint="Set training.precision to fp32.",
         )
 
 

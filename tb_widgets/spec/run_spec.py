@@ -96,9 +96,25 @@ class RunSpec(Section):
             )
         if processes > 1 and self.hardware.backend == "kernel":
             found.append(("hardware.processes", "a live model trains in one process; set it to 1."))
+        if self.hardware.sharding != "none":
+            found += self._unsharded()
         if self.tracking.wandb != "off":
             found.append(("tracking.wandb", "this version does not report to Weights & Biases; set it to off."))
         return found
+
+    def _unsharded(self) -> list[tuple[str, str]]:
+        """Return what needs a model that is whole on every process."""
+        needs = {
+            "training.optimizer": (self.training.optimizer != "adamw", "set it to adamw"),
+            "training.averaging": (self.training.averaging is not None, "leave it empty"),
+            "training.precision": (self.training.precision == "fp16", "set it to bf16 or fp32"),
+            "hardware.compile": (self.hardware.compile, "set it to false"),
+        }
+        return [
+            (path, f"needs a model that is whole on every process: {way}, or hardware.sharding to none.")
+            for path, (is_set, way) in needs.items()
+            if is_set
+        ]
 
     @classmethod
     def from_mapping(cls, mapping: Mapping[str, Any]) -> RunSpec:

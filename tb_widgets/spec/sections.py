@@ -634,6 +634,12 @@ class HardwareSpec(Section):
         ge=1,
         le=1024,
     )
+    sharding: Literal["none", "full"] = setting(
+        "none",
+        title="Sharding",
+        help="full (FSDP): each process keeps a part of the model and optimiser, for models too large for one GPU.",
+        group="Hardware",
+    )
     threads: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = setting(
         "auto",
         title="CPU threads",

@@ -365,6 +365,15 @@ def test_resuming_goes_on_at_once_after_a_pause(opened):
     assert not run.control.is_requested("pause")
 
 
+def test_a_run_that_waits_for_room_says_what_could_be_freed(opened):
+    dashboard, run = opened
+    set_status(run, state="paused", message="The disk is full: 0 bytes free.", hint="Delete <b>something</b>.")
+    dashboard.refresh()
+    assert "The disk is full: 0 bytes free. Delete &lt;b&gt;something&lt;/b&gt;." in shown(bar(dashboard))
+    assert "Paused: The disk is full: 0 bytes free." in shown(dashboard.page.widget)
+    assert filled(dashboard) == ["resume"]
+
+
 def test_a_double_click_starts_one_run(dashboard):
     start = visible(dashboard)["start"]
     start.click()

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+import shutil
 import socket
 import subprocess
 import sys
 
 import pytest
 import torch
+from safetensors.torch import load_file
 
 from tb_widgets.engine.commands import Commands
 from tb_widgets.engine.parallel import Group, SilentJournal
+from tb_widgets.engine.session import train_run
 from tb_widgets.runs import RunDirectory, Status, create_run
+from tb_widgets.runs.durable import read_json
 
 from .conftest import losses, weights_digest
 
@@ -22,6 +26,7 @@ import torch
 from torch import distributed
 from tb_widgets.engine.parallel import Group
 from tb_widgets.engine.session import train_run
+from tb_widgets.engine.sharding import shard
 from tb_widgets.runs import RunDirectory
 
 path, rank, port, how = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4]
@@ -36,8 +41,11 @@ if how == "count":
         gradient[1].grad = torch.ones(2)
     group.average_gradients(gradient)
     rows = group.share({"labels": torch.arange(5)})["labels"]
+    table = torch.nn.Sequential(torch.nn.Embedding(5, 4))
+    shard(table, torch.device("cpu"), 2)
+    kept = sum(part.to_local().numel() for part in table.parameters())
     print(json.dumps([group.sum(rank + 3), group.broadcast(rank + 7), rows.tolist(),
-                      [None if g.grad is None else g.grad.tolist() for g in gradient]]))
+                      [None if g.grad is None else g.grad.tolist() for g in gradient], kept]))
 elif how == "once":
     print(json.dumps(train_run(run)))
 else:
@@ -80,8 +88,8 @@ def lines(run: RunDirectory) -> list[dict]:
 def test_numbers_and_gradients_are_the_same_on_both_ranks(tiny, tmp_path):
     first, second = on_two_ranks(create_run(tmp_path, tiny()), "count")
     averaged = [[1.5, 4.5], [0.5, 0.5], None]
-    assert first == [7, 7, [0, 1, 2], averaged]
-    assert second == [7, 7, [3, 4], averaged]
+    assert first == [7, 7, [0, 1, 2], averaged, 12]
+    assert second == [7, 7, [3, 4], averaged, 8]
 
 
 def test_two_ranks_train_as_one_process_does(tiny, train, tmp_path):
@@ -111,6 +119,40 @@ def test_two_ranks_end_with_the_best_checkpoint(tiny, tmp_path):
     assert best.step < 20
     assert weights_digest(run.checkpoints()[-1].path) == weights_digest(best.path)
     assert f"the weights of the best one, of step {best.step}" in run.status().message
+
+
+FULL = {"hardware.processes": 2, "hardware.sharding": "full", "training.batch_size": 8, "evaluation.batches": 4}
+FULL |= {"model.config": {"n_layer": 2, "n_head": 2, "n_embd": 16}}
+FULL |= {"tokenizer.kind": "char"}  # of which there are 17, so that the table's parts are unequal
+
+
+@pytest.mark.fault
+@pytest.mark.timeout(240)
+def test_a_model_in_parts_follows_the_curve_of_a_whole_one(tiny, train, tmp_path):
+    alone = train(tiny(FULL))
+    together = create_run(tmp_path / "together", tiny(FULL))
+    assert on_two_ranks(together) == [["done", "done"], ["done", "done"]]
+    assert together.status().ranks == "2 processes, gloo, sharded"
+    assert losses(together) == pytest.approx(losses(alone), abs=1e-5)
+    first = [json.loads(line) for line in (together.path / "first.jsonl").read_text().splitlines()]
+    assert losses(together) == [line["train/loss"] for line in first if line["step"]], "resumed to the same values"
+    validated = [[line["val/loss"] for line in lines(run) if "val/loss" in line] for run in (together, alone)]
+    assert validated[0] == pytest.approx(validated[1], abs=1e-5)
+    for info, theirs in zip(together.checkpoints(), alone.checkpoints(), strict=True):
+        for name in ("model", "training"):
+            mine, other = (load_file(path / f"{name}.safetensors") for path in (info.path, theirs.path))
+            assert mine.keys() == other.keys()
+            for key in mine.keys() - {"rng.torch"}:
+                torch.testing.assert_close(mine[key].float(), other[key].float(), atol=1e-4, rtol=1e-3, msg=key)
+        assert read_json(info.path / "meta.json")["aliases"] == read_json(theirs.path / "meta.json")["aliases"]
+
+    shutil.rmtree(together.checkpoints()[-1].path)
+    before = losses(together)
+    assert train_run(together) == "done", "on one process, from the checkpoint of two"
+    assert losses(together) == pytest.approx(before, abs=1e-5)
+    shutil.rmtree(alone.checkpoints()[-1].path)
+    assert on_two_ranks(alone, "once") == ["done", "done"], "and on two, from that of one"
+    assert losses(alone) == pytest.approx(before, abs=1e-5)
 
 
 UNWELL = """

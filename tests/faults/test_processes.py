@@ -40,12 +40,13 @@ def losses(run):
     return [line["train/loss"] for line in read_records(run.metrics_file) if "train/loss" in line]
 
 
-@pytest.mark.parametrize("processes", [2, 4])
-def test_several_processes_follow_the_curve_of_one(service, tiny, alone, processes):
-    run = service.start(tiny(FIELDS | {"hardware.processes": processes}))
+@pytest.mark.parametrize(("processes", "sharding"), [(2, "none"), (4, "none"), (2, "full")])
+def test_several_processes_follow_the_curve_of_one(service, tiny, alone, processes, sharding):
+    run = service.start(tiny(FIELDS | {"hardware.processes": processes, "hardware.sharding": sharding}))
     assert service.wait(run, timeout=150) == "done", run.status().message
     assert losses(run) == pytest.approx(alone, abs=1e-5)
     assert run.status().device == f"{processes} x CPU"
+    assert run.status().ranks == f"{processes} processes, gloo{', sharded' * (sharding == 'full')}"
 
 
 def ranks_of(run):

@@ -135,6 +135,14 @@ def test_contradictions_name_the_field_at_fault():
     assert list(found) == ["training.micro_batch_size", "checkpoints.mode", "hardware.processes", "tracking.wandb"]
 
 
+def test_what_needs_a_whole_model_contradicts_sharding():
+    found = problems(
+        "training: {optimizer: muon, averaging: 0.99, precision: fp16}\nhardware: {sharding: full, compile: true}\n"
+    )
+    assert list(found) == ["training.optimizer", "training.averaging", "training.precision", "hardware.compile"]
+    assert "set it to adamw, or hardware.sharding to none" in found["training.optimizer"]
+
+
 @pytest.mark.parametrize(
     ("text", "field", "advice"),
     [

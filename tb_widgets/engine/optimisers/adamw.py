@@ -6,6 +6,7 @@ import torch
 
 from tb_widgets.engine.optimisers.groups import ParameterGroup
 from tb_widgets.engine.optimisers.light import LightAdamW
+from tb_widgets.engine.sharding import is_sharded
 from tb_widgets.spec import TrainingSpec
 
 FUSED_DEVICES = ("cpu", "cuda", "mps")
@@ -19,5 +20,5 @@ def build_adamw(groups: list[ParameterGroup], training: TrainingSpec, device: to
         lr=training.learning_rate,
         betas=(training.beta1, training.beta2),
         eps=training.eps,
-        fused=device.type in FUSED_DEVICES and all(p.is_floating_point() for p in parameters),
+        fused=device.type in FUSED_DEVICES and all(p.is_floating_point() and not is_sharded(p) for p in parameters),
     )
