@@ -38,10 +38,10 @@ def test_a_text_ends_where_the_model_ends_it_and_nothing_else_beyond_the_tokeniz
     assert list(sample_tokens(logits, [1], **rules, end=3)) == []  # one of the tokenizer's own
 
 
-@pytest.mark.parametrize(("positions", "ngram"), [("rope", 1), ("learned", 1), ("rope", 3)])
-def test_a_document_is_read_as_if_it_stood_alone(positions, ngram):
+@pytest.mark.parametrize("config", [{}, {"positions": "learned"}, {"ngram": 3}, {"trigrams": 50}])
+def test_a_document_is_read_as_if_it_stood_alone(config):
     torch.manual_seed(0)
-    model = GPT(GPTConfig(20, 16, n_layer=2, n_head=2, n_embd=16, positions=positions, ngram=ngram))
+    model = GPT(GPTConfig(20, 16, n_layer=2, n_head=2, n_embd=16, **config))
     for parameter in model.parameters():
         torch.nn.init.normal_(parameter, std=0.3)
     tokens = torch.randint(20, (1, 12))

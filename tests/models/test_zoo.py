@@ -28,6 +28,7 @@ def gpt(preset="tiny", vocab_size=64, context_length=16, **config):
         {"positions": "learned"},
         {"bias": True, "tie_weights": False, "positions": "learned", "n_layer": 2, "mlp_ratio": 3},
         {"ngram": 4},
+        {"ngram": 2, "trigrams": 50, "activation": "relu2"},
     ],
 )
 def test_the_formula_counts_what_torch_counts(config):
@@ -50,9 +51,11 @@ def test_presets_have_the_sizes_that_their_names_promise():
     assert 9e6 < counts["medium"] < 12e6
 
 
-@pytest.mark.parametrize(("positions", "ngram"), [("rope", 1), ("learned", 1), ("rope", 4)])
-def test_earlier_logits_do_not_see_later_tokens_and_positions_count(positions, ngram):
-    model = gpt(positions=positions, ngram=ngram)
+@pytest.mark.parametrize(
+    "config", [{}, {"positions": "learned"}, {"ngram": 4}, {"trigrams": 99, "activation": "relu2"}]
+)
+def test_earlier_logits_do_not_see_later_tokens_and_positions_count(config):
+    model = gpt(**config)
     model.module.eval()
     for parameter in model.module.parameters():  # zero-initialised layers would hide a leak
         torch.nn.init.normal_(parameter, std=0.3)
@@ -79,6 +82,20 @@ def test_rotary_scores_depend_on_distance_only():
         module.rotation = rotation_table(21, 32)[:, 5:]
         there = model.token_logits(ids)[0, -1]
     torch.testing.assert_close(here, there, rtol=1e-3, atol=1e-3)
+
+
+def test_three_tokens_in_a_row_have_a_vector_whatever_stands_elsewhere():
+    module = gpt(trigrams=97, vocab_size=64).module.eval()
+    chosen = []
+    module.trigrams.register_forward_hook(lambda _table, given, _found: chosen.append(given[0]))
+    module(torch.tensor([[5, 6, 7, 5, 6, 7, 8], [9, 5, 6, 7, 60, 61, 62]]))
+    module(torch.tensor([[5]]))
+    rows = chosen[0]
+    assert rows[0, 2] == rows[0, 5] == rows[1, 3]
+    assert chosen[1][0, 0] == rows[0, 0]
+    assert len(rows.unique()) > 8, "different ones mostly have different vectors"
+    assert rows.min() >= 0
+    assert rows.max() < 97
 
 
 def test_rotary_model_reads_beyond_the_context_it_was_built_for():
@@ -110,7 +127,7 @@ def test_a_model_learns_a_short_text_by_heart():
 
 
 def test_every_weight_gets_a_gradient_after_one_step():
-    model = gpt(bias=True, positions="learned")
+    model = gpt(bias=True, positions="learned", trigrams=8)
     optimizer = torch.optim.SGD(model.module.parameters(), lr=0.1)
     for _ in range(2):  # layers that start at zero pass gradients on from the second step
         optimizer.zero_grad()
@@ -159,6 +176,8 @@ def test_a_frozen_file_that_was_changed_is_refused(tmp_path: Path):
         ({"n_embd": 100, "n_head": 3}, r"n_embd is 100, which 3 heads can't split evenly. Try 96 or 102\."),
         ({"dropout": 1.5}, r"dropout must be a number from 0 to below 1, not 1.5"),
         ({"positions": "sinus"}, r"positions must be rope or learned, not 'sinus'"),
+        ({"activation": "relu"}, r"activation must be gelu or relu2, not 'relu'"),
+        ({"trigrams": -1}, r"model.config.trigrams must be a whole number of at least 0, not -1\."),
         ({"bias": "yes"}, r"bias must be true or false, not 'yes'"),
     ],
 )

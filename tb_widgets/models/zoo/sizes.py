@@ -45,7 +45,8 @@ ZOO_PRESETS: dict[str, dict[str, dict[str, int]]] = {
 }
 
 _DEFAULTS: dict[str, dict[str, Any]] = {
-    "gpt": {"positions": "rope", "mlp_ratio": 4, "bias": False, "dropout": 0.0, "tie_weights": True, "ngram": 1},
+    "gpt": {"positions": "rope", "mlp_ratio": 4, "bias": False, "dropout": 0.0, "tie_weights": True}
+    | {"ngram": 1, "activation": "gelu", "trigrams": 0},
     "bert": {"mlp_ratio": 4, "dropout": 0.0},
     "bert-classifier": {"classes": 2, "mlp_ratio": 4, "dropout": 0.0},
     "t5": {"mlp_ratio": 4, "dropout": 0.0, "buckets": 32, "max_distance": 128},
@@ -104,10 +105,10 @@ def zoo_config(
 
 
 def _check(config: dict[str, Any]) -> None:
-    for name in _WHOLE:
-        value = config.get(name, 1)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
-            raise ModelError(f"model.config.{name} must be a whole number of at least 1, not {value!r}.")
+    for name in (*_WHOLE, "trigrams"):
+        value, least = config.get(name, 1), 0 if name == "trigrams" else 1
+        if not isinstance(value, int) or isinstance(value, bool) or value < least:
+            raise ModelError(f"model.config.{name} must be a whole number of at least {least}, not {value!r}.")
     for name in ("bias", "tie_weights"):
         if not isinstance(config.get(name, True), bool):
             raise ModelError(f"model.config.{name} must be true or false, not {config[name]!r}.")
@@ -117,6 +118,9 @@ def _check(config: dict[str, Any]) -> None:
     positions = config.get("positions", "learned")
     if positions not in ("rope", "learned"):
         raise ModelError(f"model.config.positions must be rope or learned, not {positions!r}.")
+    activation = config.get("activation", "gelu")
+    if activation not in ("gelu", "relu2"):
+        raise ModelError(f"model.config.activation must be gelu or relu2, not {activation!r}.")
     width, heads = config["n_embd"], config["n_head"]
     # Rotary positions turn pairs of features, so a head needs an even width.
     unit = heads * 2 if positions == "rope" else heads
@@ -148,7 +152,10 @@ def count_parameters(name: str, config: dict[str, Any]) -> int:
 
 def _gpt(config: dict[str, Any]) -> int:
     width, bias = config["n_embd"], 1 if config["bias"] else 0
-    tables = config["vocab_size"] * width * (config["ngram"] + (0 if config["tie_weights"] else 1))
+    tables = config["vocab_size"] * width * (1 if config["tie_weights"] else 2)
+    tables += (config["vocab_size"] + 1) * width * (config["ngram"] - 1)
+    if config["trigrams"]:
+        tables += (config["trigrams"] + width) * (width // 4)
     if config["positions"] == "learned":
         tables += config["context_length"] * width
     return int(tables + _encoder(config, bias) + width * (1 + bias))
