@@ -186,7 +186,7 @@ def test_a_file_of_an_older_version_is_read_as_what_it_meant(first, monkeypatch)
     assert RunSpec.from_yaml("schema: 2\ntraining: {batch_size: 8, seed: 3}").training.seed == 6
     assert RunSpec.from_yaml("schema: 3\ntraining: {seed: 3}").training.seed == 3
     assert RunSpec.from_yaml("training: {seed: 3}").training.seed == 3, "what is written by hand is of today"
-    with pytest.raises(SpecError, match=r"only reads up to 3\."):
+    with pytest.raises(SpecError, match=r"up to (version )?3\."):
         RunSpec.from_yaml("schema: 4")
     with pytest.raises(SpecError, match="training"):
         RunSpec.from_yaml("schema: 1\ntraining: {batch: many}")
