@@ -319,7 +319,7 @@ def test_what_was_chosen_outlives_a_reload(open_dashboard: OpenDashboard, tmp_pa
     expect(tab(page, "Check")).not_to_contain_text("not checked yet")
     button(page, "Reset to the defaults").click()
     expect(page.locator(".tbw-bar")).to_contain_text("600 steps")
-    expect(page.locator(".tbw-bar")).to_contain_text("python-docs")
+    expect(page.locator(".tbw-bar")).to_contain_text("Python's reference")
 
 
 def test_a_wild_rate_is_mended_with_one_press_and_more_runs_are_queued(

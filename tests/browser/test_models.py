@@ -13,6 +13,9 @@ from models.broken import EMBEDDED, HEAD, OUTPUT, TIED
 from models.github import GitHub
 from playwright.sync_api import Locator, expect
 
+from tb_widgets.app.words import data_title
+from tb_widgets.spec import DataSpec
+
 from .page import DashboardPage
 from .servers import Server
 from .test_dashboard import button, tab, wait_for_state, wait_until
@@ -163,7 +166,7 @@ def test_a_pasted_address_becomes_a_trained_model_in_at_most_four_clicks(
     start = page.locator(".tbw-at-start")
     expect(page.get_by_text("It works. Task:")).to_be_visible(timeout=60_000)
     expect(start).to_be_enabled()
-    expect(tab(page, "Data")).to_contain_text(data)
+    expect(tab(page, "Data")).to_contain_text(data_title(DataSpec(source=data)))
     hand.click(start)
 
     wait_until(lambda: len({*shared_runs.glob("[!.]*")} - before) == 1, "a run")
