@@ -13,7 +13,7 @@ from tb_widgets import TrainingService
 from tb_widgets.display.terminal import progress_lines
 from tb_widgets.runs.checkpoints import verify
 from tb_widgets.runs.journal import read_records
-from tb_widgets.wording import size_in_words
+from tb_widgets.wording import listed, size_in_words
 from tests.service.conftest import end_all
 
 from .conftest import assert_readable, computed, final_weights
@@ -37,6 +37,12 @@ def fill(disk, left=0):
             pass
 
 
+def waiting(run):
+    """Return the status of a run that has paused by itself."""
+    status = run.status()
+    return status if status.state == "paused" and status.message else None
+
+
 @pytest.mark.parametrize("left", [60_000, 0], ids=["no-room-for-a-checkpoint", "no-room-at-all"])
 def test_a_disk_that_fills_lets_the_run_wait_in_memory(disk_service, service, tiny, until, left):
     small_disk = disk_service.runs_dir.parent
@@ -52,13 +58,12 @@ def test_a_disk_that_fills_lets_the_run_wait_in_memory(disk_service, service, ti
     fill(small_disk, left)
     disk_service.resume(run)
 
-    waits = until(lambda: run.status() if run.status().message else None)
-    assert waits.state == "paused"
+    waits = until(lambda: waiting(run))
     assert waits.message.startswith("The disk is full: ")
     assert not left or "free, a checkpoint needs " in waits.message
     assert "Free some space, then press Resume" in waits.hint
     old = [info for info in saved[:-1] if not info.best]
-    assert f"{' and '.join(info.path.name for info in old)} in {run.checkpoints_folder}" in waits.hint
+    assert f"{listed([info.path.name for info in old], most=4)} in {run.checkpoints_folder}" in waits.hint
     assert f"({size_in_words(sum(info.size for info in old))})" in waits.hint
     assert saved[-1].path.name not in waits.hint, "neither the newest nor the best"
     assert [info.step for info in run.checkpoints()] == [info.step for info in saved]
@@ -89,8 +94,8 @@ def test_the_last_checkpoint_waits_for_room_as_well_and_who_stops_then_is_told(d
     run = disk_service.start(tiny(once))
     until(lambda: run.status().state == "running")
     fill(disk_service.runs_dir.parent, 60_000)
-    waits = until(lambda: run.status() if run.status().message else None)
-    assert (waits.state, waits.step) == ("paused", 40)
+    waits = until(lambda: waiting(run))
+    assert waits.step == 40
     assert "You could delete" not in waits.hint
     disk_service.stop(run)
     assert disk_service.wait(run, 60) == "failed"

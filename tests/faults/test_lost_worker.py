@@ -115,6 +115,7 @@ def test_a_run_found_interrupted_is_not_resumed(service, tiny, until, unwatched)
 def test_of_all_who_watch_one_resumes_it(service, tiny, until, unwatched):
     """Two pages, a terminal and a script, each with a service of its own, and none is the worker's parent."""
     run = service.start(tiny(ENDLESS))
+    until(run.checkpoints)
     first = running(run, until)
     pages = [Session(runs_dir=service.runs_dir, run=run.id) for _ in range(2)]
     for page in pages:
