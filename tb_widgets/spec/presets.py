@@ -60,16 +60,25 @@ PRESETS = {
         Preset(
             "shakespeare-char",
             "Characters, nanoGPT size",
-            "The sizes of nanoGPT's CPU recipe, for any small text: 4 layers, 4 heads, width 128, context 64. "
-            "Muon, and reading each character with the three before it, make it learn faster.",
+            "As many weights as nanoGPT's CPU recipe (0.8 million), for any small text: 1 layer, 4 heads, width 128, "
+            "context 64, and vectors for three characters in a row. It is as good after a tenth of the computing.",
             {
-                "model.config": {"ngram": 4},
+                # Tiny Shakespeare, 1,000 steps: loss 1.634 after 38 CPU seconds. Two layers and 11,000 trigrams: 1.641
+                # after 60; four layers, no trigrams, gelu, tied, momentum 0.95: 1.628 after 104.
+                "model.config": {
+                    "n_layer": 1,
+                    "ngram": 4,
+                    "trigrams": 17_000,
+                    "activation": "relu2",
+                    "tie_weights": False,
+                },
                 "data.context_length": 64,
                 "tokenizer.kind": "char",
                 "training.steps": 1000,
                 "training.batch_size": 12,
                 "training.optimizer": "muon",
                 "training.learning_rate": 0.01,
+                "training.momentum": 0.85,
                 "training.relative_rates": {"embedding": 2.0},
                 "training.schedule": "wsd",
                 "training.cooldown": 0.6,

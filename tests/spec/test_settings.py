@@ -90,7 +90,7 @@ def test_shakespeare_by_characters_has_the_stated_sizes():
     assert spec.model.preset == "small"
     assert (spec.tokenizer.kind, spec.data.context_length) == ("char", 64)
     assert (spec.training.batch_size, spec.training.steps) == (12, 1000)
-    assert "4 layers, 4 heads, width 128, context 64" in PRESETS["shakespeare-char"].help
+    assert "1 layer, 4 heads, width 128, context 64" in PRESETS["shakespeare-char"].help
 
 
 def test_an_unknown_preset_is_told_with_the_known_ones():
