@@ -384,7 +384,8 @@ def used_up(course: Course) -> Hint | None:
     return Hint(
         "The training data is exhausted.",
         f"The model has read it {course.epochs:.0f} times. Since step {before.step:,}, training loss fell from "
-        f"{before.train:.3f} to {course.last.train:.3f}, but validation loss not below {course.best.loss:.3f}.",
+        f"{before.train:.3f} to {course.last.train:.3f}, but validation loss did not fall below "
+        f"{course.best.loss:.3f}.",
         "Train on more data.",
     )
 

@@ -44,6 +44,7 @@ SCHEDULES = {
 PRECISIONS = AUTO | {"fp32": "fp32 (full)", "bf16": "bf16 (mixed)", "fp16": "fp16 (mixed)"}
 DIRECTIONS = AUTO | {"min": "Lower is better", "max": "Higher is better"}
 BACKENDS = {"process": "A process of its own", "kernel": "This notebook's kernel"}
+SHARDINGS = {"none": "None: a whole copy each", "full": "Full: a part each (FSDP)"}
 TRACKERS = {"off": "Off", "offline": "Offline", "online": "Online"}
 
 

@@ -636,8 +636,9 @@ class HardwareSpec(Section):
     )
     sharding: Literal["none", "full"] = setting(
         "none",
+        labels=labels.SHARDINGS,
         title="Sharding",
-        help="full (FSDP): each process keeps a part of the model and optimiser, for models too large for one GPU.",
+        help="Full: each process keeps a part of the model and optimiser, for models too large for one GPU.",
         group="Hardware",
     )
     threads: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = setting(

@@ -116,7 +116,7 @@ TASKS: dict[Task, TaskRecord] = {
             sample_title="Filled-in tokens",
             ask_title="Fill in tokens",
             ask_verb="Fill in",
-            ask_help="Write [MASK] wherever a token is missing.",
+            ask_help="Write [MASK] where a token is missing.",
             ask_example="The [MASK] is",
         ),
         TaskRecord(

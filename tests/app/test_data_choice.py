@@ -71,7 +71,7 @@ def test_a_file_is_taken_once_it_can_be_read(dashboard, data, text_file, tmp_pat
         ("photo.txt", "byte"),
         ("broken.json", "line 1"),
         ("blank.txt", "contains only whitespace."),
-        ("blank.csv", "All rows of blank.csv are empty"),
+        ("blank.csv", "blank.csv is empty in every row"),
         ("chat.jsonl", "No column of chat.jsonl can be read as a text or a label"),
     ],
 )
@@ -224,7 +224,7 @@ def test_a_tokenizer_of_the_hub_is_asked_for_where_it_is_missing(dashboard, data
     with pytest.raises(DataError, match="no tokenizer to fetch"):
         data.get_tokenizer()
     dashboard.draft.set("tokenizer.file", "hub:somebody/nothing")
-    assert "not been fetched yet" in dashboard.draft.errors["tokenizer.file"]
+    assert "not been downloaded yet" in dashboard.draft.errors["tokenizer.file"]
     assert "tbw-hidden" not in at(page_of(dashboard), "get-tokenizer")._dom_classes
 
 

@@ -73,7 +73,7 @@ def test_a_variant_is_chosen_first(dashboard, data, quiet):  # noqa: F811
         (404, "There is no dataset"),
         (403, "does not let you read"),
         (429, "rate limit"),
-        (503, "fault of its own"),
+        (503, "server error (status 503)"),
     ],
 )
 def test_a_refusal_says_why_and_leaves_the_data_as_they_were(dashboard, data, quiet, fault, words):  # noqa: F811

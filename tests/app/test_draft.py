@@ -286,4 +286,4 @@ def test_a_tokenizer_that_is_too_large_for_the_model_is_told_before_start(kind: 
     draft.set("tokenizer.vocab_size", 1000)
     draft.know(ModelFacts("causal-lm", vocab_size=100))
 
-    assert "the model knows 100" in draft.errors[field]
+    assert "the model has 100" in draft.errors[field]

@@ -321,7 +321,7 @@ def test_what_was_concluded_is_decided_otherwise_in_the_form(open_dashboard, tmp
     dashboard.load_model(str(tmp_path))
     dashboard.wait_for_model()
     box = dashboard.page.boxes["model"]
-    assert "forward returns final as well" in shown(box)
+    assert "forward also returns final" in shown(box)
     at(box, "decide").value = True
     assert "Longest text" in shown(box)
     assert "Image size" not in shown(box)
@@ -333,7 +333,7 @@ def test_what_was_concluded_is_decided_otherwise_in_the_form(open_dashboard, tmp
     at(box, "model-vocab-size").value = "280"
     at(box, "model-context-limit").value = "16"
     dashboard.wait_for_model()
-    assert "“Output” says so." in shown(box)
+    assert "Set by “Output”." in shown(box)
     assert (dashboard.draft.spec.data.context_length, dashboard.draft.spec.tokenizer.vocab_size) == (16, 280)
 
 
@@ -450,7 +450,7 @@ def test_a_leak_that_no_repair_is_known_for_is_said_to_be_the_author_s(open_dash
     dashboard.load_model(str(tmp_path))
     dashboard.wait_for_model()
     assert dashboard.choice.leaks, dashboard.choice.error
-    assert "there is no repair for the way it is written" in shown(dashboard.page.boxes["model"])
+    assert "no automatic repair fits this code" in shown(dashboard.page.boxes["model"])
 
 
 def test_whatever_an_author_writes_is_shown_as_text(github, open_dashboard):

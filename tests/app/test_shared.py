@@ -75,7 +75,7 @@ def test_what_is_on_the_list_is_chosen_and_tried_and_nothing_else_is(listed, git
 
 def test_a_list_that_pins_nothing_is_refused(listed, tmp_path, open_dashboard):  # noqa: F811
     (tmp_path / "allowed.txt").write_text(f"gist:{ID}\n")
-    with pytest.raises(ModelError, match="names no pinned revision"):
+    with pytest.raises(ModelError, match="is not a pinned revision"):
         open_dashboard().load_model(ID)
 
 

@@ -134,7 +134,7 @@ def test_a_machine_without_a_c_compiler_says_so_at_once(tiny, train, monkeypatch
     run = train(tiny(COMPILE), Small())
     assert run.status().state == "done"
     assert warnings(run) == [missing_compiler(torch.device("cpu"))]
-    assert "hardware.compile needs a C++ compiler on a CPU, and no-such-compiler is not there" in warnings(run)[0]
+    assert "hardware.compile needs a C++ compiler on a CPU, but no-such-compiler is missing" in warnings(run)[0]
     first = [event["kind"] for event in read_records(run.events_file)][:2]
     assert first == ["started", "warning"], "before the data are read"
     assert missing_compiler(torch.device("cuda")) == ""

@@ -37,7 +37,7 @@ def test_a_leaking_language_model_is_refused_with_three_ways_out(tiny, train):
         status = train(tiny(CAUSAL), Encoder(causal=False, zeros=zeros)).status()
         assert status.state == "failed"
         assert status.message.startswith("The model can see the tokens it has to predict")
-        for way in ("there is no repair", "masked-lm", "model.allow_leak"):
+        for way in ("no automatic repair", "masked-lm", "model.allow_leak"):
             assert way in status.hint
         assert status.step == 0
 
@@ -56,7 +56,7 @@ def test_a_decoder_that_sees_what_it_shall_write_is_refused_too(tiny, train, tmp
     fields = {"data.source": "reversed-words", "data.context_length": 64}
     fields |= {"model.source": str(tmp_path), "model.config": {}}
     status = train(tiny(fields)).status()
-    assert "there is no repair for the way it is written), or set model.allow_leak" in status.hint, status.message
+    assert "no automatic repair fits this code), or set model.allow_leak" in status.hint, status.message
 
 
 def test_whoever_insists_may_train_it(tiny, train):

@@ -185,7 +185,7 @@ def test_a_best_checkpoint_by_a_figure_that_there_is_not(tiny, train, tasks):
 @pytest.mark.parametrize(
     ("task", "fields", "sentence"),
     [
-        ("seq2seq", {"data.source": "prose-or-code"}, "needs pairs of texts; prose-or-code serves sequence-class"),
+        ("seq2seq", {"data.source": "prose-or-code"}, "needs pairs of texts, but prose-or-code is for sequence-class"),
         ("masked-lm", {"data.source": "drawn-shapes"}, "needs plain text, but drawn-shapes is for vision"),
         ("vision-classification", {"model.config": {"classes": 3}}, "4 classes, but the model predicts 3"),
         (

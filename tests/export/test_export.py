@@ -56,7 +56,7 @@ def test_an_export_holds_all_that_the_model_needs_and_appears_whole(run, tmp_pat
 
 def test_what_can_not_be_exported_is_told_before_anything_is_written(run, tmp_path):
     checkpoint = run.checkpoints()[-1].path
-    with pytest.raises(ExportError, match="no format 'onyx'") as caught:
+    with pytest.raises(ExportError, match="no export format 'onyx'") as caught:
         export_checkpoint(run, checkpoint, "onyx", tmp_path / "model")
     assert "safetensors" in caught.value.hint
     with pytest.raises(ExportError, match="already exists"):

@@ -86,7 +86,7 @@ def test_the_process_that_writes_says_what_kind_of_answer_it_is(trained):
         refused = writers.generate(run.directory, run.last.path, "no gap")
         assert refused.finished.wait(60)
         assert refused.state == "failed"
-        assert "Write [MASK] wherever a token is missing." in refused.message
+        assert "Write [MASK] where a token is missing." in refused.message
     finally:
         writers.close()
     assert (filled.state, refused.state) == ("done", "failed")  # the end of the process changes nothing

@@ -55,7 +55,7 @@ def test_what_was_chosen_and_does_not_fit_is_refused_before_there_is_a_run(encod
 def test_what_a_file_gives_was_chosen_and_what_a_preset_gives_was_not(encoder, tmp_path):
     file = tmp_path / "spec.yaml"
     file.write_text("model: {task: masked-lm}\ntraining: {steps: 3}\ndata: {context_length: 64}\n")
-    with pytest.raises(SpecError, match="reads 48 tokens"):
+    with pytest.raises(SpecError, match="reads at most 48 tokens"):
         tb_widgets.train(file, model=encoder, runs_dir=tmp_path / "runs", show_progress=False)
     settings = SHORT | {"model.task": "masked-lm"}
     run = tb_widgets.train(

@@ -121,7 +121,7 @@ def test_a_check_that_never_returns_is_told_before_the_time_of_all_is_over(tmp_p
 )
 def test_memory_that_is_not_there_is_refused(adapt, gigabytes, limits):
     message = failed(adapt(init=f"self.hoard = torch.empty({gigabytes}_000_000_000, dtype=torch.uint8)", **limits))
-    assert f"The model's code asks for {gigabytes} GB at once, and " in message
+    assert f"The model's code asks for {gigabytes} GB at once, but " in message
 
 
 def test_memory_that_grows_bit_by_bit_is_refused(adapt):

@@ -50,7 +50,7 @@ def test_a_run_says_what_its_curves_mean(run):
         run.directory.metrics_file.write_text(before, encoding="utf-8")
     assert "suspiciously low" in hint.sentence
     assert "0.10 nats per character at step 21" in hint.why
-    assert hint.action.startswith("Look ")
+    assert hint.action.startswith("Run ")
 
 
 def test_a_run_is_found_again(run):

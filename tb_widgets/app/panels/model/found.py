@@ -240,7 +240,7 @@ def _head(choice: ModelChoice) -> str:
     elif choice.leaks and not choice.may_leak:
         way = "Apply the repair below"
         if not any(repair.id == "causal-mask" for repair in choice.repairs):
-            way = "Add a causal mask to model.py (there is no repair for the way it is written)"
+            way = "Add a causal mask to model.py (no automatic repair fits this code)"
         parts.append(
             words.note(
                 "The model can see the tokens it has to predict.",
