@@ -32,7 +32,7 @@ from tb_widgets.service.policy import Policy
 from tb_widgets.service.probing import Probe
 from tb_widgets.service.run import Run
 from tb_widgets.service.service import TrainingService
-from tb_widgets.spec import RunSpec
+from tb_widgets.spec import RunSpec, task_record
 from tb_widgets.wording import run_name
 
 _LOOK_EVERY = 0.05  # seconds between two looks of a script that waits
@@ -439,6 +439,9 @@ class Session(traitlets.HasTraits):
             If there is no such checkpoint, or a number is out of its range.
         """
         run = self._run()
+        record = task_record(self.watch.task)
+        if not prompt.strip() and not (record.continues or record.reads_images):
+            raise RunError("The prompt is empty.", hint=f"Enter a text, then press {record.ask_verb}.")
         found = Run(run.path).checkpoint(checkpoint)
         options = {
             "temperature": read_option("Temperature", temperature),

@@ -451,6 +451,8 @@ def unfinished(course: Course) -> Hint | None:
     earlier = [found for found in course.validations if found.step <= 0.8 * course.last.step]
     if course.status.state != "done" or not earlier or course.last is not course.best:
         return None
+    if course.last.step < steps:
+        return None  # stopped early, as its spec asks
     before, last = earlier[-1], course.last
     if before.loss - last.loss < 0.015 * before.loss:
         return None

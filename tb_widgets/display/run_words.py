@@ -99,7 +99,7 @@ def activity(status: Status) -> str:
         return "stopping, saving a checkpoint"
     if status.state in ("preparing", "running") and status.phase:
         return status.phase[0].lower() + status.phase[1:]
-    return status.state
+    return "starting" if status.state == "queued" and not status.is_waiting else status.state
 
 
 def waiting_for(status: Status) -> str:

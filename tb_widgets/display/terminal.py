@@ -190,6 +190,9 @@ class _Redrawn:
         self._live.update(Group(*parts), refresh=True)
 
 
+GREEN = "green"  # where there are only 8 colours, rich's own are red and grey
+
+
 def progress_lines(run_id: str, status: Status, width: int) -> list[RenderableType]:
     """Return a run's state as three lines that fit: who, how far, how well; and what it waits for, if it does."""
     doing = f"  {activity(status)}"
@@ -199,7 +202,16 @@ def progress_lines(run_id: str, status: Status, width: int) -> list[RenderableTy
     share = status.step / max(1, status.total) if in_training else (status.progress or 0.0)
     place = f"step {status.step:,} of {status.total:,}" if in_training else f"{100 * share:.0f} %"
     bar = Table.grid(padding=(0, 2, 0, 0))
-    bar.add_row(ProgressBar(total=1.0, completed=share, width=max(10, width - len(place) - 4)), Text(place))
+    bar.add_row(
+        ProgressBar(
+            total=1.0,
+            completed=share,
+            width=max(10, width - len(place) - 4),
+            complete_style=GREEN,
+            finished_style=GREEN,
+        ),
+        Text(place),
+    )
     told = Text(" · ".join(_fitting(status, width)), no_wrap=True, overflow="ellipsis")
     lines: list[RenderableType] = [title, bar, told]
     if waits := waiting_for(status):

@@ -526,8 +526,8 @@ class EvaluationSpec(Section):
     min_delta: float = setting(
         0.0,
         title="Smallest improvement",
-        help="Smallest change of the monitored metric that Patience counts as an improvement.",
-        unit="of the metric",
+        help="Smallest change of the monitored metric, in its own unit, that Patience counts as an improvement.",
+        unit="absolute",
         group="Evaluation",
         ge=0.0,
         le=1e6,

@@ -310,11 +310,32 @@ def test_the_run_at_work_stays_in_sight_when_another_one_is_opened(opened, make_
     dashboard.refresh()
 
     assert f'data-run="{run.id}"' in shown(bar(dashboard))
+    dashboard.show("train")
+    dashboard.refresh()
+    assert f"These are the curves of {dashboard.watch.name}." in shown(dashboard.page.boxes["train"])
     assert "pause" in visible(dashboard)
     visible(dashboard)["pause"].click()
     assert run.control.is_requested("pause")
     at(bar(dashboard), "show-it").click()
     assert dashboard.watch.run.path == run.path
+    dashboard.refresh()
+    assert "These are the curves of" not in shown(dashboard.page.boxes["train"])
+
+
+def test_a_rate_that_is_not_typical_stands_beside_start(dashboard):
+    dashboard.draft.set("training.learning_rate", "9")
+    dashboard.refresh()
+
+    assert "▲ Learning rate 9 is far above what is typical for AdamW" in shown(bar(dashboard))
+
+
+def test_a_question_without_a_word_is_refused(opened):
+    dashboard, run = opened
+    set_status(run, task="seq2seq")
+    dashboard.refresh()
+    dashboard.act(lambda: dashboard.generate("  "))
+
+    assert "The prompt is empty." in dashboard.message.text
 
 
 def test_while_a_run_is_at_work_any_number_is_queued(dashboard, monkeypatch):

@@ -168,7 +168,7 @@ def test_ctrl_c_ends_a_demo_without_its_sample(tmp_path, text_file, service, unt
 def test_a_second_ctrl_c_does_not_wait_for_the_stop(tiny_file, tmp_path, service, until):
     terminal = Terminal("train", tiny_file, *LONG, runs=tmp_path)
     # A worker that has not begun to train can't stop yet, so there is time for the second one.
-    until(lambda: terminal.shows("queued"))
+    until(lambda: terminal.shows("starting"))
     terminal.press_ctrl_c()
     until(lambda: terminal.shows("Press Ctrl-C"))
     terminal.press_ctrl_c()

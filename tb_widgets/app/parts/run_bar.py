@@ -324,7 +324,7 @@ class NextRow:
         facts = [
             f"<span><b class='tbw-number'>{spec.training.steps:,}</b> steps</span>",
             f"<span><b class='tbw-number'>{count_read:,}</b> {'images' if reads_images else 'tokens'} a step</span>",
-            f"<span>{escape(memory_in_words(draft, self._session.choice))} of memory</span>" if draft.need else "",
+            f"<span>memory {escape(memory_in_words(draft, self._session.choice))}</span>" if draft.need else "",
             fit_chip(draft) if draft.need is not None and draft.need.verdict != "fits" else "",
             f"<span>{escape(chosen)}</span>" if chosen else "",
             self._waiting(),
@@ -342,8 +342,9 @@ class NextRow:
         return f"<span>{count} run{'s wait' if count > 1 else ' waits'} before it</span>" if count else ""
 
     def _warning(self) -> str:
-        """Return the first thing about the data that would waste the run, and how many more there are."""
-        warnings = self._session.data.warnings
+        """Return the first thing in settings or data that would waste the run, and how many more there are."""
+        advice = [f"{CARDS[path].title} {why}" for path, why in self._session.draft.advice.items()]
+        warnings = [*advice, *self._session.data.warnings]
         if not warnings:
             return ""
         more = f" And {len(warnings) - 1} more: see the Data step." if len(warnings) > 1 else ""

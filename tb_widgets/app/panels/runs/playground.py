@@ -66,7 +66,7 @@ class PlaygroundPanel(Panel):
         """Build the card."""
         session = self.session
         self._example = task_record("").ask_example
-        self._prompt = widgets.Textarea(value=self._example, rows=2, placeholder="Where should it begin?")
+        self._prompt = widgets.Textarea(value=self._example, rows=2, placeholder="Enter a text")
         self._prompt.add_class("tbw-at-prompt")
         self._checkpoint = widgets.Dropdown(options=[("no checkpoint yet", "")])
         self._checkpoint.add_class("tbw-at-checkpoint")

@@ -44,8 +44,19 @@ class QueuePanel(Panel):
 
     def _row(self, place: int, entry: RunEntry) -> widgets.Widget:
         name = run_name(entry.run.id, entry.status.name)
-        first = button("Move to front", lambda: self.act(lambda: self.session.put_first(entry.run)), "tbw-quiet")
-        out = button("Take out", lambda: self.act(lambda: self.session.stop(entry.run)), "tbw-quiet", "tbw-at-take-out")
+        first = button(
+            "Move to front",
+            lambda: self.act(lambda: self.session.put_first(entry.run)),
+            "tbw-quiet",
+            tooltip=f"Move {name} to the front",
+        )
+        out = button(
+            "Take out",
+            lambda: self.act(lambda: self.session.stop(entry.run)),
+            "tbw-quiet",
+            "tbw-at-take-out",
+            tooltip=f"Take {name} out",
+        )
         show(first, place > 1 and self.session.policy.is_owner)
         about = escape(f"{entry.status.total:,} steps on {entry.status.data}")
         told = f'{place}. {escape(name)} <span class="tbw-muted">{about}</span>'

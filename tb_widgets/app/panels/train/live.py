@@ -16,6 +16,7 @@ from tb_widgets.display.hints import hints
 from tb_widgets.display.run_words import waiting_for
 from tb_widgets.errors import SpecError
 from tb_widgets.spec import task_record
+from tb_widgets.wording import run_name
 
 if TYPE_CHECKING:
     from tb_widgets.app.session import Session
@@ -77,8 +78,25 @@ class LivePanel(Panel):
         )
         compared = better_in_words(watch.baselines, val)
         self._compared.value = f'<span class="tbw-muted tbw-small">{escape(compared)}</span>' if compared else ""
-        notes = [self._ending(), *(words.note(text, "warn") for text in watch.warnings[-3:]), self._hints()]
+        notes = [
+            self._which(),
+            self._ending(),
+            *(words.note(text, "warn") for text in watch.warnings[-3:]),
+            self._hints(),
+        ]
         self._notes.value = "".join(notes)
+
+    def _which(self) -> str:
+        """Whose curves these are, where the bar speaks of another run."""
+        watch, at_work = self.session.watch, self.session.work.first
+        if watch.run is None or at_work is None or at_work.run.id == watch.run.id:
+            return ""
+        busy = run_name(at_work.run.id, at_work.status.name)
+        return words.note(
+            f"These are the curves of {watch.name}.",
+            "on",
+            detail=f"{busy} trains now. What to do with {watch.name} is under Runs.",
+        )
 
     def _ending(self) -> str:
         """Why a run waits; or why it ended badly, with the last lines that its worker printed."""
