@@ -69,8 +69,8 @@ def test_a_disk_that_fills_lets_the_run_wait_in_memory(disk_service, service, ti
     assert [info.step for info in run.checkpoints()] == [info.step for info in saved]
     for info in run.checkpoints():
         verify(info.path)
-    shown = Console(width=300, record=True, file=io.StringIO())
-    shown.print(*progress_lines(run.id, waits, 300), sep="\n")
+    shown = Console(width=1000, record=True, file=io.StringIO())
+    shown.print(*progress_lines(run.id, waits, 1000), sep="\n")
     assert f"{waits.message} {waits.hint}" in shown.export_text()
 
     disk_service.resume(run)  # too early

@@ -74,7 +74,7 @@ def text_is_too_short(folder: Path) -> Mishap:
 
 def vocabulary_is_too_small(folder: Path) -> Mishap:
     values = model_file(folder, EMBEDDING.format(100))
-    return Mishap("the model knows 100", "enlarge the model's vocabulary", values)
+    return Mishap("but the model has 100", "enlarge the model's vocabulary", values)
 
 
 def model_is_not_python(folder: Path) -> Mishap:
