@@ -146,8 +146,10 @@ class Session(traitlets.HasTraits):
         remedy = self.remedy()
         if not remedy:
             raise RunError("No setting is known to help here.", hint="Change one in the form, then press Start.")
-        self.draft.preset = ""
-        self.draft.load(run.spec)
+        # A form that still holds these settings keeps what was chosen and what follows the model.
+        if not self.draft.is_valid or self.draft.spec.differences(run.spec):
+            self.draft.preset = ""
+            self.draft.load(run.spec)
         for path, value in remedy.items():
             self.draft.set(path, value)
         return self.start()

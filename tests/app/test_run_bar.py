@@ -294,6 +294,20 @@ def test_a_run_that_diverged_starts_again_with_a_lower_rate(opened):
     assert new.spec.training.steps == run.spec.training.steps, "its own settings, not those of the form"
 
 
+def test_starting_again_chooses_nothing_but_the_lower_rate(dashboard):
+    dashboard.draft.use_preset("quick")
+    dashboard.refresh()
+    dashboard.draft.set("training.learning_rate", "9")
+    run = dashboard.start()
+    set_status(run, state="failed", remedy={"training.learning_rate": 0.001})
+    dashboard.refresh()
+    again = dashboard.start_again()
+
+    assert again.spec.training.learning_rate == 0.001
+    assert dashboard.draft.preset == "quick"
+    assert dashboard.draft.changed_settings == ["learning rate"]
+
+
 def test_with_a_checkpoint_it_can_be_resumed_too(opened):
     dashboard, run = opened
     saved(run, 10)
