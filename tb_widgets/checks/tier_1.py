@@ -15,14 +15,15 @@ from tb_widgets.checks.result import CheckResult
 from tb_widgets.checks.shapes import shapes
 from tb_widgets.checks.stability import stability
 from tb_widgets.models.load import LoadedModel
+from tb_widgets.spec import task_record
 
 
 def loads(model: LoadedModel) -> CheckResult:
     """The model was built and has answered: say what it is."""
     size = f"{model.parameters / 1e6:.2f} million" if model.parameters >= 1e5 else f"{model.parameters:,}"
-    return CheckResult(
-        "loads", "Loads", 1, "pass", f"{model.task}, {size} parameters.", float(model.parameters), "parameters"
-    )
+    task = task_record(model.task).title
+    told = f"{task[0].upper()}{task[1:]}, {size} parameters."
+    return CheckResult("loads", "Loads", 1, "pass", told, float(model.parameters), "parameters")
 
 
 TIER_1: tuple[Callable[[LoadedModel], CheckResult], ...] = (

@@ -44,7 +44,7 @@ class CheckPanel(Panel):
         )
         self._stop = button("Stop", lambda: act(self._end))
         self._mend = button("Hide later tokens: apply the repair", lambda: act(self._repair), "tbw-at-check-repair")
-        self._data = button("Next: choose data", lambda: act(lambda: self.session.show("data")), "tbw-at-next-data")
+        self._data = button("Next: data", lambda: act(lambda: self.session.show("data")), "tbw-at-next-data")
         self._state = widgets.HTML()
         self._results = widgets.HTML()
         buttons = row([self._run, self._basic, self._stop, self._mend, self._data])
