@@ -644,7 +644,7 @@ class HardwareSpec(Section):
     threads: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = setting(
         "auto",
         title="CPU threads",
-        help="auto chooses by model size; small models are fastest on one.",
+        help="Automatic chooses by model size; small models are fastest on one.",
         unit="threads",
         group="Hardware",
     )

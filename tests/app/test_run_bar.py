@@ -260,7 +260,7 @@ def test_a_done_run_goes_on_for_more_steps(opened, workers):
     dashboard.refresh()
     assert "More steps must be a whole number from 1 to 99,999,980, not &#x27;&lt;b&gt;" in shown(bar(dashboard))
     assert visible(dashboard)["extend"].disabled
-    with pytest.raises(RunError, match="not nothing"):
+    with pytest.raises(RunError, match="Enter how many more steps to train"):
         dashboard.extend("")
 
     more.value = "1,000"

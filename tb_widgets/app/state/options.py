@@ -34,8 +34,9 @@ def read_more_steps(value: int | str, done: int) -> int:
     most = int(card.maximum or 0) - done
     read = read_typed(card, value) if isinstance(value, str) else value
     if not isinstance(read, int) or not 1 <= read <= most:
-        shown = quoted(repr(value), 40) if value != "" else "nothing"
-        raise RunError(f"More steps must be a whole number from 1 to {most:,}, not {shown}.")
+        if value == "":
+            raise RunError("Enter how many more steps to train.")
+        raise RunError(f"More steps must be a whole number from 1 to {most:,}, not {quoted(repr(value), 40)}.")
     return read
 
 
